@@ -1,0 +1,237 @@
+"""The one configuration: what an experiment file returns, what flags override, what a workdir keeps.
+
+Defaults live here and nowhere else. The dataclasses stay open so that `--config.model.hidden_dim=64`
+works; `validate` is the first line of every entry, because overrides do not pass through a constructor.
+"""
+
+import dataclasses
+import json
+import math
+import typing
+
+SOURCES = ("embedded", "tables", "personaroute")
+USERS = ("recorded", "multi_cost_efficiency")
+FEEDBACK = ("choice", "rating")
+SPLITS = ("cold_query", "warm_query")
+
+
+@dataclasses.dataclass
+class Embedded:
+    """The size of the embedded benchmark; `preferences=False` gives every user the same taste."""
+
+    num_tasks: int = 5
+    num_queries: int = 400
+    num_llms: int = 8
+    num_users: int = 40
+    decisions_per_user: int = 60
+    preferences: bool = True
+    seed: int = 0
+
+
+@dataclasses.dataclass
+class Data:
+    """Where interactions come from and how they are split.
+
+    Attributes:
+      source: the embedded benchmark, a folder of tables, or a PersonaRoute-Bench CSV.
+      path: the folder or file; empty for the embedded benchmark.
+      pool: keep only the LLMs of this pool; empty keeps all.
+      users: those in the data, or simulated multi-cost-efficiency users.
+      feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
+      tasks: false ignores task ids.
+      encoder: name of the text encoder, or "given" for vectors that come with the data.
+    """
+
+    source: str = "embedded"
+    path: str = ""
+    pool: str = ""
+    users: str = "recorded"
+    num_users: int = 9
+    preference_min: float = 0.2
+    preference_max: float = 1.0
+    feedback: str = "choice"
+    split: str = "cold_query"
+    train_share: float = 0.7
+    validation_share: float = 0.1
+    encoder: str = "wordllama"
+    embedded: Embedded = dataclasses.field(default_factory=Embedded)
+
+
+@dataclasses.dataclass
+class Model:
+    """Sizes of the network: `message_passing_steps` layers, `history_steps` readings of a history in each.
+
+    `taste_dim` free properties of an answer stand beside its effect and cost.
+    """
+
+    hidden_dim: int = 32
+    message_passing_steps: int = 2
+    history_steps: int = 4
+    taste_dim: int = 8
+
+
+@dataclasses.dataclass
+class Optimizer:
+    """AdamW with linear warm-up, cosine decay and clipping by global norm."""
+
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    warmup_steps: int = 20
+    clip_norm: float = 1.0
+
+
+@dataclasses.dataclass
+class Train:
+    """The loop. A pass hides every training decision once, in `folds` steps.
+
+    Attributes:
+      full_history_share: share of users who show all that is visible; the others a part of it,
+        their lengths spread evenly over orders of magnitude.
+      no_task_share: share of hidden queries scored as if their task were unknown.
+      patience: evaluations without a better validation reward before stopping.
+    """
+
+    num_train_steps: int = 200
+    folds: int = 2
+    full_history_share: float = 0.5
+    no_task_share: float = 0.1
+    eval_every_steps: int = 20
+    checkpoint_every_steps: int = 20
+    patience: int = 5
+    user_blind: bool = True
+
+
+@dataclasses.dataclass
+class Mesh:
+    """Devices along the two axes: users are spread over `data`, parameters over `model`."""
+
+    data: int = 1
+    model: int = 1
+
+
+@dataclasses.dataclass
+class ExperimentConfig:
+    """Everything that decides a run. `seeds=n` trains seeds 0 .. n-1 under WORKDIR/seed_N; 0 trains `seed` alone."""
+
+    name: str = "experiment"
+    seed: int = 0
+    seeds: int = 0
+    data: Data = dataclasses.field(default_factory=Data)
+    model: Model = dataclasses.field(default_factory=Model)
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    train: Train = dataclasses.field(default_factory=Train)
+    mesh: Mesh = dataclasses.field(default_factory=Mesh)
+
+
+def validate(config: ExperimentConfig) -> ExperimentConfig:
+    """Returns `config` if every value has its type and is possible.
+
+    Raises:
+      ValueError: naming the field, what was expected and what was found.
+    """
+    _check_types(config, "config")
+    for path, allowed in _CHOICES.items():
+        _require(_get(config, path) in allowed, path, f"one of {', '.join(allowed)}", _get(config, path))
+    for path, (low, high) in _RANGES.items():
+        value = _get(config, path)
+        _require(low <= value <= high and math.isfinite(value), path, f"a value in [{low}, {high}]", value)
+    data = config.data
+    _require(data.source == "embedded" or bool(data.path), "data.path", f"a path for source {data.source!r}", data.path)
+    _require(
+        data.preference_min <= data.preference_max,
+        "data.preference_max",
+        "at least data.preference_min",
+        data.preference_max,
+    )
+    shares = data.train_share + data.validation_share
+    _require(shares < 1, "data.validation_share", "train and validation shares that leave a test set", shares)
+    return config
+
+
+def to_json(config: ExperimentConfig) -> str:
+    """The configuration as JSON text, keys in the order of the dataclasses."""
+    return json.dumps(dataclasses.asdict(config), indent=2)
+
+
+def from_json(text: str) -> ExperimentConfig:
+    """The inverse of `to_json`, validated.
+
+    Raises:
+      ValueError: on an unknown or missing key, a wrong type or an impossible value.
+    """
+    return validate(_build(ExperimentConfig, json.loads(text), "config"))
+
+
+_POSITIVE = (1, 10**9)
+_SHARE = (0.0, 1.0)
+_CHOICES = {
+    "data.source": SOURCES,
+    "data.users": USERS,
+    "data.feedback": FEEDBACK,
+    "data.split": SPLITS,
+}
+_RANGES = {
+    "seed": (0, 2**31 - 1),
+    "seeds": (0, 1000),
+    "data.num_users": _POSITIVE,
+    "data.preference_min": _SHARE,
+    "data.preference_max": _SHARE,
+    "data.train_share": (0.01, 0.99),
+    "data.validation_share": (0.01, 0.99),
+    "data.embedded.num_tasks": (1, 50),
+    "data.embedded.num_queries": _POSITIVE,
+    "data.embedded.num_llms": (2, 1000),
+    "data.embedded.num_users": _POSITIVE,
+    "data.embedded.decisions_per_user": _POSITIVE,
+    "data.embedded.seed": (0, 2**31 - 1),
+    "model.hidden_dim": (1, 4096),
+    "model.message_passing_steps": (1, 16),
+    "model.history_steps": (1, 32),
+    "model.taste_dim": (0, 256),
+    "optimizer.learning_rate": (1e-9, 10.0),
+    "optimizer.weight_decay": (0.0, 10.0),
+    "optimizer.warmup_steps": (0, 10**9),
+    "optimizer.clip_norm": (1e-9, 1e9),
+    "train.num_train_steps": _POSITIVE,
+    "train.folds": (2, 100),
+    "train.full_history_share": _SHARE,
+    "train.no_task_share": _SHARE,
+    "train.eval_every_steps": _POSITIVE,
+    "train.checkpoint_every_steps": _POSITIVE,
+    "train.patience": _POSITIVE,
+    "mesh.data": (1, 2**20),
+    "mesh.model": (1, 2**20),
+}
+
+
+def _get(config, path: str):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+def _require(good: bool, path: str, expected: str, found) -> None:
+    if not good:
+        raise ValueError(f"config.{path}: expected {expected}, found {found!r}")
+
+
+def _check_types(section, path: str) -> None:
+    for name, kind in typing.get_type_hints(type(section)).items():
+        value = getattr(section, name)
+        if dataclasses.is_dataclass(kind):
+            _check_types(value, f"{path}.{name}")
+        elif type(value) is not kind:
+            raise ValueError(f"{path}.{name}: expected {kind.__name__}, found {value!r}")
+
+
+def _build(kind, values: dict, path: str):
+    """Builds dataclass `kind` from a dictionary with exactly its fields."""
+    hints = typing.get_type_hints(kind)
+    if not isinstance(values, dict) or set(values) != set(hints):
+        odd = sorted(set(hints) ^ set(values)) if isinstance(values, dict) else values
+        raise ValueError(f"{path}: expected the keys {', '.join(hints)}, found a difference in {odd}")
+    built = {}
+    for name, hint in hints.items():
+        nested = dataclasses.is_dataclass(hint)
+        built[name] = _build(hint, values[name], f"{path}.{name}") if nested else values[name]
+    return kind(**built)
