@@ -1,0 +1,139 @@
+"""Files that are whole or not there at all, and files and folders that can prove they are what was written."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+MANIFEST = "manifest.json"
+DELETING = ".deleting-"
+
+
+def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
+    """Writes `content` so that a reader, even after a crash, finds all of the new file or all of the old one.
+
+    Args:
+      path: in a folder that exists.
+      content: bytes, or text that is written as UTF-8.
+    """
+    path = pathlib.Path(path)
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Makes renames in `folder` outlive a power failure, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def delete(path: str | os.PathLike) -> None:
+    """Deletes a file or a folder; a folder loses its name first, so that a kill leaves no half under the old name."""
+    path = pathlib.Path(path)
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    hidden = path if path.name.startswith(DELETING) else path.with_name(DELETING + path.name)
+    os.rename(path, hidden)
+    shutil.rmtree(hidden)
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+      OSError: if the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_sealed(path: str | os.PathLike, values: dict) -> None:
+    """Writes `values`, all of it JSON, together with its own SHA-256, whole."""
+    write_whole(path, json.dumps({"sha256": _seal(values), "values": values}, indent=1) + "\n")
+
+
+def read_sealed(path: str | os.PathLike) -> dict:
+    """The values `write_sealed` wrote.
+
+    Raises:
+      ValueError: naming the file, which is missing, cannot be read, or is not what was written.
+    """
+    path = pathlib.Path(path)
+    try:
+        sealed = json.loads(path.read_bytes())
+        values, seal = sealed["values"], sealed["sha256"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{path.name}: missing") from None
+    except OSError as error:
+        raise ValueError(f"{path.name}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{path.name}: not the JSON that was written") from None
+    if _seal(values) != seal:
+        raise ValueError(f"{path.name}: SHA-256 differs from the one it carries")
+    return values
+
+
+def write_manifest(folder: str | os.PathLike, values: dict) -> None:
+    """Writes folder/manifest.json: `values` and the SHA-256 of every file now in `folder`."""
+    folder = pathlib.Path(folder)
+    hashes = {name: sha256_of(folder / name) for name in _file_names(folder)}
+    write_sealed(folder / MANIFEST, {"values": values, "files": hashes})
+
+
+def read_manifest(folder: str | os.PathLike) -> dict:
+    """The values `write_manifest` wrote, without a look at the other files.
+
+    Raises:
+      ValueError: if the manifest is missing or damaged.
+    """
+    return read_sealed(pathlib.Path(folder) / MANIFEST)["values"]
+
+
+def verify(folder: str | os.PathLike) -> dict:
+    """The values of the manifest of a folder whose files are exactly those that were written.
+
+    Raises:
+      ValueError: naming the first file that is missing, changed or new.
+    """
+    folder = pathlib.Path(folder)
+    hashes = read_sealed(folder / MANIFEST)["files"]
+    for name in sorted({*hashes, *_file_names(folder)}):
+        if name not in hashes:
+            raise ValueError(f"{name}: not in the manifest")
+        try:
+            found = sha256_of(folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ValueError(f"{name}: missing") from None
+        except OSError as error:
+            raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
+        if found != hashes[name]:
+            raise ValueError(f"{name}: SHA-256 differs from the manifest")
+    return read_manifest(folder)
+
+
+def _file_names(folder: pathlib.Path) -> list[str]:
+    """Names, relative to `folder`, of everything in it but folders and the manifest."""
+    names = (
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+    )
+    return sorted(name for name in names if name != MANIFEST)
+
+
+def _seal(values: dict) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
