@@ -42,11 +42,13 @@ class Checkpoints:
         """Returns when `state` is on disk with its manifest; then deletes what is neither best nor among the newest.
 
         Args:
-          step: not negative; a step that exists is replaced.
+          step: at least 0; a step that exists is replaced.
           state: a pytree of JAX or NumPy arrays (no typed random keys).
           metric: the higher, the better; None or a value that is not finite never makes the best step.
         """
         step = int(step)
+        if step < 0:
+            raise ValueError(f"step: expected at least 0, found {step}")
         draft = self.folder / f".writing-{step}"
         if jax.process_index() == 0:
             self.folder.mkdir(parents=True, exist_ok=True)

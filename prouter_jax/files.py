@@ -65,7 +65,7 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 def write_sealed(path: str | os.PathLike, values: dict) -> None:
     """Writes `values`, all of it JSON, together with its own SHA-256, whole."""
-    write_whole(path, json.dumps({"sha256": _seal(values), "values": values}, indent=1) + "\n")
+    write_whole(path, json.dumps({"sha256": _seal(values), "values": values}) + "\n")
 
 
 def read_sealed(path: str | os.PathLike) -> dict:

@@ -115,6 +115,13 @@ def test_restored_state_can_be_donated(saved):
 # ---- What is kept.
 
 
+def test_impossible_arguments(tmp_path):
+    with pytest.raises(ValueError, match="keep: expected at least 1, found 0"):
+        Checkpoints(tmp_path, keep=0)
+    with pytest.raises(ValueError, match="step: expected at least 0, found -1"):
+        Checkpoints(tmp_path).save(-1, {"a": jnp.zeros(1)})
+
+
 def test_keeps_the_best_and_the_newest(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     state = {"a": jnp.zeros(3)}
