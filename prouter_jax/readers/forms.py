@@ -1,0 +1,209 @@
+"""Feedback in its short forms (choices, votes, ratings) and its long form (decisions, feedback), as one `Record`."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+
+from prouter_jax import interactions
+from prouter_jax.interactions import CHOICE, KINDS, RATING, Decisions, Feedback
+from prouter_jax.readers.columns import Known, Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What users said: `offers` bool [candidate sets, llms], the decisions and the feedback on them."""
+
+    offers: np.ndarray
+    decisions: Decisions
+    feedback: Feedback
+
+
+def choices(table: Table, known: dict[str, Known]) -> Record:
+    """Each row names an LLM that a user liked best; several for one user and query are a tie.
+
+    Args:
+      known: what user_id, query_id and llm may refer to.
+    """
+    rows = _group(table, known)
+    member = np.ones((len(rows.first), len(known["llm"].ids)), bool)
+    share = 1 / np.bincount(rows.group)[rows.group]
+    return _grouped_record(table, known, rows, member, "choice", CHOICE, share)
+
+
+def ratings(table: Table, known: dict[str, Known]) -> Record:
+    """Each row is a number for one LLM's answer; those of one user and query are one decision."""
+    rows = _group(table, known)
+    member = np.zeros((len(rows.first), len(known["llm"].ids)), bool)
+    member[rows.group, rows.llm] = True
+    return _grouped_record(table, known, rows, member, "rating", RATING, table.floats("rating"))
+
+
+def votes(table: Table, known: dict[str, Known]) -> Record:
+    """Each row is a decision between llm_a and llm_b; a tie is half a choice of both."""
+    user, query = table.rows("user_id", known["user_id"]), table.rows("query_id", known["query_id"])
+    pair = np.stack([table.rows("llm_a", known["llm"]), table.rows("llm_b", known["llm"])], 1)
+    if (pair[:, 0] == pair[:, 1]).any():
+        row = int((pair[:, 0] == pair[:, 1]).argmax())
+        raise table.error("llm_b", row, "another LLM than llm_a", known["llm"].ids[pair[row, 1]])
+    winner = table.rows("winner", Known(interactions.strings(("a", "b", "tie")), "one of a, b, tie"))
+    number = np.arange(table.num_rows)
+    member = np.zeros((table.num_rows, len(known["llm"].ids)), bool)
+    member[number[:, None], pair] = True
+    liked = np.stack([winner != 1, winner != 0], 1)
+    decision, side = np.nonzero(liked)
+    value = 1 / liked.sum(1)[decision]
+    feedback = _feedback(decision, np.full(len(decision), CHOICE), pair[decision, side], value)
+    return _record("vote", user, query, member, table.floats("time"), feedback)
+
+
+def long_form(decisions: Table, feedback: Table | None, offers: Table | None, known: dict[str, Known]) -> Record:
+    """Decisions with their candidates, listed or as a number of the table `offers`, and the feedback on them."""
+    user, query = (decisions.rows(name, known[name]) for name in ("user_id", "query_id"))
+    llms = known["llm"]
+    sets, offer = _numbered(decisions, offers, llms) if "offer" in decisions.texts else _candidates(decisions, llms)
+    ids = decisions.strings("decision_id")
+    table = Decisions(ids, user, query, offer, decisions.floats("time"))
+    if feedback is None:
+        return Record(sets, table, interactions.no_feedback())
+    decision = feedback.rows("decision_id", Known(ids, f"a decision_id of {decisions.name}"))
+    kind = feedback.rows("kind", Known(interactions.strings(KINDS), f"one of {', '.join(KINDS)}"))
+    return Record(sets, table, _feedback(decision, kind, feedback.rows("llm", llms), feedback.floats("value")))
+
+
+def join(records: list[Record], num_llms: int) -> Record:
+    """One record after the other; each set of candidates once."""
+    empty = Record(np.zeros((0, num_llms), bool), interactions.no_decisions(), interactions.no_feedback())
+    records = [empty, *records]
+    first_offer = np.cumsum([0, *(len(record.offers) for record in records)])
+    first_decision = np.cumsum([0, *(len(record.decisions.user) for record in records)])
+    sets, place = distinct_sets(np.concatenate([record.offers for record in records]))
+    decisions = [
+        dataclasses.replace(record.decisions, offer=place[start + record.decisions.offer])
+        for start, record in zip(first_offer, records, strict=False)
+    ]
+    feedback = [
+        dataclasses.replace(record.feedback, decision=(start + record.feedback.decision).astype(np.int32))
+        for start, record in zip(first_decision, records, strict=False)
+    ]
+    return Record(sets, _concatenate(decisions), _concatenate(feedback))
+
+
+def distinct_sets(member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows of `member` (bool [rows, llms]) by first appearance, and each row's place among them."""
+    packed = np.packbits(member, axis=1)
+    kind = pa.binary(packed.shape[1])
+    cells = pa.FixedSizeBinaryArray.from_buffers(kind, len(packed), [None, pa.py_buffer(np.ascontiguousarray(packed))])
+    place = cells.dictionary_encode().indices.to_numpy()
+    return member[_first_rows(place)], place.astype(np.int32)
+
+
+def first_seen(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the distinct keys by first appearance: each key's number, and the row where each number first stands."""
+    group = pa.array(keys).dictionary_encode().indices.to_numpy()
+    return group, _first_rows(group)
+
+
+def _first_rows(group: np.ndarray) -> np.ndarray:
+    before = np.maximum.accumulate(np.append(-1, group))[:-1]
+    return np.flatnonzero(group > before)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """The rows of choices or ratings: `group` [rows] is the row's decision, `first` [decisions] its first row."""
+
+    user: np.ndarray
+    query: np.ndarray
+    llm: np.ndarray
+    group: np.ndarray
+    first: np.ndarray
+
+
+def _group(table: Table, known: dict[str, Known]) -> _Rows:
+    user, query, llm = (table.rows(name, known[name]) for name in ("user_id", "query_id", "llm"))
+    group, first = first_seen(user.astype(np.int64) * len(known["query_id"].ids) + query)
+    repeated = np.ones(table.num_rows, bool)
+    repeated[first_seen(group.astype(np.int64) * len(known["llm"].ids) + llm)[1]] = False
+    if repeated.any():
+        row = int(repeated.argmax())
+        raise table.error("llm", row, "each LLM once a user and query", known["llm"].ids[llm[row]])
+    return _Rows(user, query, llm, group, first)
+
+
+def _grouped_record(
+    table: Table, known: dict[str, Known], rows: _Rows, member: np.ndarray, name: str, kind: int, value: np.ndarray
+) -> Record:
+    """The record of rows that belong together; `member` is who was on offer where no candidates are listed."""
+    if "candidates" in table.texts:
+        listed = _listed(table, known["llm"])
+        _check_same(table, rows, "candidates", (listed == listed[rows.first[rows.group]]).all(1))
+        given = listed[rows.first].any(1)
+        member[given] = listed[rows.first][given]
+        _check_offered(table, rows, member, known["llm"])
+    time = table.floats("time")
+    earlier = time[rows.first[rows.group]]
+    _check_same(table, rows, "time", (time == earlier) | (np.isnan(time) & np.isnan(earlier)))
+    feedback = _feedback(rows.group, np.full(table.num_rows, kind), rows.llm, value)
+    return _record(name, rows.user[rows.first], rows.query[rows.first], member, time[rows.first], feedback)
+
+
+def _check_same(table: Table, rows: _Rows, column: str, same: np.ndarray) -> None:
+    if not same.all():
+        row = int((~same).argmax())
+        expected = f"the same as in row {rows.first[rows.group[row]]}, which has the same user and query"
+        raise table.error(column, row, expected, "a difference")
+
+
+def _check_offered(table: Table, rows: _Rows, member: np.ndarray, llms: Known) -> None:
+    offered = member[rows.group, rows.llm]
+    if not offered.all():
+        row = int((~offered).argmax())
+        raise table.error("llm", row, "one of the candidates", llms.ids[rows.llm[row]])
+
+
+def _numbered(decisions: Table, offers: Table | None, llms: Known) -> tuple[np.ndarray, np.ndarray]:
+    """The sets of the table `offers` and each decision's place among them."""
+    if offers is None or "candidates" in decisions.texts:
+        raise ValueError(f"table {decisions.name}, column offer: expected a table offers and no column candidates")
+    numbers = offers.texts["offer"]
+    names = interactions.strings(numbers.values.to_pylist())
+    member = np.zeros((len(names), len(llms.ids)), bool)
+    member[numbers.codes, offers.rows("llm", llms)] = True
+    return member, decisions.rows("offer", Known(names, f"an offer of {offers.name}"))
+
+
+def _candidates(decisions: Table, llms: Known) -> tuple[np.ndarray, np.ndarray]:
+    """The sets that decisions list and each decision's place among them."""
+    if "candidates" not in decisions.texts:
+        raise ValueError(f"table {decisions.name}, column candidates: expected this column or offer, found none")
+    member = _listed(decisions, llms)
+    if not member.any(1).all():
+        raise decisions.error("candidates", member.any(1).argmin(), "a list of texts", "nothing")
+    return distinct_sets(member)
+
+
+def _listed(table: Table, llms: Known) -> np.ndarray:
+    """bool [rows, llms]: the candidates a row lists, none where it lists none."""
+    member = np.zeros((table.num_rows, len(llms.ids)), bool)
+    member[table.texts["candidates"].row, table.rows("candidates", llms)] = True
+    return member
+
+
+def _record(
+    name: str, user: np.ndarray, query: np.ndarray, member: np.ndarray, time: np.ndarray, feedback: Feedback
+) -> Record:
+    sets, offer = distinct_sets(member)
+    ids = interactions.strings([f"{name}{number}" for number in range(len(user))])
+    return Record(sets, Decisions(ids, user, query, offer, time), feedback)
+
+
+def _feedback(decision: np.ndarray, kind: np.ndarray, llm: np.ndarray, value: np.ndarray) -> Feedback:
+    rows, llms = decision.astype(np.int32), llm.astype(np.int32)
+    return Feedback(rows, kind.astype(np.int8), llms, value.astype(np.float32))
+
+
+def _concatenate(tables: list):
+    names = [field.name for field in dataclasses.fields(tables[0])]
+    columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
+    return type(tables[0])(**columns)

@@ -1,0 +1,268 @@
+"""A folder of tables: users, tasks, queries, llms, outcomes and feedback, each a .parquet, .csv or .jsonl file.
+
+Required are queries and llms. Feedback comes as choices, votes, ratings, or in the long form that
+`write_tables` writes: decisions and feedback, with each set of candidates once in offers. Vectors that
+come with the data stand in queries_vectors.npy and tasks_vectors.npy. Complaints count rows from 0.
+"""
+
+import dataclasses
+import io
+import os
+import pathlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prouter_jax import files, interactions
+from prouter_jax.interactions import CHOICE, KINDS, Interactions, Llms, Outcomes, Queries, Tasks, Users
+from prouter_jax.readers import columns, forms
+from prouter_jax.readers.columns import Known, Table
+
+_OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
+_FEEDBACK_ROW = {"user_id": "id", "query_id": "id", "time": "number?"}
+_SCHEMAS = {
+    "users": {"user_id": "id", "preference": "number?"},
+    "tasks": {"task_id": "id", "description": "text?"},
+    "queries": {"query_id": "id", "query": "text", "task_id": "id?"},
+    "llms": {
+        "llm": "id",
+        "family": "text?",
+        "description": "text?",
+        "input_price": "number?",
+        "output_price": "number?",
+        "pool": "text?",
+    },
+    "outcomes": {"query_id": "id", "llm": "id"} | dict.fromkeys(_OUTCOME_NUMBERS, "number?"),
+    "choices": _FEEDBACK_ROW | {"llm": "id", "candidates": "list?"},
+    "votes": _FEEDBACK_ROW | {"llm_a": "id", "llm_b": "id", "winner": "text"},
+    "ratings": _FEEDBACK_ROW | {"llm": "id", "rating": "number", "candidates": "list?"},
+    "decisions": _FEEDBACK_ROW | {"decision_id": "id", "candidates": "list?", "offer": "id?"},
+    "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
+    "offers": {"offer": "id", "llm": "id"},
+}
+
+
+def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
+    """Reads a folder of tables; columns it does not know are not even loaded.
+
+    Args:
+      folder: see above for the files; users that only feedback names follow those of the users table, sorted.
+      pool: keep only the LLMs of this pool. Decisions whose choice fell on another LLM, and choices that
+        are left without an alternative, are dropped.
+
+    Raises:
+      ValueError: one line that names table (file), column and row, what was expected and what was found.
+    """
+    tables = _load(pathlib.Path(folder))
+    users, tasks, llms = _read_users(tables), _read_tasks(tables), _read_llms(tables["llms"])
+    queries = _read_queries(tables, tasks)
+    names = {name: table.name for name, table in tables.items()}
+    known = {"user_id": Known(users.ids, "a user_id")}
+    known["query_id"] = Known(queries.ids, f"a query_id of {names['queries']}")
+    known["llm"] = Known(llms.ids, f"an llm of {names['llms']}")
+    record = _read_feedback(tables, known)
+    outcomes = _read_outcomes(tables, known)
+    data = Interactions(users, tasks, queries, llms, outcomes, record.offers, record.decisions, record.feedback)
+    return _keep_pool(interactions.validate(_with_vectors(data, pathlib.Path(folder)), names), pool)
+
+
+def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
+    """Writes Parquet tables from which `read_tables` reads `data` again, each file whole or not at all.
+
+    Args:
+      folder: made where it is missing. Tables without rows are not written.
+
+    Raises:
+      ValueError: if `folder` holds another table, which would be read along.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {name: table for name, table in _arrow_tables(data).items() if table.num_rows}
+    vectors = {"queries_vectors.npy": data.queries.vectors, "tasks_vectors.npy": data.tasks.vectors}
+    vectors = {name: values for name, values in vectors.items() if values is not None}
+    _check_alone(folder, {f"{name}.parquet" for name in written} | set(vectors))
+    for name, table in written.items():
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+        files.write_whole(folder / f"{name}.parquet", buffer.getvalue().to_pybytes())
+    for name, values in vectors.items():
+        buffer = io.BytesIO()
+        np.save(buffer, values, allow_pickle=False)
+        files.write_whole(folder / name, buffer.getvalue())
+
+
+def _load(folder: pathlib.Path) -> dict[str, Table]:
+    if not folder.is_dir():
+        raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
+    tables = {}
+    for name, schema in _SCHEMAS.items():
+        paths = [path for path in (folder / (name + suffix) for suffix in columns.SUFFIXES) if path.exists()]
+        if len(paths) > 1:
+            found = " and ".join(path.name for path in paths)
+            raise ValueError(f"table {name}: expected one file, found {found}")
+        if paths:
+            tables[name] = columns.load(paths[0], schema)
+    for name, needed in (("queries", True), ("llms", True), ("decisions", "feedback" in tables)):
+        if needed and name not in tables:
+            expected = " or ".join(name + suffix for suffix in columns.SUFFIXES)
+            raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found none")
+    return tables
+
+
+def _read_users(tables: dict[str, Table]) -> Users:
+    """Those of the table in its order, then those that only feedback names."""
+    listed = tables["users"].strings("user_id") if "users" in tables else interactions.strings([])
+    preference = tables["users"].floats("preference") if "users" in tables else np.zeros(0)
+    named = (tables[name].texts["user_id"] for name in tables if name != "users" and "user_id" in _SCHEMAS[name])
+    others = {user for texts in named for user in texts.values.to_pylist()} - set(listed)
+    ids = interactions.strings([*listed, *sorted(others)])
+    return Users(ids, np.append(preference, np.full(len(others), np.nan)))
+
+
+def _read_tasks(tables: dict[str, Table]) -> Tasks:
+    if "tasks" in tables:
+        return Tasks(tables["tasks"].strings("task_id"), tables["tasks"].strings("description"))
+    ids = interactions.strings(sorted(set(tables["queries"].strings("task_id")) - {""}))
+    return Tasks(ids, ids)
+
+
+def _read_queries(tables: dict[str, Table], tasks: Tasks) -> Queries:
+    table = tables["queries"]
+    task = np.full(table.num_rows, -1, np.int32)
+    if "task_id" in table.texts:
+        task = table.rows("task_id", Known(tasks.ids, "a task_id of the tasks table, or none"))
+    return Queries(table.strings("query_id"), table.strings("query"), task)
+
+
+def _read_llms(table: Table) -> Llms:
+    return Llms(
+        ids=table.strings("llm"),
+        families=table.strings("family"),
+        descriptions=table.strings("description"),
+        input_price=table.floats("input_price"),
+        output_price=table.floats("output_price"),
+        pools=table.strings("pool"),
+    )
+
+
+def _read_outcomes(tables: dict[str, Table], known: dict[str, Known]) -> Outcomes:
+    if "outcomes" not in tables:
+        rows, none = np.zeros(0, np.int32), np.zeros(0)
+        return Outcomes(rows, rows, none, none, none, none)
+    table = tables["outcomes"]
+    query, llm = (table.rows(column, known[column]) for column in ("query_id", "llm"))
+    return Outcomes(query, llm, **{column: table.floats(column) for column in _OUTCOME_NUMBERS})
+
+
+def _read_feedback(tables: dict[str, Table], known: dict[str, Known]) -> forms.Record:
+    """All forms that are there; the long form comes first, so that its rows keep their numbers in complaints."""
+    records = []
+    if "decisions" in tables:
+        records.append(forms.long_form(tables["decisions"], tables.get("feedback"), tables.get("offers"), known))
+    for name, read in (("choices", forms.choices), ("votes", forms.votes), ("ratings", forms.ratings)):
+        if name in tables:
+            records.append(read(tables[name], known))
+    return forms.join(records, len(known["llm"].ids))
+
+
+def _with_vectors(data: Interactions, folder: pathlib.Path) -> Interactions:
+    queries = _read_vectors(folder / "queries_vectors.npy", len(data.queries.ids))
+    tasks = _read_vectors(folder / "tasks_vectors.npy", len(data.tasks.ids))
+    return data.replace(
+        queries=Queries(data.queries.ids, data.queries.texts, data.queries.task, queries),
+        tasks=Tasks(data.tasks.ids, data.tasks.descriptions, tasks),
+    )
+
+
+def _read_vectors(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    try:
+        vectors = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"table {path.name}: expected a NumPy array, found {' '.join(str(error).split())}") from error
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) != num_rows:
+        found = f"{vectors.dtype} of shape {vectors.shape}"
+        raise ValueError(f"table {path.name}: expected floats [{num_rows}, width], found {found}")
+    bad = np.argwhere(~np.isfinite(vectors))
+    if len(bad):
+        row, column = bad[0]
+        raise interactions.row_error(path.name, str(column), row, "a finite number", vectors[row, column])
+    return vectors
+
+
+def _keep_pool(data: Interactions, pool: str) -> Interactions:
+    if not pool:
+        return data
+    keep = data.llms.pools == pool
+    if not keep.any():
+        known = ", ".join(sorted(set(data.llms.pools) - {""})) or "no pool"
+        raise ValueError(f"table llms, column pool: expected the pool {pool!r} in some row, found {known}")
+    choice = data.feedback.kind == CHOICE
+    lost = np.zeros(len(data.decisions.user), bool)
+    lost[data.feedback.decision[choice & ~keep[data.feedback.llm]]] = True
+    narrowed = data.offers.sum(1) > data.offers[:, keep].sum(1)
+    alone = (narrowed & (data.offers[:, keep].sum(1) < 2))[data.decisions.offer]
+    lost[data.feedback.decision[choice & alone[data.feedback.decision]]] = True
+    data = interactions.select_llms(interactions.select_decisions(data, ~lost), keep)
+    offers, place = forms.distinct_sets(data.offers)
+    used, offer = np.unique(place[data.decisions.offer], return_inverse=True)
+    decisions = dataclasses.replace(data.decisions, offer=offer.astype(np.int32))
+    return data.replace(offers=offers[used], decisions=decisions)
+
+
+def _check_alone(folder: pathlib.Path, written: set[str]) -> None:
+    readable = {name + suffix for name in _SCHEMAS for suffix in columns.SUFFIXES}
+    readable |= {"queries_vectors.npy", "tasks_vectors.npy"}
+    others = sorted({path.name for path in folder.iterdir()} & readable - written)
+    if others:
+        raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
+
+
+def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
+    queries, llms, outcomes, decisions, feedback = data.queries, data.llms, data.outcomes, data.decisions, data.feedback
+    offer, member = np.nonzero(data.offers)
+    tables = {
+        "users": {"user_id": data.users.ids, "preference": _or_null(data.users.preference)},
+        "tasks": {"task_id": data.tasks.ids, "description": data.tasks.descriptions},
+        "queries": {"query_id": queries.ids, "query": queries.texts, "task_id": _named(queries.task, data.tasks.ids)},
+        "llms": {
+            "llm": llms.ids,
+            "family": llms.families,
+            "description": llms.descriptions,
+            "input_price": _or_null(llms.input_price),
+            "output_price": _or_null(llms.output_price),
+            "pool": llms.pools,
+        },
+        "outcomes": {
+            "query_id": _named(outcomes.query, queries.ids),
+            "llm": _named(outcomes.llm, llms.ids),
+            **{name: _or_null(getattr(outcomes, name)) for name in _OUTCOME_NUMBERS},
+        },
+        "decisions": {
+            "decision_id": decisions.ids,
+            "user_id": _named(decisions.user, data.users.ids),
+            "query_id": _named(decisions.query, queries.ids),
+            "offer": decisions.offer,
+            "time": _or_null(decisions.time),
+        },
+        "feedback": {
+            "decision_id": _named(feedback.decision, decisions.ids),
+            "kind": _named(feedback.kind, np.array(KINDS, object)),
+            "llm": _named(feedback.llm, llms.ids),
+            "value": feedback.value,
+        },
+        "offers": {"offer": offer, "llm": _named(member, llms.ids)},
+    }
+    return {name: pa.table(table) for name, table in tables.items()}
+
+
+def _or_null(values: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _named(rows: np.ndarray, ids: np.ndarray) -> pa.DictionaryArray:
+    """The ids at `rows`, null for -1, each id stored once."""
+    numbers = pa.array(rows.astype(np.int32), mask=rows < 0)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(ids, pa.string()))
