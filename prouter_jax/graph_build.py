@@ -1,0 +1,210 @@
+"""Builds a `RouterGraph` from `Interactions`, on the host, once for a world."""
+
+import dataclasses
+
+import jraph
+import numpy as np
+
+from prouter_jax.decisions import CostScale, DecisionArrays, outcome_matrices
+from prouter_jax.graph import EDGE_ENDS, EDGE_SETS, NODE_SETS, OBSERVED, EdgeSet, Layout, RouterGraph, see_all
+from prouter_jax.interactions import Interactions
+
+_LLM_NUMBERS = 4  # log prices in and out, and whether each is known
+USERS_AT_ONCE = 128  # histories of so many users stay in a processor's cache while they are read
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeVectors:
+    """Text vectors: float32 [tasks, width], [queries, width], [llms, width of LLM descriptions]."""
+
+    task: np.ndarray
+    query: np.ndarray
+    llm: np.ndarray
+
+
+def node_width(vectors: NodeVectors) -> int:
+    """Width of a node's features: its text vector, then an LLM's prices."""
+    return max(vectors.query.shape[1], vectors.llm.shape[1]) + _LLM_NUMBERS
+
+
+def build_graph(
+    data: Interactions, vectors: NodeVectors, scale: CostScale, histories: DecisionArrays, shards: int = 1
+) -> RouterGraph:
+    """Builds the graph of everything in `data`, with `histories` as the users' past.
+
+    Args:
+      histories: decisions over the users, queries and LLMs of `data`.
+      shards: the number of users is padded to a multiple of it (devices along the data axis).
+    """
+    shape, shared, history = _history(data, histories, shards)
+    nodes = _node_features(data, vectors, shape[0])
+    sets = _world_edges(data, scale) | {"history": history}
+    layout = Layout(
+        nodes=tuple(len(nodes[name]) for name in NODE_SETS),
+        edges=tuple(len(sets[name].senders) for name in EDGE_SETS),
+        users=shape[0],
+        decisions=shape[1],
+        candidates=shape[2],
+        shared_queries=shared,
+        has_ratings=bool(history.second_known.any()),
+        shards=shards,
+    )
+    return RouterGraph(_as_graphs_tuple(nodes, sets, layout), see_all(layout), layout)
+
+
+def bucket(number: int) -> int:
+    """The next size of the form m * 2**k with 16 <= m < 32: at most 6 % more, and few compilations."""
+    if number <= 16:
+        return max(number, 1)
+    step = 1 << (number.bit_length() - 5)
+    return -(-number // step) * step
+
+
+def pad_features(vectors: np.ndarray, rows: int, width: int) -> np.ndarray:
+    """Vectors [n, d] in the corner of zeros [rows, width]."""
+    padded = np.zeros((rows, width), np.float32)
+    padded[: len(vectors), : vectors.shape[1]] = vectors
+    return padded
+
+
+def _as_graphs_tuple(nodes: dict, sets: dict[str, EdgeSet], layout: Layout) -> jraph.GraphsTuple:
+    """Concatenates the sets in their fixed order, node numbers shifted to their ranges."""
+    start = {name: layout.node_range(name).start for name in NODE_SETS}
+    ordered = [(sets[name], *EDGE_ENDS[name]) for name in EDGE_SETS]
+    return jraph.GraphsTuple(
+        nodes=np.concatenate([nodes[name] for name in NODE_SETS]),
+        edges={key: np.concatenate([getattr(edges, key) for edges, _, _ in ordered]) for key in ("query", *OBSERVED)},
+        senders=np.concatenate([edges.senders + np.int32(start[source]) for edges, source, _ in ordered]),
+        receivers=np.concatenate([edges.receivers + np.int32(start[target]) for edges, _, target in ordered]),
+        globals=None,
+        n_node=np.array([sum(layout.nodes)], np.int32),
+        n_edge=np.array([sum(layout.edges)], np.int32),
+    )
+
+
+def _node_features(data: Interactions, vectors: NodeVectors, num_users: int) -> dict[str, np.ndarray]:
+    """Users have no features of their own: what they are is what their history says."""
+    width = node_width(vectors)
+    prices = np.stack([data.llms.input_price, data.llms.output_price], 1).astype(np.float32)
+    known = ~np.isnan(prices)
+    llm = pad_features(vectors.llm, len(prices), width)
+    llm[:, -_LLM_NUMBERS:] = np.concatenate([np.where(known, np.log1p(np.nan_to_num(prices)), 0), known], 1)
+    return {
+        "user": np.zeros((num_users, width), np.float32),
+        "task": pad_features(vectors.task, len(data.tasks.ids), width),
+        "query": pad_features(vectors.query, bucket(len(data.queries.ids)), width),
+        "llm": llm,
+    }
+
+
+def _world_edges(data: Interactions, scale: CostScale) -> dict[str, EdgeSet]:
+    """The edge sets that all users share."""
+    query = np.arange(bucket(len(data.queries.ids)), dtype=np.int32)
+    task = np.pad(data.queries.task.astype(np.int32), (0, len(query) - len(data.queries.task)), constant_values=-1)
+    to_task = _edge_set(query, np.maximum(task, 0), query, task >= 0)
+    to_llm = _outcome_edges(data, scale)
+    family = data.llms.families
+    same = (family[:, None] == family[None, :]) & (family != "")[:, None] & ~np.eye(len(family), dtype=bool)
+    senders, receivers = np.nonzero(same)
+    return {
+        "query_to_task": to_task,
+        "task_to_query": _reversed(to_task),
+        "query_to_llm": to_llm,
+        "llm_to_query": _reversed(to_llm),
+        "family": _padded(_edge_set(senders, receivers, np.zeros_like(senders), np.ones(len(senders)))),
+    }
+
+
+def _outcome_edges(data: Interactions, scale: CostScale) -> EdgeSet:
+    effect, cost = outcome_matrices(data, scale)
+    query, llm = np.nonzero(~np.isnan(effect) | ~np.isnan(cost))
+    return _padded(_edge_set(query, llm, query, np.ones(len(query)), effect[query, llm], cost[query, llm]))
+
+
+def _history(
+    data: Interactions, histories: DecisionArrays, shards: int
+) -> tuple[tuple[int, int, int], bool, EdgeSet]:
+    """Each user's decisions in one row, padded to the longest; the candidates of a decision in its columns.
+
+    Returns:
+      (users, decisions, candidates), whether queries are shared, and the edges.
+    """
+    histories = _ordered_by_user(histories)
+    count = np.bincount(histories.user, minlength=len(data.users.ids))
+    shared = _same_queries(histories, count)
+    offered, llm = _candidates(histories.offered, shared)
+    shape = (_padded_users(len(count), shards), bucket(int(count.max(initial=1))), offered.shape[1])
+    row, column = histories.user, np.arange(len(histories.user)) - (np.cumsum(count) - count)[histories.user]
+
+    def filled(values: np.ndarray) -> np.ndarray:
+        """Values [decisions, ...] at their places; zeros elsewhere."""
+        table = np.zeros((*shape[:2], *values.shape[1:]), values.dtype)
+        table[row, column] = values
+        return table
+
+    observed = [np.take_along_axis(x, llm, 1) for x in (histories.target, histories.rating)]
+    known = [offered & ~np.isnan(x) for x in observed]
+    columns = {
+        "senders": filled(llm.astype(np.int32)),
+        "receivers": np.broadcast_to(np.arange(shape[0], dtype=np.int32)[:, None, None], shape),
+        "query": np.broadcast_to(filled(histories.query.astype(np.int32))[:, :, None], shape),
+        "weight": filled(offered.astype(np.float32)),
+    }
+    for name, value, is_known in zip(("first", "second"), observed, known, strict=True):
+        columns[name] = filled(np.where(is_known, value, 0).astype(np.float32))
+        columns[f"{name}_known"] = filled(is_known.astype(np.float32))
+    if shared:
+        # padding of users takes part in the matrix products, so it must name the same queries and LLMs
+        columns["senders"] = np.broadcast_to(np.arange(shape[2], dtype=np.int32), shape)
+        columns["query"] = np.broadcast_to(columns["query"][:1], shape)
+        columns = {key: np.moveaxis(value, 0, -1) for key, value in columns.items()}
+    return shape, shared, EdgeSet(**{key: value.reshape(-1) for key, value in columns.items()})
+
+
+def _ordered_by_user(histories: DecisionArrays) -> DecisionArrays:
+    order = np.argsort(histories.user, kind="stable")
+    return DecisionArrays(**{f.name: getattr(histories, f.name)[order] for f in dataclasses.fields(histories)})
+
+
+def _padded_users(count: int, shards: int) -> int:
+    """Users of a shard: as many as are read at once, or a multiple of that."""
+    each = -(-count // shards)
+    each = bucket(each) if each <= USERS_AT_ONCE else -(-each // USERS_AT_ONCE) * USERS_AT_ONCE
+    return each * shards
+
+
+def _same_queries(histories: DecisionArrays, count: np.ndarray) -> bool:
+    """Whether every user decided on the same queries in the same order."""
+    if len(count) < 2 or not count[0] or (count != count[0]).any():
+        return False
+    rows = histories.query.reshape(len(count), -1)
+    return bool((rows == rows[0]).all())
+
+
+def _candidates(offered: np.ndarray, shared: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Which slots hold a candidate, and which LLM each slot holds; slots are the pool where queries are shared."""
+    if shared:
+        return offered, np.broadcast_to(np.arange(offered.shape[1]), offered.shape)
+    width = bucket(int(offered.sum(1).max(initial=1)))
+    llm = np.argsort(~offered, axis=1, kind="stable")[:, :width]
+    return np.take_along_axis(offered, llm, 1), llm
+
+
+def _edge_set(senders, receivers, query, weight, first=None, second=None) -> EdgeSet:
+    whole = [np.asarray(a, np.int32) for a in (senders, receivers, query)]
+    nothing = np.full(len(whole[0]), np.nan)
+    values = [nothing if x is None else x for x in (first, second)]
+    numbers = [np.nan_to_num(x).astype(np.float32) for x in values]
+    known = [(~np.isnan(x)).astype(np.float32) for x in values]
+    return EdgeSet(*whole, np.asarray(weight, np.float32), *numbers, *known)
+
+
+def _padded(edges: EdgeSet) -> EdgeSet:
+    """Edges without weight to fill a bucket, from the first node to itself."""
+    extra = bucket(len(edges.senders)) - len(edges.senders)
+    columns = {f.name: np.pad(getattr(edges, f.name), (0, extra)) for f in dataclasses.fields(edges)}
+    return EdgeSet(**columns)
+
+
+def _reversed(edges: EdgeSet) -> EdgeSet:
+    return edges.replace(senders=edges.receivers, receivers=edges.senders)

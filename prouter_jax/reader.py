@@ -1,0 +1,150 @@
+"""What a history says about its user: messages of surprise, answered with Bayesian caution.
+
+A user weighs an answer's properties a (effect, cost, a constant, tastes) by theta: utility = theta . a.
+A choice follows softmax(sharpness * utility) over the candidates on offer, a rating is utility plus
+noise. Reading a history is a few Newton steps towards the most probable theta; each is one round of
+messages along the history edges:
+
+    message = (what the user said - what theta predicts) * a          per candidate on offer
+    theta'  = theta + (prior precision + summed curvature)^-1 (sum of messages - precision (theta - mean))
+
+so few observations move a user little, many move it far, and a user without any keeps the mean: the
+user-blind answer. The same messages read backwards, (said - predicted) * theta, move an LLM's tastes.
+
+Axes: [decisions, candidates] for one user, [decisions, candidates, users] where users share the
+queries; the functions for one take either, and then the sums are matrix products over all users.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx, struct
+
+EFFECT, COST, CONSTANT = 0, 1, 2
+NUM_FIXED = 3
+_EVENNESS = 0.02  # share of an even prediction in the curvature: keeps steps finite where choices are certain
+
+
+@struct.dataclass
+class Said:
+    """Feedback on the candidates of decisions, zero where hidden or not given.
+
+    Attributes:
+      offered: [decisions, candidates, ...], 1 for the candidates.
+      target: the same shape, shares of the choice.
+      rating, rated: the same shape, and whether it was given; None where nobody rates.
+    """
+
+    offered: jax.Array
+    target: jax.Array
+    rating: jax.Array | None
+    rated: jax.Array | None
+
+
+class HistoryReader(nnx.Module):
+    """Holds what is common to all users: the prior over theta, and how sharply users choose and rate."""
+
+    def __init__(self, taste_dim: int):
+        self.mean = nnx.Param(jnp.concatenate([jnp.array([0.5, -0.5, 0.0]), jnp.zeros(taste_dim)]))
+        precision = jnp.concatenate([jnp.full(NUM_FIXED, 4.0), jnp.full(taste_dim, 100.0)])
+        self.log_precision = nnx.Param(jnp.log(precision))
+        self.log_sharpness = nnx.Param(jnp.log(10.0))
+        self.log_noise = nnx.Param(jnp.log(0.1))
+        self.log_taste_precision = nnx.Param(jnp.log(10.0))
+
+    def read(self, theta: jax.Array, answers: jax.Array, said: Said, steps: int) -> jax.Array:
+        """Moves theta [properties, ...] by `steps` Newton steps; differentiated through the last one.
+
+        At a fixed point of Newton's method a step does not depend on where it started, so its
+        derivative is that of the whole iteration.
+
+        Args:
+          answers: properties of the candidates, [decisions, candidates, properties].
+        """
+
+        def step(_, theta):
+            return self._newton_step(theta, answers, said)
+
+        if steps > 1:
+            theta = jax.lax.stop_gradient(jax.lax.fori_loop(0, steps - 1, step, theta))
+        return jax.checkpoint(functools.partial(step, 0))(theta)
+
+    def residuals(self, utility: jax.Array, said: Said) -> tuple[jax.Array, jax.Array]:
+        """Said minus predicted, and the curvature in each utility; the shape of `said`, scaled to utilities."""
+        share, sharpness = self._shares(utility, said)
+        surprise = sharpness * (said.target - share)
+        weight = sharpness**2 * share * (1 - share)
+        if said.rated is not None:
+            certainty = jnp.exp(-2 * self.log_noise[...])
+            surprise += certainty * said.rated * (said.rating - utility)
+            weight += certainty * said.rated
+        return surprise, weight
+
+    def taste_step(self, tastes: jax.Array, theta: jax.Array, surprise: jax.Array, weight: jax.Array) -> jax.Array:
+        """One Newton step of the LLMs' tastes [llms, taste_dim] from all users' messages.
+
+        Args:
+          theta: [users, properties].
+          surprise, weight: `residuals` summed over each user's decisions, [users, llms].
+        """
+        liking = theta[:, NUM_FIXED:]
+        outer = liking[:, :, None] * liking[:, None, :]
+        curvature = jnp.einsum("ul,ude->lde", weight, outer)
+        curvature += jnp.exp(self.log_taste_precision[...]) * jnp.eye(tastes.shape[1])
+        return tastes + _solve(curvature, jnp.einsum("ul,ud->ld", surprise, liking))
+
+    def _shares(self, utility: jax.Array, said: Said) -> tuple[jax.Array, jax.Array]:
+        """Predicted shares of the choice, zero for decisions without one; and the sharpness."""
+        sharpness = jnp.exp(self.log_sharpness[...])
+        chosen = said.target.sum(1, keepdims=True)
+        return chosen * choice_probabilities(sharpness * utility, said.offered), sharpness
+
+    def _newton_step(self, theta: jax.Array, answers: jax.Array, said: Said) -> jax.Array:
+        precision, mean = (p[...].reshape(-1, *[1] * (theta.ndim - 1)) for p in (self.log_precision, self.mean))
+        precision = jnp.exp(precision)
+        utility = utilities(theta, answers)
+        surprise, _ = self.residuals(utility, said)
+        flat = answers.reshape(-1, answers.shape[-1])
+        push = flat.T @ surprise.reshape(len(flat), *theta.shape[1:]) - precision * (theta - mean)
+        curvature = self._curvature(utility, answers, said) + jnp.diag(precision.reshape(-1))
+        return theta + jnp.moveaxis(_solve(curvature, jnp.moveaxis(push, 0, -1)), -1, 0)
+
+    def _curvature(self, utility: jax.Array, answers: jax.Array, said: Said) -> jax.Array:
+        """Curvature of the log likelihood in theta, [..., properties, properties]."""
+        size, users = answers.shape[-1], utility.shape[2:]
+        share, sharpness = self._shares(utility, said)
+        chosen = said.target.sum(1, keepdims=True)
+        even = said.offered / jnp.maximum(said.offered.sum(1, keepdims=True), 1)
+        share = sharpness * ((1 - _EVENNESS) * share + _EVENNESS * even * chosen)
+        weight = sharpness * share
+        if said.rated is not None:
+            weight += jnp.exp(-2 * self.log_noise[...]) * said.rated
+        outer = (answers[..., :, None] * answers[..., None, :]).reshape(-1, size**2)
+        total = (outer.T @ weight.reshape(len(outer), *users)).reshape(size, size, *users)
+        mean = jnp.einsum("kca,kc...->ka...", answers, share)
+        return jnp.moveaxis(total, (0, 1), (-2, -1)) - jnp.einsum("ka...,kb...->...ab", mean, mean)
+
+
+def utilities(theta: jax.Array, answers: jax.Array) -> jax.Array:
+    """theta [properties, ...] . answers [decisions, candidates, properties] -> [decisions, candidates, ...]."""
+    return (answers.reshape(-1, len(theta)) @ theta).reshape(*answers.shape[:2], *theta.shape[1:])
+
+
+def choice_probabilities(logits: jax.Array, offered: jax.Array) -> jax.Array:
+    """Softmax over the candidates (axis 1) on offer; zero elsewhere."""
+    masked = jnp.where(offered > 0, logits, -1e9)
+    unnormed = jnp.exp(masked - jax.lax.stop_gradient(masked.max(1, keepdims=True))) * (offered > 0)
+    return unnormed / jnp.maximum(unnormed.sum(1, keepdims=True), 1e-30)
+
+
+def log_choice_probabilities(logits: jax.Array, offered: jax.Array) -> jax.Array:
+    """Log softmax over the candidates (axis 1) on offer; zero elsewhere."""
+    masked = jnp.where(offered > 0, logits, -1e9)
+    return jnp.where(offered > 0, jax.nn.log_softmax(masked, axis=1), 0.0)
+
+
+def _solve(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    """Solves a batch of small positive definite systems [..., n, n] x = [..., n]."""
+    factor = jax.scipy.linalg.cho_factor(matrix)
+    return jax.scipy.linalg.cho_solve(factor, vector[..., None])[..., 0]

@@ -1,0 +1,52 @@
+"""Users made from outcomes: multi-cost-efficiency users weigh quality against cost (arXiv 2511.16883)."""
+
+import numpy as np
+
+from prouter_jax import interactions as tables
+from prouter_jax.decisions import CostScale, outcome_matrices
+from prouter_jax.interactions import Interactions
+
+
+def build_multi_cost_efficiency(
+    data: Interactions, scale: CostScale, num_users: int, lowest: float, highest: float, feedback: str
+) -> Interactions:
+    """Replaces the users of `data` by simulated ones, each of whom decides on every query.
+
+    User u has a weight w evenly spaced from `lowest` to `highest`; its reward of an answer is
+    w * effect - (1 - w) * scaled cost. On offer are the LLMs with a known effect and cost.
+
+    Args:
+      scale: fitted on the training queries.
+      feedback: "choice": the LLM of the highest reward, ties share; "rating": every reward.
+    """
+    weight = np.linspace(lowest, highest, num_users)
+    effect, cost = outcome_matrices(data, scale)
+    known = ~np.isnan(effect) & ~np.isnan(cost)
+    asked = np.flatnonzero(known.any(1))
+    offers, offer = np.unique(known[asked], axis=0, return_inverse=True)
+    user = np.repeat(np.arange(num_users, dtype=np.int32), len(asked))
+    query = np.tile(asked.astype(np.int32), num_users)
+    ids = tables.strings([f"d{row}" for row in range(len(user))])
+    decisions = tables.Decisions(
+        ids, user, query, np.tile(offer.astype(np.int32), num_users), np.full(len(user), np.nan)
+    )
+    users = tables.Users(tables.strings([f"mce{row:04d}" for row in range(num_users)]), weight)
+    told = [
+        _feedback_of_user(w, row, effect[asked], cost[asked], known[asked], feedback) for row, w in enumerate(weight)
+    ]
+    table = tables.Feedback(*(np.concatenate(column) for column in zip(*told, strict=True)))
+    return data.replace(users=users, offers=offers, decisions=decisions, feedback=table)
+
+
+def _feedback_of_user(weight, row, effect, cost, known, feedback) -> tuple[np.ndarray, ...]:
+    """Columns of the feedback table for one user's decisions on all queries [queries, llms]."""
+    # float64, so that two users close in weight are told apart
+    reward = np.where(known, weight * effect.astype(np.float64) - (1 - weight) * cost, -np.inf)
+    if feedback == "rating":
+        told, value, kind = known, reward, tables.RATING
+    else:
+        told = (reward == reward.max(1, keepdims=True)) & known
+        value, kind = told / told.sum(1, keepdims=True), tables.CHOICE
+    at, llm = np.nonzero(told)
+    decision = (at + row * len(reward)).astype(np.int32)
+    return decision, np.full(len(at), kind, np.int8), llm.astype(np.int32), value[told].astype(np.float32)
