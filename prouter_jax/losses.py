@@ -58,7 +58,7 @@ def routing_loss(
     The calibration term moves only the sharpness of the served softmax.
     """
     states = model(graph)
-    tastes = states.world.tastes[-1]
+    tastes = states.shared.tastes[-1]
     seen = with_tastes(with_observed(states.predicted, labels.outcomes, labels.known), tastes)
     expected = jax.lax.stop_gradient(with_tastes(states.predicted, tastes))
 

@@ -18,7 +18,7 @@ from prouter_jax.reader import CONSTANT, NUM_FIXED, HistoryReader, utilities
 
 
 @struct.dataclass
-class World:
+class SharedStates:
     """What all users share, after message passing; enough to score queries that are not in the graph.
 
     The last row of everything by task is for queries without one.
@@ -38,7 +38,7 @@ class World:
 
 @struct.dataclass
 class RouterStates:
-    """Everything that scoring needs: the world, properties of the answers in it, and the users.
+    """Everything that scoring needs: what is shared, and what follows for answers and users.
 
     Attributes:
       answers: [queries, llms, properties], observed effect and cost where visible, else predicted.
@@ -46,7 +46,7 @@ class RouterStates:
       users: theta [users, properties].
     """
 
-    world: World
+    shared: SharedStates
     answers: jax.Array
     predicted: jax.Array
     users: jax.Array
@@ -67,36 +67,36 @@ class RouterModel(nnx.Module):
 
     def __call__(self, graph: RouterGraph) -> RouterStates:
         """Message passing over all that is visible in the graph."""
-        world, queries, task = self._encode_world(graph)
-        predicted = self.answer(queries, task, world)
+        shared, queries, task = self._encode_world(graph)
+        predicted = self.answer(queries, task, shared)
         answers = with_observed(predicted, *observed_outcomes(graph))
-        users, tastes = self._exchange(graph, world.tastes[0], answers)
-        return RouterStates(world.replace(tastes=tastes), answers, predicted, users)
+        users, tastes = self._exchange(graph, shared.tastes[0], answers)
+        return RouterStates(shared.replace(tastes=tastes), answers, predicted, users)
 
-    def read_users(self, graph: RouterGraph, world: World, answers: jax.Array) -> jax.Array:
+    def read_users(self, graph: RouterGraph, shared: SharedStates, answers: jax.Array) -> jax.Array:
         """theta [users, properties] of the users of a graph whose LLMs and answers are known already."""
         histories, theta = read_histories(graph), self._population(graph.layout.users)
-        for tastes in world.tastes:
+        for tastes in shared.tastes:
             theta = self._read(graph, histories, theta, with_tastes(answers, tastes))[0]
         return theta
 
-    def predict_answers(self, world: World, vectors: jax.Array, task: jax.Array) -> jax.Array:
+    def predict_answers(self, shared: SharedStates, vectors: jax.Array, task: jax.Array) -> jax.Array:
         """Properties [queries, llms, properties] of the answers to queries that nobody asked yet, without tastes.
 
         Args:
           vectors: text vectors padded to the node width, [queries, width].
           task: row of the task, or the number of tasks for none, [queries].
         """
-        known = (task < world.tasks.shape[1] - 1).astype(vectors.dtype)
+        known = (task < shared.tasks.shape[1] - 1).astype(vectors.dtype)
         state = self._encoded("query", vectors)
-        for layer, tasks in zip(self.layers, world.tasks[:-1], strict=True):
+        for layer, tasks in zip(self.layers, shared.tasks[:-1], strict=True):
             state = layer.lone_query(state, tasks[task], known)
-        return self.answer(state, task, world)
+        return self.answer(state, task, shared)
 
     def _encoded(self, name: str, features: jax.Array) -> jax.Array:
         return self.encode_norm[name](self.encode[name](features))
 
-    def _encode_world(self, graph: RouterGraph) -> tuple[World, jax.Array, jax.Array]:
+    def _encode_world(self, graph: RouterGraph) -> tuple[SharedStates, jax.Array, jax.Array]:
         """The world, query states [queries, dim] and each query's task row [queries]."""
         states = {name: self._encoded(name, graph.nodes(name)) for name in WORLD_NODES}
         tasks = [states["task"]]
@@ -107,7 +107,7 @@ class RouterModel(nnx.Module):
         belongs = graph.edges("task_to_query")
         task = jnp.where(belongs.weight > 0, belongs.senders, len(states["task"]))
         means = self.answer.shrunken_means(graph, states["llm"])
-        return World(by_layer, states["llm"], self.answer.taste(states["llm"])[None], means), states["query"], task
+        return SharedStates(by_layer, states["llm"], self.answer.taste(states["llm"])[None], means), states["query"], task
 
     def _exchange(self, graph: RouterGraph, tastes: jax.Array, answers: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Messages between users and LLMs along the histories: theta, and the tastes of each reading."""
@@ -157,12 +157,12 @@ class AnswerHead(nnx.Module):
         self.taste = nnx.Linear(dim, taste_dim, rngs=rngs)
         self.log_weight = nnx.Param(jnp.log(jnp.array([[10.0, 10.0], [20.0, 20.0]])))
 
-    def __call__(self, queries: jax.Array, task: jax.Array, world: World) -> jax.Array:
+    def __call__(self, queries: jax.Array, task: jax.Array, shared: SharedStates) -> jax.Array:
         """Properties [queries, llms, 3 + taste_dim] for query states [queries, dim] and task rows [queries]."""
-        context = jax.nn.relu(self.query(queries) + self.task(world.tasks[-1])[task])
-        pair = jax.nn.relu(self.both(context)[:, None, :] + self.llm(world.llms)[None, :, :])
+        context = jax.nn.relu(self.query(queries) + self.task(shared.tasks[-1])[task])
+        pair = jax.nn.relu(self.both(context)[:, None, :] + self.llm(shared.llms)[None, :, :])
         move = self.move(pair)
-        effect_cost = world.means[task] + move[..., :2]
+        effect_cost = shared.means[task] + move[..., :2]
         return jnp.concatenate([effect_cost, jnp.ones_like(move[..., :1]), move[..., 2:]], -1)
 
     def shrunken_means(self, graph: RouterGraph, llms: jax.Array) -> jax.Array:

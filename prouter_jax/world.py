@@ -1,0 +1,69 @@
+"""`World`: what may be known when a query is routed: training data, text vectors, cost scale; and its folder."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from prouter_jax import files
+from prouter_jax.decisions import CostScale, build_decisions
+from prouter_jax.graph import RouterGraph
+from prouter_jax.graph_build import NodeVectors, build_graph
+from prouter_jax.interactions import Interactions
+from prouter_jax.readers.tables import read_tables, write_tables
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """Everything that a graph is built of.
+
+    Attributes:
+      interactions: visible queries with their outcomes, and the decisions that are the users' histories.
+      vectors: text vectors of its tasks, queries and LLM descriptions.
+      scale: of its costs, one row for each task and one for none.
+      encoder: name of the text encoder that made the vectors.
+    """
+
+    interactions: Interactions
+    vectors: NodeVectors
+    scale: CostScale
+    encoder: str
+
+    def build_graph(self, shards: int = 1) -> RouterGraph:
+        """The graph with every decision as history; `shards` as in `graph_build.build_graph`."""
+        histories = build_decisions(self.interactions, np.arange(len(self.interactions.decisions.user)))
+        return build_graph(self.interactions, self.vectors, self.scale, histories, shards)
+
+
+def save_world(world: World, folder: str | os.PathLike) -> None:
+    """Writes the world as tables and arrays, then a manifest of their SHA-256 sums."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tables(world.interactions, folder / "tables")
+    for name, array in _arrays(world).items():
+        with open(folder / f"{name}.npy", "wb") as file:
+            np.save(file, array)
+    files.write_manifest(folder, {"encoder": world.encoder, "width": world.vectors.query.shape[1]})
+
+
+def load_world(folder: str | os.PathLike) -> World:
+    """The inverse of `save_world`.
+
+    Raises:
+      ValueError: if a file is missing or differs from the manifest.
+    """
+    folder = pathlib.Path(folder)
+    kept = files.verify(folder)
+    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS}
+    vectors = NodeVectors(arrays["task_vectors"], arrays["query_vectors"], arrays["llm_vectors"])
+    scale = CostScale(arrays["lowest_costs"], arrays["highest_costs"])
+    return World(read_tables(folder / "tables"), vectors, scale, kept["encoder"])
+
+
+_ARRAYS = ("task_vectors", "query_vectors", "llm_vectors", "lowest_costs", "highest_costs")
+
+
+def _arrays(world: World) -> dict[str, np.ndarray]:
+    vectors, scale = world.vectors, world.scale
+    return dict(zip(_ARRAYS, (vectors.task, vectors.query, vectors.llm, scale.low, scale.high), strict=True))
