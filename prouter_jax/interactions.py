@@ -197,9 +197,15 @@ def validate(data: Interactions, table_names: dict[str, str] | None = None) -> I
 
 
 def row_error(table: str, column: str, row: int, expected: str, found) -> ValueError:
-    """The one form of a complaint about a cell: one line, `row` counted from 0 at the first row of data."""
+    """The one form of a complaint about a cell, one line.
+
+    Args:
+      row: counted from 0 at the first row of data.
+      found: None for a missing cell.
+    """
     missing = isinstance(found, float | np.floating) and np.isnan(found)
-    shown = "NaN" if missing else repr(found[:80]) if isinstance(found, str) else str(found)[:80]
+    text = repr(found[:80]) if isinstance(found, str) else str(found)[:80]
+    shown = "nothing" if found is None else "NaN" if missing else text
     return ValueError(f"table {table}, column {column}, row {row}: expected {expected}, found {shown}")
 
 

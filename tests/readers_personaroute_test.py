@@ -173,7 +173,7 @@ def test_a_failed_judgement_is_named(tmp_path, value, found):
 
 
 @pytest.mark.parametrize(
-    ("judged", "column", "found"), [(True, "best_answer", "'none'"), (False, "best_llm", "'large'")]
+    ("judged", "column", "found"), [(True, "best_answer", "nothing"), (False, "best_llm", "'large'")]
 )
 def test_a_choice_that_is_not_among_the_rows_is_named(tmp_path, judged, column, found):
     records = _records(judged)

@@ -1,9 +1,9 @@
 """The columns of a table file (.parquet, .csv or .jsonl), each of a declared kind, checked cell by cell.
 
-A schema maps column names to kinds: "id" (text or whole number), "text", "number" or "list" (of texts, or
-one text joined by "|"); a "?" behind the kind allows missing cells and the column to be absent. Columns
-outside the schema are not loaded. Complaints count rows from 0 at the first row of data; blank lines of
-CSV and JSONL do not count.
+A schema maps column names to kinds: "id" (text or whole number), "key" (an id that no two rows share),
+"text", "number" or "list" (of texts, or one text joined by "|"); a "?" behind the kind allows missing cells
+and the column to be absent. Columns outside the schema are not loaded. Complaints count rows from 0 at the
+first row of data; blank lines of CSV and JSONL do not count.
 """
 
 import contextlib
@@ -73,6 +73,11 @@ class Table:
             entry = int((position == -2).argmax())
             raise self.error(column, texts.row[entry], known.expected, texts.values[texts.codes[entry]].as_py())
         return position
+
+    def listed(self, column: str, row: int) -> list[str]:
+        """The texts of a list column that stand in a row."""
+        texts = self.texts[column]
+        return texts.values.take(pa.array(texts.codes[texts.row == row])).to_pylist()
 
     def error(self, column: str, row: int | np.integer, expected: str, found) -> ValueError:
         return row_error(self.name, column, int(row), expected, found)
@@ -189,10 +194,12 @@ def _add_column(table: Table, name: str, kind: str, optional: bool, cells) -> No
     elif kind == "list":
         table.texts[name] = _list_texts(table, name, cells)
     else:
-        table.texts[name] = _texts(table, name, cells, np.arange(len(cells)), optional)
+        texts = table.texts[name] = _texts(table, name, cells, np.arange(len(cells)), optional)
+        if kind == "key" and len(texts.values) < len(cells):
+            _refuse_repeat(table, name, texts)
 
 
-_EXPECTED = {"id": "an id", "text": "a text", "number": "a number", "list": "a list of texts"}
+_EXPECTED = {"id": "an id", "key": "an id", "text": "a text", "number": "a number", "list": "a list of texts"}
 
 
 def _from_python(table: Table, name: str, kind: str, cells: list) -> pa.Array:
@@ -207,11 +214,15 @@ def _from_python(table: Table, name: str, kind: str, cells: list) -> pa.Array:
     return pa.array(values, types.get(kind, pa.large_binary()))
 
 
-def _bytes(text: str) -> bytes:
+def _bytes(text) -> bytes:
     """Undoes the surrogates that stand for broken UTF-8, so that all formats meet the same check."""
     if not isinstance(text, str):
         raise TypeError
     return text.encode("utf-8", "surrogateescape")
+
+
+def _id(cell: str | int) -> bytes:
+    return _bytes(str(cell) if type(cell) is int else cell)
 
 
 def _number(cell: float) -> float:
@@ -221,7 +232,8 @@ def _number(cell: float) -> float:
 
 
 _CONVERT = {
-    "id": lambda cell: _bytes(str(cell) if type(cell) is int else cell),
+    "id": _id,
+    "key": _id,
     "text": _bytes,
     "number": _number,
     "list": lambda cell: [_bytes(text) for text in (cell if type(cell) is list else cell.split("|"))],
@@ -231,7 +243,15 @@ _CONVERT = {
 def _check_present(table: Table, name: str, kind: str, cells, row: np.ndarray) -> None:
     if cells.null_count:
         missing = cells.is_null().to_numpy(zero_copy_only=False)
-        raise table.error(name, _row_of(missing, row), _EXPECTED[kind], "nothing")
+        raise table.error(name, _row_of(missing, row), _EXPECTED[kind], None)
+
+
+def _refuse_repeat(table: Table, name: str, texts: Texts) -> None:
+    seen: dict[int, int] = {}
+    for row, code in enumerate(texts.codes.tolist()):
+        if code in seen:
+            raise table.error(name, row, f"unique ids (row {seen[code]} has the same)", texts.values[code].as_py())
+        seen[code] = row
 
 
 def _row_of(chosen: np.ndarray, row: np.ndarray) -> int:
@@ -244,6 +264,7 @@ def _check_type(table: Table, name: str, kind: str, cells) -> None:
     whole, text = pa.types.is_integer(cells.type), _is_text(cells.type)
     fits = {
         "id": text or whole,
+        "key": text or whole,
         "text": text,
         "number": whole or pa.types.is_floating(cells.type),
         "list": text or _is_list_of_texts(cells.type),

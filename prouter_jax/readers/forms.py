@@ -151,8 +151,9 @@ def _grouped_record(
 def _check_same(table: Table, rows: _Rows, column: str, same: np.ndarray) -> None:
     if not same.all():
         row = int((~same).argmax())
-        expected = f"the same as in row {rows.first[rows.group[row]]}, which has the same user and query"
-        raise table.error(column, row, expected, "a difference")
+        expected = f"what row {rows.first[rows.group[row]]} of the same user and query has"
+        found = "|".join(sorted(table.listed(column, row))) if column in table.texts else table.numbers[column][row]
+        raise table.error(column, row, expected, found or None)
 
 
 def _check_offered(table: Table, rows: _Rows, member: np.ndarray, llms: Known) -> None:
@@ -179,7 +180,7 @@ def _candidates(decisions: Table, llms: Known) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"table {decisions.name}, column candidates: expected this column or offer, found none")
     member = _listed(decisions, llms)
     if not member.any(1).all():
-        raise decisions.error("candidates", member.any(1).argmin(), "a list of texts", "nothing")
+        raise decisions.error("candidates", member.any(1).argmin(), "a list of texts", None)
     return distinct_sets(member)
 
 

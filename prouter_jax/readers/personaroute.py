@@ -325,5 +325,5 @@ def _check_groups(stream: _Stream, group: np.ndarray, first: np.ndarray, llm: np
     unanswered = np.bincount(group, liked) == 0
     if unanswered.any():
         row = int(first[unanswered.argmax()])
-        column, found = ("best_llm", list(stream.best_llms)[best[row]]) if stream.best_llms else ("best_answer", "none")
+        column, found = ("best_llm", list(stream.best_llms)[best[row]]) if stream.best_llms else ("best_answer", None)
         raise stream.error(row, column, "one of the LLMs that have a row for this user and query", found)

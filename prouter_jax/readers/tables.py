@@ -22,11 +22,11 @@ from prouter_jax.readers.columns import Known, Table
 _OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
 _FEEDBACK_ROW = {"user_id": "id", "query_id": "id", "time": "number?"}
 _SCHEMAS = {
-    "users": {"user_id": "id", "preference": "number?"},
-    "tasks": {"task_id": "id", "description": "text?"},
-    "queries": {"query_id": "id", "query": "text", "task_id": "id?"},
+    "users": {"user_id": "key", "preference": "number?"},
+    "tasks": {"task_id": "key", "description": "text?"},
+    "queries": {"query_id": "key", "query": "text", "task_id": "id?"},
     "llms": {
-        "llm": "id",
+        "llm": "key",
         "family": "text?",
         "description": "text?",
         "input_price": "number?",
@@ -37,7 +37,7 @@ _SCHEMAS = {
     "choices": _FEEDBACK_ROW | {"llm": "id", "candidates": "list?"},
     "votes": _FEEDBACK_ROW | {"llm_a": "id", "llm_b": "id", "winner": "text"},
     "ratings": _FEEDBACK_ROW | {"llm": "id", "rating": "number", "candidates": "list?"},
-    "decisions": _FEEDBACK_ROW | {"decision_id": "id", "candidates": "list?", "offer": "id?"},
+    "decisions": _FEEDBACK_ROW | {"decision_id": "key", "candidates": "list?", "offer": "id?"},
     "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
     "offers": {"offer": "id", "llm": "id"},
 }
