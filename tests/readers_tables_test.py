@@ -400,6 +400,16 @@ def test_a_truncated_parquet_file_is_named(tmp_path, keep):
     assert _complaint(tmp_path).startswith("table outcomes.parquet: expected a readable Parquet file, found ")
 
 
+def test_parquet_with_broken_or_doubled_names_is_named(tmp_path):
+    path = _save(tmp_path, **SMALL) / "outcomes.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"cost", b"c\xffst"))
+    assert _complaint(tmp_path).startswith("table outcomes.parquet: expected a readable Parquet file, found ")
+    doubled = pa.table([["q0"], ["a"], ["b"]], names=["query_id", "llm", "llm"])
+    pq.write_table(doubled, path)
+    assert _complaint(tmp_path) == "table outcomes.parquet, column llm: expected it once, found it 2 times"
+
+
 @pytest.mark.parametrize(
     ("suffix", "content", "complaint"),
     [

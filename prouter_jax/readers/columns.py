@@ -98,7 +98,12 @@ def load(path: pathlib.Path, schema: dict[str, str]) -> Table:
     table = Table(path.name, num_rows, {}, {})
     for name, kind in schema.items():
         if name in cells:
-            _add_column(table, name, kind.rstrip("?"), kind.endswith("?"), cells[name])
+            try:
+                _add_column(table, name, kind.rstrip("?"), kind.endswith("?"), cells[name])
+            except pa.ArrowException as error:  # a damaged file may decode to, say, a number beyond its dictionary
+                raise ValueError(
+                    f"table {path.name}, column {name}: expected sound data, found {_line(error)}"
+                ) from error
     return table
 
 
@@ -135,21 +140,24 @@ def _line(error: Exception) -> str:
 def _read_parquet(path: pathlib.Path, schema: dict[str, str]):
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            wanted = [name for name in file.schema_arrow.names if name in schema]
-            table = file.read(columns=wanted)
+            names = file.schema_arrow.names
+            _check_once(path, names, schema)
+            table = file.read(columns=[name for name in names if name in schema])
             return dict(zip(table.column_names, table.columns, strict=True)), file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"table {path.name}: expected a readable Parquet file, found {_line(error)}") from error
+
+
+def _check_once(path: pathlib.Path, header: list[str], schema: dict[str, str]) -> None:
+    for name in schema:
+        if header.count(name) > 1:
+            raise ValueError(f"table {path.name}, column {name}: expected it once, found it {header.count(name)} times")
 
 
 def _read_csv(path: pathlib.Path, schema: dict[str, str]):
     with contextlib.closing(csv_rows(path)) as records:
         header = next(records, [])
-        for name in header:
-            if header.count(name) > 1:
-                raise ValueError(
-                    f"table {path.name}, column {name}: expected it once, found it {header.count(name)} times"
-                )
+        _check_once(path, header, schema)
         places = {name: place for place, name in enumerate(header) if name in schema}
         columns: dict[str, list] = {name: [] for name in places}
         num_rows = 0
