@@ -38,7 +38,6 @@ class Data:
       pool: keep only the LLMs of this pool; empty keeps all.
       users: those in the data, or simulated multi-cost-efficiency users.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
-      tasks: false ignores task ids.
       encoder: name of the text encoder, or "given" for vectors that come with the data.
     """
 
@@ -66,8 +65,8 @@ class Model:
 
     hidden_dim: int = 32
     message_passing_steps: int = 2
-    history_steps: int = 4
-    taste_dim: int = 8
+    history_steps: int = 3
+    taste_dim: int = 4
 
 
 @dataclasses.dataclass
@@ -88,17 +87,22 @@ class Train:
       full_history_share: share of users who show all that is visible; the others a part of it,
         their lengths spread evenly over orders of magnitude.
       no_task_share: share of hidden queries scored as if their task were unknown.
+      text_noise: norm of the noise on text vectors (of norm 1) in training, against learning texts by heart.
+      eval_every_steps: how often the validation reward is measured and a checkpoint saved.
       patience: evaluations without a better validation reward before stopping.
+      user_blind: also train the twin that sees no histories, for comparison.
+      tensorboard: also write metrics for TensorBoard (pip install 'prouter-jax[tensorboard]').
     """
 
     num_train_steps: int = 200
     folds: int = 2
     full_history_share: float = 0.5
     no_task_share: float = 0.1
+    text_noise: float = 1.0
     eval_every_steps: int = 20
-    checkpoint_every_steps: int = 20
     patience: int = 5
     user_blind: bool = True
+    tensorboard: bool = False
 
 
 @dataclasses.dataclass
@@ -196,8 +200,8 @@ _RANGES = {
     "train.folds": (2, 100),
     "train.full_history_share": _SHARE,
     "train.no_task_share": _SHARE,
+    "train.text_noise": (0.0, 100.0),
     "train.eval_every_steps": _POSITIVE,
-    "train.checkpoint_every_steps": _POSITIVE,
     "train.patience": _POSITIVE,
     "mesh.data": (1, 2**20),
     "mesh.model": (1, 2**20),

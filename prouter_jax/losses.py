@@ -62,18 +62,18 @@ def routing_loss(
     seen = with_tastes(with_observed(states.predicted, labels.outcomes, labels.known), tastes)
     expected = jax.lax.stop_gradient(with_tastes(states.predicted, tastes))
 
+    size = expected.shape[-1]
+
+    @jax.checkpoint
     def of_user(answers, said, _, scored, theta):
         said = only(said, scored)
-        return feedback_losses(model, utilities(theta, answers), said)
+        losses = feedback_losses(model, utilities(theta, answers[..., :size]), said)
+        served = utilities(jax.lax.stop_gradient(theta), answers[..., size:])
+        return *losses, calibration_loss(model, served, said)
 
-    def calibration_of_user(answers, said, _, scored, theta):
-        return calibration_losses(model, utilities(theta, answers), only(said, scored))
-
-    def total(function, answers, theta):
-        return over_users(graph, jax.checkpoint(function), answers, labels.histories, labels.scored, theta)
-
-    choice, choices, rating, ratings = (x.sum() for x in total(of_user, seen, states.users))
-    calibration = total(calibration_of_user, expected, jax.lax.stop_gradient(states.users)).sum()
+    both = jnp.concatenate([seen, expected], -1)
+    by_user = over_users(graph, of_user, both, labels.histories, labels.scored, states.users)
+    choice, choices, rating, ratings, calibration = (x.sum() for x in by_user)
     parts = {
         "feedback": choice / jnp.maximum(choices, 1) + rating / jnp.maximum(ratings, 1),
         "outcome": outcome_loss(noise, states, labels),
@@ -94,7 +94,7 @@ def feedback_losses(model: RouterModel, utility: jax.Array, said: Said) -> tuple
     return choice, said.target.sum((0, 1)), rating.sum((0, 1)), said.rated.sum((0, 1))
 
 
-def calibration_losses(model: RouterModel, utility: jax.Array, said: Said) -> jax.Array:
+def calibration_loss(model: RouterModel, utility: jax.Array, said: Said) -> jax.Array:
     """Negative log likelihood of the served softmax, by user."""
     share = log_choice_probabilities(jnp.exp(model.log_score_sharpness[...]) * utility, said.offered)
     return -(said.target * share).sum((0, 1))

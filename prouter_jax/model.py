@@ -113,24 +113,26 @@ class RouterModel(nnx.Module):
         """Messages between users and LLMs along the histories: theta, and the tastes of each reading."""
         histories, theta = read_histories(graph), self._population(graph.layout.users)
         readings = [tastes]
-        for reading in range(len(self.layers)):
-            theta, surprise, weight = self._read(graph, histories, theta, with_tastes(answers, readings[-1]))
-            if reading + 1 < len(self.layers):
-                # a message is evidence, not a path for the gradient: the reader learns at its own last step
-                evidence = jax.lax.stop_gradient((theta, surprise, weight))
-                readings.append(self.reader.taste_step(readings[-1], *evidence))
+        for _ in self.layers[1:]:
+            theta, *messages = self._read(graph, histories, theta, with_tastes(answers, readings[-1]), learning=False)
+            readings.append(self.reader.taste_step(readings[-1], *jax.lax.stop_gradient((theta, *messages))))
+        theta, *_ = self._read(graph, histories, theta, with_tastes(answers, readings[-1]), learning=True)
         return theta, jnp.stack(readings)
 
-    def _read(self, graph: RouterGraph, histories: Histories, theta: jax.Array, answers: jax.Array):
-        """theta after one reading, and the users' messages to the LLMs, surprise and weight [users, llms]."""
+    def _read(self, graph: RouterGraph, histories: Histories, theta: jax.Array, answers: jax.Array, learning: bool):
+        """theta after one reading; then, on the way to the last, the messages to the LLMs, [users, llms] each."""
         num_llms = graph.layout.num("llm")
 
         def read(answers, said, llm, visible, theta):
             said = only(said, visible)
-            theta = self.reader.read(theta, answers, said, self.history_steps)
+            theta = self.reader.read(theta, answers, said, self.history_steps, learning)
+            if learning:
+                return (theta,)
             messages = self.reader.residuals(utilities(theta, answers), said)
             return theta, *[sum_by_llm(message, llm, num_llms) for message in messages]
 
+        if not learning:
+            answers = jax.lax.stop_gradient(answers)
         return over_users(graph, read, answers, histories, graph.visibility.decisions, theta)
 
     def _population(self, num_users: int) -> jax.Array:

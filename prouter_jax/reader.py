@@ -53,22 +53,20 @@ class HistoryReader(nnx.Module):
         self.log_noise = nnx.Param(jnp.log(0.1))
         self.log_taste_precision = nnx.Param(jnp.log(10.0))
 
-    def read(self, theta: jax.Array, answers: jax.Array, said: Said, steps: int) -> jax.Array:
-        """Moves theta [properties, ...] by `steps` Newton steps; differentiated through the last one.
-
-        At a fixed point of Newton's method a step does not depend on where it started, so its
-        derivative is that of the whole iteration.
+    def read(self, theta: jax.Array, answers: jax.Array, said: Said, steps: int, learning: bool) -> jax.Array:
+        """Moves theta [properties, ...] by `steps` Newton steps.
 
         Args:
           answers: properties of the candidates, [decisions, candidates, properties].
+          learning: whether the last step is differentiated. At a fixed point of Newton's method a step
+            does not depend on where it started, so its derivative is that of the whole iteration.
         """
 
         def step(_, theta):
             return self._newton_step(theta, answers, said)
 
-        if steps > 1:
-            theta = jax.lax.stop_gradient(jax.lax.fori_loop(0, steps - 1, step, theta))
-        return jax.checkpoint(functools.partial(step, 0))(theta)
+        theta = jax.lax.stop_gradient(jax.lax.fori_loop(0, steps - learning, step, theta))
+        return jax.checkpoint(functools.partial(step, 0))(theta) if learning else theta
 
     def residuals(self, utility: jax.Array, said: Said) -> tuple[jax.Array, jax.Array]:
         """Said minus predicted, and the curvature in each utility; the shape of `said`, scaled to utilities."""

@@ -1,0 +1,92 @@
+"""What a run says while it trains: a line with time left, metrics as JSONL, TensorBoard as an extra."""
+
+import json
+import pathlib
+import sys
+import time
+
+from prouter_jax import files
+from prouter_jax.config import Train
+from prouter_jax.train_state import TrainState
+
+METRICS = "metrics.jsonl"
+_SECONDS_BETWEEN_LINES = 1.0
+
+
+class Progress:
+    """Follows one run; a context manager that closes its files."""
+
+    def __init__(self, workdir: pathlib.Path, config: Train, name: str):
+        self.path = workdir / METRICS
+        self.config = config
+        self.name = name
+        self.begun = self.printed = time.monotonic()
+        self.first = 0
+        self.last = "no evaluation yet"
+        self.board = _open_tensorboard(workdir) if config.tensorboard else None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._print("", end="")
+        if self.board is not None:
+            self.board.close()
+
+    def resume(self, step: int, rejected: list[str]) -> None:
+        """Says where the run starts, and drops metrics of steps that will be done again."""
+        self.first = max(step, 0)
+        for reason in rejected:
+            self._print(f"rejected checkpoint: {reason}")
+        if step >= 0:
+            self._print(f"resumed from step {step}")
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() and step >= 0 else []
+        files.write_whole(self.path, "".join(line for line in lines if _step_of(line) <= step))
+
+    def stepped(self, step: int) -> None:
+        """Shows, once a second on a terminal, how far the run is."""
+        if sys.stderr.isatty() and time.monotonic() - self.printed > _SECONDS_BETWEEN_LINES:
+            self._print(self._line(step), end="")
+
+    def evaluated(self, state: TrainState, metrics: dict[str, float]) -> None:
+        """Records one evaluation."""
+        step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
+        record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
+        rate = self._rate(step)
+        with open(self.path, "a") as file:
+            file.write(json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
+        for name, value in record.items() if self.board is not None else ():
+            self.board.add_scalar(name, value, step)
+        loss = f"loss {metrics['loss']:.4f}, " if metrics else ""
+        self.last = f"{loss}validation reward {reward:.4f} (best {best:.4f})"
+        self._print(self._line(step))
+
+    def _rate(self, step: int) -> float:
+        return (step - self.first) / max(time.monotonic() - self.begun, 1e-9)
+
+    def _line(self, step: int) -> str:
+        rate = self._rate(step)
+        left = f"{(self.config.num_train_steps - step) / rate:.0f} s left" if rate else "compiling"
+        return f"step {step}/{self.config.num_train_steps}, {self.last}, {rate:.1f} steps/s, {left}"
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        self.printed = time.monotonic()
+        clear = "\r\033[K" if sys.stderr.isatty() else ""
+        if text or clear:
+            print(f"{clear}{self.name}: {text}" if text else clear, end=end, file=sys.stderr, flush=True)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; a line cut off by a kill counts as later than any."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return float("inf")
+
+
+def _open_tensorboard(workdir: pathlib.Path):
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ValueError("config.train.tensorboard: pip install 'prouter-jax[tensorboard]' first") from error
+    return SummaryWriter(str(workdir / "tensorboard"))

@@ -1,0 +1,213 @@
+"""The only training loop."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from prouter_jax.checkpoint import Checkpoints
+from prouter_jax.config import ExperimentConfig, Optimizer
+from prouter_jax.graph import RouterGraph, Visibility
+from prouter_jax.histories import read_histories
+from prouter_jax.losses import routing_loss, split_labels
+from prouter_jax.metrics import choose
+from prouter_jax.prepare import Labelled, Prepared
+from prouter_jax.progress import Progress
+from prouter_jax.scoring import make_scorer, score_decisions
+from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings, users_sharding
+from prouter_jax.train_state import Network, TrainState, init_state, make_network, make_optimizer
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hiding:
+    """How a step chooses what to hide; see `config.Train`."""
+
+    folds: int
+    whole_queries: bool
+    full_history_share: float
+    no_task_share: float
+    text_noise: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run needs besides its state: network, optimizer, places, the graph and what the state looks like."""
+
+    network: Network
+    optimizer: optax.GradientTransformation
+    mesh: jax.sharding.Mesh
+    graph: RouterGraph
+    abstract: TrainState
+
+
+def train(
+    config: ExperimentConfig, prepared: Prepared, seed: int, workdir: pathlib.Path, see_users: bool = True
+) -> None:
+    """Trains until the validation reward stops rising or the steps are done; resumes what is in `workdir`.
+
+    Args:
+      see_users: false hides all histories: the user-blind twin.
+
+    Raises:
+      ValueError: if there are checkpoints and none is sound, or if the loss is not a number.
+    """
+    run = make_run(config, prepared, see_users)
+    checkpoints = Checkpoints(workdir / CHECKPOINTS)
+    state, restored, rejected = _start(run, checkpoints, seed)
+    step_fn = make_train_step(run, config)
+    validation = prepared.labelled("validation")
+    key = jax.random.key(seed)
+    with Progress(workdir, config.train, "router" if see_users else "user-blind twin") as progress:
+        progress.resume(restored, rejected)
+        metrics: dict[str, jax.Array] = {}
+        while True:
+            step = int(state.step)
+            due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
+            if due and step > restored:
+                state = _evaluate(state, run, prepared, validation)
+                checkpoints.save(step, state, float(state.validation_reward))
+                progress.evaluated(state, _checked(metrics, step))
+            if step == config.train.num_train_steps or int(state.stale) >= config.train.patience:
+                break
+            state, metrics = step_fn(state, run.graph, key)
+            progress.stepped(step + 1)
+
+
+def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = True) -> Run:
+    """Builds the graph and the network of a run and places them on the configured mesh."""
+    mesh = make_mesh(config.mesh)
+    graph = prepared.world.build_graph(shards=config.mesh.data)
+    if not see_users:
+        nobody = np.zeros_like(graph.visibility.decisions)
+        graph = graph.replace(visibility=graph.visibility.replace(decisions=nobody))
+    network = make_network(config.model, graph.graph.nodes.shape[1])
+    optimizer = make_optimizer(config.optimizer, config.train.num_train_steps)
+    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
+    abstract = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, state_shardings(shapes, mesh)
+    )
+    return Run(network, optimizer, mesh, place_graph(graph, mesh), abstract)
+
+
+def make_train_step(run: Run, config: ExperimentConfig):
+    """A compiled function (state, graph, key) -> (state, metrics); runs of equal shape share its compilation."""
+    train = config.train
+    hiding = Hiding(
+        train.folds, config.data.split == "cold_query", train.full_history_share, train.no_task_share, train.text_noise
+    )
+    return _compiled_step(run.network, dataclasses.astuple(config.optimizer), train.num_train_steps, hiding, run.mesh)
+
+
+def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.Array) -> tuple[Visibility, jax.Array]:
+    """What a step may see, and which decisions [users, decisions] it must foresee.
+
+    Each pass of `folds` steps hides every query (or, where test queries are known ones, every
+    decision) once. A user shows all its other decisions or a part, down to none.
+    """
+    layout, seen = graph.layout, graph.visibility
+    pass_key = jax.random.fold_in(key, step // hiding.folds)
+    task_key, length_key, keep_key = jax.random.split(jax.random.fold_in(key, 2**30 + step), 3)
+    shape = (layout.num("query"),) if hiding.whole_queries else (layout.users, layout.decisions)
+    order = jax.random.permutation(pass_key, int(np.prod(shape))).reshape(shape)
+    hidden = (order % hiding.folds == step % hiding.folds).astype(jnp.float32)
+    query = jnp.broadcast_to(read_histories(graph).query, (layout.users, layout.decisions))
+    scored = hidden[query] if hiding.whole_queries else hidden
+    length = _history_shares(length_key, layout.users, layout.decisions, hiding.full_history_share)
+    shown = jax.random.uniform(keep_key, scored.shape) < length[:, None]
+    decisions = seen.decisions * (1 - scored) * shown
+    if not hiding.whole_queries:
+        return seen.replace(decisions=decisions), scored
+    no_task = hidden * (jax.random.uniform(task_key, shape) < hiding.no_task_share)
+    return Visibility(seen.outcomes * (1 - hidden), seen.tasks * (1 - no_task), decisions), scored
+
+
+def blur_texts(graph: RouterGraph, amount: float, key: jax.Array) -> RouterGraph:
+    """Adds noise of norm `amount` (a text vector has norm 1) to the queries' texts.
+
+    What is learnt of a text then holds for texts near it: with few queries a network learns each by heart.
+    """
+    at = graph.layout.node_range("query")
+    texts = graph.graph.nodes[at]
+    noise = jax.random.normal(key, texts.shape) * (amount / np.sqrt(texts.shape[1]))
+    nodes = jnp.concatenate([graph.graph.nodes[: at.start], texts + noise, graph.graph.nodes[at.stop :]])
+    return graph.replace(graph=graph.graph._replace(nodes=nodes))
+
+
+def validation_reward(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> float:
+    """Mean reward of the chosen LLMs."""
+    scorer = make_scorer(run.network, params, run.graph)
+    utility = score_decisions(scorer, prepared, labelled.decisions)
+    pick = choose(utility, labelled.decisions.offered)
+    return float(np.nanmean(labelled.rewards[np.arange(len(pick)), pick]))
+
+
+def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, int, list[str]]:
+    """The newest sound state, its step and what was rejected; a fresh one is of step -1."""
+    found = checkpoints.restore_newest(run.abstract)
+    if found is not None:
+        return found
+    shardings = jax.tree.map(lambda x: x.sharding, run.abstract)
+    init = jax.jit(lambda key: init_state(key, run.network, run.optimizer), out_shardings=shardings)
+    return init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1)), -1, []
+
+
+def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Labelled) -> TrainState:
+    """The state with what early stopping must remember."""
+    reward = validation_reward(run, state.params, prepared, validation)
+    better = reward > float(state.best_reward)
+    like = state.best_reward
+    return state.replace(
+        validation_reward=jax.device_put(jnp.float32(reward), like.sharding),
+        best_reward=jax.device_put(jnp.float32(reward if better else state.best_reward), like.sharding),
+        stale=jax.device_put(jnp.int32(0 if better else int(state.stale) + 1), like.sharding),
+    )
+
+
+def _checked(metrics: dict[str, jax.Array], step: int) -> dict[str, float]:
+    numbers = {name: float(value) for name, value in metrics.items()}
+    if not all(math.isfinite(value) for value in numbers.values()):
+        raise ValueError(
+            f"step {step}: expected a finite loss, found {numbers}; a lower config.optimizer.learning_rate may help"
+        )
+    return numbers
+
+
+def _history_shares(key: jax.Array, num_users: int, longest: int, full: float) -> jax.Array:
+    """Share of its decisions that each user shows [users]: all, or evenly spread over orders of magnitude."""
+    all_key, share_key = jax.random.split(key)
+    part = jnp.exp(-jax.random.uniform(share_key, (num_users,)) * jnp.log(2.0 * longest))
+    return jnp.where(jax.random.uniform(all_key, (num_users,)) < full, 1.0, part)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_step(network: Network, optimizer_values: tuple, num_train_steps: int, hiding: Hiding, mesh):
+    optimizer = make_optimizer(Optimizer(*optimizer_values), num_train_steps)
+    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
+
+    def loss_fn(params, graph, labels):
+        learner = network.bind(params)
+        return routing_loss(learner.model, learner.noise, graph, labels)
+
+    def step(state: TrainState, graph: RouterGraph, key: jax.Array):
+        visibility, scored = choose_hidden(graph, hiding, state.step, key)
+        # the histories are divided by users here, and everything made of them follows
+        visibility, scored = jax.lax.with_sharding_constraint(
+            (visibility, scored),
+            (Visibility(replicated(mesh), replicated(mesh), users_sharding(mesh)), users_sharding(mesh)),
+        )
+        graph = blur_texts(graph, hiding.text_noise, jax.random.fold_in(key, 2**29 + state.step))
+        (loss, parts), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+            state.params, *split_labels(graph, visibility, scored)
+        )
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return state.replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": loss, **parts}
+
+    return jax.jit(step, donate_argnums=0, out_shardings=(state_shardings(shapes, mesh), replicated(mesh)))
