@@ -92,13 +92,14 @@ def build_rewards(data: Interactions, scale: CostScale, decisions: DecisionArray
     """What each candidate would have been worth to the user, float32 [decisions, llms], NaN where not known.
 
     With a known preference w: w * effect - (1 - w) * scaled cost (arXiv 2511.16883). Without: the
-    rating where there is one, else the share of the choice.
+    rating where there is one, else the share of the choice; nothing is known without feedback.
     """
     effect, cost = outcome_matrices(data, scale)
     weight = data.users.preference[decisions.user].astype(np.float32)[:, None]
     simulated = weight * effect[decisions.query] - (1 - weight) * cost[decisions.query]
     rated = ~np.isnan(decisions.rating).all(1, keepdims=True)
-    stated = np.where(rated, decisions.rating, decisions.target)
+    chosen = decisions.target.any(1, keepdims=True)
+    stated = np.where(rated, decisions.rating, np.where(chosen, decisions.target, np.nan))
     rewards = np.where(np.isnan(weight), stated, simulated)
     return np.where(decisions.offered, rewards, np.nan)
 

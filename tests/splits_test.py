@@ -1,0 +1,109 @@
+"""Splits: every row once, the shares of every task, the documented recipe and nothing else."""
+
+import numpy as np
+import pytest
+
+from prouter_jax.config import Embedded
+from prouter_jax.embedded import build_embedded
+from prouter_jax.interactions import Decisions, Interactions, Queries, strings
+from prouter_jax.splits import Parts, split_decisions, split_queries
+
+SIZES = [1, 2, 3, 9, 10, 11, 30, 100]
+SHARES = [(0.7, 0.1), (0.5, 0.25), (0.6, 0.3), (0.7, 0.0), (0.9, 0.05)]
+
+
+def _with_tasks(sizes: list[int], untasked: int = 0) -> Interactions:
+    """Queries of tasks of the given sizes in a random order, and some without a task."""
+    data = build_embedded(Embedded(num_tasks=len(sizes), num_queries=len(sizes), num_users=1, decisions_per_user=1))
+    task = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), np.full(untasked, -1)])
+    task = np.random.default_rng(5).permutation(task)
+    names = strings([f"q{i}" for i in range(len(task))])
+    return data.replace(queries=Queries(names, names, task))
+
+
+def _with_deciders(counts: list[int]) -> Interactions:
+    data = build_embedded(Embedded(num_users=len(counts), num_queries=20))
+    user = np.random.default_rng(6).permutation(np.repeat(np.arange(len(counts)), counts))
+    zeros = np.zeros(len(user), int)
+    names = strings([f"d{i}" for i in range(len(user))])
+    return data.replace(decisions=Decisions(names, user, zeros, zeros, zeros.astype(float)))
+
+
+def _all(parts: Parts) -> np.ndarray:
+    return np.concatenate([parts.train, parts.validation, parts.test])
+
+
+@pytest.mark.parametrize("shares", SHARES)
+def test_every_query_is_in_exactly_one_part(shares):
+    data = _with_tasks(SIZES, untasked=7)
+    parts = split_queries(data, *shares, seed=3)
+    assert sorted(_all(parts)) == list(range(sum(SIZES) + 7))
+    for part in (parts.train, parts.validation, parts.test):
+        assert (np.diff(part) > 0).all()
+
+
+@pytest.mark.parametrize("shares", SHARES)
+def test_every_task_has_its_shares(shares):
+    data = _with_tasks(SIZES)
+    parts = split_queries(data, *shares, seed=0)
+    for task, size in enumerate(SIZES):
+        found = [int((data.queries.task[part] == task).sum()) for part in (parts.train, parts.validation)]
+        first, second = int(shares[0] * size), int(round(sum(shares), 6) * size)
+        assert found == [first, second - first]
+
+
+def test_seventy_and_ten_percent_of_ten_leave_two():
+    """0.7 + 0.1 is a little less than 0.8 in binary: ten queries are 7, 1 and 2, not 7, 0 and 3."""
+    parts = split_queries(_with_tasks([10]), 0.7, 0.1, seed=0)
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [7, 1, 2]
+
+
+def test_a_task_of_one_query_is_tested_only():
+    parts = split_queries(_with_tasks([1]), 0.7, 0.1, seed=0)
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 9])
+def test_the_recipe_of_the_data(seed):
+    """data/README.md: for each task in sorted order, rng.permutation of its rows in file order."""
+    data = _with_tasks([30, 11, 2, 25, 40, 5, 8, 13, 17, 21, 4])  # task10 sorts before task2
+    rng = np.random.default_rng(seed)
+    train, validation, test = [], [], []
+    names = data.tasks.ids[data.queries.task].astype(str)
+    for task in sorted(set(data.tasks.ids)):
+        rows = rng.permutation(np.flatnonzero(names == task))
+        n = len(rows)
+        train += list(rows[: int(0.7 * n)])
+        validation += list(rows[int(0.7 * n) : int(0.8 * n)])
+        test += list(rows[int(0.8 * n) :])
+    parts = split_queries(data, 0.7, 0.1, seed)
+    assert (sorted(train), sorted(validation), sorted(test)) == tuple(
+        part.tolist() for part in (parts.train, parts.validation, parts.test)
+    )
+
+
+@pytest.mark.parametrize("split", [split_queries, split_decisions])
+def test_seeds_decide_the_split_alone(split):
+    data = build_embedded(Embedded())
+    first, again, other = (split(data, 0.7, 0.1, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.test, again.test)
+    assert not np.array_equal(first.test, other.test)
+    overlap = np.isin(first.test, other.test).mean()
+    assert 0.1 < overlap < 0.4  # one in five by chance
+
+
+def test_every_user_has_its_shares_of_decisions():
+    counts = [0, 1, 10, 3, 0, 25, 100, 0]
+    data = _with_deciders(counts)
+    parts = split_decisions(data, 0.7, 0.1, seed=0)
+    assert sorted(_all(parts)) == list(range(sum(counts)))
+    for user, count in enumerate(counts):
+        found = [int((data.decisions.user[part] == user).sum()) for part in (parts.train, parts.validation)]
+        assert found == [int(0.7 * count), int(0.8 * count) - int(0.7 * count)]
+
+
+def test_a_user_without_any_decision_changes_no_other_users_split():
+    with_them, without = _with_deciders([0, 10, 0, 20]), _with_deciders([10, 20])
+    for part in ("train", "validation", "test"):
+        first, second = (getattr(split_decisions(data, 0.7, 0.1, seed=2), part) for data in (with_them, without))
+        np.testing.assert_array_equal(first, second)
