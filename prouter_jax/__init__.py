@@ -1,1 +1,12 @@
 """Personal routing: pick, for each user and each query, the LLM that this user would want."""
+
+__all__ = ["Router", "Scores"]
+
+
+def __getattr__(name: str):
+    """`from prouter_jax import Router` without loading JAX for those who only want, say, the configuration."""
+    if name in __all__:
+        from prouter_jax import router
+
+        return getattr(router, name)
+    raise AttributeError(f"module 'prouter_jax' has no attribute {name!r}")

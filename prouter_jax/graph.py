@@ -127,6 +127,11 @@ class RouterGraph:
             **edges,
         )
 
+    def without_histories(self) -> "RouterGraph":
+        """The graph as a user-blind router sees it."""
+        nobody = np.zeros((self.layout.users, self.layout.decisions), np.float32)
+        return self.replace(visibility=self.visibility.replace(decisions=nobody))
+
     def _shown(self, name: str, query: jax.Array) -> jax.Array | float:
         see = self.visibility
         if name == "family":

@@ -9,8 +9,9 @@ import numpy as np
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.graph import RouterGraph
 from prouter_jax.graph_build import bucket, pad_features
-from prouter_jax.model import RouterStates, SharedStates, with_tastes
+from prouter_jax.model import RouterStates, SharedStates
 from prouter_jax.prepare import Prepared
+from prouter_jax.reader import NUM_FIXED
 from prouter_jax.train_state import Network
 
 _QUERIES_AT_ONCE = 4096
@@ -25,13 +26,15 @@ class Scorer:
     params: dict
     states: RouterStates
 
-    def answers(self, vectors: np.ndarray, task: np.ndarray) -> np.ndarray:
-        """Properties, tastes included, of the answers to new queries, float32 [queries, llms, properties].
+    def answers(self, vectors: np.ndarray, task: np.ndarray, with_tastes: bool = True) -> np.ndarray:
+        """Properties of the answers to new queries, float32 [queries, llms, properties].
 
         Args:
           vectors: text vectors [queries, width of the encoder].
           task: row of the task, -1 for none, [queries].
+          with_tastes: false leaves the LLMs' tastes out.
         """
+        tastes = np.asarray(self.states.shared.tastes[-1]) * with_tastes
         parts = []
         for start in range(0, len(task), _QUERIES_AT_ONCE):
             some = slice(start, start + _QUERIES_AT_ONCE)
@@ -41,11 +44,15 @@ class Scorer:
             rows[:number] = np.where(task[some] < 0, self.states.shared.means.shape[0] - 1, task[some])
             answers = _predict(self.network, self.params, self.states.shared, features, rows)
             parts.append(np.asarray(answers)[:number])
-        return np.concatenate(parts)
+        answers = np.concatenate(parts)
+        answers[..., NUM_FIXED:] += tastes
+        return answers
 
     def known_answers(self) -> np.ndarray:
         """The same for the queries of the graph, observed effects and costs where visible."""
-        return np.asarray(with_tastes(self.states.answers, self.states.shared.tastes[-1]))
+        answers = np.array(self.states.answers)
+        answers[..., NUM_FIXED:] += np.asarray(self.states.shared.tastes[-1])
+        return answers
 
     def users(self) -> np.ndarray:
         """theta of the graph's users, float32 [users, properties]."""
@@ -94,5 +101,4 @@ def _encode(network: Network, params: dict, graph: RouterGraph) -> RouterStates:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _predict(network: Network, params: dict, shared: SharedStates, vectors: jax.Array, task: jax.Array) -> jax.Array:
-    answers = network.bind(params).model.predict_answers(shared, vectors, task)
-    return with_tastes(answers, shared.tastes[-1])
+    return network.bind(params).model.predict_answers(shared, vectors, task)

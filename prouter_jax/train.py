@@ -85,8 +85,7 @@ def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = Tru
     mesh = make_mesh(config.mesh)
     graph = prepared.world.build_graph(shards=config.mesh.data)
     if not see_users:
-        nobody = np.zeros_like(graph.visibility.decisions)
-        graph = graph.replace(visibility=graph.visibility.replace(decisions=nobody))
+        graph = graph.without_histories()
     network = make_network(config.model, graph.graph.nodes.shape[1])
     optimizer = make_optimizer(config.optimizer, config.train.num_train_steps)
     shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
@@ -94,6 +93,17 @@ def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = Tru
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, state_shardings(shapes, mesh)
     )
     return Run(network, optimizer, mesh, place_graph(graph, mesh), abstract)
+
+
+def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> dict:
+    """The parameters with the highest validation reward, on one device.
+
+    Raises:
+      ValueError: if they are missing, damaged, or not of this network.
+    """
+    optimizer = make_optimizer(config.optimizer, config.train.num_train_steps)
+    abstract = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
+    return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0].params
 
 
 def make_train_step(run: Run, config: ExperimentConfig):

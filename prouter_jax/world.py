@@ -1,6 +1,7 @@
 """`World`: what may be known when a query is routed: training data, text vectors, cost scale; and its folder."""
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 
@@ -34,6 +35,18 @@ class World:
         """The graph with every decision as history; `shards` as in `graph_build.build_graph`."""
         histories = build_decisions(self.interactions, np.arange(len(self.interactions.decisions.user)))
         return build_graph(self.interactions, self.vectors, self.scale, histories, shards)
+
+    def digest(self) -> str:
+        """SHA-256 of what was observed; equal for equal data, whatever the order it came in is part of it."""
+        data, total = self.interactions, hashlib.sha256()
+        for table in (data.outcomes, data.decisions, data.feedback):
+            for field in dataclasses.fields(table):
+                column = getattr(table, field.name)
+                if column.dtype != object:
+                    total.update(column.tobytes())
+        for ids in (data.users.ids, data.tasks.ids, data.queries.ids, data.queries.texts, data.llms.ids):
+            total.update("\0".join(ids).encode())
+        return total.hexdigest()
 
 
 def save_world(world: World, folder: str | os.PathLike) -> None:

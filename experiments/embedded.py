@@ -1,0 +1,11 @@
+"""The embedded benchmark: no data needed, planted preferences that a router must find.
+
+Command:  python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded
+"""
+
+from prouter_jax.config import ExperimentConfig
+
+
+def get_config() -> ExperimentConfig:
+    config = ExperimentConfig(name="Embedded benchmark: 40 users, 8 LLMs")
+    return config

@@ -1,0 +1,1 @@
+"""Entry points: `python -m launch.train`, `launch.evaluate`, `launch.score`, `launch.bench`."""

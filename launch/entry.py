@@ -1,0 +1,48 @@
+"""What all entry points share: flags are checked before anything starts, bad input is one line and exit code 1."""
+
+import pathlib
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+
+def start(main: Callable[[], None], required: tuple[str, ...]) -> None:
+    """Runs `main` once the flags are parsed; what is wrong with flags, files or data ends in one line on stderr.
+
+    Args:
+      required: names of the flags that must be given.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            left = app.parse_flags_with_usage(argv)
+        except Exception as error:
+            # ml_collections lets out whatever it came across: KeyError, TypeError, errors of the experiment file
+            _fail(_flag_error(argv, error))
+        if left[1:]:
+            _fail(f"expected flags only, found {left[1]!r}")
+        for name in required:
+            if flags.FLAGS[name].value is None:
+                _fail(f"--{name}: expected a value, found none")
+        return left
+
+    def guarded(_) -> None:
+        try:
+            main()
+        except (ValueError, OSError) as error:
+            _fail(str(error))
+
+    app.run(guarded, flags_parser=parse)
+
+
+def _fail(message: str):
+    print(f"{pathlib.Path(sys.argv[0]).stem}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _flag_error(argv: list[str], error: Exception) -> str:
+    """An unknown key of the configuration comes as a KeyError or AttributeError without the flag."""
+    overrides = [arg for arg in argv if arg.lstrip("-").startswith("config.")]
+    hint = f" (in {' '.join(overrides)})" if overrides and isinstance(error, KeyError | AttributeError) else ""
+    return f"{error}{hint}"

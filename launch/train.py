@@ -1,0 +1,28 @@
+"""Trains an experiment and writes its report.
+
+python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded [--config.seeds=10 ...]
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch import entry
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; fields by --config.section.field=value.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; given again, a run goes on.")
+
+
+def main() -> None:
+    from prouter_jax import config
+
+    config.validate(_CONFIG.value)
+    from prouter_jax.experiment import REPORT, run_experiment
+    from prouter_jax.report import headline
+
+    report = run_experiment(_CONFIG.value, _WORKDIR.value)
+    print("\n".join(headline(report)))
+    print(f"report: {_WORKDIR.value}/{REPORT}/report.html")
+
+
+if __name__ == "__main__":
+    entry.start(main, required=("config", "workdir"))

@@ -1,0 +1,158 @@
+"""A whole experiment in a workdir: train the seeds, then judge them from what was saved."""
+
+import collections.abc
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+import time
+
+from prouter_jax import config as configuration
+from prouter_jax import files
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.evaluate import SeedResult, evaluate_seed, summarise
+from prouter_jax.prepare import Prepared, Source, prepare, read_source
+from prouter_jax.report import Report, write_report
+from prouter_jax.router import CONFIG, WORLD
+from prouter_jax.scoring import make_scorer, score_decisions
+from prouter_jax.train import restore_params, train
+from prouter_jax.train_state import make_network
+from prouter_jax.world import load_world, save_world
+
+USER_BLIND = "user_blind"
+REPORT = "report"
+EXPERIMENT = "experiment.json"
+
+
+def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report:
+    """Trains every seed of `config` and its user-blind twin, evaluates them and writes WORKDIR/report.
+
+    Started again with the same arguments it goes on where it was.
+
+    Raises:
+      ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
+    """
+    begun = time.monotonic()
+    workdir = pathlib.Path(workdir)
+    configuration.validate(config)
+    source = read_source(config.data)
+    _claim(workdir, config)
+    for seed, folder in seed_folders(config, workdir):
+        prepared = prepare(source, config.data, seed)
+        _save_inputs(dataclasses.replace(config, seed=seed, seeds=0), prepared, folder)
+        train(config, prepared, seed, folder)
+        if config.train.user_blind:
+            (folder / USER_BLIND).mkdir(exist_ok=True)
+            train(config, prepared, seed, folder / USER_BLIND, see_users=False)
+    return evaluate_experiment(workdir, source, begun)
+
+
+def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None, begun: float | None = None) -> Report:
+    """Restores the best checkpoints of an experiment, scores its test decisions and writes WORKDIR/report.
+
+    Args:
+      source: the data if it is at hand; read again otherwise.
+      begun: `time.monotonic()` when the experiment began, for the report.
+
+    Raises:
+      ValueError: if something is missing or damaged, or the data is not what was trained on.
+    """
+    workdir = pathlib.Path(workdir)
+    config = _read_claim(workdir)
+    source = source or read_source(config.data)
+    results = [
+        _judge(config, prepare(source, config.data, seed), folder) for seed, folder in seed_folders(config, workdir)
+    ]
+    facts = _facts(config, source, results)
+    if begun is not None:
+        facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
+    report = summarise(results, config.name, facts)
+    write_report(report, workdir / REPORT)
+    return report
+
+
+def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    """Each seed and where it is trained: WORKDIR/seed_N, or WORKDIR itself for a single one."""
+    if not config.seeds:
+        return [(config.seed, workdir)]
+    return [(seed, workdir / f"seed_{seed}") for seed in range(config.seeds)]
+
+
+def _claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
+    """Writes the configuration into a new workdir; an old one must hold the same."""
+    path, text = workdir / EXPERIMENT, configuration.to_json(config)
+    if path.exists() and path.read_text() != text:
+        raise ValueError(f"{workdir}: expected the configuration it was begun with ({path}); name another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    files.write_whole(path, text)
+
+
+def _read_claim(workdir: pathlib.Path) -> ExperimentConfig:
+    try:
+        return configuration.from_json((workdir / EXPERIMENT).read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"{workdir}: expected an experiment with {EXPERIMENT}, found none") from error
+
+
+def _save_inputs(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> None:
+    """What scoring needs besides checkpoints; written once, and whole when config.json is there."""
+    if (folder / CONFIG).exists():
+        _check_same_data(prepared, folder)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    save_world(prepared.world, folder / WORLD)
+    files.write_whole(folder / CONFIG, configuration.to_json(config))
+
+
+def _check_same_data(prepared: Prepared, folder: pathlib.Path) -> None:
+    if load_world(folder / WORLD).digest() != prepared.world.digest():
+        raise ValueError(f"{folder}: the data is not what this run was trained on; name another --workdir")
+
+
+def _judge(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> SeedResult:
+    """Scores of the router and its twin on the test decisions, each from its best checkpoint, and the baselines."""
+    _check_same_data(prepared, folder)
+    graph = prepared.world.build_graph()
+    network = make_network(config.model, graph.graph.nodes.shape[1])
+    decisions = prepared.labelled("test").decisions
+    scores = {}
+    for name, path in {"router": folder, USER_BLIND: folder / USER_BLIND}.items():
+        if name == "router" or config.train.user_blind:
+            seen = graph if name == "router" else graph.without_histories()
+            scorer = make_scorer(network, restore_params(config, network, path), seen)
+            scores[name] = score_decisions(scorer, prepared, decisions)
+    return evaluate_seed(prepared, scores)
+
+
+def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Sequence[SeedResult]) -> dict[str, str]:
+    data = source.interactions
+    users = config.data.num_users if config.data.users != "recorded" else len(data.users.ids)
+    seeds = ", ".join(str(seed) for seed, _ in seed_folders(config, pathlib.Path()))
+    where = f" ({pathlib.Path(config.data.path).name})" if config.data.path else ""
+    return {
+        "data": f"{config.data.source}{where}",
+        "queries": f"{len(data.queries.ids)} in {len(data.tasks.ids)} tasks",
+        "LLMs": str(len(data.llms.ids)),
+        "users": f"{users} {config.data.users.replace('_', '-')}, feedback: {config.data.feedback}",
+        "split": f"{config.data.split.replace('_', ' ')}, seeds {seeds}",
+        "text encoder": source.encoder,
+        "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "numpy")),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "date": datetime.date.today().isoformat(),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The commit of the code that runs, if it runs in a checkout."""
+    here = pathlib.Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip()

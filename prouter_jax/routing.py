@@ -1,0 +1,202 @@
+"""From columns of pairs to choices: the vectorised inside of `Router`, one chunk of rows at a time."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prouter_jax.decisions import CostScale
+from prouter_jax.offline import Scored
+from prouter_jax.reader import COST
+from prouter_jax.scoring import Scorer, expected_utilities
+
+_TEXTS_REMEMBERED = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraints:
+    """What is asked of every choice: highest expected cost in USD, bool [llms] of those allowed."""
+
+    max_cost: float | None = None
+    allow: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """What a router knows, in the form that scoring needs.
+
+    Attributes:
+      users: theta, [users + 1, properties]; the last row is for users without history.
+      known_answers: properties of the answers to known queries, [queries, llms, properties].
+      encode: texts -> vectors.
+      remembered: answers to texts that were scored before, by (text, task row).
+    """
+
+    scorer: Scorer
+    llms: list[str]
+    users: np.ndarray
+    has_history: np.ndarray
+    user_rows: dict[str, int]
+    query_rows: dict[str, int]
+    query_task: np.ndarray
+    known_answers: np.ndarray
+    task_rows: dict[str, int]
+    scale: CostScale
+    price_factor: np.ndarray
+    encode: Callable[[Sequence[str]], np.ndarray]
+    remembered: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """The queries of a chunk: distinct `answers` [asked, llms, properties] and tasks, and each row's place in them."""
+
+    place: np.ndarray
+    answers: np.ndarray
+    task: np.ndarray
+
+
+def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) -> Scored:
+    """Scores one chunk of rows; what is wrong with a row is said in `error` and does not stop the others."""
+    errors = _Errors(len(columns["user_id"]))
+    user = _user_rows(pool, columns["user_id"], errors)
+    asked = _asked(pool, columns, errors)
+    offered = _offered(pool, columns.get("candidates"), errors)
+    utility = expected_utilities(pool.users, asked.answers, user, asked.place)
+    offered &= _within(pool, asked, constraints, offered, errors)
+    logits = np.where(offered, utility * pool.scorer.sharpness(), -np.inf)
+    wrong = errors.rows()
+    logits[wrong] = 0.0
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares = np.where(offered & ~wrong[:, None], shares / shares.sum(1, keepdims=True), np.nan)
+    names = pa.array(pool.llms, pa.string())
+    llm = names.take(pa.array(logits.argmax(1), mask=wrong))
+    basis = pa.array(np.where(pool.has_history[user], "history", "cold_start"), pa.string(), mask=wrong)
+    return Scored(llm, pool.llms, shares, basis, errors.column())
+
+
+class _Errors:
+    """The first thing that is wrong with each row."""
+
+    def __init__(self, number: int):
+        self.messages: list[str | None] = [None] * number
+
+    def add(self, rows: np.ndarray, message: Callable[[int], str]) -> None:
+        for row in np.flatnonzero(rows):
+            self.messages[row] = self.messages[row] or message(int(row))
+
+    def rows(self) -> np.ndarray:
+        return np.array([message is not None for message in self.messages], bool)
+
+    def column(self) -> pa.Array:
+        return pa.array(self.messages, pa.string())
+
+
+def _codes(column: pa.Array) -> tuple[np.ndarray, list[str]]:
+    """Distinct values of a column and each row's place among them, -1 for null."""
+    encoded = column.dictionary_encode()
+    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+
+
+def _lookup(column: pa.Array, rows: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The row that each id names, -1 where it names none; and where the column is null."""
+    codes, values = _codes(column)
+    found = np.array([*(rows.get(value, -1) for value in values), -1], np.int64)
+    return found[codes], codes < 0
+
+
+def _user_rows(pool: Pool, column: pa.Array, errors: _Errors) -> np.ndarray:
+    row, missing = _lookup(column, pool.user_rows)
+    errors.add(missing, lambda _: "user_id: expected an id, found none")
+    return np.where(row < 0, len(pool.users) - 1, row)
+
+
+def _asked(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Asked:
+    """An id that is known goes before a text; a text goes with the row's task, if it has one."""
+    number = len(columns["user_id"])
+    nothing = pa.nulls(number, pa.large_string())
+    by_id, no_id = _lookup(columns.get("query_id", nothing), pool.query_rows)
+    texts = columns.get("query", nothing)
+    code, values = _codes(texts)
+    has_text = np.array([*(bool(value) for value in values), False])[code]
+    task, no_task = _lookup(columns.get("task_id", nothing), pool.task_rows)
+    errors.add((by_id < 0) & ~has_text & no_id, lambda _: "query: expected a text or a query_id, found neither")
+    errors.add(
+        (by_id < 0) & ~has_text & ~no_id, lambda i: f"query_id: unknown id {columns['query_id'][i]}, and no text"
+    )
+    errors.add((task < 0) & ~no_task, lambda i: f"task_id: unknown id {columns['task_id'][i]}")
+    task = np.where(by_id >= 0, -1, task)
+    tasks = len(pool.task_rows) + 1
+    # one number for each distinct thing asked: known queries first, then pairs of text and task
+    key = np.where(by_id >= 0, by_id, len(pool.query_task) + code.astype(np.int64) * tasks + task + 1)
+    key[errors.rows()] = -1
+    distinct, place = np.unique(key, return_inverse=True)
+    known = distinct[(distinct >= 0) & (distinct < len(pool.query_task))]
+    pair = distinct[distinct >= len(pool.query_task)] - len(pool.query_task)
+    pairs = [(values[text], int(task) - 1) for text, task in zip(pair // tasks, pair % tasks, strict=True)]
+    answers = [pool.known_answers[known], _answers_to_texts(pool, pairs)]
+    asked_task = np.concatenate([pool.query_task[known], np.array([t for _, t in pairs], np.int64)])
+    if len(distinct) and distinct[0] < 0:
+        answers.insert(0, np.zeros((1, *pool.known_answers.shape[1:]), np.float32))
+        asked_task = np.append(-1, asked_task)
+    return _Asked(place, _repriced(pool, np.concatenate(answers), asked_task), asked_task)
+
+
+def _answers_to_texts(pool: Pool, pairs: list[tuple[str, int]]) -> np.ndarray:
+    """Answers to (text, task row) pairs, each predicted once and remembered for a while."""
+    new = [pair for pair in pairs if pair not in pool.remembered]
+    if new:
+        vectors = pool.encode([text for text, _ in new])
+        predicted = pool.scorer.answers(vectors, np.array([task for _, task in new]))
+        found = dict(zip(new, predicted, strict=True))
+    else:
+        found = {}
+    answers = [found[pair] if pair in found else pool.remembered[pair] for pair in pairs]
+    pool.remembered.update(found)
+    while len(pool.remembered) > _TEXTS_REMEMBERED:
+        pool.remembered.popitem(last=False)
+    return np.stack(answers) if answers else np.zeros((0, *pool.known_answers.shape[1:]), np.float32)
+
+
+def _repriced(pool: Pool, answers: np.ndarray, task: np.ndarray) -> np.ndarray:
+    """Answers at today's prices."""
+    if (pool.price_factor == 1).all():
+        return answers
+    answers = answers.copy()
+    answers[..., COST] = pool.scale.scale(pool.scale.unscale(answers[..., COST], task) * pool.price_factor, task)
+    return answers
+
+
+def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray:
+    """bool [rows, llms]: the row's candidates, all where it names none."""
+    number = len(errors.messages)
+    if column is None:
+        return np.ones((number, len(pool.llms)), bool)
+    row = pc.list_parent_indices(column).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
+    names = pc.list_flatten(column)  # pyright: ignore[reportAttributeAccessIssue]
+    llm, _ = _lookup(names, {name: i for i, name in enumerate(pool.llms)})
+    unknown = np.zeros(number, bool)
+    unknown[row[llm < 0]] = True
+    errors.add(unknown, lambda i: f"candidates: unknown LLM in {column[i].as_py()}")
+    offered = np.zeros((number, len(pool.llms)), bool)
+    offered[row[llm >= 0], llm[llm >= 0]] = True
+    free = column.is_null().to_numpy(zero_copy_only=False)
+    errors.add(~free & ~offered.any(1), lambda _: "candidates: expected at least one LLM, found none")
+    return offered | free[:, None]
+
+
+def _within(pool: Pool, asked: _Asked, constraints: Constraints, offered: np.ndarray, errors: _Errors) -> np.ndarray:
+    """bool [rows, llms]: the LLMs that are allowed and not expected to cost too much."""
+    within = np.ones_like(offered)
+    if constraints.allow is not None:
+        within &= constraints.allow
+        errors.add(~(offered & within).any(1), lambda _: "no candidate is among the allowed LLMs")
+    if constraints.max_cost is not None:
+        cost = pool.scale.unscale(asked.answers[..., COST], asked.task)
+        within &= (cost <= constraints.max_cost)[asked.place]
+        message = f"no candidate is expected to cost at most {constraints.max_cost:g} USD"
+        errors.add(~(offered & within).any(1), lambda _: message)
+    return within
