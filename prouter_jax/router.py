@@ -179,6 +179,10 @@ class Router:
         router = _make(self.network, self.params, _with_scale_rows(grown))
         return dataclasses.replace(router, price_factor=factor)
 
+    def forget_texts(self) -> None:
+        """Drops the answers remembered of texts that were scored before."""
+        self._pool.remembered.clear()
+
     @functools.cached_property
     def _pool(self) -> Pool:
         data = self.world.interactions

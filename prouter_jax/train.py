@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -38,12 +39,18 @@ class Hiding:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run needs besides its state: network, optimizer, places, the graph and what the state looks like."""
+    """What a run needs besides its state.
+
+    Attributes:
+      graph: placed on the mesh.
+      init: compiled function from a random key to a fresh state.
+      abstract: shapes and shardings of the state.
+    """
 
     network: Network
-    optimizer: optax.GradientTransformation
     mesh: jax.sharding.Mesh
     graph: RouterGraph
+    init: Callable[[jax.Array], TrainState]
     abstract: TrainState
 
 
@@ -87,12 +94,8 @@ def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = Tru
     if not see_users:
         graph = graph.without_histories()
     network = make_network(config.model, graph.graph.nodes.shape[1])
-    optimizer = make_optimizer(config.optimizer, config.train.num_train_steps)
-    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
-    abstract = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, state_shardings(shapes, mesh)
-    )
-    return Run(network, optimizer, mesh, place_graph(graph, mesh), abstract)
+    init, abstract = _compiled_init(network, *_optimizer_key(config), mesh)
+    return Run(network, mesh, place_graph(graph, mesh), init, abstract)
 
 
 def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> dict:
@@ -112,7 +115,12 @@ def make_train_step(run: Run, config: ExperimentConfig):
     hiding = Hiding(
         train.folds, config.data.split == "cold_query", train.full_history_share, train.no_task_share, train.text_noise
     )
-    return _compiled_step(run.network, dataclasses.astuple(config.optimizer), train.num_train_steps, hiding, run.mesh)
+    return _compiled_step(run.network, *_optimizer_key(config), hiding, run.mesh)
+
+
+def initial_state(run: Run, seed: int) -> TrainState:
+    """A fresh state, placed on the mesh."""
+    return run.init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
 def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.Array) -> tuple[Visibility, jax.Array]:
@@ -163,9 +171,7 @@ def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, i
     found = checkpoints.restore_newest(run.abstract)
     if found is not None:
         return found
-    shardings = jax.tree.map(lambda x: x.sharding, run.abstract)
-    init = jax.jit(lambda key: init_state(key, run.network, run.optimizer), out_shardings=shardings)
-    return init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1)), -1, []
+    return initial_state(run, seed), -1, []
 
 
 def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Labelled) -> TrainState:
@@ -196,10 +202,25 @@ def _history_shares(key: jax.Array, num_users: int, longest: int, full: float) -
     return jnp.where(jax.random.uniform(all_key, (num_users,)) < full, 1.0, part)
 
 
+def _optimizer_key(config: ExperimentConfig) -> tuple[tuple, int]:
+    """What decides an optimizer, hashable: compiled functions are kept for all seeds and twins."""
+    return dataclasses.astuple(config.optimizer), config.train.num_train_steps
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_init(network: Network, optimizer_values: tuple, num_train_steps: int, mesh):
+    optimizer = make_optimizer(Optimizer(*optimizer_values), num_train_steps)
+    init = functools.partial(init_state, network=network, optimizer=optimizer)
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    shardings = state_shardings(shapes, mesh)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+    return jax.jit(init, out_shardings=shardings), abstract
+
+
 @functools.lru_cache(maxsize=16)
 def _compiled_step(network: Network, optimizer_values: tuple, num_train_steps: int, hiding: Hiding, mesh):
     optimizer = make_optimizer(Optimizer(*optimizer_values), num_train_steps)
-    shapes = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
+    shardings = jax.tree.map(lambda x: x.sharding, _compiled_init(network, optimizer_values, num_train_steps, mesh)[1])
 
     def loss_fn(params, graph, labels):
         learner = network.bind(params)
@@ -220,4 +241,4 @@ def _compiled_step(network: Network, optimizer_values: tuple, num_train_steps: i
         params = optax.apply_updates(state.params, updates)
         return state.replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": loss, **parts}
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(state_shardings(shapes, mesh), replicated(mesh)))
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))

@@ -1,0 +1,35 @@
+# Each target makes the environment that it needs; `make run` and `make test` are all a newcomer has to know.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN = .venv/bin
+DATA ?= ../shared/data
+export JAX_PLATFORMS ?= cpu
+
+.PHONY: run test test-slow check bench clean
+
+run: .venv/made
+	$(BIN)/python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded
+	$(BIN)/python -m launch.score --workdir=runs/embedded --input=experiments/pairs.jsonl --output=runs/embedded/scored.jsonl
+	@echo "scored pairs: runs/embedded/scored.jsonl"
+	@echo "report: runs/embedded/report/report.html"
+
+test: .venv/made
+	$(BIN)/python -m pytest
+
+test-slow: .venv/made
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/made
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: .venv/made
+	$(BIN)/python -m launch.bench --data=$(DATA)
+
+clean:
+	rm -rf .venv runs
+
+.venv/made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
+	touch $@
