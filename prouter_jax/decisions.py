@@ -49,7 +49,7 @@ class CostScale:
 
 
 def fit_cost_scale(data: Interactions) -> CostScale:
-    """The scale of the costs in `data`, which holds training queries only; a task without costs takes the overall one."""
+    """The scale of the costs in `data`: training queries only; a task without costs takes the overall one."""
     outcomes = data.outcomes
     known = ~np.isnan(outcomes.cost)
     task, cost = data.queries.task[outcomes.query[known]], outcomes.cost[known].astype(np.float64)

@@ -26,11 +26,11 @@ CHOSEN, TIED, RATED, SILENT = range(4)
 def _world() -> Interactions:
     """Three queries (tasks a, b, none), three LLMs; u0 has weight 0.75, u1 is real and has no planted weight.
 
-    Costs of task a: 1, 3, 5; of task b: 2, 2 and unknown; of the query without a task: 0, 4, 10.
+    Costs of task a: 1, 3, 5; of task b: 2, 2 and unknown; of the query without a task: 2, 4, 3.
     """
     names = strings(["x", "y", "z"])
     effect = np.array([0.5, 1, 0, 0.2, 0.4, 0.6, 1, 1, 1])
-    cost = np.array([1, 3, 5, 2, 2, NAN, 0, 4, 10])
+    cost = np.array([1, 3, 5, 2, 2, NAN, 2, 4, 3])
     rows = np.repeat(np.arange(3), 3)
     unknown = np.full(9, NAN)
     prices = np.full(3, NAN)
@@ -69,7 +69,7 @@ def _rewards(data: Interactions) -> np.ndarray:
 def test_costs_are_scaled_within_their_task_and_without_a_task_over_all():
     data = _world()
     _, cost = outcome_matrices(data, fit_cost_scale(data))
-    np.testing.assert_allclose(cost, [[0, 0.5, 1], [0, 0, NAN], [0, 0.4, 1]])
+    np.testing.assert_allclose(cost, [[0, 0.5, 1], [0, 0, NAN], [0.25, 0.75, 0.5]])
 
 
 def test_a_constant_cost_is_scaled_to_zero_and_an_unknown_one_stays_unknown():
@@ -81,7 +81,7 @@ def test_a_task_without_known_costs_takes_the_overall_scale():
     data = _world()
     cost = np.where(data.outcomes.query == 1, NAN, data.outcomes.cost)
     scale = fit_cost_scale(data.replace(outcomes=dataclasses.replace(data.outcomes, cost=cost)))
-    np.testing.assert_array_equal([scale.low, scale.high], [[1, 0, 0], [5, 10, 10]])
+    np.testing.assert_array_equal([scale.low, scale.high], [[1, 1, 1], [5, 5, 5]])
 
 
 def test_without_any_cost_all_scales_are_empty():
@@ -115,7 +115,7 @@ def test_decisions_come_in_the_order_asked_for():
 def test_a_planted_preference_weighs_effect_against_scaled_cost():
     """0.75 effect - 0.25 cost; the third LLM is not on offer in the first decision."""
     np.testing.assert_allclose(_rewards(_world())[CHOSEN], [0.375, 0.75 - 0.125, NAN])
-    np.testing.assert_allclose(_rewards(_world())[TIED], [0.75, 0.75 - 0.1, 0.75 - 0.25])
+    np.testing.assert_allclose(_rewards(_world())[TIED], [0.75 - 0.0625, 0.75 - 0.1875, 0.75 - 0.125])
 
 
 def test_a_person_s_reward_is_the_rating_and_without_feedback_unknown():

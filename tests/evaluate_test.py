@@ -122,6 +122,23 @@ def test_a_router_is_measured_as_the_policies_are():
         np.testing.assert_array_equal(first, second)
 
 
+def test_policies_learn_from_the_training_decisions_not_from_the_tested():
+    """Other choices in the test change what is right, and no pick but the oracle's."""
+    prepared = _prepare()
+    data = prepared.data
+    tested = np.isin(data.feedback.decision, prepared.parts.test)
+    offered = data.offers[data.decisions.offer[data.feedback.decision]]
+    llm = np.where(tested, offered.argmax(1), data.feedback.llm).astype(np.int32)
+    other = dataclasses.replace(prepared, data=data.replace(feedback=dataclasses.replace(data.feedback, llm=llm)))
+    before, after = (evaluate_seed(one, {}).picks for one in (prepared, other))
+    assert {name for name in before if not np.array_equal(before[name].llm, after[name].llm)} == {"oracle"}
+    assert all(not np.array_equal(before[name].right, after[name].right) for name in set(before) - {"oracle"})
+    train = prepared.labelled("train")
+    favourite = int(np.nanmean(train.rewards, axis=0).argmax())
+    there = prepared.labelled("test").decisions.offered[:, favourite]
+    np.testing.assert_array_equal(before["best_single"].llm == favourite, there)
+
+
 def test_effect_and_cost_are_those_of_the_pick():
     prepared = _prepare()
     result = evaluate_seed(prepared, {})
@@ -206,6 +223,10 @@ def test_users_and_shares_worked_by_hand(by_hand):
     assert by_hand.shares.users == ["ann (preference 0.20)", "bob (preference 0.80)"]
     assert by_hand.shares.llms == ["x", "y", "z"]
     np.testing.assert_allclose(by_hand.shares.shares, [[2 / 6, 1 / 6, 3 / 6], [0, 0, 1]])
+
+
+def test_a_point_of_unknown_cost_is_no_point_of_the_frontier(by_hand):
+    assert by_hand.frontier == []
 
 
 def test_differences_over_seeds_worked_by_hand(by_hand):

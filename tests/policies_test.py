@@ -14,7 +14,7 @@ from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
-from prouter_jax.policies import BestPerUser, BestPerUserTask, BestSingle, Policy, SameForAll, make_policies
+from prouter_jax.policies import BestPerUser, BestPerUserTask, BestSingle, Oracle, Policy, SameForAll, make_policies
 from prouter_jax.policies import _ridge_forecasts as ridge_forecasts
 from prouter_jax.prepare import Labelled, Prepared, Source, prepare
 
@@ -101,6 +101,11 @@ def test_cheapest_and_strongest_use_the_training_outcomes_alone():
 def test_an_llm_of_unknown_cost_is_never_the_cheapest():
     scores = SameForAll("cheapest", -np.array([0.3, NAN, 0.2])).score(HISTORY, NEW)
     assert metrics.choose(scores, NEW.offered).tolist() == [2] * 5
+
+
+def test_the_oracle_takes_an_unknown_reward_only_where_there_is_no_other():
+    scores = Oracle(lambda _: np.array([[NAN, -5, -7], [NAN] * 3])).score(HISTORY, NEW)
+    assert metrics.choose(scores, np.ones((2, 3), bool)).tolist() == [1, 0]
 
 
 def test_policies_that_do_not_apply_are_left_out():

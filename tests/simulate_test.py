@@ -17,12 +17,13 @@ USERS = 7
 
 @pytest.fixture(scope="module")
 def source() -> Interactions:
-    """With outcomes missing, some answers worth the same, and one query that no LLM answered."""
+    """With outcomes, effects and costs missing, answers worth the same, and one query that no LLM answered."""
     data = build_embedded(Embedded(num_queries=60, num_users=3, decisions_per_user=5))
     data = tables.select_decisions(data, np.zeros(len(data.decisions.user), bool))
     outcomes = tables.take(data.outcomes, data.outcomes.query != 4)
-    outcomes = dataclasses.replace(outcomes, effect=np.round(outcomes.effect), cost=np.round(outcomes.cost, 3))
-    return data.replace(outcomes=outcomes)
+    effect, cost = np.round(outcomes.effect), np.round(outcomes.cost, 3)
+    effect[10], cost[[20, 21]] = np.nan, np.nan
+    return data.replace(outcomes=dataclasses.replace(outcomes, effect=effect, cost=cost))
 
 
 def _simulate(data: Interactions, feedback: str = "choice", num_users: int = USERS, low=0.2, high=1.0):
