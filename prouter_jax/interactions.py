@@ -186,14 +186,28 @@ def validate(data: Interactions, table_names: dict[str, str] | None = None) -> I
         _check_ids(getattr(data, field).ids, names[field], column)
     for field, column, other in _REFERENCES:
         _check_reference(data, names, field, column, other)
-    for field, column, low, high in _RANGES:
-        values = getattr(getattr(data, field), column)
-        good = ((values >= low) & (values <= high) & np.isfinite(values)) | np.isnan(values)
-        expected = f"a number in [{low}, {high}]" if high < np.inf else "a finite number"
-        _check(good, names[field], column, values, "a finite number >= 0" if low == 0 and high == np.inf else expected)
+    for field in dict.fromkeys(limits[0] for limits in _RANGES):
+        check_ranges(field, getattr(data, field), names[field])
     _check_pairs(data, names["outcomes"])
     _check_feedback(data, names["feedback"])
     return data
+
+
+def check_ranges(field: str, table, name: str) -> None:
+    """The part of `validate` that looks at the numbers of one table of `Interactions`.
+
+    Args:
+      field: of `Interactions`, where `table` stands or is going to stand.
+      name: what to call the table in messages.
+
+    Raises:
+      ValueError: as `validate`.
+    """
+    for column, low, high in (limits[1:] for limits in _RANGES if limits[0] == field):
+        values = getattr(table, column)
+        good = ((values >= low) & (values <= high) & np.isfinite(values)) | np.isnan(values)
+        expected = f"a number in [{low}, {high}]" if high < np.inf else "a finite number"
+        _check(good, name, column, values, "a finite number >= 0" if low == 0 and high == np.inf else expected)
 
 
 def row_error(table: str, column: str, row: int, expected: str, found) -> ValueError:

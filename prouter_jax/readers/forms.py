@@ -23,7 +23,7 @@ def choices(table: Table, known: dict[str, Known]) -> Record:
     """Each row names an LLM that a user liked best; several for one user and query are a tie.
 
     Args:
-      known: what user_id, query_id and llm may refer to.
+      known: what user_id, query_id and llm may refer to, and each decision_id that is taken.
     """
     rows = _group(table, known)
     member = np.ones((len(rows.first), len(known["llm"].ids)), bool)
@@ -54,7 +54,7 @@ def votes(table: Table, known: dict[str, Known]) -> Record:
     decision, side = np.nonzero(liked)
     value = 1 / liked.sum(1)[decision]
     feedback = _feedback(decision, np.full(len(decision), CHOICE), pair[decision, side], value)
-    return _record("vote", user, query, member, table.floats("time"), feedback)
+    return _record("vote", known, user, query, member, table.floats("time"), feedback)
 
 
 def long_form(decisions: Table, feedback: Table | None, offers: Table | None, known: dict[str, Known]) -> Record:
@@ -86,7 +86,16 @@ def join(records: list[Record], num_llms: int) -> Record:
         dataclasses.replace(record.feedback, decision=(start + record.feedback.decision).astype(np.int32))
         for start, record in zip(first_decision, records, strict=False)
     ]
-    return Record(sets, _concatenate(decisions), _concatenate(feedback))
+    return Record(sets, concatenate(decisions), concatenate(feedback))
+
+
+def concatenate(tables: list):
+    """The rows of one table (see `Interactions`) after those of another; a column that one lacks is None."""
+    columns = {field.name: [getattr(table, field.name) for table in tables] for field in dataclasses.fields(tables[0])}
+    joined = {
+        name: None if any(part is None for part in parts) else np.concatenate(parts) for name, parts in columns.items()
+    }
+    return type(tables[0])(**joined)
 
 
 def distinct_sets(member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,6 +111,14 @@ def first_seen(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers the distinct keys by first appearance: each key's number, and the row where each number first stands."""
     group = pa.array(keys).dictionary_encode().indices.to_numpy()
     return group, _first_rows(group)
+
+
+def unused_ids(name: str, number: int, taken: np.ndarray) -> np.ndarray:
+    """`number` made-up ids, none of them in `taken`: `name` and a count, marked where that would clash."""
+    ids, others = [f"{name}{count}" for count in range(number)], set(taken)
+    while not others.isdisjoint(ids):
+        ids = [f"_{id_}" for id_ in ids]
+    return interactions.strings(ids)
 
 
 def _first_rows(group: np.ndarray) -> np.ndarray:
@@ -145,7 +162,7 @@ def _grouped_record(
     earlier = time[rows.first[rows.group]]
     _check_same(table, rows, "time", (time == earlier) | (np.isnan(time) & np.isnan(earlier)))
     feedback = _feedback(rows.group, np.full(table.num_rows, kind), rows.llm, value)
-    return _record(name, rows.user[rows.first], rows.query[rows.first], member, time[rows.first], feedback)
+    return _record(name, known, rows.user[rows.first], rows.query[rows.first], member, time[rows.first], feedback)
 
 
 def _check_same(table: Table, rows: _Rows, column: str, same: np.ndarray) -> None:
@@ -192,19 +209,19 @@ def _listed(table: Table, llms: Known) -> np.ndarray:
 
 
 def _record(
-    name: str, user: np.ndarray, query: np.ndarray, member: np.ndarray, time: np.ndarray, feedback: Feedback
+    name: str,
+    known: dict[str, Known],
+    user: np.ndarray,
+    query: np.ndarray,
+    member: np.ndarray,
+    time: np.ndarray,
+    feedback: Feedback,
 ) -> Record:
     sets, offer = distinct_sets(member)
-    ids = interactions.strings([f"{name}{number}" for number in range(len(user))])
+    ids = unused_ids(name, len(user), known["decision_id"].ids)
     return Record(sets, Decisions(ids, user, query, offer, time), feedback)
 
 
 def _feedback(decision: np.ndarray, kind: np.ndarray, llm: np.ndarray, value: np.ndarray) -> Feedback:
     rows, llms = decision.astype(np.int32), llm.astype(np.int32)
     return Feedback(rows, kind.astype(np.int8), llms, value.astype(np.float32))
-
-
-def _concatenate(tables: list):
-    names = [field.name for field in dataclasses.fields(tables[0])]
-    columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
-    return type(tables[0])(**columns)

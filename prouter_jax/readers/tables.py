@@ -15,32 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prouter_jax import files, interactions
-from prouter_jax.interactions import CHOICE, KINDS, Interactions, Llms, Outcomes, Queries, Tasks, Users
-from prouter_jax.readers import columns, forms
-from prouter_jax.readers.columns import Known, Table
-
-_OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
-_FEEDBACK_ROW = {"user_id": "id", "query_id": "id", "time": "number?"}
-_SCHEMAS = {
-    "users": {"user_id": "key", "preference": "number?"},
-    "tasks": {"task_id": "key", "description": "text?"},
-    "queries": {"query_id": "key", "query": "text", "task_id": "id?"},
-    "llms": {
-        "llm": "key",
-        "family": "text?",
-        "description": "text?",
-        "input_price": "number?",
-        "output_price": "number?",
-        "pool": "text?",
-    },
-    "outcomes": {"query_id": "id", "llm": "id"} | dict.fromkeys(_OUTCOME_NUMBERS, "number?"),
-    "choices": _FEEDBACK_ROW | {"llm": "id", "candidates": "list?"},
-    "votes": _FEEDBACK_ROW | {"llm_a": "id", "llm_b": "id", "winner": "text"},
-    "ratings": _FEEDBACK_ROW | {"llm": "id", "rating": "number", "candidates": "list?"},
-    "decisions": _FEEDBACK_ROW | {"decision_id": "key", "candidates": "list?", "offer": "id?"},
-    "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
-    "offers": {"offer": "id", "llm": "id"},
-}
+from prouter_jax.interactions import CHOICE, KINDS, Interactions, Queries, Tasks
+from prouter_jax.readers import assemble, columns, forms
+from prouter_jax.readers.assemble import OUTCOME_NUMBERS, SCHEMAS
 
 
 def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
@@ -54,17 +31,10 @@ def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
     Raises:
       ValueError: one line that names table (file), column and row, what was expected and what was found.
     """
-    tables = _load(pathlib.Path(folder))
-    users, tasks, llms = _read_users(tables), _read_tasks(tables), _read_llms(tables["llms"])
-    queries = _read_queries(tables, tasks)
-    names = {name: table.name for name, table in tables.items()}
-    known = {"user_id": Known(users.ids, "a user_id")}
-    known["query_id"] = Known(queries.ids, f"a query_id of {names['queries']}")
-    known["llm"] = Known(llms.ids, f"an llm of {names['llms']}")
-    record = _read_feedback(tables, known)
-    outcomes = _read_outcomes(tables, known)
-    data = Interactions(users, tasks, queries, llms, outcomes, record.offers, record.decisions, record.feedback)
-    return _keep_pool(interactions.validate(_with_vectors(data, pathlib.Path(folder)), names), pool)
+    folder = pathlib.Path(folder)
+    tables = assemble.load_folder(folder, ("queries", "llms"))
+    data = _with_vectors(assemble.assemble(tables), folder)
+    return _keep_pool(interactions.validate(data, assemble.names_of(tables)), pool)
 
 
 def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
@@ -90,80 +60,6 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
         buffer = io.BytesIO()
         np.save(buffer, values, allow_pickle=False)
         files.write_whole(folder / name, buffer.getvalue())
-
-
-def _load(folder: pathlib.Path) -> dict[str, Table]:
-    if not folder.is_dir():
-        raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
-    tables = {}
-    for name, schema in _SCHEMAS.items():
-        paths = [path for path in (folder / (name + suffix) for suffix in columns.SUFFIXES) if path.exists()]
-        if len(paths) > 1:
-            found = " and ".join(path.name for path in paths)
-            raise ValueError(f"table {name}: expected one file, found {found}")
-        if paths:
-            tables[name] = columns.load(paths[0], schema)
-    for name, needed in (("queries", True), ("llms", True), ("decisions", "feedback" in tables)):
-        if needed and name not in tables:
-            expected = " or ".join(name + suffix for suffix in columns.SUFFIXES)
-            raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found none")
-    return tables
-
-
-def _read_users(tables: dict[str, Table]) -> Users:
-    """Those of the table in its order, then those that only feedback names."""
-    listed = tables["users"].strings("user_id") if "users" in tables else interactions.strings([])
-    preference = tables["users"].floats("preference") if "users" in tables else np.zeros(0)
-    named = (tables[name].texts["user_id"] for name in tables if name != "users" and "user_id" in _SCHEMAS[name])
-    others = {user for texts in named for user in texts.values.to_pylist()} - set(listed)
-    ids = interactions.strings([*listed, *sorted(others)])
-    return Users(ids, np.append(preference, np.full(len(others), np.nan)))
-
-
-def _read_tasks(tables: dict[str, Table]) -> Tasks:
-    if "tasks" in tables:
-        return Tasks(tables["tasks"].strings("task_id"), tables["tasks"].strings("description"))
-    ids = interactions.strings(sorted(set(tables["queries"].strings("task_id")) - {""}))
-    return Tasks(ids, ids)
-
-
-def _read_queries(tables: dict[str, Table], tasks: Tasks) -> Queries:
-    table = tables["queries"]
-    task = np.full(table.num_rows, -1, np.int32)
-    if "task_id" in table.texts:
-        task = table.rows("task_id", Known(tasks.ids, "a task_id of the tasks table, or none"))
-    return Queries(table.strings("query_id"), table.strings("query"), task)
-
-
-def _read_llms(table: Table) -> Llms:
-    return Llms(
-        ids=table.strings("llm"),
-        families=table.strings("family"),
-        descriptions=table.strings("description"),
-        input_price=table.floats("input_price"),
-        output_price=table.floats("output_price"),
-        pools=table.strings("pool"),
-    )
-
-
-def _read_outcomes(tables: dict[str, Table], known: dict[str, Known]) -> Outcomes:
-    if "outcomes" not in tables:
-        rows, none = np.zeros(0, np.int32), np.zeros(0)
-        return Outcomes(rows, rows, none, none, none, none)
-    table = tables["outcomes"]
-    query, llm = (table.rows(column, known[column]) for column in ("query_id", "llm"))
-    return Outcomes(query, llm, **{column: table.floats(column) for column in _OUTCOME_NUMBERS})
-
-
-def _read_feedback(tables: dict[str, Table], known: dict[str, Known]) -> forms.Record:
-    """All forms that are there; the long form comes first, so that its rows keep their numbers in complaints."""
-    records = []
-    if "decisions" in tables:
-        records.append(forms.long_form(tables["decisions"], tables.get("feedback"), tables.get("offers"), known))
-    for name, read in (("choices", forms.choices), ("votes", forms.votes), ("ratings", forms.ratings)):
-        if name in tables:
-            records.append(read(tables[name], known))
-    return forms.join(records, len(known["llm"].ids))
 
 
 def _with_vectors(data: Interactions, folder: pathlib.Path) -> Interactions:
@@ -213,7 +109,7 @@ def _keep_pool(data: Interactions, pool: str) -> Interactions:
 
 
 def _check_alone(folder: pathlib.Path, written: set[str]) -> None:
-    readable = {name + suffix for name in _SCHEMAS for suffix in columns.SUFFIXES}
+    readable = {name + suffix for name in SCHEMAS for suffix in columns.SUFFIXES}
     readable |= {"queries_vectors.npy", "tasks_vectors.npy"}
     others = sorted({path.name for path in folder.iterdir()} & readable - written)
     if others:
@@ -238,7 +134,7 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
         "outcomes": {
             "query_id": _named(outcomes.query, queries.ids),
             "llm": _named(outcomes.llm, llms.ids),
-            **{name: _or_null(getattr(outcomes, name)) for name in _OUTCOME_NUMBERS},
+            **{name: _or_null(getattr(outcomes, name)) for name in OUTCOME_NUMBERS},
         },
         "decisions": {
             "decision_id": decisions.ids,
