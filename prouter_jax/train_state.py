@@ -82,7 +82,9 @@ def init_state(key: jax.Array, network: Network, optimizer: optax.GradientTransf
     params = nnx.to_pure_dict(nnx.state(network.make(nnx.Rngs(params=key)), nnx.Param))
     zero = jnp.zeros((), jnp.int32)
     lowest = jnp.full((), -jnp.inf)
-    return TrainState(zero, params, optimizer.init(params), lowest, lowest, zero)
+    state = TrainState(zero, params, optimizer.init(params), lowest, lowest, zero)
+    # jnp.log(10.0) is weakly typed, what a step returns is not: without this the step would be compiled twice
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
 
 
 @functools.lru_cache(maxsize=16)
