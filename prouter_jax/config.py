@@ -65,15 +65,20 @@ class Model:
 
     hidden_dim: int = 32
     message_passing_steps: int = 2
-    history_steps: int = 3
+    history_steps: int = 4
     taste_dim: int = 4
 
 
 @dataclasses.dataclass
 class Optimizer:
-    """AdamW with linear warm-up, cosine decay and clipping by global norm."""
+    """AdamW with linear warm-up, cosine decay and clipping by global norm.
+
+    `population_rate` times the learning rate moves the few numbers that describe all users together
+    (mean, precisions, noises): each is worth more steps than one weight among thousands.
+    """
 
     learning_rate: float = 3e-3
+    population_rate: float = 10.0
     weight_decay: float = 1e-4
     warmup_steps: int = 20
     clip_norm: float = 1.0
@@ -94,11 +99,11 @@ class Train:
       tensorboard: also write metrics for TensorBoard (pip install 'prouter-jax[tensorboard]').
     """
 
-    num_train_steps: int = 200
+    num_train_steps: int = 120
     folds: int = 2
     full_history_share: float = 0.5
     no_task_share: float = 0.1
-    text_noise: float = 1.0
+    text_noise: float = 3.0
     eval_every_steps: int = 20
     patience: int = 5
     user_blind: bool = True
@@ -193,6 +198,7 @@ _RANGES = {
     "model.history_steps": (1, 32),
     "model.taste_dim": (0, 256),
     "optimizer.learning_rate": (1e-9, 10.0),
+    "optimizer.population_rate": (0.0, 1e6),
     "optimizer.weight_decay": (0.0, 10.0),
     "optimizer.warmup_steps": (0, 10**9),
     "optimizer.clip_norm": (1e-9, 1e9),

@@ -23,7 +23,8 @@ from flax import nnx, struct
 
 EFFECT, COST, CONSTANT = 0, 1, 2
 NUM_FIXED = 3
-_EVENNESS = 0.02  # share of an even prediction in the curvature: keeps steps finite where choices are certain
+_EVENNESS = 0.02  # share of an even prediction in the curvature: keeps it from vanishing where choices are certain
+_LONGEST_STEP = 3.0  # in logits, root mean square over candidates: Newton's method overshoots beyond
 
 
 @struct.dataclass
@@ -62,8 +63,11 @@ class HistoryReader(nnx.Module):
             does not depend on where it started, so its derivative is that of the whole iteration.
         """
 
+        even = _even_shares(said)
+        spread = _covariance(answers, even)
+
         def step(_, theta):
-            return self._newton_step(theta, answers, said)
+            return self._newton_step(theta, answers, said, even, spread)
 
         theta = jax.lax.stop_gradient(jax.lax.fori_loop(0, steps - learning, step, theta))
         return jax.checkpoint(functools.partial(step, 0))(theta) if learning else theta
@@ -98,30 +102,50 @@ class HistoryReader(nnx.Module):
         chosen = said.target.sum(1, keepdims=True)
         return chosen * choice_probabilities(sharpness * utility, said.offered), sharpness
 
-    def _newton_step(self, theta: jax.Array, answers: jax.Array, said: Said) -> jax.Array:
+    def _newton_step(self, theta: jax.Array, answers: jax.Array, said: Said, even: jax.Array, spread: jax.Array):
         precision, mean = (p[...].reshape(-1, *[1] * (theta.ndim - 1)) for p in (self.log_precision, self.mean))
         precision = jnp.exp(precision)
         utility = utilities(theta, answers)
         surprise, _ = self.residuals(utility, said)
         flat = answers.reshape(-1, answers.shape[-1])
         push = flat.T @ surprise.reshape(len(flat), *theta.shape[1:]) - precision * (theta - mean)
-        curvature = self._curvature(utility, answers, said) + jnp.diag(precision.reshape(-1))
-        return theta + jnp.moveaxis(_solve(curvature, jnp.moveaxis(push, 0, -1)), -1, 0)
+        curvature = self._curvature(utility, answers, said, even) + jnp.diag(precision.reshape(-1))
+        step = _solve(curvature, jnp.moveaxis(push, 0, -1))
+        return theta + jnp.moveaxis(step * self._shortened(step, spread, said), -1, 0)
 
-    def _curvature(self, utility: jax.Array, answers: jax.Array, said: Said) -> jax.Array:
+    def _curvature(self, utility: jax.Array, answers: jax.Array, said: Said, even: jax.Array) -> jax.Array:
         """Curvature of the log likelihood in theta, [..., properties, properties]."""
-        size, users = answers.shape[-1], utility.shape[2:]
         share, sharpness = self._shares(utility, said)
-        chosen = said.target.sum(1, keepdims=True)
-        even = said.offered / jnp.maximum(said.offered.sum(1, keepdims=True), 1)
-        share = sharpness * ((1 - _EVENNESS) * share + _EVENNESS * even * chosen)
-        weight = sharpness * share
+        curvature = sharpness**2 * _covariance(answers, (1 - _EVENNESS) * share + _EVENNESS * even)
         if said.rated is not None:
-            weight += jnp.exp(-2 * self.log_noise[...]) * said.rated
-        outer = (answers[..., :, None] * answers[..., None, :]).reshape(-1, size**2)
-        total = (outer.T @ weight.reshape(len(outer), *users)).reshape(size, size, *users)
-        mean = jnp.einsum("kca,kc...->ka...", answers, share)
-        return jnp.moveaxis(total, (0, 1), (-2, -1)) - jnp.einsum("ka...,kb...->...ab", mean, mean)
+            curvature += jnp.exp(-2 * self.log_noise[...]) * _second_moment(answers, said.rated)
+        return curvature
+
+    def _shortened(self, step: jax.Array, spread: jax.Array, said: Said) -> jax.Array:
+        """What a step [..., properties] is multiplied with, so that it moves logits by `_LONGEST_STEP` at most."""
+        moved = jnp.einsum("...a,...ab,...b->...", step, spread, step)
+        logits = jnp.exp(self.log_sharpness[...]) * jnp.sqrt(moved / jnp.maximum(said.target.sum((0, 1)), 1) + 1e-12)
+        return jax.lax.stop_gradient(jnp.minimum(1, _LONGEST_STEP / logits))[..., None]
+
+
+def _even_shares(said: Said) -> jax.Array:
+    """The prediction of somebody who knows nothing, for the decisions with a choice."""
+    chosen = said.target.sum(1, keepdims=True)
+    return chosen * said.offered / jnp.maximum(said.offered.sum(1, keepdims=True), 1)
+
+
+def _second_moment(answers: jax.Array, weight: jax.Array) -> jax.Array:
+    """Sum of weight a a', [..., properties, properties]; one matrix product where users share the answers."""
+    size, users = answers.shape[-1], weight.shape[2:]
+    outer = (answers[..., :, None] * answers[..., None, :]).reshape(-1, size**2)
+    total = outer.T @ weight.reshape(len(outer), *users)
+    return jnp.moveaxis(total.reshape(size, size, *users), (0, 1), (-2, -1))
+
+
+def _covariance(answers: jax.Array, share: jax.Array) -> jax.Array:
+    """Covariance of a under the shares of each decision, summed over decisions, [..., properties, properties]."""
+    mean = jnp.einsum("kca,kc...->ka...", answers, share)
+    return _second_moment(answers, share) - jnp.einsum("ka...,kb...->...ab", mean, mean)
 
 
 def utilities(theta: jax.Array, answers: jax.Array) -> jax.Array:

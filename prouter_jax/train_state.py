@@ -68,13 +68,26 @@ def make_network(model: config.Model, width: int) -> Network:
 
 
 def make_optimizer(optimizer: config.Optimizer, num_train_steps: int) -> optax.GradientTransformation:
-    """AdamW with warm-up, cosine decay to a tenth, and clipping."""
+    """AdamW with warm-up, cosine decay to a tenth, and clipping; what describes the population moves faster."""
     warmup = min(optimizer.warmup_steps, num_train_steps // 2)
     peak = optimizer.learning_rate
     schedule = optax.warmup_cosine_decay_schedule(0.0 if warmup else peak, peak, warmup, num_train_steps, peak / 10)
     return optax.chain(
-        optax.clip_by_global_norm(optimizer.clip_norm), optax.adamw(schedule, weight_decay=optimizer.weight_decay)
+        optax.clip_by_global_norm(optimizer.clip_norm),
+        # eps: a gradient that is zero but for rounding must not become a step
+        optax.adamw(schedule, eps=1e-6, weight_decay=optimizer.weight_decay),
+        optax.masked(optax.scale(optimizer.population_rate), _of_population),
     )
+
+
+def _of_population(params: dict) -> dict:
+    """True for the few numbers that all users share: logarithms of precisions, noises, weights; the mean user."""
+
+    def one(path, _) -> bool:
+        name = path[-1].key
+        return name == "mean" or name.startswith("log_")
+
+    return jax.tree_util.tree_map_with_path(one, params)
 
 
 def init_state(key: jax.Array, network: Network, optimizer: optax.GradientTransformation) -> TrainState:

@@ -1,0 +1,12 @@
+"""Your own folder of tables: what its users chose, voted or rated.
+
+Command:  python -m launch.train --config=experiments/tables.py --workdir=runs/mine --config.data.path=FOLDER
+"""
+
+from prouter_jax.config import ExperimentConfig
+
+
+def get_config() -> ExperimentConfig:
+    config = ExperimentConfig(name="Recorded decisions")
+    config.data.source = "tables"
+    return config
