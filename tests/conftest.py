@@ -1,0 +1,84 @@
+"""What several test modules share: eight virtual devices, a tiny embedded data set and a router trained on it.
+
+JAX reads the environment when it is first imported, so it is set here before anything imports it. Compiled code
+is not optimised: compilation is most of what these tests do. Compilations are shared between tests of the same
+sizes, so tests that can use `prepared` and `network` as they are should.
+"""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
+import copy
+import pathlib
+import typing
+
+import jax
+import numpy as np
+import pytest
+
+from prouter_jax.config import Embedded, ExperimentConfig, Model
+from prouter_jax.prepare import Prepared, prepare, read_source
+from prouter_jax.scoring import Scorer, make_scorer
+from prouter_jax.train import initial_state, make_run, restore_params, train
+from prouter_jax.train_state import Network
+
+_CONFIG = ExperimentConfig(name="tiny")
+_CONFIG.data.encoder = "hash"
+_CONFIG.data.embedded = Embedded(num_tasks=3, num_queries=40, num_llms=4, num_users=6, decisions_per_user=20)
+_CONFIG.model = Model(hidden_dim=8, message_passing_steps=2, history_steps=3, taste_dim=2)
+_CONFIG.train.num_train_steps = 12
+_CONFIG.train.eval_every_steps = 4
+
+
+class Trained(typing.NamedTuple):
+    """A finished run: its configuration, data, workdir and best parameters, and these applied to all training data."""
+
+    config: ExperimentConfig
+    prepared: Prepared
+    workdir: pathlib.Path
+    params: dict
+    scorer: Scorer
+
+
+@pytest.fixture
+def tiny_config() -> ExperimentConfig:
+    """A configuration of the sizes of `prepared`, to be changed at will."""
+    return copy.deepcopy(_CONFIG)
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Prepared:
+    """Six users with planted preferences who chose among four LLMs, each on queries of its own; cold queries."""
+    return prepare(read_source(_CONFIG.data), _CONFIG.data, seed=0)
+
+
+@pytest.fixture(scope="session")
+def shared_prepared() -> Prepared:
+    """The same queries and LLMs, six simulated users who all rate them all."""
+    data = copy.deepcopy(_CONFIG.data)
+    data.users, data.num_users, data.feedback = "multi_cost_efficiency", 6, "rating"
+    return prepare(read_source(data), data, seed=0)
+
+
+@pytest.fixture(scope="session")
+def network(prepared) -> Network:
+    return make_run(_CONFIG, prepared).network
+
+
+@pytest.fixture(scope="session")
+def params(prepared) -> dict:
+    """Parameters of `network` with noise on all of them, so that none is zero and every path through it counts."""
+    fresh = initial_state(make_run(_CONFIG, prepared), 0).params
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: np.asarray(x) + rng.normal(0, 0.2, x.shape).astype(np.float32), fresh)
+
+
+@pytest.fixture(scope="session")
+def trained(prepared, network, tmp_path_factory) -> Trained:
+    config, workdir = copy.deepcopy(_CONFIG), tmp_path_factory.mktemp("trained")
+    train(config, prepared, 0, workdir)
+    params = restore_params(config, network, workdir)
+    return Trained(config, prepared, workdir, params, make_scorer(network, params, prepared.world.build_graph()))
