@@ -4,7 +4,7 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
 
 def start(main: Callable[[], None], required: tuple[str, ...]) -> None:
@@ -28,6 +28,7 @@ def start(main: Callable[[], None], required: tuple[str, ...]) -> None:
         return left
 
     def guarded(_) -> None:
+        logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
         try:
             main()
         except (ValueError, OSError) as error:

@@ -23,7 +23,7 @@ from flax import nnx, struct
 
 EFFECT, COST, CONSTANT = 0, 1, 2
 NUM_FIXED = 3
-_EVENNESS = 0.02  # share of an even prediction in the curvature: keeps it from vanishing where choices are certain
+_EVENNESS = 0.002  # share of an even prediction in the curvature: keeps it from vanishing where choices are certain
 _LONGEST_STEP = 3.0  # in logits, root mean square over candidates: Newton's method overshoots beyond
 
 
@@ -48,7 +48,7 @@ class HistoryReader(nnx.Module):
 
     def __init__(self, taste_dim: int):
         self.mean = nnx.Param(jnp.concatenate([jnp.array([0.5, -0.5, 0.0]), jnp.zeros(taste_dim)]))
-        precision = jnp.concatenate([jnp.full(NUM_FIXED, 4.0), jnp.full(taste_dim, 100.0)])
+        precision = jnp.concatenate([jnp.full(NUM_FIXED, 4.0), jnp.full(taste_dim, 1000.0)])
         self.log_precision = nnx.Param(jnp.log(precision))
         self.log_sharpness = nnx.Param(jnp.log(10.0))
         self.log_noise = nnx.Param(jnp.log(0.1))

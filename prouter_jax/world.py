@@ -43,7 +43,8 @@ class World:
             for field in dataclasses.fields(table):
                 column = getattr(table, field.name)
                 if column.dtype != object:
-                    total.update(column.tobytes())
+                    # a table file may keep a column in another width than memory does
+                    total.update(column.astype(np.float32 if column.dtype.kind == "f" else np.int64).tobytes())
         for ids in (data.users.ids, data.tasks.ids, data.queries.ids, data.queries.texts, data.llms.ids):
             total.update("\0".join(ids).encode())
         return total.hexdigest()
