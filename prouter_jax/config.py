@@ -103,7 +103,7 @@ class Train:
     folds: int = 2
     full_history_share: float = 0.5
     no_task_share: float = 0.1
-    text_noise: float = 3.0
+    text_noise: float = 5.0
     eval_every_steps: int = 20
     patience: int = 5
     user_blind: bool = True

@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Iterator
+from typing import BinaryIO
 
 MANIFEST = "manifest.json"
 DELETING = ".deleting-"
@@ -18,12 +20,22 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
       path: in a folder that exists.
       content: bytes, or text that is written as UTF-8.
     """
+    with open_whole(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def open_whole(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """As `write_whole`, for a file that is written piece by piece: it appears at the end, unless an exception came.
+
+    Args:
+      path: in a folder that exists.
+    """
     path = pathlib.Path(path)
-    data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

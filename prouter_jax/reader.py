@@ -48,7 +48,7 @@ class HistoryReader(nnx.Module):
 
     def __init__(self, taste_dim: int):
         self.mean = nnx.Param(jnp.concatenate([jnp.array([0.5, -0.5, 0.0]), jnp.zeros(taste_dim)]))
-        precision = jnp.concatenate([jnp.full(NUM_FIXED, 4.0), jnp.full(taste_dim, 1000.0)])
+        precision = jnp.concatenate([jnp.full(NUM_FIXED, 1.0), jnp.full(taste_dim, 2000.0)])
         self.log_precision = nnx.Param(jnp.log(precision))
         self.log_sharpness = nnx.Param(jnp.log(10.0))
         self.log_noise = nnx.Param(jnp.log(0.1))

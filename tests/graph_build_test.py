@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.decisions import build_decisions, outcome_matrices
-from prouter_jax.graph_build import build_graph, bucket, node_width
+from prouter_jax.graph_build import bucket, build_graph, node_width
 
 
 def _told(graph):

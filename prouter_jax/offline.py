@@ -1,0 +1,98 @@
+"""Streams a file of (user, query) pairs through a scoring function into a file that holds them and the answers."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prouter_jax import files
+from prouter_jax.offline_read import open_pairs
+from prouter_jax.offline_write import OUTPUT_COLUMNS, WRITERS, Scored
+
+__all__ = ["Counts", "Scored", "score_file"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How many rows were written, and how many of them with an error."""
+
+    rows: int
+    errors: int
+
+
+def score_file(
+    score: Callable[[dict[str, pa.Array]], Scored],
+    input_path: str | os.PathLike,
+    output_path: str | os.PathLike,
+    strict: bool = False,
+    rows_at_once: int = 65536,
+    on_progress: Callable[[int, float | None], None] | None = None,
+) -> Counts:
+    """Scores every row of a file; the output holds the input's columns, then llm, probabilities, basis and error.
+
+    Rows keep their order; memory does not grow with their number. The output appears whole or not at all. Formats
+    are told by suffix (.parquet, .csv, .jsonl) and may differ. From JSONL to Parquet or CSV, columns of one
+    plain type or of lists of texts stay what they are, all others become JSON text.
+
+    Args:
+      score: is given those of the columns user_id, query, query_id, task_id (string) and candidates (list of
+        string) that the input has; empty cells are null.
+      input_path: with a column user_id, and query or query_id.
+      output_path: in a folder that exists; an old file is replaced.
+      strict: stop at the first row with an error.
+      rows_at_once: the most rows that `score` is given.
+      on_progress: called after each chunk with the rows done and, if known, the fraction of the file.
+
+    Raises:
+      ValueError: one line that names the file, and column and row (counted from 0) where there is one.
+    """
+    source, target = pathlib.Path(input_path), pathlib.Path(output_path)
+    _check_paths(source, target)
+    pairs = open_pairs(source, rows_at_once, OUTPUT_COLUMNS)
+    rows = errors = 0
+    with files.open_whole(target) as file, WRITERS[target.suffix](file, pairs.schema) as writer:
+        for chunk in pairs.chunks:
+            scored = _overruled(score(chunk.columns), chunk.bad)
+            if strict and scored.error.null_count < len(scored.error):
+                place = int(scored.error.is_valid().to_numpy(zero_copy_only=False).argmax())
+                raise ValueError(f"table {source.name}, row {rows + place}: {scored.error[place].as_py()}")
+            writer.write(chunk, scored)
+            rows += len(scored.error)
+            errors += len(scored.error) - scored.error.null_count
+            if on_progress is not None:
+                on_progress(rows, chunk.fraction)
+    return Counts(rows, errors)
+
+
+def _check_paths(source: pathlib.Path, target: pathlib.Path) -> None:
+    for path in (source, target):
+        if path.suffix not in WRITERS:
+            raise ValueError(f"table {path.name}: expected one of {', '.join(WRITERS)}, found {path.suffix!r}")
+    if not source.is_file():
+        raise ValueError(f"table {source.name}: expected a file in {str(source.parent)!r}, found none")
+    if not target.parent.is_dir():
+        raise ValueError(f"table {target.name}: expected a folder {str(target.parent)!r} to write to, found none")
+    if target.exists() and source.samefile(target):
+        raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
+
+
+def _overruled(scored: Scored, bad: dict[int, str]) -> Scored:
+    """With the errors of cells that could not even be given to the scoring function."""
+    if not bad:
+        return scored
+    wrong = np.zeros(len(scored.error), bool)
+    wrong[list(bad)] = True
+    messages = pa.array([bad.get(row) for row in range(len(wrong))], pa.string())
+    keep = pa.array(~wrong)
+    none = pa.nulls(len(wrong), pa.string())
+    return dataclasses.replace(
+        scored,
+        llm=pc.if_else(keep, scored.llm, none),  # pyright: ignore[reportAttributeAccessIssue]
+        probabilities=np.where(wrong[:, None], np.nan, scored.probabilities),
+        basis=pc.if_else(keep, scored.basis, none),  # pyright: ignore[reportAttributeAccessIssue]
+        error=pc.if_else(keep, scored.error, messages),  # pyright: ignore[reportAttributeAccessIssue]
+    )

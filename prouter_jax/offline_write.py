@@ -1,0 +1,187 @@
+"""Files of scored pairs, chunk by chunk: the input's columns, then llm, probabilities, basis and error."""
+
+import dataclasses
+import functools
+import json
+import math
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from prouter_jax.offline_columns import LIST, Chunk
+from prouter_jax.readers.forms import distinct_sets
+
+OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
+_PROBABILITIES = pa.map_(pa.string(), pa.float64())
+_to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The answers to some rows.
+
+    Attributes:
+      llm: string [rows], the chosen one, null on an error.
+      llms: the names of the columns of `probabilities`.
+      probabilities: float [rows, llms], NaN where an LLM is not a candidate.
+      basis: string [rows], what the choice rests on.
+      error: string [rows], what is wrong with the row, null for nothing.
+    """
+
+    llm: pa.Array
+    llms: list[str]
+    probabilities: np.ndarray
+    basis: pa.Array
+    error: pa.Array
+
+
+class _ParquetWriter:
+    def __init__(self, file: BinaryIO, schema: pa.Schema):
+        self.schema = schema
+        for name in OUTPUT_COLUMNS:
+            self.schema = self.schema.append(pa.field(name, _PROBABILITIES if name == "probabilities" else pa.string()))
+        self.writer = pq.ParquetWriter(file, self.schema, write_page_checksum=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.writer.close()
+
+    def write(self, chunk: Chunk, scored: Scored) -> None:
+        added = [scored.llm, _as_map(scored), scored.basis, scored.error]
+        columns = [*chunk.table().columns, *added]
+        self.writer.write_table(pa.Table.from_arrays(columns, schema=self.schema))
+
+
+class _CsvWriter:
+    def __init__(self, file: BinaryIO, schema: pa.Schema):
+        fields = [pa.field(field.name, _csv_type(field.type)) for field in schema]
+        self.schema = pa.schema([*fields, *((name, pa.string()) for name in OUTPUT_COLUMNS)])
+        self.writer = pyarrow.csv.CSVWriter(file, self.schema)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.writer.close()
+
+    def write(self, chunk: Chunk, scored: Scored) -> None:
+        table = chunk.table()
+        columns = [_csv_cells(name, table[name]) for name in table.column_names]
+        answers = [scored.llm, pa.array(_as_json(scored), pa.string()), scored.basis, scored.error]
+        self.writer.write_table(pa.Table.from_arrays([*columns, *answers], schema=self.schema))
+
+
+class _JsonlWriter:
+    def __init__(self, file: BinaryIO, schema: pa.Schema):
+        self.file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def write(self, chunk: Chunk, scored: Scored) -> None:
+        heads = chunk.lines if chunk.lines is not None else _json_lines(chunk.table())
+        llm, basis, error = (_json_cells(column) for column in (scored.llm, scored.basis, scored.error))
+        lines = [
+            f'{head[:-1]}{", " if head != "{}" else ""}"llm": {llm}, "probabilities": {shares or "null"}, '
+            f'"basis": {basis}, "error": {error}}}\n'
+            for head, llm, shares, basis, error in zip(heads, llm, _as_json(scored), basis, error, strict=True)
+        ]
+        self.file.write("".join(lines).encode())
+
+
+WRITERS = {".parquet": _ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter}
+
+
+def _as_map(scored: Scored) -> pa.Array:
+    """map<string, double> [rows] of the candidates alone, null where there is none."""
+    given = ~np.isnan(scored.probabilities)
+    llm = np.nonzero(given)[1].astype(np.int32)
+    ends = np.append(0, given.sum(1).cumsum()).astype(np.int32)
+    names = pa.array(scored.llms, pa.string()).take(pa.array(llm))
+    values = pa.array(scored.probabilities[given].astype(np.float64, copy=False))
+    return pa.MapArray.from_arrays(ends, names, values, mask=pa.array(~given.any(1)))
+
+
+def _as_json(scored: Scored) -> list[str | None]:
+    """A JSON object [rows] of the candidates alone, six decimals each, None where there is none."""
+    texts = np.full(len(scored.probabilities), None, object)
+    given = ~np.isnan(scored.probabilities)
+    sets, place = distinct_sets(given)
+    order = np.argsort(place, kind="stable")
+    ends = np.bincount(place, minlength=len(sets)).cumsum()
+    for members, rows in zip(sets, np.split(order, ends[:-1]), strict=True):
+        if members.any():
+            names = [name for name, member in zip(scored.llms, members, strict=True) if member]
+            texts[rows] = _objects(names, scored.probabilities[rows][:, members])
+    return texts.tolist()
+
+
+def _objects(names: list[str], values: np.ndarray) -> list[str]:
+    """One JSON object a row, all of the same length, so that numbers are put into their places by the column."""
+    template = "{" + ", ".join(f"{json.dumps(name)}: {_SLOT}" for name in names) + "}"
+    characters = np.frombuffer(template.encode(), np.uint8)
+    slots = np.flatnonzero(characters == ord(_SLOT[0]))
+    rows = np.tile(characters, (len(values), 1))
+    rows[:, slots] = _decimals(values).reshape(len(values), -1)
+    text, width = rows.tobytes().decode("ascii"), len(characters)
+    return [text[start : start + width] for start in range(0, len(text), width)]
+
+
+_SLOT = "\0" * 8  # JSON escapes it, so no name of an LLM has it
+_THREE_DIGITS = np.frombuffer("".join(f"{number:03}" for number in range(1000)).encode(), np.uint8).reshape(1000, 3)
+
+
+def _decimals(values: np.ndarray) -> np.ndarray:
+    """Numbers in [0, 1] as the eight characters of their six decimals, [..., 8]."""
+    millionths = np.rint(values * 1e6).astype(np.int32)
+    characters = np.empty((*values.shape, 8), np.uint8)
+    characters[..., 0] = ord("0") + millionths // 1_000_000
+    characters[..., 1] = ord(".")
+    characters[..., 2:5] = _THREE_DIGITS[millionths // 1000 % 1000]
+    characters[..., 5:] = _THREE_DIGITS[millionths % 1000]
+    return characters
+
+
+def _json_lines(table: pa.Table) -> list[str]:
+    if not table.num_columns:
+        return ["{}"] * table.num_rows
+    template = ", ".join(f"{_to_json(name)}: ".replace("%", "%%") + "%s" for name in table.column_names)
+    columns = [_json_cells(column) for column in table.columns]
+    return [f"{{{template % cells}}}" for cells in zip(*columns, strict=True)]
+
+
+def _json_cells(column: pa.Array | pa.ChunkedArray) -> list[str]:
+    types, kind = pa.types, column.type
+    if types.is_string(kind) or types.is_large_string(kind):
+        encode = functools.cache(_to_json)  # most texts come again and again
+        return [encode(cell) for cell in column.to_pylist()]
+    if types.is_floating(kind):  # JSON has no NaN
+        return [repr(cell) if cell is not None and math.isfinite(cell) else "null" for cell in column.to_pylist()]
+    if types.is_integer(kind):
+        return ["null" if cell is None else str(cell) for cell in column.to_pylist()]
+    return [_to_json(cell) for cell in column.to_pylist()]
+
+
+def _csv_type(kind: pa.DataType) -> pa.DataType:
+    """Arrow writes plain cells itself; others it is given as texts."""
+    types = pa.types
+    plain = types.is_primitive(kind) and not types.is_float16(kind)
+    return kind if plain or types.is_string(kind) or types.is_large_string(kind) else pa.string()
+
+
+def _csv_cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    kind = column.type
+    if kind == _csv_type(kind):
+        return column
+    cells = column.to_pylist()
+    if name == "candidates" and kind == LIST:
+        return pa.array([None if cell is None else "|".join(map(str, cell)) for cell in cells], pa.string())
+    return pa.array([cell if cell is None or isinstance(cell, str) else _to_json(cell) for cell in cells], pa.string())
