@@ -77,7 +77,7 @@ class RouterModel(nnx.Module):
         """theta [users, properties] of the users of a graph whose LLMs and answers are known already."""
         histories, theta = read_histories(graph), self._population(graph.layout.users)
         for tastes in shared.tastes:
-            theta = self._read(graph, histories, theta, with_tastes(answers, tastes))[0]
+            theta = self._read(graph, histories, theta, with_tastes(answers, tastes), learning=False)[0]
         return theta
 
     def predict_answers(self, shared: SharedStates, vectors: jax.Array, task: jax.Array) -> jax.Array:
