@@ -20,8 +20,8 @@ class Progress:
         self.path = workdir / METRICS
         self.config = config
         self.name = name
-        self.begun = self.printed = time.monotonic()
-        self.first = 0
+        self.printed = time.monotonic()
+        self.mark = (0, self.printed)  # step and time from which the rate is counted
         self.last = "no evaluation yet"
         self.board = _open_tensorboard(workdir) if config.tensorboard else None
 
@@ -35,7 +35,7 @@ class Progress:
 
     def resume(self, step: int, rejected: list[str]) -> None:
         """Says where the run starts, and drops metrics of steps that will be done again."""
-        self.first = max(step, 0)
+        self.mark = (max(step, 0), time.monotonic())
         for reason in rejected:
             self._print(f"rejected checkpoint: {reason}")
         if step >= 0:
@@ -60,9 +60,10 @@ class Progress:
         loss = f"loss {metrics['loss']:.4f}, " if metrics else ""
         self.last = f"{loss}validation reward {reward:.4f} (best {best:.4f})"
         self._print(self._line(step))
+        self.mark = (step, time.monotonic())
 
     def _rate(self, step: int) -> float:
-        return (step - self.first) / max(time.monotonic() - self.begun, 1e-9)
+        return (step - self.mark[0]) / max(time.monotonic() - self.mark[1], 1e-9)
 
     def _line(self, step: int) -> str:
         rate = self._rate(step)
