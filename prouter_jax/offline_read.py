@@ -122,7 +122,7 @@ def _open_csv(path: pathlib.Path, rows_at_once: int) -> Pairs:
         header = next(records, [])
     if not header:
         raise ValueError(f"table {path.name}: expected a header, found an empty file")
-    _text_column(path, "of names", header, -1)
+    _column(path, "of names", header, pa.string(), -1)
     schema = pa.schema([(name, pa.string()) for name in header])
     return Pairs(schema, _csv_chunks(path, schema, rows_at_once))
 
@@ -133,17 +133,17 @@ def _csv_chunks(path: pathlib.Path, schema: pa.Schema, rows_at_once: int) -> Gen
         next(records)
         while rows := list(itertools.islice(records, rows_at_once)):
             cells = zip(schema.names, zip(*rows, strict=True), strict=True)
-            columns = [_text_column(path, name, list(column), first) for name, column in cells]
+            columns = [_column(path, name, list(column), pa.string(), first) for name, column in cells]
             read += sum(pc.sum(pc.binary_length(column)).as_py() + len(rows) for column in columns)  # pyright: ignore[reportAttributeAccessIssue]
             yield _arrow_chunk(path, pa.Table.from_arrays(columns, schema=schema), first, min(read / size, 1.0))
             first += len(rows)
 
 
-def _text_column(path: pathlib.Path, name: str, cells: list, first: int) -> pa.Array:
+def _column(path: pathlib.Path, name: str, cells: list, kind: pa.DataType, first: int) -> pa.Array:
     try:
-        return pa.array(cells, pa.string())
+        return pa.array(cells, kind)
     except UnicodeEncodeError as error:  # broken UTF-8 has come as surrogates, and JSON may spell them out
-        row = next(row for row, cell in enumerate(cells) if cell is not None and not _is_utf8(cell))
+        row = next(row for row, cell in enumerate(cells) if not _is_utf8(str(cell)))
         raise row_error(path.name, name, first + row, "UTF-8 text", cells[row]) from error
 
 
@@ -157,7 +157,7 @@ def _open_jsonl(path: pathlib.Path, rows_at_once: int) -> Pairs:
             found = kinds.setdefault(name, set())
             if value is not None:
                 found.add(_KINDS.get(type(value)) or _kind(value))
-    _text_column(path, "of names", list(kinds), -1)
+    _column(path, "of names", list(kinds), pa.string(), -1)
     types = {name: _plain_type(found) for name, found in kinds.items()}
     schema = pa.schema([(name, kind or pa.string()) for name, kind in types.items()])
     return Pairs(schema, _json_chunks(path, types, rows_at_once, total))
@@ -165,11 +165,10 @@ def _open_jsonl(path: pathlib.Path, rows_at_once: int) -> Pairs:
 
 def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
     """Each row as it stands and as it reads; blank lines do not count."""
-    row, text, decode = 0, b"", json.JSONDecoder().raw_decode
+    row, line, decode = 0, b"", json.JSONDecoder().raw_decode
     try:
         with open(path, "rb") as file:
             for line in file:
-                text = line
                 text = line.decode("utf-8" if row else "utf-8-sig").strip()
                 if text:
                     record, end = decode(text)
@@ -179,7 +178,7 @@ def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
                     row += 1
     except (ValueError, TypeError, RecursionError) as error:
         expected = "UTF-8 text" if isinstance(error, UnicodeDecodeError) else "a JSON object"
-        raise ValueError(f"table {path.name}, row {row}: expected {expected}, found {text[:80]!a}") from error
+        raise ValueError(f"table {path.name}, row {row}: expected {expected}, found {line.strip()[:80]}") from error
     except OSError as error:
         raise ValueError(f"table {path.name}: expected a readable file, found {error}") from error
 
@@ -205,7 +204,7 @@ def _json_table(path: pathlib.Path, types: dict[str, pa.DataType | None], record
         cells = [record.get(name) for record in records]
         if kind is None:
             cells = [None if cell is None else json.dumps(cell) for cell in cells]
-        columns[name] = pa.array(cells, kind) if kind in _NUMBERS else _text_column(path, name, cells, first)
+        columns[name] = _column(path, name, cells, kind or pa.string(), first)
     return pa.table(columns)
 
 
@@ -219,7 +218,6 @@ def _kind(value) -> str:
     return "list" if type(value) is list and all(type(text) is str for text in value) else "json"
 
 
-_NUMBERS = (pa.bool_(), pa.int64(), pa.float64())
 _PLAIN = (
     ({"str"}, pa.string()),
     ({"bool"}, pa.bool_()),
