@@ -8,15 +8,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.config import ExperimentConfig, Optimizer
 from prouter_jax.graph import RouterGraph, Visibility
-from prouter_jax.histories import read_histories
+from prouter_jax.hiding import Hiding, blur_texts, choose_hidden, make_hiding
 from prouter_jax.losses import routing_loss, split_labels
-from prouter_jax.metrics import choose
+from prouter_jax.metrics import choose, mean, of_picks
 from prouter_jax.prepare import Labelled, Prepared
 from prouter_jax.progress import Progress
 from prouter_jax.scoring import make_scorer, score_decisions
@@ -24,17 +23,6 @@ from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shard
 from prouter_jax.train_state import Network, TrainState, init_state, make_network, make_optimizer
 
 CHECKPOINTS = "checkpoints"
-
-
-@dataclasses.dataclass(frozen=True)
-class Hiding:
-    """How a step chooses what to hide; see `config.Train`."""
-
-    folds: int
-    whole_queries: bool
-    full_history_share: float
-    no_task_share: float
-    text_noise: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +99,7 @@ def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.
 
 def make_train_step(run: Run, config: ExperimentConfig):
     """A compiled function (state, graph, key) -> (state, metrics); runs of equal shape share its compilation."""
-    train = config.train
-    hiding = Hiding(
-        train.folds, config.data.split == "cold_query", train.full_history_share, train.no_task_share, train.text_noise
-    )
-    return _compiled_step(run.network, *_optimizer_key(config), hiding, run.mesh)
+    return _compiled_step(run.network, *_optimizer_key(config), make_hiding(config), run.mesh)
 
 
 def initial_state(run: Run, seed: int) -> TrainState:
@@ -123,47 +107,11 @@ def initial_state(run: Run, seed: int) -> TrainState:
     return run.init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
-def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.Array) -> tuple[Visibility, jax.Array]:
-    """What a step may see, and which decisions [users, decisions] it must foresee.
-
-    Each pass of `folds` steps hides every query (or, where test queries are known ones, every
-    decision) once. A user shows all its other decisions or a part, down to none.
-    """
-    layout, seen = graph.layout, graph.visibility
-    pass_key = jax.random.fold_in(key, step // hiding.folds)
-    task_key, length_key, keep_key = jax.random.split(jax.random.fold_in(key, 2**30 + step), 3)
-    shape = (layout.num("query"),) if hiding.whole_queries else (layout.users, layout.decisions)
-    order = jax.random.permutation(pass_key, int(np.prod(shape))).reshape(shape)
-    hidden = (order % hiding.folds == step % hiding.folds).astype(jnp.float32)
-    query = jnp.broadcast_to(read_histories(graph).query, (layout.users, layout.decisions))
-    scored = hidden[query] if hiding.whole_queries else hidden
-    length = _history_shares(length_key, layout.users, layout.decisions, hiding.full_history_share)
-    shown = jax.random.uniform(keep_key, scored.shape) < length[:, None]
-    decisions = seen.decisions * (1 - scored) * shown
-    if not hiding.whole_queries:
-        return seen.replace(decisions=decisions), scored
-    no_task = hidden * (jax.random.uniform(task_key, shape) < hiding.no_task_share)
-    return Visibility(seen.outcomes * (1 - hidden), seen.tasks * (1 - no_task), decisions), scored
-
-
-def blur_texts(graph: RouterGraph, amount: float, key: jax.Array) -> RouterGraph:
-    """Adds noise of norm `amount` (a text vector has norm 1) to the queries' texts.
-
-    What is learnt of a text then holds for texts near it: with few queries a network learns each by heart.
-    """
-    at = graph.layout.node_range("query")
-    texts = graph.graph.nodes[at]
-    noise = jax.random.normal(key, texts.shape) * (amount / np.sqrt(texts.shape[1]))
-    nodes = jnp.concatenate([graph.graph.nodes[: at.start], texts + noise, graph.graph.nodes[at.stop :]])
-    return graph.replace(graph=graph.graph._replace(nodes=nodes))
-
-
 def validation_reward(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> float:
     """Mean reward of the chosen LLMs."""
     scorer = make_scorer(run.network, params, run.graph)
     utility = score_decisions(scorer, prepared, labelled.decisions)
-    pick = choose(utility, labelled.decisions.offered)
-    return float(np.nanmean(labelled.rewards[np.arange(len(pick)), pick]))
+    return mean(of_picks(labelled.rewards, choose(utility, labelled.decisions.offered)))
 
 
 def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, int, list[str]]:
@@ -193,13 +141,6 @@ def _checked(metrics: dict[str, jax.Array], step: int) -> dict[str, float]:
             f"step {step}: expected a finite loss, found {numbers}; a lower config.optimizer.learning_rate may help"
         )
     return numbers
-
-
-def _history_shares(key: jax.Array, num_users: int, longest: int, full: float) -> jax.Array:
-    """Share of its decisions that each user shows [users]: all, or evenly spread over orders of magnitude."""
-    all_key, share_key = jax.random.split(key)
-    part = jnp.exp(-jax.random.uniform(share_key, (num_users,)) * jnp.log(2.0 * longest))
-    return jnp.where(jax.random.uniform(all_key, (num_users,)) < full, 1.0, part)
 
 
 def _optimizer_key(config: ExperimentConfig) -> tuple[tuple, int]:
