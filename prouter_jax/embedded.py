@@ -11,6 +11,7 @@ import numpy as np
 from prouter_jax import config as config_lib
 from prouter_jax import embedded_text as text
 from prouter_jax import interactions
+from prouter_jax.validation import validate
 
 
 def build_embedded(config: config_lib.Embedded) -> interactions.Interactions:
@@ -30,7 +31,7 @@ def build_embedded(config: config_lib.Embedded) -> interactions.Interactions:
         decisions=decisions,
         feedback=feedback,
     )
-    return interactions.validate(data)
+    return validate(data)
 
 
 def planted_utility(config: config_lib.Embedded) -> np.ndarray:

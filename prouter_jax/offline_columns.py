@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prouter_jax.interactions import row_error
+from prouter_jax.validation import row_error
 
 NEEDED = ("user_id", "query", "query_id", "task_id", "candidates")
 _EXPECTED = {"query": "a text", "candidates": "a list of texts"}

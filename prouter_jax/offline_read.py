@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prouter_jax.interactions import row_error
 from prouter_jax.offline_columns import LIST, NEEDED, Chunk, from_arrow, from_python
 from prouter_jax.readers.columns import csv_rows
+from prouter_jax.validation import row_error
 
 _READ_AHEAD = 1 << 20
 _EXACT = 1 << 53

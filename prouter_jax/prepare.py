@@ -15,6 +15,7 @@ from prouter_jax.readers.personaroute import read_personaroute
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_multi_cost_efficiency
 from prouter_jax.splits import Parts, split_decisions, split_queries
+from prouter_jax.validation import validate
 from prouter_jax.world import World
 
 
@@ -71,7 +72,7 @@ def read_source(config: Data) -> Source:
         data = read_tables(config.path, pool=config.pool)
     else:
         data = read_personaroute(config.path)
-    tables.validate(data)
+    validate(data)
     if config.users == "recorded" and not len(data.decisions.user):
         raise ValueError(
             f"{config.path}: expected recorded decisions, found none; config.data.users can simulate users"
@@ -86,11 +87,10 @@ def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
       ValueError: if vectors are to be given and are not, or the encoder is unknown.
     """
     encoder = make_encoder("wordllama" if encoder_name == "given" else encoder_name)
-    llm = encode_cached(encoder, data.llms.descriptions)
+    llm = encode_cached(encoder, list(data.llms.descriptions))
     if encoder_name != "given":
-        return NodeVectors(
-            *(encode_cached(encoder, texts) for texts in (data.tasks.descriptions, data.queries.texts)), llm
-        )
+        task, query = (encode_cached(encoder, list(texts)) for texts in (data.tasks.descriptions, data.queries.texts))
+        return NodeVectors(task, query, llm)
     if data.queries.vectors is None:
         raise ValueError("config.data.encoder: expected vectors in the data for 'given', found none")
     width = data.queries.vectors.shape[1]

@@ -20,6 +20,19 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import Embedded, ExperimentConfig, Model
+from prouter_jax.interactions import (
+    CHOICE,
+    RATING,
+    Decisions,
+    Feedback,
+    Interactions,
+    Llms,
+    Outcomes,
+    Queries,
+    Tasks,
+    Users,
+    strings,
+)
 from prouter_jax.prepare import Prepared, prepare, read_source
 from prouter_jax.scoring import Scorer, make_scorer
 from prouter_jax.train import initial_state, make_run, restore_params, train
@@ -47,6 +60,33 @@ class Trained(typing.NamedTuple):
 def tiny_config() -> ExperimentConfig:
     """A configuration of the sizes of `prepared`, to be changed at will."""
     return copy.deepcopy(_CONFIG)
+
+
+@pytest.fixture
+def two_users() -> Interactions:
+    """u likes b best and finds a so-so; v cannot tell b from c; v is offered b and c only."""
+    unknown = np.full(3, np.nan)
+    return Interactions(
+        users=Users(strings("uv"), np.array([0.5, np.nan])),
+        tasks=Tasks(strings(["math"]), strings(["Sums."])),
+        queries=Queries(strings("xyz"), strings(["1+1", "2+2", "Hi"]), np.array([0, 0, -1])),
+        llms=Llms(
+            strings("abc"), strings(["", "f", "f"]), strings("ABC"), unknown, np.array([0, 1, 2.0]), strings("ppq")
+        ),
+        outcomes=Outcomes(
+            np.array([0, 0, 1]), np.array([0, 2, 2]), np.array([1, 0, np.nan]), unknown, unknown, unknown
+        ),
+        offers=np.array([[True, True, True], [False, True, True]]),
+        decisions=Decisions(
+            strings(["d", "e"]), np.array([0, 1]), np.array([0, 1]), np.array([0, 1]), np.array([1, np.nan])
+        ),
+        feedback=Feedback(
+            np.array([0, 0, 1, 1], np.int32),
+            np.array([CHOICE, RATING, CHOICE, CHOICE], np.int8),
+            np.array([1, 0, 1, 2], np.int32),
+            np.array([1, 3, 0.5, 0.5], np.float32),
+        ),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from prouter_jax.decisions import (
     outcome_matrices,
 )
 from prouter_jax.interactions import CHOICE, RATING, Interactions, strings
+from prouter_jax.validation import validate
 
 NAN = math.nan
 # rows of `build_decisions`: a choice, a tie, ratings, no feedback
@@ -42,7 +43,7 @@ def _world() -> Interactions:
         (RATED, RATING, 1, 7),
     ]
     decision, kind, llm, value = (np.array(column) for column in zip(*told, strict=True))
-    return tables.validate(
+    return validate(
         Interactions(
             tables.Users(strings(["u0", "u1"]), np.array([0.75, NAN])),
             tables.Tasks(strings(["a", "b"]), strings(["", ""])),

@@ -9,6 +9,7 @@ import pytest
 from prouter_jax import config as config_lib
 from prouter_jax import embedded, interactions
 from prouter_jax import embedded_text as text
+from prouter_jax.validation import validate
 
 SIZES = [
     (1, 1, 2, 1, 1),
@@ -79,7 +80,7 @@ def _policies(config: config_lib.Embedded) -> dict[str, float]:
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_is_valid_and_complete(size):
     tasks, queries, llms, users, decisions = size
-    data = interactions.validate(embedded.build_embedded(_config(*size)))
+    data = validate(embedded.build_embedded(_config(*size)))
     assert (len(data.tasks.ids), len(data.queries.ids), len(data.llms.ids), len(data.users.ids)) == (
         *(tasks, queries, llms, users),
     )

@@ -1,129 +1,36 @@
-"""What `validate` accepts and refuses, and what is left when LLMs or decisions are dropped."""
-
-import dataclasses
+"""What is left when LLMs or decisions are dropped."""
 
 import numpy as np
-import pytest
 
-from prouter_jax.interactions import (
-    CHOICE,
-    RATING,
-    Decisions,
-    Feedback,
-    Interactions,
-    Llms,
-    Outcomes,
-    Queries,
-    Tasks,
-    Users,
-    no_decisions,
-    no_feedback,
-    select_decisions,
-    select_llms,
-    strings,
-    take,
-    validate,
-)
+from prouter_jax.interactions import select_decisions, select_llms
+from prouter_jax.validation import validate
 
 
-def _data():
-    """u likes b best and finds a so-so; v cannot tell b from c; v is offered b and c only."""
-    unknown = np.full(3, np.nan)
-    return Interactions(
-        users=Users(strings("uv"), np.array([0.5, np.nan])),
-        tasks=Tasks(strings(["math"]), strings(["Sums."])),
-        queries=Queries(strings("xyz"), strings(["1+1", "2+2", "Hi"]), np.array([0, 0, -1])),
-        llms=Llms(
-            strings("abc"), strings(["", "f", "f"]), strings("ABC"), unknown, np.array([0, 1, 2.0]), strings("ppq")
-        ),
-        outcomes=Outcomes(
-            np.array([0, 0, 1]), np.array([0, 2, 2]), np.array([1, 0, np.nan]), unknown, unknown, unknown
-        ),
-        offers=np.array([[True, True, True], [False, True, True]]),
-        decisions=Decisions(
-            strings(["d", "e"]), np.array([0, 1]), np.array([0, 1]), np.array([0, 1]), np.array([1, np.nan])
-        ),
-        feedback=Feedback(
-            np.array([0, 0, 1, 1], np.int32),
-            np.array([CHOICE, RATING, CHOICE, CHOICE], np.int8),
-            np.array([1, 0, 1, 2], np.int32),
-            np.array([1, 3, 0.5, 0.5], np.float32),
-        ),
-    )
-
-
-def _with(data, table, column, row, value):
-    values = getattr(getattr(data, table), column).copy()
-    values[row] = value
-    return data.replace(**{table: dataclasses.replace(getattr(data, table), **{column: values})})
-
-
-def test_good_data_passes_as_it_is():
-    data = _data()
-    assert validate(data) is data
-    validate(data.replace(decisions=no_decisions(), feedback=no_feedback(), offers=np.zeros((0, 3), bool)))
-
-
-@pytest.mark.parametrize(
-    ("table", "column", "row", "value", "complaint"),
-    [
-        ("users", "ids", 1, "u", "column user_id, row 1: expected unique ids (row 0 has the same), found 'u'"),
-        ("llms", "ids", 2, "", "column llm, row 2: expected an id, found ''"),
-        ("decisions", "ids", 1, "d", "column decision_id, row 1: expected unique ids (row 0 has the same)"),
-        ("users", "preference", 0, -0.1, "column preference, row 0: expected a number in [0, 1], found -0.1"),
-        ("llms", "input_price", 1, np.inf, "column input_price, row 1: expected a finite number >= 0, found inf"),
-        ("outcomes", "effect", 1, 1.01, "column effect, row 1: expected a number in [0, 1], found 1.01"),
-        ("outcomes", "cost", 2, -1, "column cost, row 2: expected a finite number >= 0, found -1.0"),
-        ("outcomes", "llm", 1, 0, "column query_id and llm, row 1: expected each pair once, found 'x, a'"),
-        ("outcomes", "query", 1, 3, "column query, row 1: expected a row of queries, found 3"),
-        ("queries", "task", 2, -2, "column task, row 2: expected a row of tasks, found -2"),
-        ("decisions", "offer", 1, 2, "column offer, row 1: expected a row of offers, found 2"),
-        ("decisions", "time", 1, np.inf, "column time, row 1: expected a finite number, found inf"),
-        ("feedback", "llm", 3, 0, "column llm, row 3: expected an LLM on offer in its decision, found 'a'"),
-        ("feedback", "llm", 3, 1, "column llm, row 3: expected each LLM once a decision and kind, found 'b'"),
-        ("feedback", "kind", 0, 2, "column kind, row 0: expected a row of KINDS, found 2"),
-        ("feedback", "value", 1, np.nan, "column value, row 1: expected a finite number, found NaN"),
-        ("feedback", "value", 0, 0, "column value, row 0: expected a share in (0, 1], found 0.0"),
-        ("feedback", "value", 3, 1, "column value, row 2: expected shares of one choice that add up to 1"),
-    ],
-)
-def test_a_bad_value_is_named(table, column, row, value, complaint):
-    with pytest.raises(ValueError, match="expected") as caught:
-        validate(_with(_data(), table, column, row, value))
-    assert str(caught.value).startswith(f"table {table}, {complaint}")
-
-
-def test_tables_go_by_the_names_they_are_given():
-    data = _with(_data(), "outcomes", "effect", 0, 2)
-    with pytest.raises(ValueError, match=r"^table o\.csv, column effect, row 0: "):
-        validate(data, {"outcomes": "o.csv"})
-
-
-def test_columns_of_unequal_length_are_named():
-    data = _data()
-    short = dataclasses.replace(data.outcomes, cost=np.zeros(2))
-    with pytest.raises(ValueError, match="table outcomes, column cost: expected 3 rows, found 2"):
-        validate(data.replace(outcomes=short))
-    with pytest.raises(ValueError, match="table offers: expected 3 columns of LLMs"):
-        validate(data.replace(offers=data.offers[:, :2]))
-
-
-def test_there_must_be_queries_and_llms():
-    data = _data()
-    with pytest.raises(ValueError, match="table llms: expected at least one row, found none"):
-        validate(data.replace(llms=take(data.llms, np.zeros(0, int))))
-
-
-def test_dropping_an_llm_drops_what_was_said_of_it():
-    kept = validate(select_llms(_data(), np.array([False, True, False])))
+def test_dropping_an_llm_drops_what_was_said_of_it(two_users):
+    kept = validate(select_llms(two_users, np.array([False, True, False])))
     assert list(kept.llms.ids) == ["b"]
     assert len(kept.outcomes.llm) == 0
     assert list(kept.feedback.llm) == [0, 0]
     assert list(kept.decisions.ids) == ["d", "e"]
 
 
-def test_dropping_a_decision_drops_its_feedback():
-    kept = validate(select_decisions(_data(), np.array([False, True])))
+def test_dropping_a_decision_drops_its_feedback(two_users):
+    kept = validate(select_decisions(two_users, np.array([False, True])))
     assert list(kept.decisions.ids) == ["e"]
     assert list(kept.feedback.decision) == [0, 0]
     assert list(kept.feedback.llm) == [1, 2]
+
+
+def test_sets_of_candidates_that_become_equal_are_one(two_users):
+    kept = validate(select_llms(two_users, np.array([False, True, True])))
+    assert kept.offers.tolist() == [[True, True]]
+    assert list(kept.decisions.offer) == [0, 0]
+
+
+def test_sets_without_a_candidate_left_go_with_their_decisions(two_users):
+    kept = validate(select_llms(two_users, np.array([True, False, False])))
+    assert kept.offers.tolist() == [[True]]
+    assert list(kept.decisions.ids) == ["d"]
+    nothing = select_llms(two_users, np.zeros(3, bool))
+    assert nothing.offers.shape == (0, 0)
+    assert not len(nothing.decisions.ids)

@@ -11,6 +11,7 @@ from prouter_jax.decisions import CostScale, build_decisions, build_rewards, cho
 from prouter_jax.embedded import build_embedded
 from prouter_jax.interactions import Interactions
 from prouter_jax.simulate import build_multi_cost_efficiency
+from prouter_jax.validation import validate
 
 USERS = 7
 
@@ -28,7 +29,7 @@ def source() -> Interactions:
 
 def _simulate(data: Interactions, feedback: str = "choice", num_users: int = USERS, low=0.2, high=1.0):
     scale = fit_cost_scale(data)
-    made = tables.validate(build_multi_cost_efficiency(data, scale, num_users, low, high, feedback))
+    made = validate(build_multi_cost_efficiency(data, scale, num_users, low, high, feedback))
     decisions = build_decisions(made, np.arange(len(made.decisions.user)))
     return made, decisions, build_rewards(made, scale, decisions)
 

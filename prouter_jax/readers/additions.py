@@ -11,10 +11,11 @@ import pathlib
 import numpy as np
 import pyarrow as pa
 
-from prouter_jax import interactions
+from prouter_jax.grouping import first_seen
 from prouter_jax.interactions import Interactions, Queries
 from prouter_jax.readers import assemble, columns, forms
 from prouter_jax.readers.columns import Known, Table, Texts
+from prouter_jax.validation import row_error, validate
 
 _HISTORY = {
     "user_id": "id",
@@ -86,7 +87,7 @@ def _check_ratings(table: Table) -> None:
 
 def _append(base: Interactions, new: Interactions, names: dict[str, str]) -> Interactions:
     """`new`, whose users, tasks, queries and LLMs start with those of `base`, with what happened in `base` before."""
-    new = interactions.validate(new, names)
+    new = validate(new, names)
     _check_unseen(base, new, names.get("outcomes", "outcomes"))
     num_llms = len(new.llms.ids)
     offers = np.zeros((len(base.offers), num_llms), bool)
@@ -95,7 +96,7 @@ def _append(base: Interactions, new: Interactions, names: dict[str, str]) -> Int
     record = forms.join([before, forms.Record(new.offers, new.decisions, new.feedback)], num_llms)
     outcomes = forms.concatenate([base.outcomes, new.outcomes])
     merged = new.replace(outcomes=outcomes, offers=record.offers, decisions=record.decisions, feedback=record.feedback)
-    return interactions.validate(merged)
+    return validate(merged)
 
 
 def _check_unseen(base: Interactions, new: Interactions, table: str) -> None:
@@ -105,7 +106,7 @@ def _check_unseen(base: Interactions, new: Interactions, table: str) -> None:
     if seen.any():
         row = int(seen.argmax())
         found = f"{new.queries.ids[new.outcomes.query[row]]}, {new.llms.ids[new.outcomes.llm[row]]}"
-        raise interactions.row_error(table, "query_id and llm", row, "a pair without a known outcome", found)
+        raise row_error(table, "query_id and llm", row, "a pair without a known outcome", found)
 
 
 def _resolve_queries(table: Table, base: Interactions) -> tuple[np.ndarray, Queries]:
@@ -116,7 +117,7 @@ def _resolve_queries(table: Table, base: Interactions) -> tuple[np.ndarray, Quer
         task = table.rows("task_id", Known(base.tasks.ids, "a task_id known before, or none"))
     known = set(base.queries.ids)
     new = np.flatnonzero([id_ not in known for id_ in ids])
-    group, first = forms.first_seen(ids[new])
+    group, first = first_seen(ids[new])
     first = new[first]
     for column, values in (("query", texts), ("task_id", table.strings("task_id"))):
         same = values[new] == values[first][group]

@@ -13,6 +13,7 @@ from prouter_jax import interactions
 from prouter_jax.interactions import Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.readers import columns, forms
 from prouter_jax.readers.columns import Known, Table
+from prouter_jax.validation import check_ranges
 
 OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
 _FEEDBACK_ROW = {"user_id": "id", "query_id": "id", "time": "number?"}
@@ -137,7 +138,7 @@ def _read_users(tables: dict[str, Table], base: Users) -> Users:
     listed = Users(interactions.strings([]), np.zeros(0))
     if "users" in tables:
         listed = Users(_new_keys(tables["users"], "user_id", base.ids), tables["users"].floats("preference"))
-        interactions.check_ranges("users", listed, tables["users"].name)
+        check_ranges("users", listed, tables["users"].name)
     named = [table.texts["user_id"] for name, table in tables.items() if name != "users" and "user_id" in table.texts]
     others = {user for texts in named for user in texts.values.to_pylist()} - set(base.ids) - set(listed.ids)
     unlisted = Users(interactions.strings(sorted(others)), np.full(len(others), np.nan))
@@ -180,7 +181,7 @@ def _read_llms(tables: dict[str, Table], base: Llms) -> Llms:
         output_price=table.floats("output_price"),
         pools=table.strings("pool"),
     )
-    interactions.check_ranges("llms", listed, table.name)
+    check_ranges("llms", listed, table.name)
     place = {llm: row for row, llm in enumerate(base.ids)}
     known = np.array([place.get(llm, -1) for llm in listed.ids], np.int32)
     return forms.concatenate([_updated(base, listed, known), interactions.take(listed, known < 0)])

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prouter_jax.interactions import row_error
+from prouter_jax.validation import row_error
 
 
 @dataclasses.dataclass(frozen=True)

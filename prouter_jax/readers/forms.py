@@ -3,9 +3,9 @@
 import dataclasses
 
 import numpy as np
-import pyarrow as pa
 
 from prouter_jax import interactions
+from prouter_jax.grouping import distinct_sets, first_seen
 from prouter_jax.interactions import CHOICE, KINDS, RATING, Decisions, Feedback
 from prouter_jax.readers.columns import Known, Table
 
@@ -98,32 +98,12 @@ def concatenate(tables: list):
     return type(tables[0])(**joined)
 
 
-def distinct_sets(member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct rows of `member` (bool [rows, llms]) by first appearance, and each row's place among them."""
-    packed = np.packbits(member, axis=1)
-    kind = pa.binary(packed.shape[1])
-    cells = pa.FixedSizeBinaryArray.from_buffers(kind, len(packed), [None, pa.py_buffer(np.ascontiguousarray(packed))])
-    place = cells.dictionary_encode().indices.to_numpy()
-    return member[_first_rows(place)], place.astype(np.int32)
-
-
-def first_seen(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers the distinct keys by first appearance: each key's number, and the row where each number first stands."""
-    group = pa.array(keys).dictionary_encode().indices.to_numpy()
-    return group, _first_rows(group)
-
-
 def unused_ids(name: str, number: int, taken: np.ndarray) -> np.ndarray:
     """`number` made-up ids, none of them in `taken`: `name` and a count, marked where that would clash."""
     ids, others = [f"{name}{count}" for count in range(number)], set(taken)
     while not others.isdisjoint(ids):
         ids = [f"_{id_}" for id_ in ids]
     return interactions.strings(ids)
-
-
-def _first_rows(group: np.ndarray) -> np.ndarray:
-    before = np.maximum.accumulate(np.append(-1, group))[:-1]
-    return np.flatnonzero(group > before)
 
 
 @dataclasses.dataclass(frozen=True)

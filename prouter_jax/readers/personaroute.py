@@ -17,8 +17,10 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from prouter_jax import interactions
-from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users, row_error
-from prouter_jax.readers import columns, forms
+from prouter_jax.grouping import distinct_sets, first_seen
+from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
+from prouter_jax.readers import columns
+from prouter_jax.validation import row_error, validate
 
 _COLUMNS = (
     *("user_id", "task_id", "query", "query_embedding", "effect", "cost", "llm"),
@@ -49,7 +51,7 @@ def read_personaroute(path: str | os.PathLike | Sequence[str], llms_path: str | 
         for row in rows:
             stream.add(row)
     llms = _read_llms(pathlib.Path(llms_path)) if llms_path else _named_llms(list(stream.llms))
-    return interactions.validate(_interactions(stream, llms), {"llms": pathlib.Path(llms_path).name or "llms"})
+    return validate(_interactions(stream, llms), {"llms": pathlib.Path(llms_path).name or "llms"})
 
 
 class _Row:
@@ -280,7 +282,7 @@ def _interactions(stream: _Stream, llms: Llms) -> Interactions:
 def _outcomes(stream: _Stream, llm: np.ndarray, num_llms: int) -> Outcomes:
     """Each query and LLM once; users must agree on what came of it, up to what printing a number loses."""
     query = np.array(stream.query)
-    pair, first = forms.first_seen(query.astype(np.int64) * num_llms + llm)
+    pair, first = first_seen(query.astype(np.int64) * num_llms + llm)
     for column in ("effect", "cost"):
         values = np.array(getattr(stream, column))
         before = values[first][pair]
@@ -295,12 +297,12 @@ def _outcomes(stream: _Stream, llm: np.ndarray, num_llms: int) -> Outcomes:
 
 def _decisions(stream: _Stream, llm: np.ndarray, num_llms: int) -> tuple[Decisions, np.ndarray, Feedback]:
     user, query = np.array(stream.user), np.array(stream.query)
-    group, first = forms.first_seen(user.astype(np.int64) * len(stream.queries) + query)
+    group, first = first_seen(user.astype(np.int64) * len(stream.queries) + query)
     liked = stream.liked()
     _check_groups(stream, group, first, llm, liked)
     member = np.zeros((len(first), num_llms), bool)
     member[group, llm] = True
-    offers, offer = forms.distinct_sets(member)
+    offers, offer = distinct_sets(member)
     ids = interactions.strings([f"choice{number}" for number in range(len(first))])
     share = (1 / np.bincount(group[liked])[group[liked]]).astype(np.float32)
     kind = np.full(len(share), interactions.CHOICE, np.int8)
@@ -311,7 +313,7 @@ def _decisions(stream: _Stream, llm: np.ndarray, num_llms: int) -> tuple[Decisio
 def _check_groups(stream: _Stream, group: np.ndarray, first: np.ndarray, llm: np.ndarray, liked: np.ndarray) -> None:
     """Each LLM once a user and query, and the best one among them."""
     repeated = np.ones(len(group), bool)
-    repeated[forms.first_seen(group.astype(np.int64) * (llm.max() + 1) + llm)[1]] = False
+    repeated[first_seen(group.astype(np.int64) * (llm.max() + 1) + llm)[1]] = False
     if repeated.any():
         row = int(repeated.argmax())
         raise stream.error(row, "llm", "each LLM once a user and query", list(stream.llms)[stream.llm[row]])

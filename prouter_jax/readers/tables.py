@@ -5,7 +5,6 @@ Required are queries and llms. Feedback comes as choices, votes, ratings, or in 
 come with the data stand in queries_vectors.npy and tasks_vectors.npy. Complaints count rows from 0.
 """
 
-import dataclasses
 import io
 import os
 import pathlib
@@ -14,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prouter_jax import files, interactions
-from prouter_jax.interactions import CHOICE, KINDS, Interactions, Queries, Tasks
-from prouter_jax.readers import assemble, columns, forms
+from prouter_jax import files
+from prouter_jax.interactions import CHOICE, KINDS, Interactions, Queries, Tasks, select_decisions, select_llms
+from prouter_jax.readers import assemble, columns
 from prouter_jax.readers.assemble import OUTCOME_NUMBERS, SCHEMAS
+from prouter_jax.validation import row_error, validate
 
 
 def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
@@ -34,7 +34,7 @@ def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
     folder = pathlib.Path(folder)
     tables = assemble.load_folder(folder, ("queries", "llms"))
     data = _with_vectors(assemble.assemble(tables), folder)
-    return _keep_pool(interactions.validate(data, assemble.names_of(tables)), pool)
+    return _keep_pool(validate(data, assemble.names_of(tables)), pool)
 
 
 def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
@@ -84,7 +84,7 @@ def _read_vectors(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
     bad = np.argwhere(~np.isfinite(vectors))
     if len(bad):
         row, column = bad[0]
-        raise interactions.row_error(path.name, str(column), row, "a finite number", vectors[row, column])
+        raise row_error(path.name, str(column), row, "a finite number", vectors[row, column])
     return vectors
 
 
@@ -101,11 +101,7 @@ def _keep_pool(data: Interactions, pool: str) -> Interactions:
     narrowed = data.offers.sum(1) > data.offers[:, keep].sum(1)
     alone = (narrowed & (data.offers[:, keep].sum(1) < 2))[data.decisions.offer]
     lost[data.feedback.decision[choice & alone[data.feedback.decision]]] = True
-    data = interactions.select_llms(interactions.select_decisions(data, ~lost), keep)
-    offers, place = forms.distinct_sets(data.offers)
-    used, offer = np.unique(place[data.decisions.offer], return_inverse=True)
-    decisions = dataclasses.replace(data.decisions, offer=offer.astype(np.int32))
-    return data.replace(offers=offers[used], decisions=decisions)
+    return select_llms(select_decisions(data, ~lost), keep)
 
 
 def _check_alone(folder: pathlib.Path, written: set[str]) -> None:

@@ -1,0 +1,24 @@
+"""Equal rows as groups, numbered by first appearance: sets of candidates, and keys of any kind."""
+
+import numpy as np
+import pyarrow as pa
+
+
+def distinct_sets(member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct rows of `member` (bool [rows, llms]) by first appearance, and each row's place among them."""
+    packed = np.packbits(member, axis=1)
+    kind = pa.binary(packed.shape[1])
+    cells = pa.FixedSizeBinaryArray.from_buffers(kind, len(packed), [None, pa.py_buffer(np.ascontiguousarray(packed))])
+    place = cells.dictionary_encode().indices.to_numpy()
+    return member[_first_rows(place)], place.astype(np.int32)
+
+
+def first_seen(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the distinct keys by first appearance: each key's number, and the row where each number first stands."""
+    group = pa.array(keys).dictionary_encode().indices.to_numpy()
+    return group, _first_rows(group)
+
+
+def _first_rows(group: np.ndarray) -> np.ndarray:
+    before = np.maximum.accumulate(np.append(-1, group))[:-1]
+    return np.flatnonzero(group > before)
