@@ -59,8 +59,8 @@ def _one_pass() -> None:
     for _ in range(_RUNS.value + 1):
         begun = time.perf_counter()
         for _ in range(config.train.folds):
-            state, metrics = step(state, run.graph, key)
-        jax.block_until_ready((state, metrics))
+            state, _ = step(state, run.graph, key)
+        jax.block_until_ready(state)
         seconds.append(time.perf_counter() - begun)
     rewards = len(prepared.parts.train) * len(prepared.data.llms.ids)
     print(f"1,000 users: {rewards:,} rewards, the first pass with compilation {seconds[0]:.1f} s")
@@ -137,4 +137,4 @@ def _say(what: str, values: list[float], unit: str) -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main, required=())
+    entry.start(main)

@@ -3,28 +3,22 @@
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from absl import app, flags, logging
 
 
-def start(main: Callable[[], None], required: tuple[str, ...]) -> None:
-    """Runs `main` once the flags are parsed; what is wrong with flags, files or data ends in one line on stderr.
-
-    Args:
-      required: names of the flags that must be given.
-    """
+def start(main: Callable[[], None]) -> None:
+    """Runs `main` once the flags are parsed; what is wrong with flags, files or data ends in one line on stderr."""
 
     def parse(argv: list[str]) -> list[str]:
         try:
-            left = app.parse_flags_with_usage(argv)
+            left = flags.FLAGS(argv)
         except Exception as error:
             # ml_collections lets out whatever it came across: KeyError, TypeError, errors of the experiment file
             _fail(_flag_error(argv, error))
         if left[1:]:
             _fail(f"expected flags only, found {left[1]!r}")
-        for name in required:
-            if flags.FLAGS[name].value is None:
-                _fail(f"--{name}: expected a value, found none")
         return left
 
     def guarded(_) -> None:
@@ -37,7 +31,7 @@ def start(main: Callable[[], None], required: tuple[str, ...]) -> None:
     app.run(guarded, flags_parser=parse)
 
 
-def _fail(message: str):
+def _fail(message: str) -> NoReturn:
     print(f"{pathlib.Path(sys.argv[0]).stem}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(1)
 

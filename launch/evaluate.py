@@ -7,7 +7,7 @@ from absl import flags
 
 from launch import entry
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train.", required=True)
 
 
 def main() -> None:
@@ -20,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main, required=("workdir",))
+    entry.start(main)

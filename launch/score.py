@@ -10,9 +10,13 @@ from absl import flags
 
 from launch import entry
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).")
-_INPUT = flags.DEFINE_string("input", None, "Pairs: .parquet, .csv or .jsonl with user_id and query or query_id.")
-_OUTPUT = flags.DEFINE_string("output", None, "Where the input's rows go with llm, probabilities, basis and error.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).", required=True)
+_INPUT = flags.DEFINE_string(
+    "input", None, "Pairs: .parquet, .csv or .jsonl with user_id and query or query_id.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Where the input's rows go with llm, probabilities, basis and error.", required=True
+)
 _HISTORY = flags.DEFINE_string("history", None, "Choices or ratings of users that training never saw.")
 _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, and their outcomes and feedback.")
 _MAX_COST = flags.DEFINE_float("max_cost", None, "Highest expected cost of an answer in USD.")
@@ -48,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main, required=("workdir", "input", "output"))
+    entry.start(main)

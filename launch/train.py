@@ -9,12 +9,16 @@ from ml_collections import config_flags
 from launch import entry
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; fields by --config.section.field=value.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; given again, a run goes on.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where everything is written; given again, a run goes on.", required=True
+)
 
 
 def main() -> None:
     from prouter_jax import config
 
+    if _CONFIG.value is None:
+        raise ValueError("flag --config=None: Flag --config must have a value other than None.")
     config.validate(_CONFIG.value)
     from prouter_jax.experiment import REPORT, run_experiment
     from prouter_jax.report import headline
@@ -25,4 +29,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main, required=("config", "workdir"))
+    entry.start(main)

@@ -116,7 +116,7 @@ def _judge(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -
     """Scores of the router and its twin on the test decisions, each from its best checkpoint, and the baselines."""
     _check_same_data(prepared, folder)
     graph = prepared.world.build_graph()
-    network = make_network(config.model, graph.graph.nodes.shape[1])
+    network = make_network(config.model, graph.width)
     decisions = prepared.labelled("test").decisions
     scores = {}
     for name, path in {"router": folder, USER_BLIND: folder / USER_BLIND}.items():

@@ -16,12 +16,15 @@ History edges, read backwards, also bring the users' feedback to the LLMs.
 """
 
 import dataclasses
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import jraph
 import numpy as np
 from flax import struct
+
+# NumPy on the host, where graphs are built; JAX on a device and under a transformation
+Array = Any
 
 NODE_SETS = ("user", "task", "query", "llm")
 EDGE_ENDS = {
@@ -72,14 +75,14 @@ class Layout:
 class EdgeSet:
     """One edge set, each array [edges], with senders and receivers counted within their own node sets."""
 
-    senders: jax.Array
-    receivers: jax.Array
-    query: jax.Array
-    weight: jax.Array
-    first: jax.Array
-    second: jax.Array
-    first_known: jax.Array
-    second_known: jax.Array
+    senders: Array
+    receivers: Array
+    query: Array
+    weight: Array
+    first: Array
+    second: Array
+    first_known: Array
+    second_known: Array
 
 
 OBSERVED = ("weight", "first", "second", "first_known", "second_known")
@@ -95,9 +98,9 @@ class Visibility:
       decisions: [users, decisions], entries of the histories.
     """
 
-    outcomes: jax.Array
-    tasks: jax.Array
-    decisions: jax.Array
+    outcomes: Array
+    tasks: Array
+    decisions: Array
 
 
 @struct.dataclass
@@ -111,28 +114,43 @@ class RouterGraph:
     visibility: Visibility
     layout: Layout = struct.field(pytree_node=False)
 
-    def nodes(self, name: str) -> jax.Array:
+    def nodes(self, name: str) -> Array:
         """Features [nodes of the set, width]."""
-        return self.graph.nodes[self.layout.node_range(name)]
+        return self._all_nodes()[self.layout.node_range(name)]
+
+    @property
+    def width(self) -> int:
+        """Of a node's features."""
+        return self._all_nodes().shape[1]
+
+    def with_nodes(self, name: str, features: Array) -> "RouterGraph":
+        """The graph with other features of one node set."""
+        at, nodes = self.layout.node_range(name), self._all_nodes()
+        nodes = jnp.concatenate([nodes[: at.start], features, nodes[at.stop :]])
+        return dataclasses.replace(self, graph=self.graph._replace(nodes=nodes))
 
     def edges(self, name: str) -> EdgeSet:
         """A world edge set with hidden edges zeroed; the history as it is, to be used with `history_mask`."""
         at = self.layout.edge_range(name)
         source, target = EDGE_ENDS[name]
-        edges = {key: value[at] for key, value in self.graph.edges.items()}
+        graph: Any = self.graph
+        edges = {key: value[at] for key, value in graph.edges.items()}
         edges |= {key: edges[key] * self._shown(name, edges["query"]) for key in OBSERVED} if name != "history" else {}
         return EdgeSet(
-            senders=self.graph.senders[at] - self.layout.node_range(source).start,
-            receivers=self.graph.receivers[at] - self.layout.node_range(target).start,
+            senders=graph.senders[at] - self.layout.node_range(source).start,
+            receivers=graph.receivers[at] - self.layout.node_range(target).start,
             **edges,
         )
 
     def without_histories(self) -> "RouterGraph":
         """The graph as a user-blind router sees it."""
         nobody = np.zeros((self.layout.users, self.layout.decisions), np.float32)
-        return self.replace(visibility=self.visibility.replace(decisions=nobody))
+        return dataclasses.replace(self, visibility=dataclasses.replace(self.visibility, decisions=nobody))
 
-    def _shown(self, name: str, query: jax.Array) -> jax.Array | float:
+    def _all_nodes(self) -> Array:
+        return self.graph.nodes
+
+    def _shown(self, name: str, query: Array) -> Array | float:
         see = self.visibility
         if name == "family":
             return 1.0
@@ -149,7 +167,7 @@ def see_all(layout: Layout) -> Visibility:
 
 def hide(graph: RouterGraph, visibility: Visibility) -> RouterGraph:
     """The graph of which the model sees no more than `visibility` says."""
-    return graph.replace(visibility=visibility)
+    return dataclasses.replace(graph, visibility=visibility)
 
 
 def _range(sizes: tuple[int, ...], index: int) -> slice:

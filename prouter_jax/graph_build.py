@@ -1,6 +1,7 @@
 """Builds a `RouterGraph` from `Interactions`, on the host, once for a world."""
 
 import dataclasses
+from typing import Any
 
 import jraph
 import numpy as np
@@ -71,15 +72,19 @@ def _as_graphs_tuple(nodes: dict, sets: dict[str, EdgeSet], layout: Layout) -> j
     """Concatenates the sets in their fixed order, node numbers shifted to their ranges."""
     start = {name: layout.node_range(name).start for name in NODE_SETS}
     ordered = [(sets[name], *EDGE_ENDS[name]) for name in EDGE_SETS]
-    return jraph.GraphsTuple(
-        nodes=np.concatenate([nodes[name] for name in NODE_SETS]),
-        edges={key: np.concatenate([getattr(edges, key) for edges, _, _ in ordered]) for key in ("query", *OBSERVED)},
-        senders=np.concatenate([edges.senders + np.int32(start[source]) for edges, source, _ in ordered]),
-        receivers=np.concatenate([edges.receivers + np.int32(start[target]) for edges, _, target in ordered]),
-        globals=None,
-        n_node=np.array([sum(layout.nodes)], np.int32),
-        n_edge=np.array([sum(layout.edges)], np.int32),
-    )
+    n_node, n_edge = (np.array([sum(sizes)], np.int32) for sizes in (layout.nodes, layout.edges))
+    # jraph's annotations want JAX arrays; on the host these are NumPy's
+    arrays: Any = {
+        "nodes": np.concatenate([nodes[name] for name in NODE_SETS]),
+        "edges": {
+            key: np.concatenate([getattr(edges, key) for edges, _, _ in ordered]) for key in ("query", *OBSERVED)
+        },
+        "senders": np.concatenate([edges.senders + np.int32(start[source]) for edges, source, _ in ordered]),
+        "receivers": np.concatenate([edges.receivers + np.int32(start[target]) for edges, _, target in ordered]),
+        "n_node": n_node,
+        "n_edge": n_edge,
+    }
+    return jraph.GraphsTuple(**arrays, globals=None)
 
 
 def _node_features(data: Interactions, vectors: NodeVectors, num_users: int) -> dict[str, np.ndarray]:
@@ -121,9 +126,7 @@ def _outcome_edges(data: Interactions, scale: CostScale) -> EdgeSet:
     return _padded(_edge_set(query, llm, query, np.ones(len(query)), effect[query, llm], cost[query, llm]))
 
 
-def _history(
-    data: Interactions, histories: DecisionArrays, shards: int
-) -> tuple[tuple[int, int, int], bool, EdgeSet]:
+def _history(data: Interactions, histories: DecisionArrays, shards: int) -> tuple[tuple[int, int, int], bool, EdgeSet]:
     """Each user's decisions in one row, padded to the longest; the candidates of a decision in its columns.
 
     Returns:
@@ -196,7 +199,7 @@ def _edge_set(senders, receivers, query, weight, first=None, second=None) -> Edg
     values = [nothing if x is None else x for x in (first, second)]
     numbers = [np.nan_to_num(x).astype(np.float32) for x in values]
     known = [(~np.isnan(x)).astype(np.float32) for x in values]
-    return EdgeSet(*whole, np.asarray(weight, np.float32), *numbers, *known)
+    return EdgeSet(whole[0], whole[1], whole[2], np.asarray(weight, np.float32), *numbers, *known)
 
 
 def _padded(edges: EdgeSet) -> EdgeSet:
@@ -207,4 +210,4 @@ def _padded(edges: EdgeSet) -> EdgeSet:
 
 
 def _reversed(edges: EdgeSet) -> EdgeSet:
-    return edges.replace(senders=edges.receivers, receivers=edges.senders)
+    return dataclasses.replace(edges, senders=edges.receivers, receivers=edges.senders)

@@ -47,7 +47,7 @@ def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.
     shown = jax.random.uniform(keep_key, scored.shape) < length[:, None]
     decisions = seen.decisions * (1 - scored) * shown
     if not hiding.whole_queries:
-        return seen.replace(decisions=decisions), scored
+        return dataclasses.replace(seen, decisions=decisions), scored
     no_task = hidden * (jax.random.uniform(task_key, shape) < hiding.no_task_share)
     return Visibility(seen.outcomes * (1 - hidden), seen.tasks * (1 - no_task), decisions), scored
 
@@ -57,11 +57,9 @@ def blur_texts(graph: RouterGraph, amount: float, key: jax.Array) -> RouterGraph
 
     What is learnt of a text then holds for texts near it: with few queries a network learns each by heart.
     """
-    at = graph.layout.node_range("query")
-    texts = graph.graph.nodes[at]
+    texts = graph.nodes("query")
     noise = jax.random.normal(key, texts.shape) * (amount / np.sqrt(texts.shape[1]))
-    nodes = jnp.concatenate([graph.graph.nodes[: at.start], texts + noise, graph.graph.nodes[at.stop :]])
-    return graph.replace(graph=graph.graph._replace(nodes=nodes))
+    return graph.with_nodes("query", texts + noise)
 
 
 def _history_shares(key: jax.Array, num_users: int, longest: int, full: float) -> jax.Array:

@@ -79,7 +79,7 @@ def routing_loss(
         "outcome": outcome_loss(noise, states, labels),
         "calibration": calibration / jnp.maximum(choices, 1),
     }
-    return sum(parts.values()), parts
+    return parts["feedback"] + parts["outcome"] + parts["calibration"], parts
 
 
 def feedback_losses(model: RouterModel, utility: jax.Array, said: Said) -> tuple[jax.Array, ...]:
@@ -87,7 +87,7 @@ def feedback_losses(model: RouterModel, utility: jax.Array, said: Said) -> tuple
     reader = model.reader
     share = log_choice_probabilities(jnp.exp(reader.log_sharpness[...]) * utility, said.offered)
     choice = -(said.target * share).sum((0, 1))
-    if said.rated is None:
+    if said.rating is None or said.rated is None:
         return choice, said.target.sum((0, 1)), jnp.zeros_like(choice), jnp.zeros_like(choice)
     log_noise = jnp.maximum(reader.log_noise[...], jnp.log(_NOISE_FLOOR))
     rating = said.rated * (0.5 * ((said.rating - utility) * jnp.exp(-log_noise)) ** 2 + log_noise)

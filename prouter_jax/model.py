@@ -5,6 +5,8 @@ has two halves that meet in one softmax: the properties of an answer, predicted 
 LLM states where the answer is not in the graph, and the user's weights on them, read from its history.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import jraph
@@ -71,7 +73,7 @@ class RouterModel(nnx.Module):
         predicted = self.answer(queries, task, shared)
         answers = with_observed(predicted, *observed_outcomes(graph))
         users, tastes = self._exchange(graph, shared.tastes[0], answers)
-        return RouterStates(shared.replace(tastes=tastes), answers, predicted, users)
+        return RouterStates(dataclasses.replace(shared, tastes=tastes), answers, predicted, users)
 
     def read_users(self, graph: RouterGraph, shared: SharedStates, answers: jax.Array) -> jax.Array:
         """theta [users, properties] of the users of a graph whose LLMs and answers are known already."""
@@ -107,7 +109,8 @@ class RouterModel(nnx.Module):
         belongs = graph.edges("task_to_query")
         task = jnp.where(belongs.weight > 0, belongs.senders, len(states["task"]))
         means = self.answer.shrunken_means(graph, states["llm"])
-        return SharedStates(by_layer, states["llm"], self.answer.taste(states["llm"])[None], means), states["query"], task
+        tastes = self.answer.taste(states["llm"])[None]
+        return SharedStates(by_layer, states["llm"], tastes, means), states["query"], task
 
     def _exchange(self, graph: RouterGraph, tastes: jax.Array, answers: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Messages between users and LLMs along the histories: theta, and the tastes of each reading."""
@@ -154,8 +157,7 @@ class AnswerHead(nnx.Module):
         self.both = nnx.Linear(dim, dim, rngs=rngs)
         # zero at first: the means are a good start, and a query's text has to earn its say
         self.move = nnx.Linear(dim, 2 + taste_dim, kernel_init=zeros, rngs=rngs)
-        self.prior = nnx.Linear(dim, 2, kernel_init=zeros, rngs=rngs)
-        self.prior.bias[...] = jnp.array([0.5, 0.3])
+        self.prior = nnx.Linear(dim, 2, kernel_init=zeros, bias_init=lambda *_: jnp.array([0.5, 0.3]), rngs=rngs)
         self.taste = nnx.Linear(dim, taste_dim, rngs=rngs)
         self.log_weight = nnx.Param(jnp.log(jnp.array([[10.0, 10.0], [20.0, 20.0]])))
 
@@ -205,7 +207,7 @@ def observed_outcomes(graph: RouterGraph) -> tuple[jax.Array, jax.Array]:
 
 def with_observed(predicted: jax.Array, effect_cost: jax.Array, known: jax.Array) -> jax.Array:
     """Puts observed effects and costs in the place of predicted ones."""
-    seen = jnp.where(known > 0, effect_cost, predicted[..., : CONSTANT])
+    seen = jnp.where(known > 0, effect_cost, predicted[..., :CONSTANT])
     return jnp.concatenate([seen, predicted[..., CONSTANT:]], -1)
 
 

@@ -55,8 +55,9 @@ class Progress:
         rate = self._rate(step)
         with open(self.path, "a") as file:
             file.write(json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
-        for name, value in record.items() if self.board is not None else ():
-            self.board.add_scalar(name, value, step)
+        if self.board is not None:
+            for name, value in record.items():
+                self.board.add_scalar(name, value, step)
         loss = f"loss {metrics['loss']:.4f}, " if metrics else ""
         self.last = f"{loss}validation reward {reward:.4f} (best {best:.4f})"
         self._print(self._line(step))
@@ -87,7 +88,7 @@ def _step_of(line: str) -> float:
 
 def _open_tensorboard(workdir: pathlib.Path):
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ValueError("config.train.tensorboard: pip install 'prouter-jax[tensorboard]' first") from error
     return SummaryWriter(str(workdir / "tensorboard"))

@@ -77,7 +77,7 @@ class HistoryReader(nnx.Module):
         share, sharpness = self._shares(utility, said)
         surprise = sharpness * (said.target - share)
         weight = sharpness**2 * share * (1 - share)
-        if said.rated is not None:
+        if said.rating is not None and said.rated is not None:
             certainty = jnp.exp(-2 * self.log_noise[...])
             surprise += certainty * said.rated * (said.rating - utility)
             weight += certainty * said.rated

@@ -193,10 +193,14 @@ def _within(pool: Pool, asked: _Asked, constraints: Constraints, offered: np.nda
     within = np.ones_like(offered)
     if constraints.allow is not None:
         within &= constraints.allow
-        errors.add(~(offered & within).any(1), lambda _: "no candidate is among the allowed LLMs")
+        errors.add(_nothing_left(offered, within), lambda _: "no candidate is among the allowed LLMs")
     if constraints.max_cost is not None:
         cost = pool.scale.unscale(asked.answers[..., COST], asked.task)
         within &= (cost <= constraints.max_cost)[asked.place]
         message = f"no candidate is expected to cost at most {constraints.max_cost:g} USD"
-        errors.add(~(offered & within).any(1), lambda _: message)
+        errors.add(_nothing_left(offered, within), lambda _: message)
     return within
+
+
+def _nothing_left(offered: np.ndarray, within: np.ndarray) -> np.ndarray:
+    return np.logical_not(np.any(offered & within, axis=1))

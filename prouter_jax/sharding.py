@@ -1,5 +1,6 @@
 """Where arrays live: axis names, the mesh, and one table from parameter names to axes."""
 
+import dataclasses
 import re
 
 import jax
@@ -62,4 +63,4 @@ def place_graph(graph: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph:
     """Copies the graph to every device; what is visible of the histories is divided by users."""
     placed = jax.device_put(jax.tree.map(np.asarray, graph), replicated(mesh))
     decisions = jax.device_put(placed.visibility.decisions, users_sharding(mesh))
-    return placed.replace(visibility=placed.visibility.replace(decisions=decisions))
+    return dataclasses.replace(placed, visibility=dataclasses.replace(placed.visibility, decisions=decisions))

@@ -81,7 +81,7 @@ def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = Tru
     graph = prepared.world.build_graph(shards=config.mesh.data)
     if not see_users:
         graph = graph.without_histories()
-    network = make_network(config.model, graph.graph.nodes.shape[1])
+    network = make_network(config.model, graph.width)
     init, abstract = _compiled_init(network, *_optimizer_key(config), mesh)
     return Run(network, mesh, place_graph(graph, mesh), init, abstract)
 
@@ -127,7 +127,8 @@ def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Label
     reward = validation_reward(run, state.params, prepared, validation)
     better = reward > float(state.best_reward)
     like = state.best_reward
-    return state.replace(
+    return dataclasses.replace(
+        state,
         validation_reward=jax.device_put(jnp.float32(reward), like.sharding),
         best_reward=jax.device_put(jnp.float32(reward if better else state.best_reward), like.sharding),
         stale=jax.device_put(jnp.int32(0 if better else int(state.stale) + 1), like.sharding),
@@ -180,6 +181,7 @@ def _compiled_step(network: Network, optimizer_values: tuple, num_train_steps: i
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state.replace(step=state.step + 1, params=params, opt_state=opt_state), {"loss": loss, **parts}
+        state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
+        return state, {"loss": loss, **parts}
 
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
