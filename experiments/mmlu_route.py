@@ -17,4 +17,5 @@ def get_config() -> ExperimentConfig:
     config.data.users = "multi_cost_efficiency"
     config.data.num_users = 100
     config.data.feedback = "rating"
+    config.train.num_train_steps = 60
     return config
