@@ -152,7 +152,7 @@ def select_llms(data: Interactions, keep: np.ndarray) -> Interactions:
     kept = data.replace(llms=take(data.llms, keep), outcomes=outcomes, offers=data.offers[:, keep], feedback=feedback)
     answered = np.zeros(len(data.decisions.user), bool)
     answered[feedback.decision] = True
-    return _distinct_offers(select_decisions(kept, answered & kept.offers.any(1)[data.decisions.offer]))
+    return _distinct_offers(select_decisions(kept, answered & (kept.offers.sum(1) > 0)[data.decisions.offer]))
 
 
 def select_decisions(data: Interactions, keep: np.ndarray) -> Interactions:

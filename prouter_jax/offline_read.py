@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prouter_jax.offline_columns import LIST, NEEDED, Chunk, from_arrow, from_python
-from prouter_jax.readers.columns import csv_rows
+from prouter_jax.readers.formats import csv_rows
 from prouter_jax.validation import row_error
 
 _READ_AHEAD = 1 << 20

@@ -14,7 +14,8 @@ import pyarrow as pa
 from prouter_jax.grouping import first_seen
 from prouter_jax.interactions import Interactions, Queries
 from prouter_jax.readers import assemble, columns, forms
-from prouter_jax.readers.columns import Known, Table, Texts
+from prouter_jax.readers.formats import SUFFIXES
+from prouter_jax.readers.loaded_table import Known, Table, Texts
 from prouter_jax.validation import row_error, validate
 
 _HISTORY = {
@@ -45,8 +46,8 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
       ValueError: one line that names the file, column and row, what was expected and what was found.
     """
     path = pathlib.Path(path)
-    if path.suffix not in columns.SUFFIXES:
-        raise ValueError(f"table {path.name}: expected one of {', '.join(columns.SUFFIXES)}, found {path.suffix!r}")
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
     table = columns.load(path, _HISTORY)
     ids, queries = _resolve_queries(table, base)
     number = np.arange(table.num_rows)

@@ -12,7 +12,8 @@ import numpy as np
 from prouter_jax import interactions
 from prouter_jax.interactions import Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.readers import columns, forms
-from prouter_jax.readers.columns import Known, Table
+from prouter_jax.readers.formats import SUFFIXES
+from prouter_jax.readers.loaded_table import Known, Table
 from prouter_jax.validation import check_ranges
 
 OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
@@ -52,7 +53,7 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...]) -> dict[str, Ta
         raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
     tables = {}
     for name, schema in SCHEMAS.items():
-        paths = [path for path in (folder / (name + suffix) for suffix in columns.SUFFIXES) if path.exists()]
+        paths = [path for path in (folder / (name + suffix) for suffix in SUFFIXES) if path.exists()]
         if len(paths) > 1:
             found = " and ".join(path.name for path in paths)
             raise ValueError(f"table {name}: expected one file, found {found}")
@@ -60,7 +61,7 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...]) -> dict[str, Ta
             tables[name] = columns.load(paths[0], schema)
     for name in (*required, *(["decisions"] if "feedback" in tables else [])):
         if name not in tables:
-            expected = " or ".join(name + suffix for suffix in columns.SUFFIXES)
+            expected = " or ".join(name + suffix for suffix in SUFFIXES)
             raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found none")
     return tables
 

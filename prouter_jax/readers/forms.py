@@ -7,7 +7,7 @@ import numpy as np
 from prouter_jax import interactions
 from prouter_jax.grouping import distinct_sets, first_seen
 from prouter_jax.interactions import CHOICE, KINDS, RATING, Decisions, Feedback
-from prouter_jax.readers.columns import Known, Table
+from prouter_jax.readers.loaded_table import Known, Table
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 
 from prouter_jax import files
 from prouter_jax.interactions import CHOICE, KINDS, Interactions, Queries, Tasks, select_decisions, select_llms
-from prouter_jax.readers import assemble, columns
+from prouter_jax.readers import assemble
 from prouter_jax.readers.assemble import OUTCOME_NUMBERS, SCHEMAS
+from prouter_jax.readers.formats import SUFFIXES
 from prouter_jax.validation import row_error, validate
 
 
@@ -105,7 +106,7 @@ def _keep_pool(data: Interactions, pool: str) -> Interactions:
 
 
 def _check_alone(folder: pathlib.Path, written: set[str]) -> None:
-    readable = {name + suffix for name in SCHEMAS for suffix in columns.SUFFIXES}
+    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES}
     readable |= {"queries_vectors.npy", "tasks_vectors.npy"}
     others = sorted({path.name for path in folder.iterdir()} & readable - written)
     if others:

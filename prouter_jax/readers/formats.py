@@ -1,0 +1,107 @@
+"""The file formats of tables (.parquet, .csv, .jsonl): from a file to the bare cells of the wanted columns.
+
+Rows count from 0 at the first row of data; blank lines of CSV and JSONL do not count.
+"""
+
+import contextlib
+import csv
+import json
+import pathlib
+import sys
+from collections.abc import Generator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prouter_jax.validation import row_error
+
+
+def read_cells(path: pathlib.Path, schema: dict[str, str]) -> tuple[dict, int]:
+    """The cells of those columns of `schema` that are there, and the number of rows.
+
+    Returns:
+      By column an Arrow array (Parquet) or a list of Python values, None for an empty cell; not yet checked.
+    """
+    return _FORMATS[path.suffix](path, schema)
+
+
+def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:
+    """The records of a CSV file, header first, as wide as the header; fields of any length.
+
+    Broken UTF-8 comes through as surrogates, so that the cell with it can be named, if it is wanted at all.
+    """
+    limit = csv.field_size_limit(sys.maxsize)
+    row = -1
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            header: list[str] = []
+            for record in csv.reader(file, strict=True):
+                if not record:
+                    continue
+                header = header or record
+                if len(record) != len(header):
+                    column = header[min(len(record), len(header) - 1)]
+                    raise row_error(path.name, column, row, f"{len(header)} fields", len(record))
+                yield record
+                row += 1
+    except (csv.Error, OSError) as error:
+        place = f", row {row}" if row >= 0 else ""
+        raise ValueError(f"table {path.name}{place}: expected readable CSV, found {one_line(error)}") from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, fit for a one-line complaint."""
+    return " ".join(str(error).split())
+
+
+def _read_parquet(path: pathlib.Path, schema: dict[str, str]):
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            names = file.schema_arrow.names
+            _check_once(path, names, schema)
+            table = file.read(columns=[name for name in names if name in schema])
+            return dict(zip(table.column_names, table.columns, strict=True)), file.metadata.num_rows
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"table {path.name}: expected a readable Parquet file, found {one_line(error)}") from error
+
+
+def _check_once(path: pathlib.Path, header: list[str], schema: dict[str, str]) -> None:
+    for name in schema:
+        if header.count(name) > 1:
+            raise ValueError(f"table {path.name}, column {name}: expected it once, found it {header.count(name)} times")
+
+
+def _read_csv(path: pathlib.Path, schema: dict[str, str]):
+    with contextlib.closing(csv_rows(path)) as records:
+        header = next(records, [])
+        _check_once(path, header, schema)
+        places = {name: place for place, name in enumerate(header) if name in schema}
+        columns: dict[str, list] = {name: [] for name in places}
+        num_rows = 0
+        for record in records:
+            num_rows += 1
+            for name, place in places.items():
+                columns[name].append(record[place] or None)
+    return columns, num_rows
+
+
+def _read_jsonl(path: pathlib.Path, schema: dict[str, str]):
+    records, line = [], ""
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+            for line in file:
+                if line.strip():
+                    records.append({name: cell for name, cell in json.loads(line).items() if name in schema})
+    except (ValueError, AttributeError, RecursionError) as error:
+        where = f"table {path.name}, row {len(records)}"
+        raise ValueError(f"{where}: expected a JSON object, found {line.strip()[:80]!a}") from error
+    except OSError as error:
+        raise ValueError(f"table {path.name}: expected a readable file, found {one_line(error)}") from error
+    present = {name for record in records for name in record}
+    return {name: [record.get(name) for record in records] for name in present}, len(records)
+
+
+_FORMATS = {".parquet": _read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}
+SUFFIXES = tuple(_FORMATS)
