@@ -9,6 +9,7 @@ import pytest
 from prouter_jax import config as config_lib
 from prouter_jax import embedded, interactions
 from prouter_jax import embedded_text as text
+from prouter_jax.embedded_topics import TOPICS
 from prouter_jax.validation import validate
 
 SIZES = [
@@ -199,7 +200,7 @@ def test_a_text_tells_its_difficulty():
 
 
 def test_texts_have_no_open_slots_and_stay_distinct_when_templates_run_out():
-    kinds = [(row % len(text.TOPICS), 0) for row in range(20000)]
+    kinds = [(row % len(TOPICS), 0) for row in range(20000)]
     texts = text.query_texts(kinds, [0.0] * len(kinds), seed=0)
     assert len(set(texts)) == len(kinds)
     assert not [written for written in texts if set("{}|") & set(written) or "  " in written]
