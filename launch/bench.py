@@ -75,7 +75,7 @@ def _pairs() -> None:
     router, _ = _quick_router()
     rng = np.random.default_rng(0)
     known = list(router.world.interactions.queries.ids)
-    pairs = {"user_id": rng.choice(list(router.user_rows), 500_000), "query_id": rng.choice(known, 500_000)}
+    pairs = {"user_id": rng.choice(list(router.known.users.ids), 500_000), "query_id": rng.choice(known, 500_000)}
     _say("pairs from stored vectors, Parquet to Parquet", _score_rates(router, pairs), "pairs/s")
 
 
@@ -85,7 +85,7 @@ def _texts() -> None:
 
     router, queries = _quick_router()
     texts = [f"{text} ({copy})" for copy in range(20) for text in queries]
-    users = np.random.default_rng(0).choice(list(router.user_rows), len(texts))
+    users = np.random.default_rng(0).choice(list(router.known.users.ids), len(texts))
     rates = _score_rates(router, {"user_id": users, "query": texts})
     _say(f"{len(texts)} different raw texts, Parquet to Parquet", rates, "texts/s")
 

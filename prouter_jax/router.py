@@ -52,18 +52,18 @@ class Router:
     """Immutable: `with_history` and `with_llms` return another router.
 
     Attributes:
-      users: theta of the known users, float32 [users, properties]; `user_rows` finds them by id.
-      has_history: bool [users].
-      price_factor: what predicted costs are multiplied with since training, [llms].
+      world: what message passing ran over, with the prices of that time.
+      known: the same with today's prices, and with the histories brought since.
+      users: theta of the users of `known`, float32 [users, properties].
+      price_factor: what predicted costs are multiplied with at today's prices, [llms].
     """
 
     network: Network
     params: dict
     world: World
     scorer: Scorer
+    known: Interactions
     users: np.ndarray
-    user_rows: dict[str, int]
-    has_history: np.ndarray
     price_factor: np.ndarray
 
     @classmethod
@@ -103,11 +103,17 @@ class Router:
           candidates: the LLMs on offer for each row; all by default.
           max_cost: the highest expected cost in USD.
           allow: the only LLMs to choose from.
+
+        Raises:
+          ValueError: on arguments of different lengths, an unknown LLM in `allow`, a `max_cost` that is not positive.
         """
         named = {"user_id": users, "query": queries, "query_id": query_ids, "task_id": task_ids}
         columns = {name: pa.array(values, pa.large_string()) for name, values in named.items() if values is not None}
         if candidates is not None:
             columns["candidates"] = pa.array(candidates, pa.large_list(pa.large_string()))
+        for name, column in columns.items():
+            if len(column) != len(users):
+                raise ValueError(f"{name}: expected {len(users)} rows as in user_id, found {len(column)}")
         scored = self.score_columns(columns, self.constraints(max_cost, allow))
         chosen = [
             {llm: float(p) for llm, p in zip(scored.llms, row, strict=True) if not np.isnan(p)}
@@ -140,21 +146,13 @@ class Router:
         Raises:
           ValueError: on bad rows, see `readers.additions.read_history`.
         """
-        base = self.world.interactions
-        merged = read_history(path, base)
-        named = np.unique(merged.decisions.user[len(base.decisions.user) :])
-        some = _only_users(merged, named)
-        theta = self._read_users(some, merged.queries.texts[len(base.queries.ids) :], merged.queries.task)
-        rows = dict(self.user_rows)
-        users, has_history = self.users, self.has_history
-        for name in merged.users.ids[named]:
-            rows.setdefault(name, len(rows))
-        grown = len(rows) - len(users)
-        users = np.concatenate([users, np.zeros((grown, users.shape[1]), users.dtype)])
-        has_history = np.concatenate([has_history, np.zeros(grown, bool)])
-        places = [rows[name] for name in merged.users.ids[named]]
-        users[places], has_history[places] = theta, True
-        return dataclasses.replace(self, users=users, user_rows=rows, has_history=has_history)
+        merged = read_history(path, self.known)
+        named = np.unique(merged.decisions.user[len(self.known.decisions.user) :])
+        theta = self._read_users(_only_users(merged, named))
+        users = np.zeros((len(merged.users.ids), self.users.shape[1]), self.users.dtype)
+        users[: len(self.users)] = self.users
+        users[named] = theta
+        return dataclasses.replace(self, known=merged, users=users)
 
     def with_llms(self, folder: str | os.PathLike) -> "Router":
         """A router whose pool also has the LLMs in a folder of tables, with the outcomes and feedback there.
@@ -165,19 +163,18 @@ class Router:
         Raises:
           ValueError: on bad tables, see `readers.additions.read_llm_additions`.
         """
-        base = self.world.interactions
-        merged = read_llm_additions(folder, base)
-        factor = np.append(self.price_factor, np.ones(len(merged.llms.ids) - len(base.llms.ids)))
-        factor[: len(base.llms.ids)] *= _price_factors(base, merged)
+        merged = read_llm_additions(folder, self.known)
         # what the model learnt of an LLM goes with the prices it had then
+        before, now = self.world.interactions.llms, merged.llms
         prices = {
-            name: np.append(getattr(base.llms, name), getattr(merged.llms, name)[len(base.llms.ids) :])
+            name: np.append(getattr(before, name), getattr(now, name)[len(before.ids) :])
             for name in ("input_price", "output_price")
         }
-        merged = merged.replace(llms=dataclasses.replace(merged.llms, **prices))
-        grown = dataclasses.replace(self.world, interactions=merged, vectors=self._grown_vectors(merged))
+        seen = merged.replace(llms=dataclasses.replace(now, **prices))
+        factor = _price_factors(seen, merged)
+        grown = dataclasses.replace(self.world, interactions=seen, vectors=self._grown_vectors(merged))
         router = _make(self.network, self.params, _with_scale_rows(grown))
-        return dataclasses.replace(router, price_factor=factor)
+        return dataclasses.replace(router, known=merged, price_factor=factor)
 
     def forget_texts(self) -> None:
         """Drops the answers remembered of texts that were scored before."""
@@ -185,14 +182,15 @@ class Router:
 
     @functools.cached_property
     def _pool(self) -> Pool:
-        data = self.world.interactions
+        data, users = self.world.interactions, self.known.users.ids
+        has_history = np.bincount(self.known.decisions.user, minlength=len(users)) > 0
         population = np.asarray(self.params["model"]["reader"]["mean"])
         return Pool(
             scorer=self.scorer,
             llms=self.llms,
             users=np.concatenate([self.users, population[None]]),
-            has_history=np.append(self.has_history, False),
-            user_rows=self.user_rows,
+            has_history=np.append(has_history, False),
+            user_rows={name: row for row, name in enumerate(users)},
             query_rows={name: row for row, name in enumerate(data.queries.ids)},
             query_task=data.queries.task,
             known_answers=self.scorer.known_answers(),
@@ -207,12 +205,13 @@ class Router:
             raise ValueError("this router was trained on vectors that came with the data: score by query_id")
         return make_encoder(self.world.encoder).encode(texts)
 
-    def _read_users(self, some: Interactions, new_texts: np.ndarray, task: np.ndarray) -> np.ndarray:
-        """theta of the users of `some`, whose last queries are new and have no outcomes."""
-        known = len(some.queries.ids) - len(new_texts)
+    def _read_users(self, some: Interactions) -> np.ndarray:
+        """theta of the users of `some`, whose queries start with those of the world."""
+        known = len(self.world.interactions.queries.ids)
         answers = np.asarray(self.scorer.states.answers)[:known]
-        if len(new_texts):
-            new = self.scorer.answers(self._encode(list(new_texts)), task[known:], with_tastes=False)
+        new = some.queries.texts[known:]
+        if len(new):
+            new = self.scorer.answers(self._encode(list(new)), some.queries.task[known:], with_tastes=False)
             answers = np.concatenate([answers, new])
         blank = NodeVectors(*(np.zeros((len(t.ids), 1), np.float32) for t in (some.tasks, some.queries, some.llms)))
         histories = build_decisions(some, np.arange(len(some.decisions.user)))
@@ -221,14 +220,13 @@ class Router:
         return np.asarray(theta)[: len(some.users.ids)]
 
     def _grown_vectors(self, merged: Interactions) -> NodeVectors:
-        """The world's text vectors and those of what was added."""
+        """The world's text vectors and those of what was added; a known LLM may be described anew."""
         vectors, describe = self.world.vectors, "wordllama" if self.world.encoder == "given" else self.world.encoder
-        llm = make_encoder(describe).encode(list(merged.llms.descriptions[len(vectors.llm) :]))
         task, query = merged.tasks.descriptions[len(vectors.task) :], merged.queries.texts[len(vectors.query) :]
         return NodeVectors(
             task=np.concatenate([vectors.task, self._encode(list(task))]) if len(task) else vectors.task,
             query=np.concatenate([vectors.query, self._encode(list(query))]) if len(query) else vectors.query,
-            llm=np.concatenate([vectors.llm, llm]) if len(llm) else vectors.llm,
+            llm=make_encoder(describe).encode(list(merged.llms.descriptions)),
         )
 
 
@@ -239,20 +237,22 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
       ValueError: if `workdir` holds no run, or several seeds of one.
     """
     try:
-        return configuration.from_json((workdir / CONFIG).read_text())
-    except FileNotFoundError as error:
+        text = (workdir / CONFIG).read_text()
+    except (FileNotFoundError, NotADirectoryError) as error:
         seeds = sorted(path.name for path in workdir.glob("seed_*"))
         hint = f"; it holds {', '.join(seeds)}: name one of these" if seeds else ""
         raise ValueError(f"{workdir}: expected a trained router with {CONFIG}, found none{hint}") from error
+    try:
+        return configuration.from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{workdir / CONFIG}: expected what was written at the start, found: {error}") from error
 
 
 def _make(network: Network, params: dict, world: World) -> Router:
     data = world.interactions
     scorer = make_scorer(network, params, world.build_graph())
     users = scorer.users()[: len(data.users.ids)]
-    rows = {name: row for row, name in enumerate(data.users.ids)}
-    has_history = np.bincount(data.decisions.user, minlength=len(rows)) > 0
-    return Router(network, params, world, scorer, users, rows, has_history, np.ones(len(data.llms.ids)))
+    return Router(network, params, world, scorer, data, users, np.ones(len(data.llms.ids)))
 
 
 def _only_users(data: Interactions, rows: np.ndarray) -> Interactions:
@@ -265,20 +265,20 @@ def _only_users(data: Interactions, rows: np.ndarray) -> Interactions:
     return kept.replace(users=tables.take(data.users, rows), decisions=decisions, outcomes=none)
 
 
-def _price_factors(base: Interactions, merged: Interactions) -> np.ndarray:
-    """New over old price of each known LLM, weighted by the tokens it was seen to use, [llms].
+def _price_factors(before: Interactions, now: Interactions) -> np.ndarray:
+    """New over old price of each LLM, weighted by the tokens it was seen to use, [llms].
 
     Raises:
       ValueError: if a price changes that was not known or free.
     """
-    tokens = [_mean_by_llm(base, x) for x in (base.outcomes.input_tokens, base.outcomes.output_tokens)]
+    tokens = [_mean_by_llm(now, x) for x in (now.outcomes.input_tokens, now.outcomes.output_tokens)]
     old, new = (
-        sum(count * price[: len(base.llms.ids)] for count, price in zip(tokens, prices, strict=True))
-        for prices in ((t.llms.input_price, t.llms.output_price) for t in (base, merged))
+        sum(count * price for count, price in zip(tokens, prices, strict=True))
+        for prices in ((t.llms.input_price, t.llms.output_price) for t in (before, now))
     )
     changed = ~((old == new) | (np.isnan(old) & np.isnan(new)))
     if (changed & ~(old > 0)).any():
-        name = base.llms.ids[changed & ~(old > 0)][0]
+        name = now.llms.ids[changed & ~(old > 0)][0]
         raise ValueError(f"table llms, llm {name}: expected a known price above 0 before it is changed, found none")
     return np.where(changed, new / np.where(changed, old, 1), 1.0)
 
