@@ -52,11 +52,17 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """The queries of a chunk: distinct `answers` [asked, llms, properties] and tasks, and each row's place in them."""
+    """The queries of a chunk, at today's prices.
+
+    Attributes:
+      place: each row's query among the distinct ones, [rows].
+      answers: [asked, llms, properties].
+      cost: expected cost in USD, [asked, llms].
+    """
 
     place: np.ndarray
     answers: np.ndarray
-    task: np.ndarray
+    cost: np.ndarray
 
 
 def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) -> Scored:
@@ -142,7 +148,7 @@ def _asked(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Asked:
     if len(distinct) and distinct[0] < 0:
         answers.insert(0, np.zeros((1, *pool.known_answers.shape[1:]), np.float32))
         asked_task = np.append(-1, asked_task)
-    return _Asked(place, _repriced(pool, np.concatenate(answers), asked_task), asked_task)
+    return _Asked(place, *_at_todays_prices(pool, np.concatenate(answers), asked_task))
 
 
 def _answers_to_texts(pool: Pool, pairs: list[tuple[str, int]]) -> np.ndarray:
@@ -161,13 +167,14 @@ def _answers_to_texts(pool: Pool, pairs: list[tuple[str, int]]) -> np.ndarray:
     return np.stack(answers) if answers else np.zeros((0, *pool.known_answers.shape[1:]), np.float32)
 
 
-def _repriced(pool: Pool, answers: np.ndarray, task: np.ndarray) -> np.ndarray:
-    """Answers at today's prices."""
-    if (pool.price_factor == 1).all():
-        return answers
-    answers = answers.copy()
-    answers[..., COST] = pool.scale.scale(pool.scale.unscale(answers[..., COST], task) * pool.price_factor, task)
-    return answers
+def _at_todays_prices(pool: Pool, answers: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Answers and their expected costs in USD; LLMs of unchanged prices keep their answers to the last bit."""
+    cost = pool.scale.unscale(answers[..., COST], task) * pool.price_factor
+    changed = pool.price_factor != 1
+    if changed.any():
+        answers = answers.copy()
+        answers[..., COST] = np.where(changed, pool.scale.scale(cost, task), answers[..., COST])
+    return answers, cost
 
 
 def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray:
@@ -195,8 +202,7 @@ def _within(pool: Pool, asked: _Asked, constraints: Constraints, offered: np.nda
         within &= constraints.allow
         errors.add(_nothing_left(offered, within), lambda _: "no candidate is among the allowed LLMs")
     if constraints.max_cost is not None:
-        cost = pool.scale.unscale(asked.answers[..., COST], asked.task)
-        within &= (cost <= constraints.max_cost)[asked.place]
+        within &= (asked.cost <= constraints.max_cost)[asked.place]
         message = f"no candidate is expected to cost at most {constraints.max_cost:g} USD"
         errors.add(_nothing_left(offered, within), lambda _: message)
     return within
