@@ -15,9 +15,11 @@ from prouter_jax import files
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.evaluate import SeedResult, evaluate_seed, summarise
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
+from prouter_jax.progress import require_tensorboard
 from prouter_jax.report import Report, write_report
 from prouter_jax.router import CONFIG, WORLD
 from prouter_jax.scoring import make_scorer, score_decisions
+from prouter_jax.sharding import make_mesh
 from prouter_jax.train import restore_params, train
 from prouter_jax.train_state import make_network
 from prouter_jax.world import load_world, save_world
@@ -38,10 +40,13 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Repo
     begun = time.monotonic()
     workdir = pathlib.Path(workdir)
     configuration.validate(config)
+    _check_machine(config)
+    _check_claim(workdir, config)
     source = read_source(config.data)
-    _claim(workdir, config)
     for seed, folder in seed_folders(config, workdir):
         prepared = prepare(source, config.data, seed)
+        _check_parts(prepared)
+        _claim(workdir, config)
         _save_inputs(dataclasses.replace(config, seed=seed, seeds=0), prepared, folder)
         train(config, prepared, seed, folder)
         if config.train.user_blind:
@@ -81,20 +86,43 @@ def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[
     return [(seed, workdir / f"seed_{seed}") for seed in range(config.seeds)]
 
 
-def _claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
-    """Writes the configuration into a new workdir; an old one must hold the same."""
-    path, text = workdir / EXPERIMENT, configuration.to_json(config)
-    if path.exists() and path.read_text() != text:
+def _check_machine(config: ExperimentConfig) -> None:
+    """Whether there are the devices and packages that `config` asks for."""
+    make_mesh(config.mesh)
+    if config.train.tensorboard:
+        require_tensorboard()
+
+
+def _check_parts(prepared: Prepared) -> None:
+    parts = {field.name: len(getattr(prepared.parts, field.name)) for field in dataclasses.fields(prepared.parts)}
+    if not all(parts.values()):
+        found = ", ".join(f"{number} in {name}" for name, number in parts.items())
+        raise ValueError(f"config.data: expected decisions in every part of the split, found {found}")
+
+
+def _check_claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
+    """A workdir that was begun already must hold the same configuration."""
+    path = workdir / EXPERIMENT
+    if path.exists() and path.read_text() != configuration.to_json(config):
         raise ValueError(f"{workdir}: expected the configuration it was begun with ({path}); name another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
-    files.write_whole(path, text)
+
+
+def _claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
+    """Writes the configuration into a new workdir, before anything else."""
+    if not (workdir / EXPERIMENT).exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        files.write_whole(workdir / EXPERIMENT, configuration.to_json(config))
 
 
 def _read_claim(workdir: pathlib.Path) -> ExperimentConfig:
     try:
-        return configuration.from_json((workdir / EXPERIMENT).read_text())
-    except FileNotFoundError as error:
+        text = (workdir / EXPERIMENT).read_text()
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{workdir}: expected an experiment with {EXPERIMENT}, found none") from error
+    try:
+        return configuration.from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{workdir / EXPERIMENT}: expected what was written at the start, found: {error}") from error
 
 
 def _save_inputs(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> None:

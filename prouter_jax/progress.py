@@ -1,5 +1,6 @@
 """What a run says while it trains: a line with time left, metrics as JSONL, TensorBoard as an extra."""
 
+import importlib.util
 import json
 import pathlib
 import sys
@@ -40,8 +41,8 @@ class Progress:
             self._print(f"rejected checkpoint: {reason}")
         if step >= 0:
             self._print(f"resumed from step {step}")
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() and step >= 0 else []
-        files.write_whole(self.path, "".join(line for line in lines if _step_of(line) <= step))
+        lines = self.path.read_text().splitlines() if self.path.exists() and step >= 0 else []
+        files.write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
 
     def stepped(self, step: int) -> None:
         """Shows, once a second on a terminal, how far the run is."""
@@ -82,13 +83,18 @@ def _step_of(line: str) -> float:
     """The step of a line of metrics; a line cut off by a kill counts as later than any."""
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return float("inf")
 
 
+def require_tensorboard() -> None:
+    """Raises a ValueError if the package that writes for TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise ValueError("config.train.tensorboard: pip install 'prouter-jax[tensorboard]' first")
+
+
 def _open_tensorboard(workdir: pathlib.Path):
-    try:
-        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ValueError("config.train.tensorboard: pip install 'prouter-jax[tensorboard]' first") from error
+    require_tensorboard()
+    from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
+
     return SummaryWriter(str(workdir / "tensorboard"))
