@@ -19,6 +19,10 @@ def start(main: Callable[[], None]) -> None:
             _fail(_flag_error(argv, error))
         if left[1:]:
             _fail(f"expected flags only, found {left[1]!r}")
+        for name in flags.FLAGS:
+            flag = flags.FLAGS[name]
+            if flag.present and flag.value == "" and not name.startswith("config."):
+                _fail(f"--{name}: expected a value, found none")
         return left
 
     def guarded(_) -> None:
