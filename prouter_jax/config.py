@@ -35,6 +35,7 @@ class Data:
     Attributes:
       source: the embedded benchmark, a folder of tables, or a PersonaRoute-Bench CSV.
       path: the folder or file; empty for the embedded benchmark.
+      llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.
       users: those in the data, or simulated multi-cost-efficiency users.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
@@ -43,6 +44,7 @@ class Data:
 
     source: str = "embedded"
     path: str = ""
+    llms_path: str = ""
     pool: str = ""
     users: str = "recorded"
     num_users: int = 9

@@ -71,7 +71,7 @@ def read_source(config: Data) -> Source:
     elif config.source == "tables":
         data = read_tables(config.path, pool=config.pool)
     else:
-        data = read_personaroute(config.path)
+        data = read_personaroute(config.path, config.llms_path)
     validate(data)
     if config.users == "recorded" and not len(data.decisions.user):
         raise ValueError(
