@@ -1,0 +1,15 @@
+"""ZeroEval answers of 30 LLMs, 100 multi-cost-efficiency users who rate what they see.
+
+Expected: not measured over all seeds yet; best LLM per user and task reaches 0.542.
+Command:  python -m launch.train --config=experiments/zeroeval_route.py --workdir=runs/zeroeval --config.seeds=5
+"""
+
+from experiments import mmlu_route
+from prouter_jax.config import ExperimentConfig
+
+
+def get_config() -> ExperimentConfig:
+    config = mmlu_route.get_config()
+    config.name = "zeroeval_route: 100 multi-cost-efficiency users, ratings, cold queries"
+    config.data.path = "../shared/data/zeroeval_route"
+    return config
