@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import Embedded, ExperimentConfig, Model
+from prouter_jax.experiment import run_experiment
 from prouter_jax.interactions import (
     CHOICE,
     RATING,
@@ -122,3 +123,31 @@ def trained(prepared, network, tmp_path_factory) -> Trained:
     train(config, prepared, 0, workdir)
     params = restore_params(config, network, workdir)
     return Trained(config, prepared, workdir, params, make_scorer(network, params, prepared.world.build_graph()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def text_cache(tmp_path_factory):
+    """Vectors that tests cache stay out of the home folder, in child processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def experiment() -> ExperimentConfig:
+    """A whole experiment in a second or two once compiled, with ids like those of the embedded benchmark."""
+    config = ExperimentConfig(name="tiny experiment")
+    config.data.encoder = "hash"
+    config.data.embedded = Embedded(num_tasks=5, num_queries=120, num_llms=8, num_users=12, decisions_per_user=25)
+    config.model = Model(hidden_dim=8, message_passing_steps=2, history_steps=3, taste_dim=2)
+    config.train.num_train_steps = 30
+    config.train.eval_every_steps = 10
+    return config
+
+
+@pytest.fixture(scope="session")
+def experiment_workdir(experiment, tmp_path_factory) -> pathlib.Path:
+    """`experiment` after launch.train, not to be changed: copy it first."""
+    workdir = tmp_path_factory.mktemp("experiment") / "run"
+    run_experiment(experiment, workdir)
+    return workdir
