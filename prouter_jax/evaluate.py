@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from prouter_jax import metrics, report
+from prouter_jax import metrics
+from prouter_jax import report_types as report
 from prouter_jax.decisions import choice_shares
 from prouter_jax.interactions import Interactions, Users
 from prouter_jax.policies import make_policies

@@ -5,12 +5,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from prouter_jax import report_plots
-from prouter_jax.report import (
+from prouter_jax.report_drawing import Plot
+from prouter_jax.report_types import EXPLANATIONS, ROUTER, Report
+from prouter_jax.report_words import (
     DASH,
-    EXPLANATIONS,
     PAIRED_COLUMNS,
-    ROUTER,
-    Report,
     by_reward,
     cautious,
     dollars,
@@ -121,7 +120,7 @@ def _cost_and_users(report: Report) -> list[tuple[str, str]]:
     return tiles
 
 
-def _figure(plot: report_plots.Plot) -> str:
+def _figure(plot: Plot) -> str:
     caption = f"<figcaption>{_text(plot.caption)}</figcaption>"
     return f'<h2>{_text(plot.title)}</h2>\n<figure><div class="plot" tabindex="0">{plot.svg}</div>{caption}</figure>'
 

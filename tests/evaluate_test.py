@@ -17,7 +17,8 @@ from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Users, strings
 from prouter_jax.prepare import Prepared, Source, prepare
 from prouter_jax.readers.tables import read_tables
-from prouter_jax.report import Report, write_report
+from prouter_jax.report import write_report
+from prouter_jax.report_types import Report
 
 NAN = np.nan
 DATA = pathlib.Path(os.environ.get("PROUTER_DATA") or pathlib.Path(__file__).parents[2] / "shared" / "data")

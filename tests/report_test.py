@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 from prouter_jax import report_page
-from prouter_jax.report import (
-    DASH,
+from prouter_jax.report import to_json, write_report
+from prouter_jax.report_markdown import to_markdown
+from prouter_jax.report_page import to_html
+from prouter_jax.report_plots import draw_plots
+from prouter_jax.report_plots_policies import _spread_out
+from prouter_jax.report_types import (
     EXPLANATIONS,
     FrontierPoint,
     PairedDifference,
@@ -21,14 +25,8 @@ from prouter_jax.report import (
     ShareTable,
     Spread,
     UserRow,
-    dollars,
-    headline,
-    to_json,
-    to_markdown,
-    write_report,
 )
-from prouter_jax.report_page import to_html
-from prouter_jax.report_plots import _spread_out, draw_plots
+from prouter_jax.report_words import DASH, dollars, headline
 
 NAN = math.nan
 ODD = 'a<b>&"c" | $x$ http://odd'
