@@ -1,18 +1,15 @@
-"""Measuring: what the router and all policies pick for the test decisions, and the `Report` on it."""
+"""Measuring: what the router and all policies pick for the test decisions of one split."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from prouter_jax import metrics
-from prouter_jax import report_types as report
 from prouter_jax.decisions import choice_shares
 from prouter_jax.interactions import Interactions, Users
 from prouter_jax.policies import make_policies
 from prouter_jax.prepare import Prepared
-
-_MOST_ROWS = 12  # users or groups of users in a table or a plot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,23 +68,6 @@ def evaluate_seed(prepared: Prepared, router_scores: Mapping[str, np.ndarray]) -
     return SeedResult(data.users, data.tasks.ids, data.llms.ids, user, data.queries.task[query], query, picks)
 
 
-def summarise(results: Sequence[SeedResult], title: str, facts: Mapping[str, str]) -> report.Report:
-    """The report on the results of one or several seeds of the same source."""
-    preference = results[0].users.preference
-    names = list(results[0].picks)
-    routed = report.ROUTER in names
-    return report.Report(
-        title=title,
-        facts=facts,
-        reward_name="share of choices matched" if np.isnan(preference).any() else "reward",
-        policies={name: _policy_result(results, name) for name in names},
-        paired=_paired(results, names),
-        users=_user_rows(results) if routed else [],
-        shares=_share_table(results) if routed else report.ShareTable([], [], np.zeros((0, 0))),
-        frontier=_frontier(results) if routed and not np.isnan(preference).any() else [],
-    )
-
-
 def _measure(scores, candidates, rewards, shares, effect, cost) -> Picks:
     picked = metrics.choose(scores, candidates)
     reward, effect, cost = (metrics.of_picks(values, picked) for values in (rewards, effect, cost))
@@ -102,116 +82,3 @@ def _effect_and_cost(data: Interactions) -> tuple[np.ndarray, np.ndarray]:
     effect[outcomes.query, outcomes.llm] = outcomes.effect
     cost[outcomes.query, outcomes.llm] = outcomes.cost
     return effect, cost
-
-
-# ---- The parts of a report.
-
-
-def _policy_result(results: Sequence[SeedResult], name: str) -> report.PolicyResult:
-    rewards, singles, oracles = (_rewards(results, policy) for policy in (name, "best_single", "oracle"))
-    gaps = [metrics.gap_closed(*triple) for triple in zip(rewards, singles, oracles, strict=True)]
-    right, effect, cost = (
-        _spread([metrics.mean(getattr(result.picks[name], field)) for result in results])
-        for field in ("right", "effect", "cost")
-    )
-    by_task, by_user = (_mean_rewards(results, name, group) for group in (_by_task, _by_user))
-    return report.PolicyResult(_spread(rewards), _spread(gaps), right, effect, cost, by_task, by_user)
-
-
-def _rewards(results: Sequence[SeedResult], name: str) -> list[float]:
-    return [metrics.mean(result.picks[name].reward) for result in results]
-
-
-def _spread(values: list[float]) -> report.Spread:
-    known = np.array(values)[~np.isnan(values)]
-    return report.Spread(metrics.mean(known), float(known.std(ddof=1)) if len(known) > 1 else 0.0, values)
-
-
-def _by_task(result: SeedResult) -> tuple[np.ndarray, list[str]]:
-    """The group of each decision, and the names of the groups."""
-    return np.where(result.task < 0, len(result.task_ids), result.task), [*result.task_ids, "no task"]
-
-
-def _by_user(result: SeedResult) -> tuple[np.ndarray, list[str]]:
-    return result.user, list(result.users.ids)
-
-
-def _mean_rewards(results: Sequence[SeedResult], name: str, grouping: Callable) -> dict[str, float]:
-    """The mean over seeds of each group's mean reward, for groups with test decisions."""
-    _, names = grouping(results[0])
-    means = [metrics.group_means(result.picks[name].reward, grouping(result)[0], len(names)) for result in results]
-    overall = [metrics.mean(column) for column in np.stack(means, axis=1)]
-    return {group: value for group, value in zip(names, overall, strict=True) if not np.isnan(value)}
-
-
-def _paired(results: Sequence[SeedResult], names: list[str]) -> list[report.PairedDifference]:
-    """The router against everybody, its twin against the best single LLM."""
-    pairs = [(report.ROUTER, name) for name in names if name != report.ROUTER]
-    pairs.append(("user_blind", "best_single"))
-    found = []
-    for policy, against in pairs:
-        if policy in names:
-            interval, over = _difference(results, policy, against)
-            found.append(
-                report.PairedDifference(policy, against, interval.mean, interval.low, interval.high, over, interval.n)
-            )
-    return found
-
-
-def _difference(results: Sequence[SeedResult], policy: str, against: str) -> tuple[metrics.Interval, str]:
-    if len(results) > 1:
-        first, second = (np.array(_rewards(results, name)) for name in (policy, against))
-        return metrics.difference_over_seeds(first, second), "seeds"
-    picks, query = results[0].picks, results[0].query
-    return metrics.difference_over_queries(picks[policy].reward, picks[against].reward, query), "test queries"
-
-
-def _user_rows(results: Sequence[SeedResult]) -> list[report.UserRow]:
-    reward, single = (_mean_rewards(results, name, _by_user) for name in (report.ROUTER, "best_single"))
-    favourite = results[0].llm_ids[_router_picks(results).argmax(1)]
-    people = zip(results[0].users.ids, results[0].users.preference, favourite, strict=True)
-    return [
-        report.UserRow(name, float(preference), reward[name], single[name], llm)
-        for name, preference, llm in people
-        if name in reward
-    ]
-
-
-def _router_picks(results: Sequence[SeedResult]) -> np.ndarray:
-    """How often the router picked each LLM for each user, over all seeds: [users, llms]."""
-    num_users, num_llms = len(results[0].users.ids), len(results[0].llm_ids)
-    cells = [result.user.astype(np.int64) * num_llms + result.picks[report.ROUTER].llm for result in results]
-    return np.bincount(np.concatenate(cells), minlength=num_users * num_llms).reshape(num_users, num_llms)
-
-
-def _share_table(results: Sequence[SeedResult]) -> report.ShareTable:
-    """Users spread evenly over the order of preference, or over their own order where it is not known."""
-    users, counts = results[0].users, _router_picks(results)
-    asked = np.flatnonzero(counts.any(1))
-    order = asked[np.argsort(users.preference[asked], kind="stable")]
-    some = order[np.linspace(0, len(order) - 1, min(_MOST_ROWS, len(order))).round().astype(int)]
-    names = [str(users.ids[row]) + _preference(float(users.preference[row])) for row in some]
-    return report.ShareTable(names, list(results[0].llm_ids), counts[some] / counts[some].sum(1, keepdims=True))
-
-
-def _preference(weight: float) -> str:
-    return "" if np.isnan(weight) else f" (preference {weight:.2f})"
-
-
-def _frontier(results: Sequence[SeedResult]) -> list[report.FrontierPoint]:
-    """What the router reaches for groups of users of similar preference, from cheap to good."""
-    weight = results[0].users.preference
-    order = np.argsort(weight, kind="stable")
-    points = []
-    for group in np.array_split(order, min(_MOST_ROWS, len(order))):
-        low, high = f"{weight[group[0]]:.2f}", f"{weight[group[-1]]:.2f}"
-        effect, cost = (_router_mean(results, field, group) for field in ("effect", "cost"))
-        if not np.isnan([effect, cost]).any():
-            points.append(report.FrontierPoint(low if low == high else f"{low} to {high}", effect, cost))
-    return points
-
-
-def _router_mean(results: Sequence[SeedResult], field: str, group: np.ndarray) -> float:
-    """The mean effect or cost of the router's picks for some users, over all seeds."""
-    values = [getattr(result.picks[report.ROUTER], field)[np.isin(result.user, group)] for result in results]
-    return metrics.mean(np.concatenate(values))

@@ -13,13 +13,15 @@ import time
 from prouter_jax import config as configuration
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.evaluate import SeedResult, evaluate_seed, summarise
+from prouter_jax.evaluate import SeedResult, evaluate_seed
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.progress import require_tensorboard
-from prouter_jax.report import Report, write_report
+from prouter_jax.report import write_report
+from prouter_jax.report_types import Report
 from prouter_jax.router import CONFIG, WORLD
 from prouter_jax.scoring import make_scorer, score_decisions
 from prouter_jax.sharding import make_mesh
+from prouter_jax.summary import summarise
 from prouter_jax.train import restore_params, train
 from prouter_jax.train_state import make_network
 from prouter_jax.world import load_world, save_world

@@ -12,13 +12,14 @@ from prouter_jax import interactions as tables
 from prouter_jax.config import Data, Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import make_encoder
-from prouter_jax.evaluate import Picks, SeedResult, evaluate_seed, summarise
+from prouter_jax.evaluate import Picks, SeedResult, evaluate_seed
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Users, strings
 from prouter_jax.prepare import Prepared, Source, prepare
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.report import write_report
 from prouter_jax.report_types import Report
+from prouter_jax.summary import summarise
 
 NAN = np.nan
 DATA = pathlib.Path(os.environ.get("PROUTER_DATA") or pathlib.Path(__file__).parents[2] / "shared" / "data")
