@@ -38,9 +38,12 @@ def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.
     layout, seen = graph.layout, graph.visibility
     pass_key = jax.random.fold_in(key, step // hiding.folds)
     task_key, length_key, keep_key = jax.random.split(jax.random.fold_in(key, 2**30 + step), 3)
-    shape = (layout.num("query"),) if hiding.whole_queries else (layout.users, layout.decisions)
-    order = jax.random.permutation(pass_key, int(np.prod(shape))).reshape(shape)
-    hidden = (order % hiding.folds == step % hiding.folds).astype(jnp.float32)
+    if hiding.whole_queries:
+        fold = jax.random.permutation(pass_key, layout.num("query")) % hiding.folds
+    else:
+        # a draw for each, not a permutation of all: the mesh decides how many users there are with padding
+        fold = jax.random.randint(pass_key, (layout.users, layout.decisions), 0, hiding.folds)
+    hidden = (fold == step % hiding.folds).astype(jnp.float32)
     query = jnp.broadcast_to(read_histories(graph).query, (layout.users, layout.decisions))
     scored = hidden[query] if hiding.whole_queries else hidden
     length = _history_shares(length_key, layout.users, layout.decisions, hiding.full_history_share)
@@ -48,7 +51,7 @@ def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.
     decisions = seen.decisions * (1 - scored) * shown
     if not hiding.whole_queries:
         return dataclasses.replace(seen, decisions=decisions), scored
-    no_task = hidden * (jax.random.uniform(task_key, shape) < hiding.no_task_share)
+    no_task = hidden * (jax.random.uniform(task_key, hidden.shape) < hiding.no_task_share)
     return Visibility(seen.outcomes * (1 - hidden), seen.tasks * (1 - no_task), decisions), scored
 
 

@@ -12,11 +12,11 @@ from prouter_jax import scoring
 from prouter_jax.decisions import build_decisions, outcome_matrices
 from prouter_jax.graph import hide, see_all
 from prouter_jax.graph_build import build_graph
+from prouter_jax.hiding import Hiding, choose_hidden
 from prouter_jax.interactions import CHOICE
 from prouter_jax.model import with_tastes
 from prouter_jax.reader import NUM_FIXED
 from prouter_jax.scoring import make_scorer
-from prouter_jax.train import Hiding, choose_hidden
 from prouter_jax.validation import validate
 
 HIDING = Hiding(folds=2, whole_queries=True, full_history_share=1.0, no_task_share=0.3, text_noise=0.0)

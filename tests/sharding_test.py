@@ -1,0 +1,61 @@
+"""Devices change how fast a run is, not what it computes."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from prouter_jax.config import Mesh
+from prouter_jax.sharding import DATA, MODEL, make_mesh, place_graph, state_shardings
+from prouter_jax.train import make_run, train
+
+
+def _losses(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return np.array([[line["loss"], line["validation_reward"]] for line in lines[1:]])
+
+
+@pytest.mark.parametrize("mesh", [Mesh(data=8), Mesh(data=4, model=2)], ids=["8x1", "4x2"])
+def test_a_run_on_many_devices_is_the_run_on_one(trained, tiny_config, tmp_path, mesh):
+    """With six users, which neither eight nor four devices share evenly."""
+    tiny_config.mesh = mesh
+    train(tiny_config, trained.prepared, 0, tmp_path)
+    np.testing.assert_allclose(_losses(tmp_path), _losses(trained.workdir), rtol=1e-4)
+
+
+def test_work_and_parameters_are_divided_as_the_table_says(tiny_config, prepared):
+    tiny_config.mesh = Mesh(data=4, model=2)
+    run = make_run(tiny_config, prepared)
+    spec = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.sharding.spec
+        for path, leaf in jax.tree_util.tree_leaves_with_path(run.abstract)
+    }
+    for prefix in ("params", "opt_state/1/0/mu", "opt_state/1/0/nu"):
+        assert spec[f"{prefix}/model/layers/0/message/family/kernel"] == P(None, MODEL)
+        assert spec[f"{prefix}/model/answer/both/kernel"] == P(None, MODEL)
+        assert spec[f"{prefix}/model/answer/both/bias"] == P()
+        assert spec[f"{prefix}/model/reader/mean"] == P()
+    assert run.graph.visibility.decisions.sharding.spec == P(DATA)
+    assert run.graph.visibility.decisions.sharding.shard_shape(run.graph.visibility.decisions.shape)[0] == 2
+
+
+def test_an_axis_that_does_not_divide_stays_whole():
+    mesh = make_mesh(Mesh(data=1, model=2))
+    state = {"params": {"message": {name: {"kernel": np.zeros((4, n))} for name, n in (("odd", 5), ("even", 6))}}}
+    found = state_shardings(state, mesh)["params"]["message"]
+    assert found["odd"]["kernel"].spec == P()
+    assert found["even"]["kernel"].spec == P(None, MODEL)
+
+
+def test_a_placed_graph_is_the_same_graph(prepared):
+    graph = prepared.world.build_graph(shards=8)
+    placed = place_graph(graph, make_mesh(Mesh(data=8)))
+    jax.tree.map(np.testing.assert_array_equal, graph, placed)
+    assert placed.layout == graph.layout
+
+
+def test_too_few_devices_are_an_error():
+    with pytest.raises(ValueError, match=r"config\.mesh: expected at most 8 devices, found 16 x 2"):
+        make_mesh(Mesh(data=16, model=2))
