@@ -1,4 +1,4 @@
-"""Checkpoints that are never silently wrong. The only importer of Orbax.
+"""Checkpoints that are never silently wrong.
 
     folder/40/state/          the leaves of the state, written by Orbax
     folder/40/manifest.json   names and shapes of the leaves, the metric, the SHA-256 of every file of the step
@@ -15,11 +15,10 @@ import pathlib
 import re
 
 import jax
-import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from prouter_jax import files
+from prouter_jax.checkpoint_leaves import describe, restore_leaves, write_leaves
 
 
 class Checkpoints:
@@ -55,10 +54,10 @@ class Checkpoints:
             _remove_leftovers(self.folder)
             draft.mkdir()
         multihost_utils.sync_global_devices(f"step {step} begun")
-        _write_leaves(draft / "state", jax.tree.leaves(state))
+        write_leaves(draft / _STATE, jax.tree.leaves(state))
         if jax.process_index() == 0:
             metric = float(metric) if metric is not None and math.isfinite(metric) else None
-            files.write_manifest(draft, {"step": step, "metric": metric, "leaves": _describe(state)})
+            files.write_manifest(draft, {"step": step, "metric": metric, "leaves": describe(state)})
             _publish(draft, self.folder / str(step))
             _delete_old(self.folder, self.keep, saved=step, best=_record_best(self.folder))
         multihost_utils.sync_global_devices(f"step {step} saved")
@@ -82,7 +81,7 @@ class Checkpoints:
             except ValueError as error:
                 rejected.append(str(error))
             else:
-                return _restore(path, manifest, target), step, rejected
+                return restore_leaves(path / _STATE, manifest, target), step, rejected
         if rejected:
             raise ValueError(f"no checkpoint in {self.folder} is sound: {'; '.join(rejected)}")
         return None
@@ -107,11 +106,12 @@ class Checkpoints:
             raise ValueError(f"no checkpoint in {self.folder} has a metric, so none is the best")
         if best not in steps:
             raise ValueError(f"step {best}: the best checkpoint, but missing in {self.folder}")
-        return _restore(steps[best], _verify(best, steps[best]), target), best
+        return restore_leaves(steps[best] / _STATE, _verify(best, steps[best]), target), best
 
 
 # ---- Steps: folders that appear and disappear whole.
 
+_STATE = "state"
 _BEST = "best.json"
 _STEP = re.compile(r"(0|[1-9][0-9]*)(\.replaced)?")
 _LEFTOVER = re.compile(r"\.writing-.*|\.deleting-.*|\..*\.tmp|.*\.orbax-checkpoint-tmp.*")
@@ -204,77 +204,3 @@ def _record_best(folder: pathlib.Path) -> int | None:
     if best is not None:
         files.write_sealed(folder / _BEST, {"step": best, "metric": metrics[best]})
     return best
-
-
-# ---- Leaves: what Orbax sees. It needs about a millisecond for an array however small, so small ones travel as one.
-
-_SMALL_BYTES = 2**20
-_END = b"."  # Orbax refuses an empty array
-
-
-def _write_leaves(path: pathlib.Path, leaves: list) -> None:
-    small = jax.device_get([_whole(leaf) for leaf in leaves if _is_small(leaf)])
-    packed = np.frombuffer(b"".join([*(leaf.tobytes() for leaf in small), _END]), np.uint8)
-    large = [leaf for leaf in leaves if not _is_small(leaf)]
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        checkpointer.save(path, args=ocp.args.StandardSave([packed, *large]))
-
-
-def _restore(path: pathlib.Path, manifest: dict, target):
-    """The state of a verified step, each leaf where `target` wants it."""
-    _check_leaves(manifest, _describe(target))
-    wanted, tree = jax.tree.flatten(target)
-    wanted = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=_sharding(leaf)) for leaf in wanted]
-    packed = np.empty(sum(_bytes(leaf) for leaf in wanted if _is_small(leaf)) + len(_END), np.uint8)
-    large = [leaf for leaf in wanted if not _is_small(leaf)]
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        packed, *large = checkpointer.restore(path / "state", args=ocp.args.StandardRestore([packed, *large]))
-    small, large = _unpack(packed, [leaf for leaf in wanted if _is_small(leaf)]), iter(large)
-    return tree.unflatten(next(small if _is_small(leaf) else large) for leaf in wanted)
-
-
-def _unpack(packed: np.ndarray, wanted: list):
-    start = 0
-    for leaf in wanted:
-        end = start + _bytes(leaf)
-        value = np.frombuffer(packed[start:end].tobytes(), leaf.dtype).reshape(leaf.shape)
-        yield jax.make_array_from_callback(leaf.shape, leaf.sharding, value.__getitem__)
-        start = end
-
-
-def _whole(leaf):
-    """A leaf this process can read, also if its parts live in several processes."""
-    if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
-        return multihost_utils.process_allgather(leaf, tiled=True)
-    return leaf
-
-
-def _is_small(leaf) -> bool:
-    return _bytes(leaf) < _SMALL_BYTES
-
-
-def _bytes(leaf) -> int:
-    return math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
-
-
-def _sharding(leaf):
-    return getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-
-
-def _describe(tree) -> list[list]:
-    """Name, dtype and shape of every leaf, in the order of the leaves."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    return [[name, str(leaf.dtype), list(leaf.shape)] for name, (_, leaf) in zip(names, leaves, strict=True)]
-
-
-def _check_leaves(manifest: dict, wanted: list[list]) -> None:
-    held = manifest["leaves"]
-    if held == wanted:
-        return
-    of_held, of_wanted = ({name: f"{dtype}{shape}" for name, dtype, shape in leaves} for leaves in (held, wanted))
-    for name in sorted(of_held.keys() | of_wanted.keys()):
-        if of_held.get(name) != of_wanted.get(name):
-            found, expected = of_held.get(name, "nothing"), of_wanted.get(name, "nothing")
-            raise ValueError(f"step {manifest['step']}: {name}: expected {expected}, the checkpoint holds {found}")
-    raise ValueError(f"step {manifest['step']}: the same leaves in another order than expected")
