@@ -15,7 +15,6 @@ from prouter_jax.encoders import make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
 from prouter_jax.policies import BestPerUser, BestPerUserTask, BestSingle, Oracle, Policy, SameForAll, make_policies
-from prouter_jax.policies import _ridge_forecasts as ridge_forecasts
 from prouter_jax.prepare import Labelled, Prepared, Source, prepare
 
 NAN = math.nan
@@ -166,25 +165,6 @@ def test_permuting_decisions_permutes_the_scores():
     before, after = _scores(first), _scores(second)
     for name in set(before) - {"random"}:
         np.testing.assert_allclose(before[name][rows], after[name], rtol=1e-12, err_msg=name)
-
-
-def test_ridge_is_the_solution_of_the_penalised_normal_equations():
-    rng = np.random.default_rng(0)
-    features, targets = rng.normal(size=(50, 4)) + 3, rng.normal(size=(30, 2))
-    seen = np.arange(50) < 30
-    x, y = features[seen] - features[seen].mean(0), targets - targets.mean(0)
-    penalties = [10.0, 0.1]
-    for penalty, found in zip(penalties, ridge_forecasts(features, seen, targets, penalties), strict=True):
-        coefficients = np.linalg.solve(x.T @ x + penalty * np.eye(4), x.T @ y)
-        expected = (features - features[seen].mean(0)) @ coefficients + targets.mean(0)
-        np.testing.assert_allclose(found, expected)
-
-
-def test_ridge_takes_a_missing_outcome_for_the_mean_and_bears_unused_features():
-    features, seen = np.zeros((4, 2)), np.ones(4, bool)
-    targets = np.array([[1.0, NAN], [3, 5], [NAN, 5], [2, 5]])
-    (found,) = ridge_forecasts(features, seen, targets, [1e-3])
-    np.testing.assert_allclose(found, [[2, 5]] * 4)
 
 
 def test_ridge_finds_a_planted_rule_and_serves_each_preference():

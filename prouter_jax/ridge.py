@@ -1,0 +1,71 @@
+"""A linear forecast of what each LLM's answer is worth, as a policy that knows the users' true preferences."""
+
+import numpy as np
+
+from prouter_jax import metrics
+from prouter_jax.decisions import DecisionArrays, outcome_matrices
+from prouter_jax.prepare import Labelled, Prepared
+
+
+class RidgeTruePreference:
+    """A linear forecast of effect and scaled cost, weighed by every user's true preference.
+
+    Features of a query are its text vector and its task; the penalty is the one of the best
+    validation reward. Outcomes missing in training count as their LLM's mean.
+    """
+
+    name = "ridge_true_preference"
+    penalties = 10.0 ** np.arange(5, -4, -1)  # the strongest first: it wins a tie
+
+    def __init__(self, prepared: Prepared):
+        self._weight = prepared.data.users.preference
+        self._features = _query_features(prepared)
+        self._seen = prepared.world_query >= 0
+        effect, cost = outcome_matrices(prepared.world.interactions, prepared.world.scale)
+        rows = prepared.world_query[self._seen]
+        self._outcomes = np.concatenate([effect[rows], cost[rows]], axis=1).astype(np.float64)
+
+    def fit(self, train: Labelled, validation: Labelled) -> None:
+        del train
+        forecasts = ridge_forecasts(self._features, self._seen, self._outcomes, self.penalties)
+        rewards = [self._reward(forecast, validation) for forecast in forecasts]
+        self._forecast = forecasts[int(np.argmax(rewards))]
+
+    def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
+        del history
+        return self._scores(self._forecast, decisions)
+
+    def _reward(self, forecast: np.ndarray, labelled: Labelled) -> float:
+        picked = metrics.choose(self._scores(forecast, labelled.decisions), labelled.decisions.offered)
+        return np.nan_to_num(metrics.mean(metrics.of_picks(labelled.rewards, picked)))
+
+    def _scores(self, forecast: np.ndarray, decisions: DecisionArrays) -> np.ndarray:
+        weight = self._weight[decisions.user][:, None]
+        effect, cost = np.split(forecast, 2, axis=1)
+        return weight * effect[decisions.query] - (1 - weight) * cost[decisions.query]
+
+
+def ridge_forecasts(features: np.ndarray, seen: np.ndarray, targets: np.ndarray, penalties) -> list[np.ndarray]:
+    """Ridge regression for several penalties with one eigendecomposition; the intercept is not penalised.
+
+    coefficients = V (S + penalty)^-1 V' X'Y, with X, Y centred and X'X = V S V'.
+
+    Args:
+      features: [queries, features]; seen: bool [queries], those to learn from.
+      targets: [seen queries, targets], NaN where missing.
+
+    Returns:
+      For each penalty the targets of every query, [queries, targets].
+    """
+    middle = np.array([np.nan_to_num(metrics.mean(column)) for column in targets.T])
+    residuals = np.where(np.isnan(targets), 0.0, targets - middle)
+    centred = features - features[seen].mean(0)
+    spectrum, basis = np.linalg.eigh(centred[seen].T @ centred[seen])
+    projected, rotated = basis.T @ (centred[seen].T @ residuals), centred @ basis
+    return [rotated @ (projected / (np.maximum(spectrum, 0) + p)[:, None]) + middle for p in penalties]
+
+
+def _query_features(prepared: Prepared) -> np.ndarray:
+    """Text vector and task (one column each, none for no task) of every query, float64 [queries, features]."""
+    task = prepared.data.queries.task[:, None] == np.arange(len(prepared.data.tasks.ids))
+    return np.concatenate([prepared.vectors.query, task], axis=1).astype(np.float64)
