@@ -126,6 +126,15 @@ def take(table, rows: np.ndarray):
     return type(table)(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
 
+def concatenate(tables: list):
+    """The rows of the tables, all of one type, one after the other; a column that one lacks is None."""
+    columns = {field.name: [getattr(table, field.name) for table in tables] for field in dataclasses.fields(tables[0])}
+    joined = {
+        name: None if any(part is None for part in parts) else np.concatenate(parts) for name, parts in columns.items()
+    }
+    return type(tables[0])(**joined)
+
+
 def no_decisions() -> Decisions:
     """An empty table: a pool of LLMs and queries that nobody has used yet."""
     rows = np.zeros(0, np.int32)

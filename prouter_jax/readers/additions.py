@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from prouter_jax.grouping import first_seen
-from prouter_jax.interactions import Interactions, Queries
-from prouter_jax.readers import assemble, columns, forms
+from prouter_jax.interactions import Interactions, Queries, concatenate
+from prouter_jax.readers import columns, forms
+from prouter_jax.readers.assemble import assemble
+from prouter_jax.readers.folder import load_folder, names_of
 from prouter_jax.readers.formats import SUFFIXES
 from prouter_jax.readers.loaded_table import Known, Table, Texts
 from prouter_jax.validation import row_error, validate
@@ -57,7 +59,7 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
         form = "ratings"
         _check_ratings(table)
     tables = {form: dataclasses.replace(table, texts=texts)}
-    new = assemble.assemble(tables, base.replace(queries=forms.concatenate([base.queries, queries])))
+    new = assemble(tables, base.replace(queries=concatenate([base.queries, queries])))
     return _append(base, new, {"decisions": path.name, "feedback": path.name})
 
 
@@ -76,8 +78,8 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
     Raises:
       ValueError: one line that names the table (file), column and row, what was expected and what was found.
     """
-    tables = assemble.load_folder(pathlib.Path(folder), ("llms",))
-    return _append(base, assemble.assemble(tables, base), assemble.names_of(tables))
+    tables = load_folder(pathlib.Path(folder), ("llms",))
+    return _append(base, assemble(tables, base), names_of(tables))
 
 
 def _check_ratings(table: Table) -> None:
@@ -95,7 +97,7 @@ def _append(base: Interactions, new: Interactions, names: dict[str, str]) -> Int
     offers[:, : len(base.llms.ids)] = base.offers
     before = forms.Record(offers, base.decisions, base.feedback)
     record = forms.join([before, forms.Record(new.offers, new.decisions, new.feedback)], num_llms)
-    outcomes = forms.concatenate([base.outcomes, new.outcomes])
+    outcomes = concatenate([base.outcomes, new.outcomes])
     merged = new.replace(outcomes=outcomes, offers=record.offers, decisions=record.decisions, feedback=record.feedback)
     return validate(merged)
 

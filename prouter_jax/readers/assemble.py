@@ -1,69 +1,19 @@
 """From loaded tables to `Interactions`, from nothing or on top of what is known already.
 
-`SCHEMAS` is the format of a folder of tables. New rows follow the known ones, so that row numbers of the
-known stay what they are; complaints count the rows of the file.
+New rows follow the known ones, so that row numbers of the known stay what they are; complaints count the
+rows of the file.
 """
 
 import dataclasses
-import pathlib
 
 import numpy as np
 
 from prouter_jax import interactions
 from prouter_jax.interactions import Interactions, Llms, Outcomes, Queries, Tasks, Users
-from prouter_jax.readers import columns, forms
-from prouter_jax.readers.formats import SUFFIXES
+from prouter_jax.readers import forms
+from prouter_jax.readers.folder import OUTCOME_NUMBERS
 from prouter_jax.readers.loaded_table import Known, Table
 from prouter_jax.validation import check_ranges
-
-OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
-_FEEDBACK_ROW = {"user_id": "id", "query_id": "id", "time": "number?"}
-SCHEMAS = {
-    "users": {"user_id": "key", "preference": "number?"},
-    "tasks": {"task_id": "key", "description": "text?"},
-    "queries": {"query_id": "key", "query": "text", "task_id": "id?"},
-    "llms": {
-        "llm": "key",
-        "family": "text?",
-        "description": "text?",
-        "input_price": "number?",
-        "output_price": "number?",
-        "pool": "text?",
-    },
-    "outcomes": {"query_id": "id", "llm": "id"} | dict.fromkeys(OUTCOME_NUMBERS, "number?"),
-    "choices": _FEEDBACK_ROW | {"llm": "id", "candidates": "list?"},
-    "votes": _FEEDBACK_ROW | {"llm_a": "id", "llm_b": "id", "winner": "text"},
-    "ratings": _FEEDBACK_ROW | {"llm": "id", "rating": "number", "candidates": "list?"},
-    "decisions": _FEEDBACK_ROW | {"decision_id": "key", "candidates": "list?", "offer": "id?"},
-    "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
-    "offers": {"offer": "id", "llm": "id"},
-}
-
-
-def load_folder(folder: pathlib.Path, required: tuple[str, ...]) -> dict[str, Table]:
-    """The tables of a folder, by their name in `SCHEMAS`.
-
-    Args:
-      required: the tables that must be there.
-
-    Raises:
-      ValueError: if one is missing, doubled or damaged.
-    """
-    if not folder.is_dir():
-        raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
-    tables = {}
-    for name, schema in SCHEMAS.items():
-        paths = [path for path in (folder / (name + suffix) for suffix in SUFFIXES) if path.exists()]
-        if len(paths) > 1:
-            found = " and ".join(path.name for path in paths)
-            raise ValueError(f"table {name}: expected one file, found {found}")
-        if paths:
-            tables[name] = columns.load(paths[0], schema)
-    for name in (*required, *(["decisions"] if "feedback" in tables else [])):
-        if name not in tables:
-            expected = " or ".join(name + suffix for suffix in SUFFIXES)
-            raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found none")
-    return tables
 
 
 def nothing() -> Interactions:
@@ -91,7 +41,7 @@ def assemble(tables: dict[str, Table], base: Interactions | None = None) -> Inte
     """The users, tasks, queries and LLMs of `base` and those of `tables`, with what `tables` say happened to them.
 
     Args:
-      tables: by their name in `SCHEMAS`. Their ids may refer to each other and to `base`; users, tasks and
+      tables: by their name in `folder.SCHEMAS`. Their ids may refer to each other and to `base`; users, tasks and
         queries that they list are new; an LLM that `base` knows takes over what its row says.
       base: what is known already (default: nothing); vectors do not come along.
 
@@ -113,11 +63,6 @@ def assemble(tables: dict[str, Table], base: Interactions | None = None) -> Inte
     record = _read_feedback(tables, known)
     outcomes = _read_outcomes(tables, known)
     return Interactions(users, tasks, queries, llms, outcomes, record.offers, record.decisions, record.feedback)
-
-
-def names_of(tables: dict[str, Table]) -> dict[str, str]:
-    """What `validate` should call the tables."""
-    return {name: table.name for name, table in tables.items()}
 
 
 def _expected(what: str, table: Table | None, num_known: int) -> str:
@@ -143,7 +88,7 @@ def _read_users(tables: dict[str, Table], base: Users) -> Users:
     named = [table.texts["user_id"] for name, table in tables.items() if name != "users" and "user_id" in table.texts]
     others = {user for texts in named for user in texts.values.to_pylist()} - set(base.ids) - set(listed.ids)
     unlisted = Users(interactions.strings(sorted(others)), np.full(len(others), np.nan))
-    return forms.concatenate([base, listed, unlisted])
+    return interactions.concatenate([base, listed, unlisted])
 
 
 def _read_tasks(tables: dict[str, Table], base: Interactions) -> Tasks:
@@ -166,7 +111,7 @@ def _read_queries(tables: dict[str, Table], tasks: Tasks, base: Queries) -> Quer
         expected = f"a task_id of the tasks table{' or known before' if len(base.ids) else ''}, or none"
         task = table.rows("task_id", Known(tasks.ids, expected))
     listed = Queries(_new_keys(table, "query_id", base.ids), table.strings("query"), task)
-    return forms.concatenate([base, listed])
+    return interactions.concatenate([base, listed])
 
 
 def _read_llms(tables: dict[str, Table], base: Llms) -> Llms:
@@ -185,7 +130,7 @@ def _read_llms(tables: dict[str, Table], base: Llms) -> Llms:
     check_ranges("llms", listed, table.name)
     place = {llm: row for row, llm in enumerate(base.ids)}
     known = np.array([place.get(llm, -1) for llm in listed.ids], np.int32)
-    return forms.concatenate([_updated(base, listed, known), interactions.take(listed, known < 0)])
+    return interactions.concatenate([_updated(base, listed, known), interactions.take(listed, known < 0)])
 
 
 def _updated(base: Llms, listed: Llms, known: np.ndarray) -> Llms:

@@ -86,16 +86,7 @@ def join(records: list[Record], num_llms: int) -> Record:
         dataclasses.replace(record.feedback, decision=(start + record.feedback.decision).astype(np.int32))
         for start, record in zip(first_decision, records, strict=False)
     ]
-    return Record(sets, concatenate(decisions), concatenate(feedback))
-
-
-def concatenate(tables: list):
-    """The rows of one table (see `Interactions`) after those of another; a column that one lacks is None."""
-    columns = {field.name: [getattr(table, field.name) for table in tables] for field in dataclasses.fields(tables[0])}
-    joined = {
-        name: None if any(part is None for part in parts) else np.concatenate(parts) for name, parts in columns.items()
-    }
-    return type(tables[0])(**joined)
+    return Record(sets, interactions.concatenate(decisions), interactions.concatenate(feedback))
 
 
 def unused_ids(name: str, number: int, taken: np.ndarray) -> np.ndarray:

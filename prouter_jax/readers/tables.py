@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from prouter_jax import files
 from prouter_jax.interactions import CHOICE, KINDS, Interactions, Queries, Tasks, select_decisions, select_llms
-from prouter_jax.readers import assemble
-from prouter_jax.readers.assemble import OUTCOME_NUMBERS, SCHEMAS
+from prouter_jax.readers.assemble import assemble
+from prouter_jax.readers.folder import OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
 from prouter_jax.readers.formats import SUFFIXES
 from prouter_jax.validation import row_error, validate
 
@@ -33,9 +33,9 @@ def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
       ValueError: one line that names table (file), column and row, what was expected and what was found.
     """
     folder = pathlib.Path(folder)
-    tables = assemble.load_folder(folder, ("queries", "llms"))
-    data = _with_vectors(assemble.assemble(tables), folder)
-    return _keep_pool(validate(data, assemble.names_of(tables)), pool)
+    tables = load_folder(folder, ("queries", "llms"))
+    data = _with_vectors(assemble(tables), folder)
+    return _keep_pool(validate(data, names_of(tables)), pool)
 
 
 def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
