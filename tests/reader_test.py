@@ -72,7 +72,7 @@ def _most_probable(reader, answers, said):
     return optimize.minimize(cost, np.asarray(reader.mean[...], np.float64), tol=1e-10).x
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4))
+@functools.partial(jax.jit, static_argnums=4)
 def _read(reader, answers, said, steps, learning=False):
     return reader.read(reader.mean[...], answers, said, steps, learning)
 

@@ -17,7 +17,9 @@ def _losses(workdir):
     return np.array([[line["loss"], line["validation_reward"]] for line in lines[1:]])
 
 
-@pytest.mark.parametrize("mesh", [Mesh(data=8), Mesh(data=4, model=2)], ids=["8x1", "4x2"])
+@pytest.mark.parametrize(
+    "mesh", [Mesh(data=4, model=2), pytest.param(Mesh(data=8), marks=pytest.mark.slow)], ids=["4x2", "8x1"]
+)
 def test_a_run_on_many_devices_is_the_run_on_one(trained, tiny_config, tmp_path, mesh):
     """With six users, which neither eight nor four devices share evenly."""
     tiny_config.mesh = mesh

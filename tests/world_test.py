@@ -1,0 +1,60 @@
+"""A world on disk is the world that was saved, or an error."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from prouter_jax.prepare import prepare, read_source
+from prouter_jax.world import load_world, save_world
+
+
+@pytest.fixture
+def worlds(prepared, shared_prepared, tiny_config):
+    tiny_config.data.split = "warm_query"
+    warm = prepare(read_source(tiny_config.data), tiny_config.data, 0)
+    return [prepared.world, shared_prepared.world, warm.world]
+
+
+def test_a_world_comes_back_as_it_was(worlds, tmp_path):
+    for number, world in enumerate(worlds):
+        save_world(world, tmp_path / str(number))
+        loaded = load_world(tmp_path / str(number))
+        assert loaded.digest() == world.digest()
+        assert loaded.encoder == world.encoder
+        for table in ("users", "tasks", "queries", "llms", "outcomes", "decisions", "feedback"):
+            before, after = (vars(getattr(w.interactions, table)) for w in (world, loaded))
+            for column, values in before.items():
+                if values is not None:
+                    np.testing.assert_array_equal(after[column], values, err_msg=f"{table}.{column}")
+        before, after = world.build_graph(), loaded.build_graph()
+        assert before.layout == after.layout
+        jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def test_the_digest_tells_worlds_apart(worlds):
+    assert len({world.digest() for world in worlds}) == 3
+    data = worlds[0].interactions
+    effect = data.outcomes.effect.copy()
+    effect[3] += 0.01
+    other = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=effect))
+    assert dataclasses.replace(worlds[0], interactions=other).digest() != worlds[0].digest()
+
+
+def test_a_flipped_byte_or_a_missing_file_is_an_error(prepared, tmp_path):
+    save_world(prepared.world, tmp_path)
+    paths = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert len(paths) > 10
+    for path in paths:
+        content = path.read_bytes()
+        damaged = bytearray(content)
+        damaged[len(damaged) // 2] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=path.name):
+            load_world(tmp_path)
+        path.unlink()
+        with pytest.raises(ValueError, match=path.name):
+            load_world(tmp_path)
+        path.write_bytes(content)
+    load_world(tmp_path)
