@@ -65,11 +65,15 @@ def fit_cost_scale(data: Interactions) -> CostScale:
 def outcome_matrices(data: Interactions, scale: CostScale) -> tuple[np.ndarray, np.ndarray]:
     """Effect and scaled cost, float32 [queries, llms] each, NaN where missing."""
     outcomes = data.outcomes
-    effect = np.full((len(data.queries.ids), len(data.llms.ids)), np.nan, np.float32)
-    cost = effect.copy()
-    effect[outcomes.query, outcomes.llm] = outcomes.effect
-    cost[outcomes.query, outcomes.llm] = scale.scale(outcomes.cost, data.queries.task[outcomes.query])
-    return effect, cost
+    cost = scale.scale(outcomes.cost, data.queries.task[outcomes.query])
+    return outcome_matrix(data, outcomes.effect), outcome_matrix(data, cost)
+
+
+def outcome_matrix(data: Interactions, values: np.ndarray) -> np.ndarray:
+    """Values of the outcomes [outcomes] as a matrix, float32 [queries, llms], NaN where missing."""
+    matrix = np.full((len(data.queries.ids), len(data.llms.ids)), np.nan, np.float32)
+    matrix[data.outcomes.query, data.outcomes.llm] = values
+    return matrix
 
 
 def build_decisions(data: Interactions, rows: np.ndarray) -> DecisionArrays:

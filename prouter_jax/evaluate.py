@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from prouter_jax import metrics
-from prouter_jax.decisions import choice_shares
-from prouter_jax.interactions import Interactions, Users
+from prouter_jax.decisions import choice_shares, outcome_matrix
+from prouter_jax.interactions import Users
 from prouter_jax.policies import make_policies
 from prouter_jax.prepare import Prepared
 
@@ -58,7 +58,8 @@ def evaluate_seed(prepared: Prepared, router_scores: Mapping[str, np.ndarray]) -
     if not len(rows):
         raise ValueError("test decisions: expected a known reward, found none")
     user, query = test.decisions.user[rows], test.decisions.query[rows]
-    effect, cost = (matrix[query] for matrix in _effect_and_cost(prepared.data))
+    outcomes = prepared.data.outcomes
+    effect, cost = (outcome_matrix(prepared.data, values)[query] for values in (outcomes.effect, outcomes.cost))
     tables = (test.rewards[rows], choice_shares(test.decisions)[rows], effect, cost)
     picks = {name: _measure(scores[rows], known[rows], *tables) for name, scores in router_scores.items()}
     for name, policy in make_policies(prepared).items():
@@ -72,13 +73,3 @@ def _measure(scores, candidates, rewards, shares, effect, cost) -> Picks:
     picked = metrics.choose(scores, candidates)
     reward, effect, cost = (metrics.of_picks(values, picked) for values in (rewards, effect, cost))
     return Picks(picked.astype(np.int32), reward, metrics.matches(picked, shares).astype(np.float32), effect, cost)
-
-
-def _effect_and_cost(data: Interactions) -> tuple[np.ndarray, np.ndarray]:
-    """Effect and cost in USD, float32 [queries, llms] each, NaN where missing."""
-    outcomes = data.outcomes
-    effect = np.full((len(data.queries.ids), len(data.llms.ids)), np.nan, np.float32)
-    cost = effect.copy()
-    effect[outcomes.query, outcomes.llm] = outcomes.effect
-    cost[outcomes.query, outcomes.llm] = outcomes.cost
-    return effect, cost

@@ -19,6 +19,13 @@ def first_seen(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return group, _first_rows(group)
 
 
+def first_repeat(keys: np.ndarray) -> int | None:
+    """The first row whose key stands in an earlier row."""
+    repeated = np.ones(len(keys), bool)
+    repeated[first_seen(keys)[1]] = False
+    return int(repeated.argmax()) if repeated.any() else None
+
+
 def _first_rows(group: np.ndarray) -> np.ndarray:
     before = np.maximum.accumulate(np.append(-1, group))[:-1]
     return np.flatnonzero(group > before)

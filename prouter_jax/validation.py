@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 
+from prouter_jax.grouping import first_repeat
 from prouter_jax.interactions import CHOICE, KINDS, Feedback, Interactions
 
 
@@ -138,17 +139,10 @@ def _check_reference(data: Interactions, names: dict[str, str], field: str, colu
 
 def _check_pairs(data: Interactions, table: str) -> None:
     outcomes = data.outcomes
-    row = _first_repeat(outcomes.query.astype(np.int64) * len(data.llms.ids) + outcomes.llm)
+    row = first_repeat(outcomes.query.astype(np.int64) * len(data.llms.ids) + outcomes.llm)
     if row is not None:
         found = f"{data.queries.ids[outcomes.query[row]]}, {data.llms.ids[outcomes.llm[row]]}"
         raise row_error(table, "query_id and llm", row, "each pair once", found)
-
-
-def _first_repeat(keys: np.ndarray) -> int | None:
-    """The first row whose key stands in an earlier row."""
-    repeated = np.ones(len(keys), bool)
-    repeated[np.unique(keys, return_index=True)[1]] = False
-    return int(repeated.argmax()) if repeated.any() else None
 
 
 def _check_feedback(data: Interactions, table: str) -> None:
@@ -157,7 +151,7 @@ def _check_feedback(data: Interactions, table: str) -> None:
     offered = data.offers[decisions.offer[feedback.decision], feedback.llm]
     _check(offered, table, "llm", data.llms.ids[feedback.llm], "an LLM on offer in its decision")
     key = (feedback.decision.astype(np.int64) * len(KINDS) + feedback.kind) * len(data.llms.ids) + feedback.llm
-    row = _first_repeat(key)
+    row = first_repeat(key)
     if row is not None:
         raise row_error(table, "llm", row, "each LLM once a decision and kind", data.llms.ids[feedback.llm[row]])
     _check_values(feedback, len(decisions.user), table)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from table_files import write_rows
 
 from prouter_jax.offline import Counts, Scored, score_file
 
@@ -47,20 +48,6 @@ ANSWERS = [
 ]
 
 
-def _write(path, rows):
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            for row in rows:
-                writer.writerow({k: "|".join(v) if isinstance(v, list) else v for k, v in row.items()})
-    return path
-
-
 def _read(path):
     """Rows as Python values; of CSV, probabilities parsed and empty cells None."""
     if path.suffix == ".parquet":
@@ -79,7 +66,7 @@ def _read(path):
 def test_every_format_to_every_other(tmp_path, source, target, rows_at_once):
     output = tmp_path / f"out.{target}"
     done = []
-    path = _write(tmp_path / f"in.{source}", PAIRS)
+    path = write_rows(tmp_path / f"in.{source}", PAIRS)
     counts = score_file(_score, path, output, rows_at_once=rows_at_once, on_progress=lambda *now: done.append(now))
     assert counts == Counts(4, 1)
     rows = _read(output)
@@ -124,7 +111,9 @@ def test_what_the_function_is_given(tmp_path):
     }
     assert {str(column.type) for name, column in seen.items() if name != "candidates"} == {"string"}
     assert seen["candidates"].type.value_type == pa.string()
-    _write(tmp_path / "in.csv", [{"user_id": 1, "query": "x", "candidates": "a|b"}, {"user_id": 2, "candidates": ""}])
+    write_rows(
+        tmp_path / "in.csv", [{"user_id": 1, "query": "x", "candidates": "a|b"}, {"user_id": 2, "candidates": ""}]
+    )
     score_file(score, tmp_path / "in.csv", tmp_path / "out.csv")
     assert seen["candidates"].to_pylist() == [["a", "b"], None]
     assert seen["query"].to_pylist() == ["x", None]
@@ -196,7 +185,7 @@ def test_a_cell_of_the_wrong_type_is_an_error_of_its_row(tmp_path):
         {"user_id": "u", "query": "\ud800", "candidates": {"a": 1}},
         {"user_id": "u", "query": "x", "candidates": "a|ö"},
     ]
-    path = _write(tmp_path / "in.jsonl", rows)
+    path = write_rows(tmp_path / "in.jsonl", rows)
     assert score_file(_score, path, tmp_path / "out.jsonl") == Counts(5, 3)
     out = _read(tmp_path / "out.jsonl")
     assert [row["error"] for row in out] == [
@@ -214,7 +203,7 @@ def test_a_cell_of_the_wrong_type_is_an_error_of_its_row(tmp_path):
 
 @pytest.mark.parametrize("source", FORMATS)
 def test_strict_stops_at_the_first_error(tmp_path, source):
-    path = _write(tmp_path / f"in.{source}", PAIRS[:1] * 5 + PAIRS)
+    path = write_rows(tmp_path / f"in.{source}", PAIRS[:1] * 5 + PAIRS)
     (tmp_path / "out.csv").write_text("old")
     with pytest.raises(ValueError, match=rf"^table in.{source}, row 6: no user$"):
         score_file(_score, path, tmp_path / "out.csv", strict=True, rows_at_once=2)
@@ -225,7 +214,7 @@ def test_strict_stops_at_the_first_error(tmp_path, source):
 @pytest.mark.parametrize("target", FORMATS)
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_nothing_is_left_of_a_broken_run(tmp_path, target, failure):
-    path = _write(tmp_path / "in.csv", PAIRS)
+    path = write_rows(tmp_path / "in.csv", PAIRS)
 
     def score(columns):
         if columns["user_id"][0].as_py() != "u":
@@ -274,7 +263,7 @@ def _complaint(folder, name, output="out.parquet"):
 @pytest.mark.parametrize("keep", [0.3, 0.6, -1])
 def test_a_damaged_parquet_file_is_named(tmp_path, keep):
     rows = [{"user_id": f"u{number}", "query": "x" * number} for number in range(100)]
-    path = _write(tmp_path / "in.parquet", rows)
+    path = write_rows(tmp_path / "in.parquet", rows)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep > 0 else keep])
     assert _complaint(tmp_path, path.name).startswith("table in.parquet: expected a readable Parquet file")
@@ -292,7 +281,7 @@ def test_bad_parquet_columns_are_named(tmp_path):
 
 
 def test_paths_that_cannot_be(tmp_path):
-    _write(tmp_path / "in.csv", PAIRS)
+    write_rows(tmp_path / "in.csv", PAIRS)
     assert "found the same file" in _complaint(tmp_path, "in.csv", "in.csv")
     assert "expected one of" in _complaint(tmp_path, "in.csv", "out.xlsx")
     assert "expected a folder" in _complaint(tmp_path, "in.csv", "none/out.csv")
@@ -322,7 +311,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, source):
 
     for number in (2_000, 20_000):
         rows = [{"user_id": "u", "query": f"{row}" + "x" * 1000} for row in range(number)]
-        path = _write(tmp_path / f"{number}.{source}", rows)
+        path = write_rows(tmp_path / f"{number}.{source}", rows)
         del rows
         peaks.append(0)
         tracemalloc.start()

@@ -1,13 +1,10 @@
 """What is brought at scoring time: new rows follow the old ones, ids meet, and every complaint names its row."""
 
-import csv
 import dataclasses
-import json
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from table_files import write_rows
 
 from prouter_jax.interactions import CHOICE, RATING
 from prouter_jax.readers.additions import read_history, read_llm_additions
@@ -63,24 +60,10 @@ ADDED = {
 }
 
 
-def _write(path, rows):
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            for row in rows:
-                writer.writerow({k: "|".join(v) if isinstance(v, list) else v for k, v in row.items()})
-    return path
-
-
 def _folder(path, tables, suffix="jsonl"):
     path.mkdir()
     for name, rows in tables.items():
-        _write(path / f"{name}.{suffix}", rows)
+        write_rows(path / f"{name}.{suffix}", rows)
     return path
 
 
@@ -125,7 +108,7 @@ def test_a_history_follows_what_is_known(tmp_path, base, suffix):
         {"user_id": "v", "query_id": "q2", "llm": "a", "candidates": None, "time": 5.0},
         {"user_id": "u", "query_id": "q0", "llm": "b", "candidates": ["b"], "time": 1.0},
     ]
-    data = read_history(_write(tmp_path / f"history.{suffix}", rows), base)
+    data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
     _assert_starts_with(data, base)
     assert _said(data, len(base.feedback.llm)) == [
         ("v", "q2", "ab", "choice", "b", 0.5),
@@ -136,7 +119,7 @@ def test_a_history_follows_what_is_known(tmp_path, base, suffix):
     assert list(data.users.ids) == ["w", "u", "v", "z"]
     np.testing.assert_array_equal(data.decisions.time[len(base.decisions.time) :], [5, np.nan, 1])
     assert len(data.queries.ids) == len(base.queries.ids)
-    again = read_history(_write(tmp_path / f"history.{suffix}", rows), data)
+    again = read_history(write_rows(tmp_path / f"history.{suffix}", rows), data)
     _assert_starts_with(again, data)
     assert len(again.feedback.llm) == len(data.feedback.llm) + 4
 
@@ -148,7 +131,7 @@ def test_ratings_of_a_query_are_one_decision(tmp_path, base, suffix):
         {"user_id": "v", "query_id": "q1", "llm": "b", "rating": 1.0},
         {"user_id": "u", "query_id": "q1", "llm": "b", "rating": -4.0},
     ]
-    data = read_history(_write(tmp_path / f"history.{suffix}", rows), base)
+    data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
     assert _said(data, len(base.feedback.llm)) == [
         ("u", "q1", "ab", "rating", "a", 2.5),
         ("v", "q1", "b", "rating", "b", 1),
@@ -167,7 +150,7 @@ def test_texts_find_their_query_or_make_one(tmp_path, base, suffix):
         {"user_id": "v", "query_id": "query0", "query": "Dance", "task_id": None, "llm": "a"},
         {"user_id": "v", "query_id": "mine", "query": "Write a poem", "task_id": None, "llm": "b"},
     ]
-    data = read_history(_write(tmp_path / f"history.{suffix}", rows), base)
+    data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
     _assert_starts_with(data, base)
     texts = data.queries.texts[data.decisions.query[len(base.decisions.query) :]]
     assert list(texts) == ["Sing", "Add 1 and 1", "Write a poem", "Sing", "Dance", "Dance", "Write a poem"]
@@ -181,7 +164,7 @@ def test_two_histories_with_texts_do_not_clash(tmp_path, base):
     data = base
     for text in ("Sing", "Dance"):
         rows = [{"user_id": "u", "query": text, "llm": "a"}]
-        data = read_history(_write(tmp_path / "history.jsonl", rows), data)
+        data = read_history(write_rows(tmp_path / "history.jsonl", rows), data)
     assert list(data.queries.texts[3:]) == ["Sing", "Dance"]
     assert list(read_history(tmp_path / "history.jsonl", data).queries.texts[3:]) == ["Sing", "Dance"]
 
@@ -210,7 +193,7 @@ def test_a_bad_cell_of_a_history_is_named(tmp_path, base, suffix, column, row, v
         {"user_id": "v", "llm": "b", **cells, "query_id": "new", "query": "Sing", "task_id": "math"},
     ]
     rows[row][column] = value
-    path = _write(tmp_path / f"history.{suffix}", rows)
+    path = write_rows(tmp_path / f"history.{suffix}", rows)
     place = f"table history.{suffix}, column {column}, row {row}"
     assert _complaint(read_history, path, base) == f"{place}: expected {expected}, found {found}"
 
@@ -223,11 +206,11 @@ def _complaint(read, path, base):
 
 
 def test_other_bad_histories_are_named(tmp_path, base):
-    path = _write(tmp_path / "history.csv", [{"user_id": "u", "llm": "a", "query_id": "q0"}] * 2)
+    path = write_rows(tmp_path / "history.csv", [{"user_id": "u", "llm": "a", "query_id": "q0"}] * 2)
     assert _complaint(read_history, path, base).startswith(
         "table history.csv, column llm, row 1: expected each LLM once"
     )
-    path = _write(tmp_path / "history.csv", [{"user_id": "u", "query_id": "q0"}])
+    path = write_rows(tmp_path / "history.csv", [{"user_id": "u", "query_id": "q0"}])
     assert _complaint(read_history, path, base).startswith("table history.csv, column llm: expected this column")
     assert _complaint(read_history, tmp_path / "history.txt", base).startswith("table history.txt: expected one of .p")
     assert _complaint(read_history, tmp_path / "none.parquet", base).startswith("table none.parquet: expected a read")

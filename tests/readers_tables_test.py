@@ -1,8 +1,6 @@
 """Folders of tables: what the forms of feedback mean, the round trip, and every complaint with its row."""
 
-import csv
 import dataclasses
-import json
 import os
 import pathlib
 
@@ -10,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from table_files import write_rows
 
 from prouter_jax.interactions import CHOICE, RATING
 from prouter_jax.readers.tables import read_tables, write_tables
@@ -66,17 +65,7 @@ LONG = {
 def _save(folder, suffix="parquet", **tables):
     """Writes rows of cells; a table's keys are those of its first row."""
     for name, rows in tables.items():
-        path = folder / f"{name}.{suffix}"
-        if suffix == "parquet":
-            pq.write_table(pa.Table.from_pylist(rows), path)
-        elif suffix == "jsonl":
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        else:
-            with open(path, "w", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                for row in rows:
-                    writer.writerow({k: "|".join(v) if isinstance(v, list) else v for k, v in row.items()})
+        write_rows(folder / f"{name}.{suffix}", rows)
     return folder
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from prouter_jax import interactions
-from prouter_jax.grouping import distinct_sets, first_seen
+from prouter_jax.grouping import distinct_sets, first_repeat, first_seen
 from prouter_jax.interactions import CHOICE, KINDS, RATING, Decisions, Feedback
 from prouter_jax.readers.loaded_table import Known, Table
 
@@ -111,10 +111,8 @@ class _Rows:
 def _group(table: Table, known: dict[str, Known]) -> _Rows:
     user, query, llm = (table.rows(name, known[name]) for name in ("user_id", "query_id", "llm"))
     group, first = first_seen(user.astype(np.int64) * len(known["query_id"].ids) + query)
-    repeated = np.ones(table.num_rows, bool)
-    repeated[first_seen(group.astype(np.int64) * len(known["llm"].ids) + llm)[1]] = False
-    if repeated.any():
-        row = int(repeated.argmax())
+    row = first_repeat(group.astype(np.int64) * len(known["llm"].ids) + llm)
+    if row is not None:
         raise table.error("llm", row, "each LLM once a user and query", known["llm"].ids[llm[row]])
     return _Rows(user, query, llm, group, first)
 

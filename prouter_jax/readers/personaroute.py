@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from prouter_jax import interactions
-from prouter_jax.grouping import distinct_sets, first_seen
+from prouter_jax.grouping import distinct_sets, first_repeat, first_seen
 from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.readers.personaroute_stream import Stream, read_rows
 from prouter_jax.validation import row_error, validate
@@ -162,10 +162,8 @@ def _decisions(stream: Stream, llm: np.ndarray, num_llms: int) -> tuple[Decision
 
 def _check_groups(stream: Stream, group: np.ndarray, first: np.ndarray, llm: np.ndarray, liked: np.ndarray) -> None:
     """Each LLM once a user and query, and the best one among them."""
-    repeated = np.ones(len(group), bool)
-    repeated[first_seen(group.astype(np.int64) * (llm.max() + 1) + llm)[1]] = False
-    if repeated.any():
-        row = int(repeated.argmax())
+    row = first_repeat(group.astype(np.int64) * (llm.max() + 1) + llm)
+    if row is not None:
         raise stream.error(row, "llm", "each LLM once a user and query", list(stream.llms)[stream.llm[row]])
     best = np.array(stream.best)
     differs = (best != best[first][group]) & bool(stream.best_llms)
