@@ -177,6 +177,7 @@ def test_histories_help_where_users_differ_and_only_there(tiny_config, tmp_path,
     test, rewards = prepared.labelled("test"), {}
     for sees in (True, False):
         workdir = tmp_path / str(sees)
+        workdir.mkdir()
         train(config, prepared, 0, workdir, see_users=sees)
         run = make_run(config, prepared, see_users=sees)
         params = jax.tree.map(jnp.asarray, restore_params(config, run.network, workdir))
