@@ -62,17 +62,20 @@ def train(
     with Progress(workdir, config.train, "router" if see_users else "user-blind twin") as progress:
         progress.resume(restored, rejected)
         metrics: dict[str, jax.Array] = {}
+        # counted here as well: to ask the state for its step would wait for the device
+        step, stale = int(state.step), int(state.stale)
         while True:
-            step = int(state.step)
             due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
             if due and step > restored:
                 state = _evaluate(state, run, prepared, validation)
+                stale = int(state.stale)
                 checkpoints.save(step, state, float(state.validation_reward))
                 progress.evaluated(state, _checked(metrics, step))
-            if step == config.train.num_train_steps or int(state.stale) >= config.train.patience:
+            if step == config.train.num_train_steps or stale >= config.train.patience:
                 break
             state, metrics = step_fn(state, run.graph, key)
-            progress.stepped(step + 1)
+            step += 1
+            progress.stepped(step)
 
 
 def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = True) -> Run:
