@@ -126,10 +126,15 @@ def trained(prepared, network, tmp_path_factory) -> Trained:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def text_cache(tmp_path_factory):
-    """Vectors that tests cache stay out of the home folder, in child processes too."""
+def caches(tmp_path_factory):
+    """Cached vectors stay out of the home folder; child processes share what was compiled."""
+    folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
+        patch.setenv("JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+        jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         yield
 
 
