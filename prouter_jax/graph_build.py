@@ -96,7 +96,7 @@ def _node_features(data: Interactions, vectors: NodeVectors, num_users: int) -> 
     llm[:, -_LLM_NUMBERS:] = np.concatenate([np.where(known, np.log1p(np.nan_to_num(prices)), 0), known], 1)
     return {
         "user": np.zeros((num_users, width), np.float32),
-        "task": pad_features(vectors.task, len(data.tasks.ids), width),
+        "task": pad_features(vectors.task, max(len(data.tasks.ids), 1), width),  # an edge needs a node to name
         "query": pad_features(vectors.query, bucket(len(data.queries.ids)), width),
         "llm": llm,
     }

@@ -80,7 +80,6 @@ def test_only_checkpoints_know_orbax_and_nothing_knows_absl():
 
 def test_data_can_be_read_and_measured_without_loading_jax():
     modules = ", ".join(["sys", "prouter_jax", *(f"prouter_jax.{name}" for name in WITHOUT_JAX)])
-    code = (
-        f"import {modules}; found = sorted({JAX | {'absl'}} & set(sys.modules)); sys.exit(str(found) if found else 0)"
-    )
+    found = f"sorted({JAX | {'absl'}} & set(sys.modules))"
+    code = f"import {modules}; sys.exit(str({found}) if {found} else 0)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)

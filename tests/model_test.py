@@ -298,8 +298,9 @@ def test_means_are_shrunk_towards_broader_means(network, params, prepared, graph
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_odd_worlds_give_numbers(network, params, prepared):
-    """One user, one task, a constant cost, an LLM without outcomes, choices that are ties."""
+@pytest.mark.parametrize("tasks", [1, 0])
+def test_odd_worlds_give_numbers(network, params, prepared, tasks):
+    """One user, one task or none, a constant cost, an LLM without outcomes, choices that are ties."""
     data = prepared.world.interactions
     one_user = tables.select_decisions(data, data.decisions.user == 0)
     some = tables.take(data.outcomes, data.outcomes.llm != 2)
@@ -311,12 +312,12 @@ def test_odd_worlds_give_numbers(network, params, prepared):
     feedback = tables.Feedback(tie, np.full(len(tie), CHOICE, np.int8), llm, np.full(len(tie), 0.5, np.float32))
     odd = one_user.replace(
         users=tables.take(data.users, np.arange(1)),
-        tasks=tables.take(data.tasks, np.arange(1)),
-        queries=dataclasses.replace(data.queries, task=np.minimum(data.queries.task, 0) - (data.queries.task == 2)),
+        tasks=tables.take(data.tasks, np.arange(tasks)),
+        queries=dataclasses.replace(data.queries, task=np.where(data.queries.task < tasks, data.queries.task, -1)),
         outcomes=outcomes,
         feedback=feedback,
     )
-    vectors = dataclasses.replace(prepared.world.vectors, task=prepared.world.vectors.task[:1])
+    vectors = dataclasses.replace(prepared.world.vectors, task=prepared.world.vectors.task[:tasks])
     world = dataclasses.replace(prepared.world, interactions=validate(odd), vectors=vectors)
     found = make_scorer(network, params, world.build_graph()).states
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
