@@ -117,7 +117,7 @@ def _score_rates(router, columns: dict) -> list[float]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from prouter_jax.offline import score_file
+    from prouter_jax.offline.score import score_file
 
     rates = []
     with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ _STRICT = flags.DEFINE_boolean("strict", False, "Stop at the first row that cann
 
 
 def main() -> None:
-    from prouter_jax.offline import score_file
+    from prouter_jax.offline.score import score_file
     from prouter_jax.router import Router
 
     router = Router.load(_WORKDIR.value)

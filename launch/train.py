@@ -21,7 +21,7 @@ def main() -> None:
         raise ValueError("flag --config=None: Flag --config must have a value other than None.")
     config.validate(_CONFIG.value)
     from prouter_jax.experiment import REPORT, run_experiment
-    from prouter_jax.report_words import headline
+    from prouter_jax.report.words import headline
 
     report = run_experiment(_CONFIG.value, _WORKDIR.value)
     print("\n".join(headline(report)))

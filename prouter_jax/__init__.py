@@ -1,5 +1,10 @@
 """Personal routing: pick, for each user and each query, the LLM that this user would want."""
 
+import typing
+
+if typing.TYPE_CHECKING:
+    from prouter_jax.router import Router, Scores
+
 __all__ = ["Router", "Scores"]
 
 

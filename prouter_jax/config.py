@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 import typing
+from typing import Any
 
 SOURCES = ("embedded", "tables", "personaroute")
 USERS = ("recorded", "multi_cost_efficiency")
@@ -144,7 +145,7 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
     for path, allowed in _CHOICES.items():
         _require(_get(config, path) in allowed, path, f"one of {', '.join(allowed)}", _get(config, path))
     for path, (low, high) in _RANGES.items():
-        value = _get(config, path)
+        value: float = _get(config, path)
         _require(low <= value <= high and math.isfinite(value), path, f"a value in [{low}, {high}]", value)
     data = config.data
     _require(data.source == "embedded" or bool(data.path), "data.path", f"a path for source {data.source!r}", data.path)
@@ -216,7 +217,7 @@ _RANGES = {
 }
 
 
-def _get(config, path: str):
+def _get(config, path: str) -> Any:
     for name in path.split("."):
         config = getattr(config, name)
     return config

@@ -16,8 +16,8 @@ from prouter_jax.config import ExperimentConfig
 from prouter_jax.evaluate import SeedResult, evaluate_seed
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.progress import require_tensorboard
-from prouter_jax.report import write_report
-from prouter_jax.report_types import Report
+from prouter_jax.report.types import Report
+from prouter_jax.report.write import write_report
 from prouter_jax.router import CONFIG, WORLD
 from prouter_jax.scoring import make_scorer, score_decisions
 from prouter_jax.sharding import make_mesh

@@ -18,7 +18,7 @@ from prouter_jax.graph import RouterGraph
 from prouter_jax.graph_build import NodeVectors, build_graph, node_width
 from prouter_jax.interactions import Interactions
 from prouter_jax.model import SharedStates
-from prouter_jax.offline import Scored
+from prouter_jax.offline.write import Scored
 from prouter_jax.readers.additions import read_history, read_llm_additions
 from prouter_jax.routing import Constraints, Pool, route
 from prouter_jax.scoring import Scorer, make_scorer
@@ -135,7 +135,7 @@ class Router:
         return Constraints(max_cost, None if allow is None else np.isin(self.llms, list(allow)))
 
     def score_columns(self, columns: dict[str, pa.Array], constraints: Constraints = Constraints()) -> Scored:  # noqa: B008
-        """`score` for Arrow columns user_id, query, query_id, task_id, candidates, as `offline.score_file` calls it."""
+        """`score` for Arrow columns user_id, query, query_id, task_id, candidates, for `offline.score`."""
         return route(self._pool, columns, constraints)
 
     def with_history(self, path: str | os.PathLike) -> "Router":

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prouter_jax.decisions import CostScale
-from prouter_jax.offline import Scored
+from prouter_jax.offline.write import Scored
 from prouter_jax.reader import COST
 from prouter_jax.scoring import Scorer, expected_utilities
 

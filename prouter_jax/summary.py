@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from prouter_jax import metrics
-from prouter_jax import report_types as report
 from prouter_jax.evaluate import SeedResult
+from prouter_jax.report import types as report
 
 _MOST_ROWS = 12  # users or groups of users in a table or a plot
 

@@ -91,7 +91,8 @@ def test_users_who_like_the_best_and_the_cheapest_get_different_llms(trained):
 def test_order_and_names_change_nothing_but_the_order(network, params, prepared, states):
     world, rng = prepared.world, np.random.default_rng(0)
     data = world.interactions
-    users, queries, llms = (rng.permutation(len(table.ids)) for table in (data.users, data.queries, data.llms))
+    users, queries = (rng.permutation(len(table.ids)) for table in (data.users, data.queries))
+    llms = np.array([2, 0, 3, 1])
     rows, said = rng.permutation(len(data.decisions.user)), rng.permutation(len(data.feedback.llm))
     places = [np.argsort(order).astype(np.int32) for order in (users, queries, llms, rows)]
     user_at, query_at, llm_at, row_at = places

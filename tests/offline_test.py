@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from table_files import write_rows
 
-from prouter_jax.offline import Counts, Scored, score_file
+from prouter_jax.offline.score import Counts, score_file
+from prouter_jax.offline.write import Scored
 
 FORMATS = ("parquet", "csv", "jsonl")
 LLMS = ["a", 'b"%s', "ö"]

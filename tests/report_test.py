@@ -10,13 +10,12 @@ import matplotlib
 import numpy as np
 import pytest
 
-from prouter_jax import report_page
-from prouter_jax.report import to_json, write_report
-from prouter_jax.report_markdown import to_markdown
-from prouter_jax.report_page import to_html
-from prouter_jax.report_plots import draw_plots
-from prouter_jax.report_plots_policies import _spread_out
-from prouter_jax.report_types import (
+from prouter_jax.report import page as report_page
+from prouter_jax.report.markdown import to_markdown
+from prouter_jax.report.page import to_html
+from prouter_jax.report.plots import draw_plots
+from prouter_jax.report.plots_policies import _spread_out
+from prouter_jax.report.types import (
     EXPLANATIONS,
     FrontierPoint,
     PairedDifference,
@@ -26,7 +25,8 @@ from prouter_jax.report_types import (
     Spread,
     UserRow,
 )
-from prouter_jax.report_words import DASH, dollars, headline
+from prouter_jax.report.words import DASH, dollars, headline
+from prouter_jax.report.write import to_json, write_report
 
 NAN = math.nan
 ODD = 'a<b>&"c" | $x$ http://odd'

@@ -7,7 +7,7 @@ import pytest
 
 from prouter_jax.evaluate import Picks, SeedResult
 from prouter_jax.interactions import Users, strings
-from prouter_jax.report_types import Report
+from prouter_jax.report.types import Report
 from prouter_jax.summary import summarise
 
 NAN = np.nan

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prouter_jax import files
-from prouter_jax.offline_read import open_pairs
-from prouter_jax.offline_write import OUTPUT_COLUMNS, WRITERS, Scored
+from prouter_jax.offline.read import open_pairs
+from prouter_jax.offline.write import OUTPUT_COLUMNS, WRITERS, Scored
 
 __all__ = ["Counts", "Scored", "score_file"]
 

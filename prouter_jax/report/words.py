@@ -2,7 +2,7 @@
 
 import math
 
-from prouter_jax.report_types import ROUTER, PairedDifference, Report, Spread
+from prouter_jax.report.types import ROUTER, PairedDifference, Report, Spread
 
 DASH = "–"  # noqa: RUF001 (an en dash is what an empty cell shows)
 

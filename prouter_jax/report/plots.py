@@ -1,9 +1,9 @@
 """The plots of a report, in the order of the page."""
 
-from prouter_jax.report_drawing import Plot
-from prouter_jax.report_plots_policies import plot_effect_cost, plot_paired, plot_reward
-from prouter_jax.report_plots_users import plot_gain_by_user, plot_shares
-from prouter_jax.report_types import Report
+from prouter_jax.report.drawing import Plot
+from prouter_jax.report.plots_policies import plot_effect_cost, plot_paired, plot_reward
+from prouter_jax.report.plots_users import plot_gain_by_user, plot_shares
+from prouter_jax.report.types import Report
 
 
 def draw_plots(report: Report) -> list[Plot]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from prouter_jax.offline_columns import LIST, NEEDED, Chunk, from_arrow, from_python
+from prouter_jax.offline.columns import LIST, NEEDED, Chunk, from_arrow, from_python
 from prouter_jax.readers.formats import csv_rows
 from prouter_jax.validation import row_error
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from prouter_jax import files, report_markdown, report_page
-from prouter_jax.report_types import Report
+from prouter_jax import files
+from prouter_jax.report import markdown, page
+from prouter_jax.report.types import Report
 
 
 def write_report(report: Report, folder: str | Path) -> None:
@@ -21,8 +22,8 @@ def write_report(report: Report, folder: str | Path) -> None:
     # All three are built before the first is written: a failure leaves the old report as it was.
     pages = {
         "report.json": to_json(report),
-        "report.md": report_markdown.to_markdown(report),
-        "report.html": report_page.to_html(report),
+        "report.md": markdown.to_markdown(report),
+        "report.html": page.to_html(report),
     }
     encoded = {name: text.encode() for name, text in pages.items()}
     Path(folder).mkdir(parents=True, exist_ok=True)

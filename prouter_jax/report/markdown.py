@@ -4,8 +4,8 @@ import html
 import re
 from collections.abc import Iterable
 
-from prouter_jax.report_types import EXPLANATIONS, Report
-from prouter_jax.report_words import PAIRED_COLUMNS, headline, paired_rows, policy_columns, policy_rows
+from prouter_jax.report.types import EXPLANATIONS, Report
+from prouter_jax.report.words import PAIRED_COLUMNS, headline, paired_rows, policy_columns, policy_rows
 
 
 def to_markdown(report: Report) -> str:

@@ -4,10 +4,10 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
-from prouter_jax import report_plots
-from prouter_jax.report_drawing import Plot
-from prouter_jax.report_types import EXPLANATIONS, ROUTER, Report
-from prouter_jax.report_words import (
+from prouter_jax.report import plots
+from prouter_jax.report.drawing import Plot
+from prouter_jax.report.types import EXPLANATIONS, ROUTER, Report
+from prouter_jax.report.words import (
     DASH,
     PAIRED_COLUMNS,
     by_reward,
@@ -67,7 +67,7 @@ def to_html(report: Report) -> str:
         f'<p class="lead"><strong>{_text(first)}</strong></p>',
         *(f'<p class="lead">{_text(line)}</p>' for line in rest),
         _tiles(report),
-        *(_figure(plot) for plot in report_plots.draw_plots(report)),
+        *(_figure(plot) for plot in plots.draw_plots(report)),
         *_tables(report),
     ]
     head = (

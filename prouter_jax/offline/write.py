@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from prouter_jax.grouping import distinct_sets
-from prouter_jax.offline_columns import LIST, Chunk
+from prouter_jax.offline.columns import LIST, Chunk
 
 OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
 _PROBABILITIES = pa.map_(pa.string(), pa.float64())

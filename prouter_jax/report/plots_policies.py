@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 
-from prouter_jax.report_drawing import BLUE, DARK, GREY, ORANGE, Plot, draw_svg, name_rows, note, shorten
-from prouter_jax.report_types import ROUTER, PairedDifference, Report, Spread
-from prouter_jax.report_words import by_reward, count, difference, number
+from prouter_jax.report.drawing import BLUE, DARK, GREY, ORANGE, Plot, draw_svg, name_rows, note, shorten
+from prouter_jax.report.types import ROUTER, PairedDifference, Report, Spread
+from prouter_jax.report.words import by_reward, count, difference, number
 
 
 def plot_reward(report: Report) -> Plot | None:
