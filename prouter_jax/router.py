@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from prouter_jax import config as configuration
-from prouter_jax import interactions as tables
 from prouter_jax.decisions import build_decisions
-from prouter_jax.encoders import make_encoder
 from prouter_jax.graph import RouterGraph
 from prouter_jax.graph_build import NodeVectors, build_graph, node_width
+from prouter_jax.growing import grow_world, only_users, price_factors
 from prouter_jax.interactions import Interactions
 from prouter_jax.model import SharedStates
 from prouter_jax.offline.write import Scored
@@ -148,7 +147,7 @@ class Router:
         """
         merged = read_history(path, self.known)
         named = np.unique(merged.decisions.user[len(self.known.decisions.user) :])
-        theta = self._read_users(_only_users(merged, named))
+        theta = self._read_users(only_users(merged, named))
         users = np.zeros((len(merged.users.ids), self.users.shape[1]), self.users.dtype)
         users[: len(self.users)] = self.users
         users[named] = theta
@@ -164,17 +163,9 @@ class Router:
           ValueError: on bad tables, see `readers.additions.read_llm_additions`.
         """
         merged = read_llm_additions(folder, self.known)
-        # what the model learnt of an LLM goes with the prices it had then
-        before, now = self.world.interactions.llms, merged.llms
-        prices = {
-            name: np.append(getattr(before, name), getattr(now, name)[len(before.ids) :])
-            for name in ("input_price", "output_price")
-        }
-        seen = merged.replace(llms=dataclasses.replace(now, **prices))
-        factor = _price_factors(seen, merged)
-        grown = dataclasses.replace(self.world, interactions=seen, vectors=self._grown_vectors(merged))
-        router = _make(self.network, self.params, _with_scale_rows(grown))
-        return dataclasses.replace(router, known=merged, price_factor=factor)
+        world = grow_world(self.world, merged)
+        factor = price_factors(world.interactions, merged)
+        return dataclasses.replace(_make(self.network, self.params, world), known=merged, price_factor=factor)
 
     def forget_texts(self) -> None:
         """Drops the answers remembered of texts that were scored before."""
@@ -197,13 +188,8 @@ class Router:
             task_rows={name: row for row, name in enumerate(data.tasks.ids)},
             scale=self.world.scale,
             price_factor=self.price_factor,
-            encode=self._encode,
+            encode=self.world.encode,
         )
-
-    def _encode(self, texts: Sequence[str]) -> np.ndarray:
-        if self.world.encoder == "given":
-            raise ValueError("this router was trained on vectors that came with the data: score by query_id")
-        return make_encoder(self.world.encoder).encode(texts)
 
     def _read_users(self, some: Interactions) -> np.ndarray:
         """theta of the users of `some`, whose queries start with those of the world."""
@@ -211,23 +197,13 @@ class Router:
         answers = np.asarray(self.scorer.states.answers)[:known]
         new = some.queries.texts[known:]
         if len(new):
-            new = self.scorer.answers(self._encode(list(new)), some.queries.task[known:], with_tastes=False)
+            new = self.scorer.answers(self.world.encode(list(new)), some.queries.task[known:], with_tastes=False)
             answers = np.concatenate([answers, new])
         blank = NodeVectors(*(np.zeros((len(t.ids), 1), np.float32) for t in (some.tasks, some.queries, some.llms)))
         histories = build_decisions(some, np.arange(len(some.decisions.user)))
         graph = build_graph(some, blank, self.world.scale, histories)
         theta = _read_users(self.network, self.params, graph, self.scorer.states.shared, answers)
         return np.asarray(theta)[: len(some.users.ids)]
-
-    def _grown_vectors(self, merged: Interactions) -> NodeVectors:
-        """The world's text vectors and those of what was added; a known LLM may be described anew."""
-        vectors, describe = self.world.vectors, "wordllama" if self.world.encoder == "given" else self.world.encoder
-        task, query = merged.tasks.descriptions[len(vectors.task) :], merged.queries.texts[len(vectors.query) :]
-        return NodeVectors(
-            task=np.concatenate([vectors.task, self._encode(list(task))]) if len(task) else vectors.task,
-            query=np.concatenate([vectors.query, self._encode(list(query))]) if len(query) else vectors.query,
-            llm=make_encoder(describe).encode(list(merged.llms.descriptions)),
-        )
 
 
 def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
@@ -253,52 +229,6 @@ def _make(network: Network, params: dict, world: World) -> Router:
     scorer = make_scorer(network, params, world.build_graph())
     users = scorer.users()[: len(data.users.ids)]
     return Router(network, params, world, scorer, data, users, np.ones(len(data.llms.ids)))
-
-
-def _only_users(data: Interactions, rows: np.ndarray) -> Interactions:
-    """The given users and their decisions; outcomes stay behind, they are in the answers already."""
-    place = np.full(len(data.users.ids), -1, np.int32)
-    place[rows] = np.arange(len(rows))
-    kept = tables.select_decisions(data, place[data.decisions.user] >= 0)
-    decisions = dataclasses.replace(kept.decisions, user=place[kept.decisions.user])
-    none = tables.take(data.outcomes, np.zeros(0, np.int64))
-    return kept.replace(users=tables.take(data.users, rows), decisions=decisions, outcomes=none)
-
-
-def _price_factors(before: Interactions, now: Interactions) -> np.ndarray:
-    """New over old price of each LLM, weighted by the tokens it was seen to use, [llms].
-
-    Raises:
-      ValueError: if a price changes that was not known or free.
-    """
-    tokens = [_mean_by_llm(now, x) for x in (now.outcomes.input_tokens, now.outcomes.output_tokens)]
-    old, new = (
-        sum(count * price for count, price in zip(tokens, prices, strict=True))
-        for prices in ((t.llms.input_price, t.llms.output_price) for t in (before, now))
-    )
-    changed = ~((old == new) | (np.isnan(old) & np.isnan(new)))
-    if (changed & ~(old > 0)).any():
-        name = now.llms.ids[changed & ~(old > 0)][0]
-        raise ValueError(f"table llms, llm {name}: expected a known price above 0 before it is changed, found none")
-    return np.where(changed, new / np.where(changed, old, 1), 1.0)
-
-
-def _mean_by_llm(data: Interactions, values: np.ndarray) -> np.ndarray:
-    """Mean of what is known of each LLM; 1 where nothing is."""
-    known = ~np.isnan(values)
-    total, count = (
-        np.bincount(data.outcomes.llm[known], weights, len(data.llms.ids)) for weights in (values[known], None)
-    )
-    return np.where(count > 0, total / np.maximum(count, 1), 1.0)
-
-
-def _with_scale_rows(world: World) -> World:
-    """A world whose cost scale has a row for each of its tasks; new ones take the overall scale."""
-    extra = len(world.interactions.tasks.ids) + 1 - len(world.scale.low)
-    if not extra:
-        return world
-    low, high = (np.append(x, np.repeat(x[-1], extra)) for x in (world.scale.low, world.scale.high))
-    return dataclasses.replace(world, scale=dataclasses.replace(world.scale, low=low, high=high))
 
 
 @functools.partial(jax.jit, static_argnums=0)

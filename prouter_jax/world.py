@@ -4,11 +4,13 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from prouter_jax import files
 from prouter_jax.decisions import CostScale, build_decisions
+from prouter_jax.encoders import make_encoder
 from prouter_jax.graph import RouterGraph
 from prouter_jax.graph_build import NodeVectors, build_graph
 from prouter_jax.interactions import Interactions
@@ -35,6 +37,16 @@ class World:
         """The graph with every decision as history; `shards` as in `graph_build.build_graph`."""
         histories = build_decisions(self.interactions, np.arange(len(self.interactions.decisions.user)))
         return build_graph(self.interactions, self.vectors, self.scale, histories, shards)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of new texts, float32 [texts, width].
+
+        Raises:
+          ValueError: if the world's vectors came with the data.
+        """
+        if self.encoder == "given":
+            raise ValueError("this router was trained on vectors that came with the data: score by query_id")
+        return make_encoder(self.encoder).encode(texts)
 
     def digest(self) -> str:
         """SHA-256 of what was observed; equal for equal data, whatever the order it came in is part of it."""

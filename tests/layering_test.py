@@ -16,7 +16,7 @@ WITHOUT_JAX = (
 )
 ROOMS = (
     *WITHOUT_JAX,
-    *("graph", "graph_build", "world", "prepare", "ridge", "policies"),
+    *("graph", "graph_build", "world", "growing", "prepare", "ridge", "policies"),
     *("reader", "message_passing", "histories", "model", "losses", "hiding"),
     *("sharding", "train_state", "scoring", "progress", "checkpoint", "train", "offline", "routing", "router"),
     *("report", "evaluate", "summary", "experiment"),
