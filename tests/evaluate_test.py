@@ -17,8 +17,8 @@ from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Users, strings
 from prouter_jax.prepare import Prepared, Source, prepare
 from prouter_jax.readers.tables import read_tables
-from prouter_jax.report.write import write_report
 from prouter_jax.report.types import Report
+from prouter_jax.report.write import write_report
 from prouter_jax.summary import summarise
 
 NAN = np.nan
