@@ -62,33 +62,43 @@ def _command(folder, config, workdir):
     return [sys.executable, "-m", "launch.train", f"--config={folder}/tiny.py", f"--workdir={workdir}"]
 
 
+def _lines(path):
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def _killed(command, watched, lines, delay):
+    """Starts a run and kills it a moment after it has written so many lines of metrics: what it said."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while _lines(watched) < lines:
+            assert process.poll() is None
+            time.sleep(0.002)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        said = process.communicate()[1]
+    assert process.returncode == -signal.SIGKILL
+    return said
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_killed_run_ends_bitwise_like_an_undisturbed_one(experiment, tmp_path, seed):
+def test_a_killed_run_ends_bitwise_like_an_undisturbed_one(experiment, tmp_path):
     config = configuration.from_json(configuration.to_json(experiment))
-    config.train.num_train_steps, config.train.eval_every_steps, config.train.patience = 120, 5, 1000
+    config.train.num_train_steps, config.train.eval_every_steps, config.train.patience = 120, 3, 1000
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    begun = time.monotonic()
     subprocess.run(_command(tmp_path, config, whole), check=True, capture_output=True)
-    subprocess.run(_command(tmp_path, config, tmp_path / "again"), check=True, capture_output=True)
-    seconds = (time.monotonic() - begun) / 2
-    chance, kills, resumed = random.Random(seed), 0, 0
-    for _ in range(6):
-        process = subprocess.Popen(_command(tmp_path, config, broken), stderr=subprocess.PIPE, text=True)
-        try:
-            _, said = process.communicate(timeout=chance.uniform(0.2, 1.0) * seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            _, said = process.communicate()
-            kills += 1
-        resumed += "resumed from step" in said
-    assert kills
-    done = subprocess.run(_command(tmp_path, config, broken), capture_output=True, text=True)
+    command, chance = _command(tmp_path, config, broken), random.Random()
+    router, twin = broken / "metrics.jsonl", broken / "user_blind" / "metrics.jsonl"
+    first, second = sorted(chance.sample(range(1, 38), 2))
+    kills = [(router, 0), (router, first), (router, second), (twin, chance.randrange(1, 38))]
+    print("killed after lines of metrics:", kills)  # shown if the test fails
+    said = [_killed(command, watched, lines, chance.uniform(0, 0.05)) for watched, lines in kills]
+    assert "resumed from step" not in said[0] + said[1]
+    assert all("router: resumed from step" in text for text in said[2:])
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert resumed or "resumed from step" in done.stderr
+    assert "user-blind twin: resumed from step" in done.stderr
     for part in ("", "user_blind"):
         (expected, last), (found, step) = (_newest(config, folder / part) for folder in (whole, broken))
-        assert step == last == 120
+        assert (step, last) == (120, 120)
         jax.tree.map(np.testing.assert_array_equal, found, expected)
         steps = [json.loads(line)["step"] for line in (broken / part / "metrics.jsonl").read_text().splitlines()]
         assert len(steps) == len(set(steps))

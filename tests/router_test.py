@@ -8,10 +8,11 @@ import pytest
 
 from prouter_jax import Router
 from prouter_jax import config as configuration
+from prouter_jax.encoders import make_encoder
 from prouter_jax.experiment import run_experiment
 from prouter_jax.metrics import choose
 from prouter_jax.prepare import prepare, read_source
-from prouter_jax.reader import COST
+from prouter_jax.reader import CONSTANT, COST
 from prouter_jax.scoring import make_scorer, score_decisions
 from prouter_jax.train import restore_params
 from prouter_jax.train_state import make_network
@@ -211,6 +212,24 @@ def test_ratings_are_a_history_too(router, tmp_path):
     grown = router.with_history(_write(tmp_path / "history.jsonl", rows))
     cold, rated = grown.score(["nobody", "rater"], [TEXT] * 2).probabilities
     assert rated[liked] > cold[liked] + 0.05
+
+
+def test_a_history_of_texts_is_read_by_the_answers_that_are_served(router, tmp_path):
+    """theta balances prior and history: precision (theta - mean) = sum of surprise * answer."""
+    llms, texts = router.llms, [f"Tell me more about the number {i}" for i in range(9)]
+    choice = np.arange(9) % 3
+    rows = [{"user_id": "new", "query": text, "llm": llms[i]} for text, i in zip(texts, choice, strict=True)]
+    grown = router.with_history(_write(tmp_path / "history.jsonl", rows))
+    theta, reader = grown.users[-1], router.params["model"]["reader"]
+    answers = router.scorer.answers(make_encoder("hash").encode(texts), np.full(9, -1))
+    sharpness, precision = np.exp(reader["log_sharpness"]), np.exp(reader["log_precision"])
+    logits = sharpness * answers @ theta
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    push = np.einsum("kc,kca->a", sharpness * (np.eye(len(llms))[choice] - shares), answers)
+    pull = precision * (theta - reader["mean"])
+    assert np.abs(np.delete(pull, CONSTANT)).min() > 1e-3
+    np.testing.assert_allclose(push, pull, rtol=0.02, atol=1e-3)
 
 
 def test_histories_add_up(router, tmp_path):
