@@ -1,0 +1,104 @@
+"""The configuration: kept as JSON without loss, and every impossible value is named before anything starts."""
+
+import dataclasses
+import json
+import typing
+
+import pytest
+
+from prouter_jax.config import ExperimentConfig, from_json, to_json, validate
+
+
+def _fields(section, path=""):
+    for name, kind in typing.get_type_hints(type(section)).items():
+        if dataclasses.is_dataclass(kind):
+            yield from _fields(getattr(section, name), f"{path}{name}.")
+        else:
+            yield f"{path}{name}", kind, getattr(section, name)
+
+
+def _with(path, value):
+    config = ExperimentConfig()
+    *sections, name = path.split(".")
+    section = config
+    for part in sections:
+        section = getattr(section, part)
+    setattr(section, name, value)
+    return config
+
+
+LEAVES = list(_fields(ExperimentConfig()))
+NUMBERS = [path for path, kind, _ in LEAVES if kind in (int, float)]
+
+
+def test_defaults_are_valid_and_survive_json():
+    config = ExperimentConfig()
+    assert validate(config) is config
+    assert from_json(to_json(config)) == config
+
+
+@pytest.mark.parametrize(("path", "kind", "value"), LEAVES)
+def test_every_field_survives_json(path, kind, value):
+    others = {
+        "data.source": "tables",
+        "data.users": "multi_cost_efficiency",
+        "data.feedback": "rating",
+        "data.split": "warm_query",
+        "data.preference_min": 0.25,
+        "data.preference_max": 0.75,
+        "data.train_share": 0.5,
+        "data.validation_share": 0.2,
+    }
+    other = others.get(path, {bool: not value, str: "ä b", int: 3, float: 0.3}[kind])
+    assert other != value
+    config = _with(path, other)
+    if path == "data.source":
+        config.data.path = "somewhere"
+    assert from_json(to_json(config)) == config
+
+
+@pytest.mark.parametrize(("path", "kind", "value"), LEAVES)
+def test_a_wrong_type_is_named(path, kind, value):
+    for wrong in (None, [value], {bool: 1, str: 3, int: True, float: 1}[kind]):
+        with pytest.raises(ValueError, match=rf"^config\.{path}: expected {kind.__name__}, found ") as caught:
+            validate(_with(path, wrong))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", NUMBERS)
+def test_an_impossible_number_is_named(path):
+    kind = {name: kind for name, kind, _ in LEAVES}[path]
+    wrong = [-1, 10**12] if kind is int else [-1.0, 1e12, float("nan"), float("inf"), -float("inf")]
+    for value in wrong:
+        with pytest.raises(ValueError, match=rf"^config\.{path}: expected .*, found "):
+            validate(_with(path, value))
+
+
+@pytest.mark.parametrize("path", ["data.source", "data.users", "data.feedback", "data.split"])
+def test_an_unknown_name_is_named(path):
+    with pytest.raises(ValueError, match=rf"^config\.{path}: expected one of .*, found 'other'"):
+        validate(_with(path, "other"))
+
+
+def test_values_must_fit_together():
+    with pytest.raises(ValueError, match=r"config\.data\.path: expected a path for source 'tables', found ''"):
+        validate(_with("data.source", "tables"))
+    with pytest.raises(ValueError, match=r"config\.data\.preference_max: expected at least data\.preference_min"):
+        validate(_with("data.preference_max", 0.1))
+    with pytest.raises(ValueError, match=r"config\.data\.validation_share: .* leave a test set, found 1\.0"):
+        validate(_with("data.validation_share", 0.3))
+
+
+def test_json_of_another_shape_is_refused():
+    values = json.loads(to_json(ExperimentConfig()))
+    for damaged, found in (
+        (values | {"more": 1}, r"config: .* difference in \['more'\]"),
+        ({name: value for name, value in values.items() if name != "seed"}, r"difference in \['seed'\]"),
+        (values | {"model": 3}, r"config\.model: expected the keys hidden_dim"),
+        (values | {"model": values["model"] | {"width": 3}}, r"config\.model: .* difference in \['width'\]"),
+        ([], "config: expected the keys"),
+    ):
+        with pytest.raises(ValueError, match=found):
+            from_json(json.dumps(damaged))
+    with pytest.raises(ValueError, match="line 1"):
+        from_json("{")

@@ -1,0 +1,130 @@
+"""Rows in, choices out: every kind of wrong row is named and leaves the others as they would be alone."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from prouter_jax import Router
+
+TEXT, OTHER = "Name three rivers of Europe, please.", "Sort these words by length: tree, sea, mountain"
+
+
+@pytest.fixture(scope="module")
+def router(experiment_workdir) -> Router:
+    return Router.load(experiment_workdir)
+
+
+@pytest.fixture(scope="module")
+def known(router):
+    return router.world.interactions.queries.ids.tolist()
+
+
+def _alone(router, row, **constraints):
+    return router.score(**{name: [value] for name, value in row.items()}, **constraints)
+
+
+def _rows(router, known):
+    """(row, what is wrong with it or None); every column in every row."""
+    llms, task = router.llms, router.world.interactions.tasks.ids[1]
+    row = {"users": "u00", "queries": None, "query_ids": None, "task_ids": None, "candidates": None}
+    return [
+        (row | {"queries": TEXT}, None),
+        (row, "query: expected a text or a query_id, found neither"),
+        (row | {"users": "u01", "query_ids": known[0]}, None),
+        (row | {"query_ids": "q-nope"}, "query_id: unknown id q-nope, and no text"),
+        (row | {"query_ids": "q-nope", "queries": TEXT}, None),
+        (row | {"users": None, "queries": TEXT}, "user_id: expected an id, found none"),
+        (row | {"queries": TEXT, "task_ids": "no task"}, "task_id: unknown id no task"),
+        (row | {"queries": TEXT, "task_ids": task}, None),
+        (row | {"queries": OTHER, "candidates": [llms[0], "gpt"]}, f"candidates: unknown LLM in ['{llms[0]}', 'gpt']"),
+        (row | {"queries": OTHER, "candidates": []}, "candidates: expected at least one LLM, found none"),
+        (row | {"queries": "", "candidates": llms[:2]}, "query: expected a text or a query_id, found neither"),
+        (row | {"users": "nobody", "queries": OTHER, "candidates": llms[2:5]}, None),
+        (row | {"users": "u02", "query_ids": known[7], "candidates": llms[-1:]}, None),
+    ]
+
+
+def test_what_is_wrong_is_said_and_the_rest_is_as_if_alone(router, known):
+    rows = _rows(router, known)
+    columns = {name: [row[name] for row, _ in rows] for name in rows[0][0]}
+    scores = router.score(**columns)
+    assert scores.error == [error for _, error in rows]
+    for number, (row, error) in enumerate(rows):
+        alone = _alone(router, row)
+        assert alone.error == [error]
+        assert (alone.llm[0], alone.basis[0]) == (scores.llm[number], scores.basis[number])
+        assert alone.probabilities[0] == pytest.approx(scores.probabilities[number], abs=1e-6)
+        if error is not None:
+            assert (scores.llm[number], scores.basis[number], scores.probabilities[number]) == (None, None, {})
+            continue
+        shares = scores.probabilities[number]
+        assert set(shares) == set(row["candidates"] or router.llms)
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-6)
+        assert scores.llm[number] == max(shares, key=shares.get)
+
+
+def test_order_and_company_do_not_matter(router, known):
+    rng = np.random.default_rng(0)
+    users = rng.choice(["u00", "u01", "u05", "nobody"], 60).tolist()
+    texts = [f"{TEXT} {number % 7}" if number % 3 else None for number in range(60)]
+    ids = [None if text else known[number % 11] for number, text in enumerate(texts)]
+    together = router.score(users, texts, query_ids=ids)
+    order = rng.permutation(60)
+    shuffled = router.score(
+        *([column[i] for i in order] for column in (users, texts)), query_ids=[ids[i] for i in order]
+    )
+    assert shuffled.probabilities == [together.probabilities[i] for i in order]
+    router.forget_texts()
+    part = router.score(users[:5], texts[:5], query_ids=ids[:5])
+    for some, all_of_it in zip(part.probabilities, together.probabilities, strict=False):
+        assert some == pytest.approx(all_of_it, abs=1e-6)
+    assert len({tuple(row.values()) for row in together.probabilities}) > 20
+
+
+def test_a_task_an_id_and_a_user_each_count(router, known):
+    tasks = router.world.interactions.tasks.ids
+    text = router.score(["u00"] * 4, [TEXT] * 4, task_ids=[None, tasks[0], tasks[1], tasks[0]]).probabilities
+    assert text[1] == text[3]
+    assert text[0] != text[1] != text[2]
+    both = router.score(["u00"] * 2, [TEXT, None], query_ids=[known[2]] * 2).probabilities
+    assert both[0] == both[1]  # the id goes first
+
+
+def test_a_text_is_encoded_once(router, monkeypatch):
+    encoded = []
+    pool = router._pool
+    encode = pool.encode
+    monkeypatch.setitem(vars(pool), "encode", lambda texts: encoded.extend(texts) or encode(texts))
+    router.forget_texts()
+    router.score(["u00", "u01", "u02"], [TEXT, OTHER, TEXT])
+    router.score(["u03", "u04"], [TEXT, "something new"])
+    assert sorted(encoded) == sorted([TEXT, OTHER, "something new"])
+
+
+def test_constraints(router):
+    llms, users = router.llms, ["u00", "u03", "nobody"]
+    free = router.score(users, [TEXT] * 3)
+    allowed = router.score(users, [TEXT] * 3, allow=[llms[5], llms[1]])
+    for row, before in zip(allowed.probabilities, free.probabilities, strict=True):
+        assert set(row) == {llms[1], llms[5]}
+        assert row[llms[1]] == pytest.approx(before[llms[1]] / (before[llms[1]] + before[llms[5]]), abs=1e-5)
+    offered = [[llms[0], llms[1]], [llms[0]], None]
+    mixed = router.score(users, [TEXT] * 3, candidates=offered, allow=[llms[1]])
+    assert mixed.error == [None, "no candidate is among the allowed LLMs", None]
+    assert mixed.llm == [llms[1], None, llms[1]]
+    dear = router.score(users, [TEXT] * 3, max_cost=1e-15)
+    assert dear.error == ["no candidate is expected to cost at most 1e-15 USD"] * 3
+    assert router.score(users, [TEXT] * 3, max_cost=1e6).probabilities == free.probabilities
+
+
+def test_columns_of_a_file(router, known):
+    """As `offline.score_file` hands them over: string or large_string, dictionaries decoded, no rows at all."""
+    columns = {"user_id": pa.array(["u00", None]), "query_id": pa.array([known[0], known[1]])}
+    scored = router.score_columns(columns)
+    assert scored.error.to_pylist() == [None, "user_id: expected an id, found none"]
+    assert np.isnan(scored.probabilities[1]).all()
+    assert scored.probabilities[0].sum() == pytest.approx(1)
+    empty = router.score_columns({name: column[:0] for name, column in columns.items()})
+    assert empty.probabilities.shape == (0, len(router.llms))
+    assert len(empty.llm) == len(empty.error) == 0
+    assert router.score([], []).llm == []
