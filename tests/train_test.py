@@ -96,7 +96,7 @@ train.train(settings, prepared, 0, pathlib.Path(sys.argv[2]))
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_bitwise_where_it_would_have(trained, tmp_path):
+def test_a_killed_run_ends_bitwise_where_it_would_have(trained, tmp_path, capsys):
     settings, workdir = tmp_path / "config.json", tmp_path / "run"
     workdir.mkdir()
     settings.write_text(configuration.to_json(trained.config))
@@ -112,6 +112,7 @@ def test_a_killed_run_ends_bitwise_where_it_would_have(trained, tmp_path):
         assert child.wait() == -signal.SIGKILL
     assert _final(trained.config, trained.prepared, workdir)[1] == 8
     train(trained.config, trained.prepared, 0, workdir)
+    assert "resumed from step 8" in capsys.readouterr().err
     _assert_same_end(trained, workdir)
 
 
