@@ -12,7 +12,7 @@ import time
 
 from prouter_jax import config as configuration
 from prouter_jax import files
-from prouter_jax.config import ExperimentConfig
+from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.progress import require_tensorboard
@@ -22,8 +22,7 @@ from prouter_jax.router import CONFIG, WORLD
 from prouter_jax.scoring import make_scorer, score_decisions
 from prouter_jax.sharding import make_mesh
 from prouter_jax.summary import summarise
-from prouter_jax.train import restore_params, train
-from prouter_jax.train_state import make_network
+from prouter_jax.train import make_run, restore_best, train
 from prouter_jax.world import load_world, save_world
 
 USER_BLIND = "user_blind"
@@ -145,14 +144,13 @@ def _check_same_data(prepared: Prepared, folder: pathlib.Path) -> None:
 def _judge(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> SeedResult:
     """Scores of the router and its twin on the test decisions, each from its best checkpoint, and the baselines."""
     _check_same_data(prepared, folder)
-    graph = prepared.world.build_graph()
-    network = make_network(config.model, graph.width)
     decisions = prepared.labelled("test").decisions
+    alone = dataclasses.replace(config, mesh=Mesh())
     scores = {}
     for name, path in {"router": folder, USER_BLIND: folder / USER_BLIND}.items():
         if name == "router" or config.train.user_blind:
-            seen = graph if name == "router" else graph.without_histories()
-            scorer = make_scorer(network, restore_params(config, network, path), seen)
+            run = make_run(alone, prepared, see_users=name == "router")
+            scorer = make_scorer(run.network, restore_best(run, path), run.graph)
             scores[name] = score_decisions(scorer, prepared, decisions)
     return evaluate_seed(prepared, scores)
 

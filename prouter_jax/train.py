@@ -69,8 +69,8 @@ def train(
             if due and step > restored:
                 state = _evaluate(state, run, prepared, validation)
                 stale = int(state.stale)
-                checkpoints.save(step, state, float(state.validation_reward))
                 progress.evaluated(state, _checked(metrics, step))
+                checkpoints.save(step, state, float(state.validation_reward))
             if step == config.train.num_train_steps or stale >= config.train.patience:
                 break
             state, metrics = step_fn(state, run.graph, key)
@@ -98,6 +98,11 @@ def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.
     optimizer = make_optimizer(config.optimizer, config.train.num_train_steps)
     abstract = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
     return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0].params
+
+
+def restore_best(run: Run, workdir: pathlib.Path) -> dict:
+    """`restore_params`, placed where the run's own parameters are: what was compiled for it serves again."""
+    return Checkpoints(workdir / CHECKPOINTS).restore_best(run.abstract)[0].params
 
 
 def make_train_step(run: Run, config: ExperimentConfig):

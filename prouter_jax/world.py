@@ -50,16 +50,23 @@ class World:
 
     def digest(self) -> str:
         """SHA-256 of what was observed; equal for equal data, whatever the order it came in is part of it."""
-        data, total = self.interactions, hashlib.sha256()
-        for table in (data.outcomes, data.decisions, data.feedback):
+        data, total = self.interactions, hashlib.sha256(np.packbits(self.interactions.offers).tobytes())
+        for name in ("users", "tasks", "queries", "llms", "outcomes", "decisions", "feedback"):
+            table = getattr(data, name)
             for field in dataclasses.fields(table):
-                column = getattr(table, field.name)
-                if column.dtype != object:
-                    # a table file may keep a column in another width than memory does
-                    total.update(column.astype(np.float32 if column.dtype.kind == "f" else np.int64).tobytes())
-        for ids in (data.users.ids, data.tasks.ids, data.queries.ids, data.queries.texts, data.llms.ids):
-            total.update("\0".join(ids).encode())
+                # decisions are known by what they are about; vectors follow from texts
+                if (name, field.name) != ("decisions", "ids") and field.name != "vectors":
+                    total.update(_bytes(getattr(table, field.name)))
         return total.hexdigest()
+
+
+def _bytes(column: np.ndarray) -> bytes:
+    """The same for equal columns, whatever width a table file keeps them in and whichever NaN."""
+    if column.dtype == object:
+        return "\0".join(column).encode()
+    if column.dtype.kind == "f":
+        return np.where(np.isnan(column), -1.0, column).astype(np.float32).tobytes()
+    return column.astype(np.int64).tobytes()
 
 
 def save_world(world: World, folder: str | os.PathLike) -> None:
