@@ -107,7 +107,7 @@ class Visibility:
 class RouterGraph:
     """A graph, its layout, and what of it is hidden; a pytree whose arrays may live on any device.
 
-    `edges` and `history_mask` are the only ways in: what `visibility` hides comes out as zeros.
+    What `visibility` hides comes out of `edges` as zeros; `visibility.decisions` masks the history.
     """
 
     graph: jraph.GraphsTuple
@@ -130,7 +130,7 @@ class RouterGraph:
         return dataclasses.replace(self, graph=self.graph._replace(nodes=nodes))
 
     def edges(self, name: str) -> EdgeSet:
-        """A world edge set with hidden edges zeroed; the history as it is, to be used with `history_mask`."""
+        """A world edge set with hidden edges zeroed; the history as it is, for `histories.only` to mask."""
         at = self.layout.edge_range(name)
         source, target = EDGE_ENDS[name]
         graph: Any = self.graph
