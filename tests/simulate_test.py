@@ -1,6 +1,8 @@
 """Simulated users choose what is worth most to them, and say nothing that their rewards do not."""
 
 import dataclasses
+import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ from prouter_jax.config import Embedded
 from prouter_jax.decisions import CostScale, build_decisions, build_rewards, choice_shares, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.interactions import Interactions
+from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_multi_cost_efficiency
+from prouter_jax.splits import split_queries
 from prouter_jax.validation import validate
 
+DATA = pathlib.Path(os.environ.get("PROUTER_DATA") or pathlib.Path(__file__).parents[2] / "shared" / "data")
 USERS = 7
 
 
@@ -106,3 +111,15 @@ def test_costs_are_scaled_by_the_scale_given_not_by_the_data(source):
     made = build_multi_cost_efficiency(source, wide, 2, 0.2, 1.0, "rating")
     rewards = build_decisions(made, np.flatnonzero(made.decisions.user == 0)).rating
     assert np.nanmin(rewards) > -1e-6
+
+
+def test_choices_between_two_llms_do_not_tell_most_users_apart():
+    """Why mmlu_route is measured with ratings: from w of about a half on, the better answer always wins."""
+    if not (DATA / "mmlu_route").is_dir():
+        pytest.skip(f"no data in {DATA / 'mmlu_route'}; PROUTER_DATA names the folder")
+    data = read_tables(DATA / "mmlu_route")
+    train = np.isin(np.arange(len(data.queries.ids)), split_queries(data, 0.7, 0.1, seed=1).train)
+    _, decisions, _ = _simulate(tables.select_queries(data, train), num_users=100)
+    choices = decisions.target.reshape(100, -1)
+    _, alike = np.unique(choices, axis=0, return_counts=True)
+    assert alike.max() == 62
