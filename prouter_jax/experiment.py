@@ -22,7 +22,7 @@ from prouter_jax.router import CONFIG, WORLD
 from prouter_jax.scoring import make_scorer, score_decisions
 from prouter_jax.sharding import make_mesh
 from prouter_jax.summary import summarise
-from prouter_jax.train import make_run, restore_best, train
+from prouter_jax.train import make_run, restore_params, train
 from prouter_jax.world import load_world, save_world
 
 USER_BLIND = "user_blind"
@@ -150,7 +150,7 @@ def _judge(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -
     for name, path in {"router": folder, USER_BLIND: folder / USER_BLIND}.items():
         if name == "router" or config.train.user_blind:
             run = make_run(alone, prepared, see_users=name == "router")
-            scorer = make_scorer(run.network, restore_best(run, path), run.graph)
+            scorer = make_scorer(run.network, restore_params(alone, run.network, path), run.graph)
             scores[name] = score_decisions(scorer, prepared, decisions)
     return evaluate_seed(prepared, scores)
 

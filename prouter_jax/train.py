@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from prouter_jax.checkpoint import Checkpoints
-from prouter_jax.config import ExperimentConfig, Optimizer
+from prouter_jax.config import ExperimentConfig, Mesh, Optimizer
 from prouter_jax.graph import RouterGraph, Visibility
 from prouter_jax.hiding import Hiding, blur_texts, choose_hidden, make_hiding
 from prouter_jax.losses import routing_loss, split_labels
@@ -90,19 +90,13 @@ def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = Tru
 
 
 def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> dict:
-    """The parameters with the highest validation reward, on one device.
+    """The parameters with the highest validation reward, placed as a run on one device has them.
 
     Raises:
       ValueError: if they are missing, damaged, or not of this network.
     """
-    optimizer = make_optimizer(config.optimizer, config.train.num_train_steps)
-    abstract = jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
+    _, abstract = _compiled_init(network, *_optimizer_key(config), make_mesh(Mesh()))
     return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0].params
-
-
-def restore_best(run: Run, workdir: pathlib.Path) -> dict:
-    """`restore_params`, placed where the run's own parameters are: what was compiled for it serves again."""
-    return Checkpoints(workdir / CHECKPOINTS).restore_best(run.abstract)[0].params
 
 
 def make_train_step(run: Run, config: ExperimentConfig):
