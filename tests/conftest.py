@@ -12,6 +12,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import copy
+import dataclasses
 import pathlib
 import typing
 
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import Embedded, ExperimentConfig, Model
+from prouter_jax.decisions import DecisionArrays, build_decisions
 from prouter_jax.experiment import run_experiment
 from prouter_jax.interactions import (
     CHOICE,
@@ -102,6 +104,18 @@ def shared_prepared() -> Prepared:
     data = copy.deepcopy(_CONFIG.data)
     data.users, data.num_users, data.feedback = "multi_cost_efficiency", 6, "rating"
     return prepare(read_source(data), data, seed=0)
+
+
+@pytest.fixture(scope="session")
+def both_kinds(shared_prepared) -> DecisionArrays:
+    """Those users' past: of each three decisions one is a choice, the others are rated."""
+    data = shared_prepared.world.interactions
+    decisions = build_decisions(data, np.arange(len(data.decisions.user)))
+    chooses = (np.arange(len(decisions.user)) % 3 == 0)[:, None]
+    best = np.nan_to_num(decisions.rating, nan=-np.inf).argmax(1)[:, None] == np.arange(4)
+    return dataclasses.replace(
+        decisions, target=(chooses & best).astype(np.float32), rating=np.where(chooses, np.nan, decisions.rating)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prouter_jax.decisions import build_decisions, outcome_matrices
+from prouter_jax.decisions import outcome_matrices
 from prouter_jax.graph import hide, see_all
 from prouter_jax.graph_build import build_graph
 from prouter_jax.losses import Noise, routing_loss, split_labels
@@ -17,15 +17,10 @@ HIDDEN = slice(0, 9)  # queries
 
 
 @pytest.fixture(scope="module")
-def world(shared_prepared):
+def world(shared_prepared, both_kinds):
     """A graph, its decisions (two thirds rated, one third chosen) and outcomes, and what a step hides of them."""
     world = shared_prepared.world
-    decisions = build_decisions(world.interactions, np.arange(len(world.interactions.decisions.user)))
-    chooses = (np.arange(len(decisions.user)) % 3 == 0)[:, None]
-    best = np.nan_to_num(decisions.rating, nan=-np.inf).argmax(1)[:, None] == np.arange(4)
-    both = dataclasses.replace(
-        decisions, target=(chooses & best).astype(np.float32), rating=np.where(chooses, np.nan, decisions.rating)
-    )
+    both = both_kinds
     graph = build_graph(world.interactions, world.vectors, world.scale, both)
     everything = see_all(graph.layout)
     outcomes, scored = everything.outcomes.copy(), np.zeros_like(everything.decisions)

@@ -9,7 +9,7 @@ import pytest
 
 from prouter_jax import interactions as tables
 from prouter_jax import scoring
-from prouter_jax.decisions import build_decisions, outcome_matrices
+from prouter_jax.decisions import outcome_matrices
 from prouter_jax.graph import hide, see_all
 from prouter_jax.graph_build import build_graph
 from prouter_jax.hiding import Hiding, choose_hidden
@@ -225,14 +225,9 @@ def test_one_compilation_serves_all_graphs_of_a_bucket(network, params, prepared
     assert scoring._encode._cache_size() == compiled
 
 
-def test_both_ways_to_run_over_histories_agree(network, params, shared_prepared):
+def test_both_ways_to_run_over_histories_agree(network, params, shared_prepared, both_kinds):
     world = shared_prepared.world
-    decisions = build_decisions(world.interactions, np.arange(len(world.interactions.decisions.user)))
-    chooses = (np.arange(len(decisions.user)) % 3 == 0)[:, None]
-    best = np.nan_to_num(decisions.rating, nan=-np.inf).argmax(1)[:, None] == np.arange(4)
-    both = dataclasses.replace(
-        decisions, target=(chooses & best).astype(np.float32), rating=np.where(chooses, np.nan, decisions.rating)
-    )
+    both = both_kinds
     order = np.concatenate([np.flatnonzero(both.user == 0)[::-1], np.flatnonzero(both.user)])
     shuffled = dataclasses.replace(both, **{name: value[order] for name, value in vars(both).items()})
     shared, own = (
