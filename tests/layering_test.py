@@ -16,7 +16,7 @@ WITHOUT_JAX = (
 )
 ROOMS = (
     *WITHOUT_JAX,
-    *("graph", "graph_build", "world", "growing", "prepare", "ridge", "policies"),
+    *("graph", "graph_build", "world", "growing", "prepare", "policies"),
     *("reader", "message_passing", "histories", "model", "losses", "hiding"),
     *("sharding", "train_state", "scoring", "progress", "checkpoint", "train", "offline", "routing", "router"),
     *("report", "evaluate", "summary", "experiment"),
@@ -74,7 +74,7 @@ def test_only_checkpoints_know_orbax_and_nothing_knows_absl():
         tops = {name.split(".")[0] for name in imported}
         assert "absl" not in tops, module
         assert "orbax" not in tops or _room(module) == "checkpoint", module
-        if _room(module) in {*WITHOUT_JAX, "policies", "ridge", "report", "evaluate", "summary"}:
+        if _room(module) in {*WITHOUT_JAX, "policies", "report", "evaluate", "summary"}:
             assert not tops & JAX, module
 
 

@@ -14,7 +14,8 @@ from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
-from prouter_jax.policies import BestPerUser, BestPerUserTask, BestSingle, Oracle, Policy, SameForAll, make_policies
+from prouter_jax.policies import Policy, make_policies
+from prouter_jax.policies.simple import BestPerUser, BestPerUserTask, BestSingle, Oracle, SameForAll
 from prouter_jax.prepare import Labelled, Prepared, Source, prepare
 
 NAN = math.nan

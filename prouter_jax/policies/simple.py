@@ -1,53 +1,12 @@
-"""Policies to compare the router with, all under one interface and measured by the same lines.
+"""Policies that need nothing but means of rewards, and the two ends of the scale: chance and the oracle."""
 
-A policy sees rewards of training and validation decisions in `fit`; `score` then scores other
-decisions, given the users' histories. What else a policy may know it gets by its constructor.
-"""
-
-import typing
 from collections.abc import Callable
 
 import numpy as np
 
 from prouter_jax import metrics
-from prouter_jax.decisions import DecisionArrays, build_rewards
-from prouter_jax.prepare import Labelled, Prepared
-from prouter_jax.ridge import RidgeTruePreference
-
-
-class Policy(typing.Protocol):
-    """What scores the candidates of decisions."""
-
-    name: str
-
-    def fit(self, train: Labelled, validation: Labelled) -> None:
-        """Learns from rewards."""
-        ...
-
-    def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        """float [decisions, llms]; never NaN for a candidate.
-
-        Args:
-          history: what the users of `decisions` did before, as far as it is known.
-        """
-        ...
-
-
-def make_policies(prepared: Prepared) -> dict[str, Policy]:
-    """The policies that apply to the data, by name: without costs there is no cheapest LLM, and so on."""
-    seen, data = prepared.world.interactions, prepared.data
-    task = data.queries.task
-    effect, cost = (_llm_means(values, prepared) for values in (seen.outcomes.effect, seen.outcomes.cost))
-    policies: list[Policy] = [Random(), BestSingle(), BestPerUser(len(data.users.ids))]
-    policies.append(BestPerUserTask(len(data.users.ids), task, len(data.tasks.ids)))
-    if not np.isnan(cost).all():
-        policies.append(SameForAll("cheapest", -cost))
-    if not np.isnan(effect).all():
-        policies.append(SameForAll("strongest", effect))
-    if not np.isnan(effect).all() and not np.isnan(cost).all() and not np.isnan(data.users.preference).any():
-        policies.append(RidgeTruePreference(prepared))
-    policies.append(Oracle(lambda decisions: build_rewards(data, prepared.world.scale, decisions)))
-    return {policy.name: policy for policy in policies}
+from prouter_jax.decisions import DecisionArrays
+from prouter_jax.prepare import Labelled
 
 
 class Random:
@@ -149,9 +108,3 @@ class Oracle:
 def _cell_means(rewards: np.ndarray, cell: np.ndarray, num_cells: int) -> np.ndarray:
     """Mean reward of each LLM in each cell: [decisions, llms] -> float64 [cells, llms], NaN where nothing is known."""
     return np.stack([metrics.group_means(column, cell, num_cells) for column in rewards.T], axis=1)
-
-
-def _llm_means(values: np.ndarray, prepared: Prepared) -> np.ndarray:
-    """Mean of a column of the training outcomes for each LLM, float64 [llms]."""
-    seen = prepared.world.interactions
-    return metrics.group_means(values, seen.outcomes.llm, len(seen.llms.ids))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prouter_jax.ridge import ridge_forecasts
+from prouter_jax.policies.ridge import ridge_forecasts
 
 
 def test_ridge_is_the_solution_of_the_penalised_normal_equations():
