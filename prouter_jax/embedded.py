@@ -65,7 +65,7 @@ def _draw_decisions(
     decision, llm = (rows.astype(np.int32) for rows in np.nonzero(best))
     share = (1 / best.sum(1))[decision].astype(np.float32)
     offers, offer = distinct_sets(on_offer)
-    decisions = interactions.Decisions(_ids("d", len(user)), user, query, offer, time)
+    decisions = interactions.Decisions(_ids("d", len(user)), user, query, offer, time, np.full(len(user), -1, np.int32))
     return (
         offers,
         decisions,

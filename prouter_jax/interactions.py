@@ -61,7 +61,11 @@ class Llms:
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """What an LLM's answer to a query was worth: effect in [0, 1], cost in USD, tokens; NaN where missing."""
+    """What an LLM's answer to a query was worth: effect in [0, 1], cost in USD, tokens; NaN where missing.
+
+    `response` [outcomes] is the answer's text, "" where an outcome has none. `style` [outcomes, features] is what
+    `answer_style` measures of it, a row of NaN where it is not known. Both are None where no outcome has them.
+    """
 
     query: np.ndarray
     llm: np.ndarray
@@ -69,17 +73,23 @@ class Outcomes:
     cost: np.ndarray
     input_tokens: np.ndarray
     output_tokens: np.ndarray
+    response: np.ndarray | None = None
+    style: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
-    """Who asked what, when, and which LLMs were on offer: `offer` is a row of `Interactions.offers`."""
+    """Who asked what, when, and which LLMs were on offer: `offer` is a row of `Interactions.offers`.
+
+    `first` is the LLM whose answer was shown first (left), -1 where unknown: people favour a side.
+    """
 
     ids: np.ndarray
     user: np.ndarray
     query: np.ndarray
     offer: np.ndarray
     time: np.ndarray
+    first: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,18 +137,19 @@ def take(table, rows: np.ndarray):
 
 
 def concatenate(tables: list):
-    """The rows of the tables, all of one type, one after the other; a column that one lacks is None."""
+    """The rows of the tables, all of one type, one after the other.
+
+    Vectors that one table lacks are None; texts and style of answers that one lacks are missing in its rows alone.
+    """
     columns = {field.name: [getattr(table, field.name) for table in tables] for field in dataclasses.fields(tables[0])}
-    joined = {
-        name: None if any(part is None for part in parts) else np.concatenate(parts) for name, parts in columns.items()
-    }
-    return type(tables[0])(**joined)
+    lengths = [len(part) for part in next(iter(columns.values()))]
+    return type(tables[0])(**{name: _joined(name, parts, lengths) for name, parts in columns.items()})
 
 
 def no_decisions() -> Decisions:
     """An empty table: a pool of LLMs and queries that nobody has used yet."""
     rows = np.zeros(0, np.int32)
-    return Decisions(strings([]), rows, rows, rows, np.zeros(0))
+    return Decisions(strings([]), rows, rows, rows, np.zeros(0), rows)
 
 
 def no_feedback() -> Feedback:
@@ -152,13 +163,21 @@ def select_llms(data: Interactions, keep: np.ndarray) -> Interactions:
 
     A choice that fell on a dropped LLM leaves its decision without feedback; such decisions, and
     those with fewer than one candidate left, are dropped too. Sets that have become equal are one.
+    Where the answer shown first was that of a dropped LLM, `first` becomes unknown.
     """
     new_row = np.cumsum(keep) - 1
     outcomes = take(data.outcomes, keep[data.outcomes.llm])
     outcomes = dataclasses.replace(outcomes, llm=new_row[outcomes.llm].astype(np.int32))
     feedback = take(data.feedback, keep[data.feedback.llm])
     feedback = dataclasses.replace(feedback, llm=new_row[feedback.llm].astype(np.int32))
-    kept = data.replace(llms=take(data.llms, keep), outcomes=outcomes, offers=data.offers[:, keep], feedback=feedback)
+    first = np.append(np.where(keep, new_row, -1), -1)[data.decisions.first].astype(np.int32)
+    kept = data.replace(
+        llms=take(data.llms, keep),
+        outcomes=outcomes,
+        offers=data.offers[:, keep],
+        decisions=dataclasses.replace(data.decisions, first=first),
+        feedback=feedback,
+    )
     answered = np.zeros(len(data.decisions.user), bool)
     answered[feedback.decision] = True
     return _distinct_offers(select_decisions(kept, answered & (kept.offers.sum(1) > 0)[data.decisions.offer]))
@@ -180,6 +199,22 @@ def select_queries(data: Interactions, keep: np.ndarray) -> Interactions:
     kept = select_decisions(data, keep[data.decisions.query])
     decisions = dataclasses.replace(kept.decisions, query=new_row[kept.decisions.query].astype(np.int32))
     return kept.replace(queries=take(data.queries, keep), outcomes=outcomes, decisions=decisions)
+
+
+def _joined(name: str, parts: list, lengths: list[int]) -> np.ndarray | None:
+    """One column of several tables; `lengths` are those of the tables."""
+    given = [part for part in parts if part is not None]
+    if not given or (len(given) < len(parts) and name not in _MISSING):
+        return None
+    filled = [
+        np.full((length, *given[0].shape[1:]), _MISSING[name], given[0].dtype) if part is None else part
+        for part, length in zip(parts, lengths, strict=True)
+    ]
+    return np.concatenate(filled)
+
+
+# What stands for a missing cell in the columns that some tables of a kind may lack.
+_MISSING = {"response": "", "style": np.nan}
 
 
 def _distinct_offers(data: Interactions) -> Interactions:

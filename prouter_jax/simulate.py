@@ -27,9 +27,8 @@ def build_multi_cost_efficiency(
     user = np.repeat(np.arange(num_users, dtype=np.int32), len(asked))
     query = np.tile(asked.astype(np.int32), num_users)
     ids = tables.strings([f"d{row}" for row in range(len(user))])
-    decisions = tables.Decisions(
-        ids, user, query, np.tile(offer.astype(np.int32), num_users), np.full(len(user), np.nan)
-    )
+    unknown, nothing = np.full(len(user), np.nan), np.full(len(user), -1, np.int32)
+    decisions = tables.Decisions(ids, user, query, np.tile(offer.astype(np.int32), num_users), unknown, nothing)
     users = tables.Users(tables.strings([f"mce{row:04d}" for row in range(num_users)]), weight)
     told = [
         _feedback_of_user(w, row, effect[asked], cost[asked], known[asked], feedback) for row, w in enumerate(weight)

@@ -29,6 +29,8 @@ def validate(data: Interactions, table_names: dict[str, str] | None = None) -> I
     for field in dict.fromkeys(limits[0] for limits in _RANGES):
         check_ranges(field, getattr(data, field), names[field])
     _check_pairs(data, names["outcomes"])
+    _check_style(data, names["outcomes"])
+    _check_first(data, names["decisions"])
     _check_feedback(data, names["feedback"])
     return data
 
@@ -143,6 +145,26 @@ def _check_pairs(data: Interactions, table: str) -> None:
     if row is not None:
         found = f"{data.queries.ids[outcomes.query[row]]}, {data.llms.ids[outcomes.llm[row]]}"
         raise row_error(table, "query_id and llm", row, "each pair once", found)
+
+
+def _check_style(data: Interactions, table: str) -> None:
+    """Features in two dimensions, a row of which is finite or, as a whole, missing."""
+    style = data.outcomes.style
+    if style is None:
+        return
+    if style.ndim != 2 or style.dtype.kind != "f":
+        found = f"{style.dtype} of shape {style.shape}"
+        raise ValueError(f"table {table}, column style: expected floats [outcomes, features], found {found}")
+    width = style.shape[1]
+    good = (np.isfinite(style).sum(1) == width) | (np.isnan(style).sum(1) == width)
+    _check(good, table, "style", style, "finite numbers, or NaN alone")
+
+
+def _check_first(data: Interactions, table: str) -> None:
+    first, num_llms = data.decisions.first, len(data.llms.ids)
+    _check((first >= -1) & (first < num_llms), table, "first", first, "a row of llms, or -1")
+    offered = (first < 0) | data.offers[data.decisions.offer, first]
+    _check(offered, table, "first", np.append(data.llms.ids, "")[first], "an LLM on offer in its decision")
 
 
 def _check_feedback(data: Interactions, table: str) -> None:

@@ -49,19 +49,24 @@ class World:
         return make_encoder(self.encoder).encode(texts)
 
     def digest(self) -> str:
-        """SHA-256 of what was observed; equal for equal data, whatever the order it came in is part of it."""
+        """SHA-256 of what was observed; equal for equal data, whatever the order it came in is part of it.
+
+        Texts of answers do not count: all that is used of them is their style.
+        """
         data, total = self.interactions, hashlib.sha256(np.packbits(self.interactions.offers).tobytes())
         for name in ("users", "tasks", "queries", "llms", "outcomes", "decisions", "feedback"):
             table = getattr(data, name)
             for field in dataclasses.fields(table):
                 # decisions are known by what they are about; vectors follow from texts
-                if (name, field.name) != ("decisions", "ids") and field.name != "vectors":
+                if (name, field.name) != ("decisions", "ids") and field.name not in ("vectors", "response"):
                     total.update(_bytes(getattr(table, field.name)))
         return total.hexdigest()
 
 
-def _bytes(column: np.ndarray) -> bytes:
-    """The same for equal columns, whatever width a table file keeps them in and whichever NaN."""
+def _bytes(column: np.ndarray | None) -> bytes:
+    """The same for equal columns, whatever width a table file keeps them in and whichever NaN; nothing for none."""
+    if column is None:
+        return b""
     if column.dtype == object:
         return "\0".join(column).encode()
     if column.dtype.kind == "f":
@@ -70,10 +75,14 @@ def _bytes(column: np.ndarray) -> bytes:
 
 
 def save_world(world: World, folder: str | os.PathLike) -> None:
-    """Writes the world as tables and arrays, then a manifest of their SHA-256 sums."""
+    """Writes the world as tables and arrays, then a manifest of their SHA-256 sums.
+
+    Texts of answers stay behind, only their style is kept: they would be most of the folder.
+    """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_tables(world.interactions, folder / "tables")
+    data = world.interactions
+    write_tables(data.replace(outcomes=dataclasses.replace(data.outcomes, response=None)), folder / "tables")
     for name, array in _arrays(world).items():
         with open(folder / f"{name}.npy", "wb") as file:
             np.save(file, array)

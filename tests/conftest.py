@@ -81,7 +81,12 @@ def two_users() -> Interactions:
         ),
         offers=np.array([[True, True, True], [False, True, True]]),
         decisions=Decisions(
-            strings(["d", "e"]), np.array([0, 1]), np.array([0, 1]), np.array([0, 1]), np.array([1, np.nan])
+            strings(["d", "e"]),
+            np.array([0, 1]),
+            np.array([0, 1]),
+            np.array([0, 1]),
+            np.array([1, np.nan]),
+            np.array([-1, 2], np.int32),
         ),
         feedback=Feedback(
             np.array([0, 0, 1, 1], np.int32),

@@ -57,6 +57,7 @@ def _world() -> Interactions:
                 np.array([0, 2, 0, 1]),
                 np.array([1, 0, 0, 0]),
                 np.zeros(4),
+                np.full(4, -1),
             ),
             tables.Feedback(decision, kind.astype(np.int8), llm, value.astype(np.float32)),
         )

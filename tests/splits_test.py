@@ -26,7 +26,7 @@ def _with_deciders(counts: list[int]) -> Interactions:
     user = np.random.default_rng(6).permutation(np.repeat(np.arange(len(counts)), counts))
     zeros = np.zeros(len(user), int)
     names = strings([f"d{i}" for i in range(len(user))])
-    return data.replace(decisions=Decisions(names, user, zeros, zeros, zeros.astype(float)))
+    return data.replace(decisions=Decisions(names, user, zeros, zeros, zeros.astype(float), zeros - 1))
 
 
 def _all(parts: Parts) -> np.ndarray:

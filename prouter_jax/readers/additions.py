@@ -28,6 +28,7 @@ _HISTORY = {
     "llm": "id",
     "rating": "number?",
     "candidates": "list?",
+    "first": "id?",
     "time": "number?",
 }
 

@@ -149,7 +149,8 @@ def _read_outcomes(tables: dict[str, Table], known: dict[str, Known]) -> Outcome
         return no_outcomes()
     table = tables["outcomes"]
     query, llm = (table.rows(column, known[column]) for column in ("query_id", "llm"))
-    return Outcomes(query, llm, **{column: table.floats(column) for column in OUTCOME_NUMBERS})
+    response = table.strings("response") if "response" in table.texts else None
+    return Outcomes(query, llm, **{column: table.floats(column) for column in OUTCOME_NUMBERS}, response=response)
 
 
 def _read_feedback(tables: dict[str, Table], known: dict[str, Known]) -> forms.Record:

@@ -40,7 +40,7 @@ def ratings(table: Table, known: dict[str, Known]) -> Record:
 
 
 def votes(table: Table, known: dict[str, Known]) -> Record:
-    """Each row is a decision between llm_a and llm_b; a tie is half a choice of both."""
+    """Each row is a decision between llm_a, shown first, and llm_b; a tie is half a choice of both."""
     user, query = table.rows("user_id", known["user_id"]), table.rows("query_id", known["query_id"])
     pair = np.stack([table.rows("llm_a", known["llm"]), table.rows("llm_b", known["llm"])], 1)
     if (pair[:, 0] == pair[:, 1]).any():
@@ -54,7 +54,7 @@ def votes(table: Table, known: dict[str, Known]) -> Record:
     decision, side = np.nonzero(liked)
     value = 1 / liked.sum(1)[decision]
     feedback = _feedback(decision, np.full(len(decision), CHOICE), pair[decision, side], value)
-    return _record("vote", known, user, query, member, table.floats("time"), feedback)
+    return _record("vote", known, user, query, member, table.floats("time"), pair[:, 0], feedback)
 
 
 def long_form(decisions: Table, feedback: Table | None, offers: Table | None, known: dict[str, Known]) -> Record:
@@ -63,7 +63,8 @@ def long_form(decisions: Table, feedback: Table | None, offers: Table | None, kn
     llms = known["llm"]
     sets, offer = _numbered(decisions, offers, llms) if "offer" in decisions.texts else _candidates(decisions, llms)
     ids = decisions.strings("decision_id")
-    table = Decisions(ids, user, query, offer, decisions.floats("time"))
+    first = _shown_first(decisions, llms, sets, offer)
+    table = Decisions(ids, user, query, offer, decisions.floats("time"), first)
     if feedback is None:
         return Record(sets, table, interactions.no_feedback())
     decision = feedback.rows("decision_id", Known(ids, f"a decision_id of {decisions.name}"))
@@ -130,8 +131,11 @@ def _grouped_record(
     time = table.floats("time")
     earlier = time[rows.first[rows.group]]
     _check_same(table, rows, "time", (time == earlier) | (np.isnan(time) & np.isnan(earlier)))
+    shown = _shown_first(table, known["llm"], member, rows.group)
+    _check_same(table, rows, "first", shown == shown[rows.first[rows.group]])
     feedback = _feedback(rows.group, np.full(table.num_rows, kind), rows.llm, value)
-    return _record(name, known, rows.user[rows.first], rows.query[rows.first], member, time[rows.first], feedback)
+    user, query, time, shown = (column[rows.first] for column in (rows.user, rows.query, time, shown))
+    return _record(name, known, user, query, member, time, shown, feedback)
 
 
 def _check_same(table: Table, rows: _Rows, column: str, same: np.ndarray) -> None:
@@ -147,6 +151,18 @@ def _check_offered(table: Table, rows: _Rows, member: np.ndarray, llms: Known) -
     if not offered.all():
         row = int((~offered).argmax())
         raise table.error("llm", row, "one of the candidates", llms.ids[rows.llm[row]])
+
+
+def _shown_first(table: Table, llms: Known, sets: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """int32 [rows], the LLM in the column first, -1 for none; row i's candidates are `sets[place[i]]`."""
+    if "first" not in table.texts:
+        return np.full(table.num_rows, -1, np.int32)
+    first = table.rows("first", llms)
+    offered = sets[place, first] | (first < 0)
+    if not offered.all():
+        row = int(offered.argmin())
+        raise table.error("first", row, "one of the candidates", llms.ids[first[row]])
+    return first
 
 
 def _numbered(decisions: Table, offers: Table | None, llms: Known) -> tuple[np.ndarray, np.ndarray]:
@@ -184,11 +200,12 @@ def _record(
     query: np.ndarray,
     member: np.ndarray,
     time: np.ndarray,
+    first: np.ndarray,
     feedback: Feedback,
 ) -> Record:
     sets, offer = distinct_sets(member)
     ids = unused_ids(name, len(user), known["decision_id"].ids)
-    return Record(sets, Decisions(ids, user, query, offer, time), feedback)
+    return Record(sets, Decisions(ids, user, query, offer, time, first), feedback)
 
 
 def _feedback(decision: np.ndarray, kind: np.ndarray, llm: np.ndarray, value: np.ndarray) -> Feedback:

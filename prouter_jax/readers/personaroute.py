@@ -156,7 +156,8 @@ def _decisions(stream: Stream, llm: np.ndarray, num_llms: int) -> tuple[Decision
     ids = interactions.strings([f"choice{number}" for number in range(len(first))])
     share = (1 / np.bincount(group[liked])[group[liked]]).astype(np.float32)
     kind = np.full(len(share), interactions.CHOICE, np.int8)
-    decisions = Decisions(ids, user[first], query[first], offer, np.full(len(first), np.nan))
+    unknown = np.full(len(first), -1, np.int32)
+    decisions = Decisions(ids, user[first], query[first], offer, np.full(len(first), np.nan), unknown)
     return decisions, offers, Feedback(group[liked], kind, llm[liked], share)
 
 

@@ -132,6 +132,7 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
             "query_id": _named(outcomes.query, queries.ids),
             "llm": _named(outcomes.llm, llms.ids),
             **{name: _or_null(getattr(outcomes, name)) for name in OUTCOME_NUMBERS},
+            **({} if outcomes.response is None else {"response": pa.array(outcomes.response, pa.large_string())}),
         },
         "decisions": {
             "decision_id": decisions.ids,
@@ -139,6 +140,7 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
             "query_id": _named(decisions.query, queries.ids),
             "offer": decisions.offer,
             "time": _or_null(decisions.time),
+            "first": _named(decisions.first, llms.ids),
         },
         "feedback": {
             "decision_id": _named(feedback.decision, decisions.ids),
