@@ -11,8 +11,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
-    *("config", "grouping", "interactions", "validation", "files", "readers", "encoders", "embedded", "splits"),
-    *("decisions", "simulate", "metrics"),
+    *("config", "grouping", "interactions", "answer_style", "validation", "files", "readers", "encoders"),
+    *("embedded", "splits"),
+    *("decisions", "simulate", "new_llms", "metrics"),
 )
 ROOMS = (
     *WITHOUT_JAX,
