@@ -13,7 +13,9 @@ from typing import Any
 SOURCES = ("embedded", "tables", "personaroute")
 USERS = ("recorded", "multi_cost_efficiency")
 FEEDBACK = ("choice", "rating")
-SPLITS = ("cold_query", "warm_query")
+NEW_USERS = ("cold_user", "cold_user_llm")  # splits whose test users are new
+NEW_LLMS = ("cold_llm", "cold_user_llm")  # splits that test LLMs which training knows by their description alone
+SPLITS = ("cold_query", "warm_query", "cold_user", *NEW_LLMS)
 
 
 @dataclasses.dataclass
@@ -40,6 +42,11 @@ class Data:
       pool: keep only the LLMs of this pool; empty keeps all.
       users: those in the data, or simulated multi-cost-efficiency users.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
+      split: what is new in the test: queries; nothing but the pair of user and query; users; LLMs; or both.
+      decisions_per_user: at most so many training decisions of each user, drawn at random; 0 for all.
+      new_llms: names of the LLMs that are new in the test, with commas between.
+      given: how many decisions of each new user, or with new LLMs on offer, may be seen when scoring;
+        0 is what training sees. See `splits.divide`.
       encoder: name of the text encoder, or "given" for vectors that come with the data.
     """
 
@@ -55,6 +62,9 @@ class Data:
     split: str = "cold_query"
     train_share: float = 0.7
     validation_share: float = 0.1
+    decisions_per_user: int = 0
+    new_llms: str = ""
+    given: int = 0
     encoder: str = "wordllama"
     embedded: Embedded = dataclasses.field(default_factory=Embedded)
 
@@ -157,6 +167,7 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
     )
     shares = data.train_share + data.validation_share
     _require(shares < 1, "data.validation_share", "train and validation shares that leave a test set", shares)
+    _check_split(data)
     return config
 
 
@@ -172,6 +183,13 @@ def from_json(text: str) -> ExperimentConfig:
       ValueError: on an unknown or missing key, a wrong type or an impossible value.
     """
     return validate(_build(ExperimentConfig, json.loads(text), "config"))
+
+
+def _check_split(data: Data) -> None:
+    split, news = data.split, data.split in NEW_LLMS
+    expected = f"names of LLMs for split {split!r}" if news else f"nothing for split {split!r}"
+    _require(bool(data.new_llms) == news, "data.new_llms", expected, data.new_llms)
+    _require(not data.given or split in NEW_USERS + NEW_LLMS, "data.given", f"0 for split {split!r}", data.given)
 
 
 _POSITIVE = (1, 10**9)
@@ -190,6 +208,8 @@ _RANGES = {
     "data.preference_max": _SHARE,
     "data.train_share": (0.01, 0.99),
     "data.validation_share": (0.01, 0.99),
+    "data.decisions_per_user": (0, 10**9),
+    "data.given": (0, 10**9),
     "data.embedded.num_tasks": (1, 50),
     "data.embedded.num_queries": _POSITIVE,
     "data.embedded.num_llms": (2, 1000),

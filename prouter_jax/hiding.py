@@ -26,7 +26,7 @@ def make_hiding(config: ExperimentConfig) -> Hiding:
     """What is hidden matches what is tested: whole queries if those of the test are new, else decisions."""
     train = config.train
     shares = (train.full_history_share, train.no_task_share, train.text_noise)
-    return Hiding(train.folds, config.data.split == "cold_query", *shares)
+    return Hiding(train.folds, config.data.split != "warm_query", *shares)
 
 
 def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.Array) -> tuple[Visibility, jax.Array]:

@@ -180,7 +180,7 @@ def select_llms(data: Interactions, keep: np.ndarray) -> Interactions:
     )
     answered = np.zeros(len(data.decisions.user), bool)
     answered[feedback.decision] = True
-    return _distinct_offers(select_decisions(kept, answered & (kept.offers.sum(1) > 0)[data.decisions.offer]))
+    return distinct_offers(select_decisions(kept, answered & (kept.offers.sum(1) > 0)[data.decisions.offer]))
 
 
 def select_decisions(data: Interactions, keep: np.ndarray) -> Interactions:
@@ -201,6 +201,15 @@ def select_queries(data: Interactions, keep: np.ndarray) -> Interactions:
     return kept.replace(queries=take(data.queries, keep), outcomes=outcomes, decisions=decisions)
 
 
+def distinct_offers(data: Interactions) -> Interactions:
+    """The same decisions, with each set of LLMs that one of them offers once."""
+    offers, place = distinct_sets(data.offers)
+    used, offer = np.unique(place[data.decisions.offer], return_inverse=True)
+    return data.replace(
+        offers=offers[used], decisions=dataclasses.replace(data.decisions, offer=offer.astype(np.int32))
+    )
+
+
 def _joined(name: str, parts: list, lengths: list[int]) -> np.ndarray | None:
     """One column of several tables; `lengths` are those of the tables."""
     given = [part for part in parts if part is not None]
@@ -215,12 +224,3 @@ def _joined(name: str, parts: list, lengths: list[int]) -> np.ndarray | None:
 
 # What stands for a missing cell in the columns that some tables of a kind may lack.
 _MISSING = {"response": "", "style": np.nan}
-
-
-def _distinct_offers(data: Interactions) -> Interactions:
-    """The same decisions, with each set of LLMs that one of them offers once."""
-    offers, place = distinct_sets(data.offers)
-    used, offer = np.unique(place[data.decisions.offer], return_inverse=True)
-    return data.replace(
-        offers=offers[used], decisions=dataclasses.replace(data.decisions, offer=offer.astype(np.int32))
-    )

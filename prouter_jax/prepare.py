@@ -5,16 +5,18 @@ import dataclasses
 import numpy as np
 
 from prouter_jax import interactions as tables
+from prouter_jax.answer_style import with_answer_style
 from prouter_jax.config import Data
-from prouter_jax.decisions import DecisionArrays, build_decisions, build_rewards, fit_cost_scale
+from prouter_jax.decisions import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import encode_cached, make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
+from prouter_jax.new_llms import exchange, find_llms, hide_outcomes, rows_by_pair, without_llms
 from prouter_jax.readers.personaroute import read_personaroute
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_multi_cost_efficiency
-from prouter_jax.splits import Parts, split_decisions, split_queries
+from prouter_jax.splits import TEST, TRAIN, Division, Parts, divide, split_queries
 from prouter_jax.validation import validate
 from prouter_jax.world import World
 
@@ -30,14 +32,19 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """One split of a source.
+    """One split of a source, with `config.given` decisions seen.
 
     Attributes:
-      data: all queries and decisions, simulated users included.
+      data: all queries, outcomes and decisions, simulated users included. Where LLMs are new, decisions that must
+        not know of them have them not on offer, and those that this leaves without meaning are not there.
       vectors: of `data`.
-      world: the training part; its users, tasks and LLMs have the rows they have in `data`.
+      world: what may be known: the training part, with what is given. Its users, tasks and LLMs have the rows they
+        have in `data`, a new user without decisions, a new LLM without outcomes; its cost scale is that of
+        nothing given, so that a router trained there reads it alike.
       world_query: the row in `world` of each query of `data`, -1 for those it does not hold.
-      parts: rows of `data.decisions`.
+      parts: rows of `data.decisions`; some may be in no part. What is given is in train.
+      truth_scale: of the costs in rewards and in what simulated users decide: fitted on all LLMs' training
+        queries, so that a reward is the same whatever is seen. Differs from `world.scale` only where LLMs are new.
     """
 
     data: Interactions
@@ -45,11 +52,12 @@ class Prepared:
     world: World
     world_query: np.ndarray
     parts: Parts
+    truth_scale: CostScale
 
     def labelled(self, part: str) -> "Labelled":
         """The decisions of "train", "validation" or "test" with what each candidate would have been worth."""
         decisions = build_decisions(self.data, getattr(self.parts, part))
-        return Labelled(decisions, build_rewards(self.data, self.world.scale, decisions))
+        return Labelled(decisions, build_rewards(self.data, self.truth_scale, decisions))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +69,19 @@ class Labelled:
 
 
 def read_source(config: Data) -> Source:
-    """Reads or makes the data that `config` names and encodes its texts.
+    """Reads or makes the data that `config` names, measures its answers and encodes its texts.
+
+    Raises:
+      ValueError: on bad data, in one line.
+    """
+    data = with_answer_style(read_interactions(config))
+    # of an answer's text nothing but its style is used from here on
+    data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=None))
+    return Source(data, encode_texts(data, config.encoder), config.encoder)
+
+
+def read_interactions(config: Data) -> Interactions:
+    """Reads or makes the data that `config` names, with the texts of its answers.
 
     Raises:
       ValueError: on bad data, in one line.
@@ -77,7 +97,7 @@ def read_source(config: Data) -> Source:
         raise ValueError(
             f"{config.path}: expected recorded decisions, found none; config.data.users can simulate users"
         )
-    return Source(data, encode_texts(data, config.encoder), config.encoder)
+    return data
 
 
 def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
@@ -99,32 +119,54 @@ def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
 
 
 def prepare(source: Source, config: Data, seed: int) -> Prepared:
-    """Splits a source with a seed, fits the cost scale on the training queries and simulates users if asked to."""
+    """Splits a source with a seed, fits the cost scales on the training queries and simulates users if asked to.
+
+    Raises:
+      ValueError: if `config.new_llms` names an LLM that is not there.
+    """
     data = source.interactions
-    shares = (config.train_share, config.validation_share, seed)
-    queries = split_queries(data, *shares) if config.split == "cold_query" else None
+    new = find_llms(data.llms.ids, config.new_llms)
+    queries = None
     visible = np.ones(len(data.queries.ids), bool)
-    if queries is not None:
-        visible = np.isin(np.arange(len(visible)), queries.train)
-    scale = fit_cost_scale(tables.select_queries(data, visible))
-    if config.users == "multi_cost_efficiency":
-        limits = (config.num_users, config.preference_min, config.preference_max)
-        data = build_multi_cost_efficiency(data, scale, *limits, config.feedback)
-    parts = _decisions_of(queries, data) if queries is not None else split_decisions(data, *shares)
-    seen = np.zeros(len(data.decisions.user), bool)
-    seen[parts.train] = True
-    known = tables.select_queries(tables.select_decisions(data, seen), visible)
+    if config.split != "warm_query":
+        queries = split_queries(data, config.train_share, config.validation_share, seed)
+        visible = queries.numbers(len(visible)) == TRAIN
+    truth_scale, scale = (_fit_scale(some, visible) for some in (data, hide_outcomes(data, new)))
+    data, division = _divide(data, queries, config, new, truth_scale, seed)
+    known = tables.select_decisions(hide_outcomes(data, new, division.shown), division.part == TRAIN)
+    known = tables.distinct_offers(tables.select_queries(known, visible))
     vectors = dataclasses.replace(source.vectors, query=source.vectors.query[visible])
     world = World(known, vectors, scale, source.encoder)
     world_query = np.where(visible, np.cumsum(visible) - 1, -1)
-    return Prepared(data, source.vectors, world, world_query, parts)
+    return Prepared(data, source.vectors, world, world_query, division.parts(), truth_scale)
 
 
-def _decisions_of(queries: Parts, data: Interactions) -> Parts:
-    """The decisions on the queries of each part."""
-    return Parts(
-        *(
-            np.flatnonzero(np.isin(data.decisions.query, getattr(queries, field.name)))
-            for field in dataclasses.fields(Parts)
-        )
-    )
+def _fit_scale(data: Interactions, visible: np.ndarray) -> CostScale:
+    """Of the outcomes on the queries where `visible` [queries]."""
+    alone = data.replace(decisions=tables.no_decisions(), feedback=tables.no_feedback())
+    return fit_cost_scale(tables.select_queries(alone, visible))
+
+
+def _divide(
+    data: Interactions, queries: Parts | None, config: Data, new: np.ndarray, scale: CostScale, seed: int
+) -> tuple[Interactions, Division]:
+    """The decisions and what becomes of them: the `new` LLMs are on offer in the test and where given."""
+    source, data = data, _with_users(data, scale, config)
+    division = divide(data, queries, config, new, seed)
+    touched = (division.part != TEST) & ~division.given & ((data.offers & new).sum(1) > 0)[data.decisions.offer]
+    if not touched.any():
+        return data, division
+    if config.users == "multi_cost_efficiency":
+        other = _with_users(hide_outcomes(source, new), scale, config)
+        rows = rows_by_pair(other, data)
+    else:
+        other, rows = without_llms(data, new)
+    data, kept = exchange(data, touched, other, rows)
+    return data, Division(division.part[kept], division.given[kept], division.shown)
+
+
+def _with_users(data: Interactions, scale: CostScale, config: Data) -> Interactions:
+    if config.users != "multi_cost_efficiency":
+        return data
+    limits = (config.num_users, config.preference_min, config.preference_max)
+    return build_multi_cost_efficiency(data, scale, *limits, config.feedback)

@@ -1,10 +1,16 @@
-"""The only random split: which queries and decisions are trained on, validated on, tested on."""
+"""The only random split: which queries, users and decisions are trained on, validated on, tested on."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
+from prouter_jax.config import NEW_LLMS, NEW_USERS, Data
 from prouter_jax.interactions import Interactions
+
+TRAIN, VALIDATION, TEST = range(3)
+UNUSED = -1
+_USERS, _LIMIT, _GIVEN = range(3)  # each draw has its own stream, so that none moves another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +20,31 @@ class Parts:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+
+    def numbers(self, num_rows: int) -> np.ndarray:
+        """TRAIN, VALIDATION, TEST or UNUSED for each row of the table, int8 [rows]."""
+        numbers = np.full(num_rows, UNUSED, np.int8)
+        for number, rows in enumerate((self.train, self.validation, self.test)):
+            numbers[rows] = number
+        return numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """What becomes of the decisions.
+
+    Attributes:
+      part: int8 [decisions], TRAIN, VALIDATION, TEST or UNUSED.
+      given: bool [decisions], those that are seen (TRAIN) as they were made: new users' and with new LLMs on offer.
+      shown: bool [queries], where the new LLMs' outcomes are seen.
+    """
+
+    part: np.ndarray
+    given: np.ndarray
+    shown: np.ndarray
+
+    def parts(self) -> Parts:
+        return Parts(*(np.flatnonzero(self.part == number) for number in (TRAIN, VALIDATION, TEST)))
 
 
 def split_queries(data: Interactions, train_share: float, validation_share: float, seed: int) -> Parts:
@@ -34,7 +65,78 @@ def split_decisions(data: Interactions, train_share: float, validation_share: fl
     return _divide(np.split(order, starts), train_share, validation_share, seed)
 
 
-def _divide(groups: list[np.ndarray], train_share: float, validation_share: float, seed: int) -> Parts:
+def split_users(num_users: int, train_share: float, validation_share: float, seed: int) -> Parts:
+    """Divides the users at random into known ones, those to validate with and those to test with."""
+    return _divide([np.arange(num_users)], train_share, validation_share, (seed, _USERS))
+
+
+def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np.ndarray, seed: int) -> Division:
+    """Divides the decisions by `config.split`.
+
+    cold_query: by their queries. warm_query: each user's at random. cold_user: known users' on training
+    queries, validation users' on validation queries, test users' on test queries. cold_llm: by their queries;
+    outside the test the new LLMs are not on offer (`new_llms.withhold` sees to it). cold_user_llm: both.
+
+    `config.decisions_per_user` draws from each known user's training decisions. `config.given` = k gives, of
+    decisions on training queries that are drawn in a seeded order, so that those of k are among those of k + 1:
+    k of each new user; k of all users with a new LLM on offer (cold_llm). With new LLMs and simulated users, who
+    decide on every query, it gives k queries that a new LLM answered, and what all (cold_llm) or new users decided.
+
+    Args:
+      queries: `split_queries`, or None for warm_query.
+      new_llms: bool [llms].
+    """
+    who, query = data.decisions.user, data.decisions.query
+    shares = (config.train_share, config.validation_share, seed)
+    if queries is None:
+        part = split_decisions(data, *shares).numbers(len(who))
+    else:
+        part = queries.numbers(len(data.queries.ids))[query]
+    may_give = (part == TRAIN) & ((data.offers & new_llms).sum(1) > 0)[data.decisions.offer]
+    if config.split in NEW_USERS:
+        part_of_user = split_users(len(data.users.ids), *shares).numbers(len(data.users.ids))[who]
+        may_give = (part == TRAIN) & (part_of_user != TRAIN)
+        part = np.where(part == part_of_user, part, UNUSED).astype(np.int8)
+    if config.decisions_per_user:
+        within = draw_first(np.where(part == TRAIN, who, -1), config.decisions_per_user, (seed, _LIMIT))
+        may_give &= within | (part != TRAIN)
+        part[(part == TRAIN) & ~within] = UNUSED
+    given, shown = _give(data, queries, config, new_llms, may_give, seed)
+    part[given] = TRAIN
+    return Division(part, given, shown)
+
+
+def draw_first(group: np.ndarray, number: int, seed: int | Sequence[int]) -> np.ndarray:
+    """The first `number` members of each group in a random order: bool [rows]; those of 3 are among those of 4.
+
+    Args:
+      group: int [rows], -1 for rows that are never drawn.
+    """
+    order = np.lexsort((np.random.default_rng(seed).random(len(group)), group))
+    ordered = group[order]
+    rank = np.arange(len(group)) - np.searchsorted(ordered, ordered)
+    drawn = np.zeros(len(group), bool)
+    drawn[order] = (rank < number) & (ordered >= 0)
+    return drawn
+
+
+def _give(data, queries, config, new_llms, may_give, seed) -> tuple[np.ndarray, np.ndarray]:
+    """`given` and `shown` of a `Division`."""
+    shown = np.zeros(len(data.queries.ids), bool)
+    if config.split in NEW_LLMS and config.users == "multi_cost_efficiency":
+        # were each new user to bring queries of its own, few new users would show every query
+        answered = np.zeros(len(shown), bool)
+        answered[data.outcomes.query[new_llms[data.outcomes.llm]]] = True
+        answered &= queries.numbers(len(shown)) == TRAIN
+        shown = draw_first(np.where(answered, 0, -1), config.given, (seed, _GIVEN))
+        return may_give & shown[data.decisions.query], shown
+    group = data.decisions.user if config.split in NEW_USERS else np.zeros(len(may_give), int)
+    given = draw_first(np.where(may_give, group, -1), config.given, (seed, _GIVEN))
+    shown[data.decisions.query[given]] = True
+    return given, shown
+
+
+def _divide(groups: list[np.ndarray], train_share: float, validation_share: float, seed: int | Sequence[int]) -> Parts:
     rng = np.random.default_rng(seed)
     parts: tuple[list, list, list] = ([], [], [])
     for rows in groups:
