@@ -1,10 +1,67 @@
-"""A linear forecast of what each LLM's answer is worth, as a policy that knows the users' true preferences."""
+"""Linear forecasts from texts and tasks, and from kernels of texts."""
 
 import numpy as np
 
 from prouter_jax import metrics
 from prouter_jax.decisions import DecisionArrays, outcome_matrices
+from prouter_jax.policies.forecast import QueryForecast
+from prouter_jax.policies.texts import kernel_features, query_features, task_columns
 from prouter_jax.prepare import Labelled, Prepared
+
+
+class Ridge(QueryForecast):
+    """Ridge regression of the forecast on text vector and task.
+
+    Args:
+      penalty: of the squared coefficients.
+      text_weight: of the text vector (about length 1) beside the task's column of ones.
+    """
+
+    name = "ridge"
+
+    def __init__(self, prepared: Prepared, penalty: float = 10.0, text_weight: float = 1.0, **strengths: float):
+        super().__init__(prepared, **strengths)
+        self._penalty, self._text_weight = penalty, text_weight
+
+    def _learn(self, seen: np.ndarray, deviation: np.ndarray, validation: Labelled) -> None:
+        del validation
+        features, known = self._features(seen), np.zeros(self._num_queries, bool)
+        known[seen] = True
+        (self._table,) = ridge_forecasts(features, known, deviation, [self._penalty])
+
+    def _deviation(self, asked: np.ndarray) -> np.ndarray:
+        return self._table[asked]
+
+    def _features(self, seen: np.ndarray) -> np.ndarray:
+        del seen
+        return query_features(self._prepared, self._text_weight)
+
+
+class KernelRidge(Ridge):
+    """Ridge regression in the space of a kernel of texts, exp((cosine - 1) / width^2), beside the task.
+
+    Exact up to `landmarks` queries, beyond that by as many of them (Nystroem).
+    """
+
+    name = "kernel_ridge"
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        penalty: float = 3.0,
+        text_weight: float = 1.0,
+        width: float = 0.7,
+        landmarks: int = 600,
+        **strengths: float,
+    ):
+        super().__init__(prepared, penalty, text_weight, **strengths)
+        self._width, self._landmarks = width, landmarks
+
+    def _features(self, seen: np.ndarray) -> np.ndarray:
+        known = np.zeros(self._num_queries, bool)
+        known[seen] = True
+        near = kernel_features(self._prepared.vectors.query, known, self._width, self._landmarks)
+        return np.concatenate([self._text_weight * near, task_columns(self._prepared)], axis=1)
 
 
 class RidgeTruePreference:
@@ -19,7 +76,7 @@ class RidgeTruePreference:
 
     def __init__(self, prepared: Prepared):
         self._weight = prepared.data.users.preference
-        self._features = _query_features(prepared)
+        self._features = query_features(prepared)
         self._seen = prepared.world_query >= 0
         effect, cost = outcome_matrices(prepared.world.interactions, prepared.world.scale)
         rows = prepared.world_query[self._seen]
@@ -63,9 +120,3 @@ def ridge_forecasts(features: np.ndarray, seen: np.ndarray, targets: np.ndarray,
     spectrum, basis = np.linalg.eigh(centred[seen].T @ centred[seen])
     projected, rotated = basis.T @ (centred[seen].T @ residuals), centred @ basis
     return [rotated @ (projected / (np.maximum(spectrum, 0) + p)[:, None]) + middle for p in penalties]
-
-
-def _query_features(prepared: Prepared) -> np.ndarray:
-    """Text vector and task (one column each, none for no task) of every query, float64 [queries, features]."""
-    task = prepared.data.queries.task[:, None] == np.arange(len(prepared.data.tasks.ids))
-    return np.concatenate([prepared.vectors.query, task], axis=1).astype(np.float64)
