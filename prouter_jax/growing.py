@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from prouter_jax import interactions as tables
+from prouter_jax.answer_style import with_answer_style
 from prouter_jax.encoders import make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
@@ -13,6 +14,8 @@ from prouter_jax.world import World
 
 def grow_world(world: World, merged: Interactions) -> World:
     """The world with all of `merged`, whose rows start with those of the world.
+
+    Where the world knows the style of answers, that of new ones is read off their texts.
 
     LLMs that the world knows keep their old prices: what the model learnt of an LLM goes with the prices
     it had then, and `price_factors` says what has become of them.
@@ -23,6 +26,8 @@ def grow_world(world: World, merged: Interactions) -> World:
         for name in ("input_price", "output_price")
     }
     data = merged.replace(llms=dataclasses.replace(now, **prices))
+    if world.interactions.outcomes.style is not None:
+        data = with_answer_style(data)
     return _with_scale_rows(dataclasses.replace(world, interactions=data, vectors=_grown_vectors(world, merged)))
 
 

@@ -117,11 +117,18 @@ def test_a_history_follows_what_is_known(tmp_path, base, suffix):
         ("u", "q0", "b", "choice", "b", 1),
     ]
     assert list(data.users.ids) == ["w", "u", "v", "z"]
+    assert (data.decisions.first == -1).all()
     np.testing.assert_array_equal(data.decisions.time[len(base.decisions.time) :], [5, np.nan, 1])
     assert len(data.queries.ids) == len(base.queries.ids)
     again = read_history(write_rows(tmp_path / f"history.{suffix}", rows), data)
     _assert_starts_with(again, data)
     assert len(again.feedback.llm) == len(data.feedback.llm) + 4
+
+
+def test_a_history_may_tell_who_was_shown_first(tmp_path, base):
+    rows = [{"user_id": "v", "query_id": "q2", "llm": "a", "first": "b"}]
+    data = read_history(write_rows(tmp_path / "history.jsonl", rows), base)
+    assert list(data.decisions.first[len(base.decisions.first) :]) == [1]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

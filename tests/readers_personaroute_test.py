@@ -38,7 +38,7 @@ def _records(judged=False):
                     "llm": llm,
                     "task_description": f"About {task}",
                     "task_description_embedding": VECTORS[task],
-                    "response": 'long "text"\nof ' + "x" * 200_000,
+                    "response": f'long "text"\nof {llm} on {query} ' + "x" * 200_000,
                     "reward": "0.1",
                     "best_llm": best,
                 }
@@ -71,6 +71,7 @@ def test_both_variants_tell_who_likes_what(tmp_path, judged):
     np.testing.assert_allclose(data.tasks.vectors, [[1, 0], [0, 1]])
     assert list(data.outcomes.effect) == [0, 1, 0.5, 0.75]
     assert list(data.outcomes.cost) == [0.125, 0.25, 0.125, 0.25]
+    assert list(data.outcomes.response) == [record["response"] for record in _records()[:4]]
     assert list(data.llms.ids[data.feedback.llm]) == ["small", "small", "large", "large"]
     assert list(data.decisions.user) == [0, 0, 1, 1]
     assert list(data.decisions.query) == [0, 1, 0, 1]
@@ -78,6 +79,16 @@ def test_both_variants_tell_who_likes_what(tmp_path, judged):
     np.testing.assert_array_equal(data.users.preference, [np.nan] * 2 if judged else [0.2, 1])
     assert list(data.llms.families) == ["", ""]
     assert np.isnan(data.llms.input_price).all()
+
+
+def test_responses_may_be_missing(tmp_path):
+    records = _records()
+    records[0]["response"], records[4]["response"] = "", "too late"
+    data = read_personaroute(_write(tmp_path / "a.csv", records))
+    assert list(data.outcomes.response) == ["", *(record["response"] for record in records[1:4])]
+    for record in records:
+        del record["response"]
+    assert read_personaroute(_write(tmp_path / "b.csv", records)).outcomes.response is None
 
 
 def test_ties_of_a_judge_share_the_choice(tmp_path):

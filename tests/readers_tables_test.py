@@ -64,6 +64,7 @@ LONG = {
 
 def _save(folder, suffix="parquet", **tables):
     """Writes rows of cells; a table's keys are those of its first row."""
+    folder.mkdir(exist_ok=True)
     for name, rows in tables.items():
         write_rows(folder / f"{name}.{suffix}", rows)
     return folder
@@ -138,6 +139,36 @@ def test_each_vote_is_a_decision_between_two(tmp_path, suffix):
         ("v", "q1", "ac", "choice", "c", 1),
     ]
     assert len(data.decisions.user) == 3
+    assert list(data.llms.ids[data.decisions.first]) == ["a", "b", "c"]
+
+
+def test_votes_of_a_user_on_a_query_stay_apart(tmp_path):
+    rows = [VOTES[0], VOTES[0] | {"winner": "tie"}, VOTES[0] | {"llm_a": "b", "llm_b": "a"}]
+    data = read_tables(_save(tmp_path, **SMALL, votes=rows))
+    assert list(data.feedback.decision) == [0, 1, 1, 2]
+    assert list(data.feedback.value) == [1, 0.5, 0.5, 1]
+    assert list(data.llms.ids[data.feedback.llm]) == ["b", "a", "b", "a"]
+    assert list(data.llms.ids[data.decisions.first]) == ["a", "a", "b"]
+    assert len(data.offers) == 1
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_who_was_shown_first_may_be_told(tmp_path, suffix):
+    said = [row | {"first": first} for row, first in zip(CHOICES, ("b", None, "b", "a"), strict=True)]
+    rated = [row | {"first": first} for row, first in zip(RATINGS, ("c", None, "c"), strict=True)]
+    data = read_tables(_save(tmp_path, suffix, **SMALL, choices=said, ratings=rated))
+    assert list(np.append(data.llms.ids, None)[data.decisions.first]) == ["b", None, "a", "c", None]
+    assert data.decisions.first.dtype == np.int32
+    assert list(read_tables(_save(tmp_path / suffix, suffix, **SMALL, choices=CHOICES)).decisions.first) == [-1] * 3
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_texts_of_answers_are_read_where_they_stand(tmp_path, suffix):
+    texts = ['Two,\n"of course" - ä', None, "A poem."]
+    outcomes = [row | {"response": text} for row, text in zip(SMALL["outcomes"], texts, strict=True)]
+    data = read_tables(_save(tmp_path, suffix, **SMALL | {"outcomes": outcomes}))
+    assert list(data.outcomes.response) == [texts[0], "", "A poem."]
+    assert read_tables(_save(tmp_path / suffix, suffix, **SMALL)).outcomes.response is None
 
 
 def test_ratings_of_a_query_are_one_decision(tmp_path):
@@ -217,6 +248,22 @@ def test_written_tables_read_back_equal(tmp_path, form):
         write_tables(data, tmp_path / "again")
         _assert_equal(read_tables(tmp_path / "again"), data)
     assert not list((tmp_path / "again").glob(".*"))
+
+
+def test_texts_and_style_of_answers_are_written_too(tmp_path):
+    outcomes = [row | {"response": text} for row, text in zip(SMALL["outcomes"], ("Two.", None, "ä"), strict=True)]
+    style = np.array([[1, 2], [np.nan, np.nan], [3, 4]], np.float32)
+    rows = [row | {"first": "c"} for row in LONG["decisions"][1:2]]
+    _save(tmp_path, **SMALL | {"outcomes": outcomes}, decisions=rows)
+    np.save(tmp_path / "outcomes_style.npy", style)
+    data = read_tables(tmp_path)
+    np.testing.assert_array_equal(data.outcomes.style, style, strict=True)
+    assert list(data.llms.ids[data.decisions.first]) == ["c"]
+    write_tables(data, tmp_path / "again")
+    _assert_equal(read_tables(tmp_path / "again"), data)
+    bare = data.replace(outcomes=dataclasses.replace(data.outcomes, style=None))
+    with pytest.raises(ValueError, match=r"found outcomes_style.npy"):
+        write_tables(bare, tmp_path / "again")
 
 
 def test_writing_refuses_a_folder_with_other_tables(tmp_path):
@@ -308,6 +355,21 @@ def test_a_choice_outside_its_candidates_is_named(tmp_path, suffix, candidates):
     )
 
 
+def test_who_was_shown_first_must_be_on_offer(tmp_path):
+    rows = [row | {"candidates": ["a", "b", "c"], "first": "c"} for row in CHOICES]
+    rows[1] |= {"candidates": ["a", "b"]}
+    _save(tmp_path, **SMALL, choices=rows)
+    place = "table choices.parquet, column first, row 1"
+    assert _complaint(tmp_path) == f"{place}: expected one of the candidates, found 'c'"
+    rows[1] |= {"first": "z"}
+    _save(tmp_path, choices=rows)
+    assert _complaint(tmp_path) == f"{place}: expected an llm of llms.parquet, found 'z'"
+    decisions = [row | {"first": first} for row, first in zip(LONG["decisions"], ("a", None, "c"), strict=True)]
+    _save(tmp_path / "long", **SMALL, decisions=decisions)
+    place = "table decisions.parquet, column first, row 2"
+    assert _complaint(tmp_path / "long") == f"{place}: expected one of the candidates, found 'c'"
+
+
 @pytest.mark.parametrize(
     ("column", "one", "other", "found"),
     [
@@ -315,6 +377,8 @@ def test_a_choice_outside_its_candidates_is_named(tmp_path, suffix, candidates):
         ("candidates", ["a", "b"], None, "nothing"),
         ("time", 1.0, 2.0, "2.0"),
         ("time", 1.0, None, "NaN"),
+        ("first", "a", "b", "'b'"),
+        ("first", "a", None, "nothing"),
     ],
 )
 def test_rows_of_a_tie_must_agree(tmp_path, column, one, other, found):
@@ -470,3 +534,5 @@ def test_llmfao_votes_are_decisions_between_two():
     np.testing.assert_allclose(np.bincount(data.feedback.decision, data.feedback.value), 1)
     ties = np.bincount(data.feedback.decision) == 2
     assert 0.38 < ties.mean() < 0.40
+    assert data.offers[data.decisions.offer, data.decisions.first].all()
+    assert data.outcomes.response is not None

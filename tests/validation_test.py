@@ -35,6 +35,9 @@ def test_good_data_passes_as_it_is(two_users):
         ("queries", "task", 2, -2, "column task, row 2: expected a row of tasks, found -2"),
         ("decisions", "offer", 1, 2, "column offer, row 1: expected a row of offers, found 2"),
         ("decisions", "time", 1, np.inf, "column time, row 1: expected a finite number, found inf"),
+        ("decisions", "first", 0, 3, "column first, row 0: expected a row of llms, or -1, found 3"),
+        ("decisions", "first", 1, -2, "column first, row 1: expected a row of llms, or -1, found -2"),
+        ("decisions", "first", 1, 0, "column first, row 1: expected an LLM on offer in its decision, found 'a'"),
         ("feedback", "llm", 3, 0, "column llm, row 3: expected an LLM on offer in its decision, found 'a'"),
         ("feedback", "llm", 3, 1, "column llm, row 3: expected each LLM once a decision and kind, found 'b'"),
         ("feedback", "kind", 0, 2, "column kind, row 0: expected a row of KINDS, found 2"),
@@ -61,6 +64,22 @@ def test_columns_of_unequal_length_are_named(two_users):
         validate(two_users.replace(outcomes=short))
     with pytest.raises(ValueError, match="table offers: expected 3 columns of LLMs"):
         validate(two_users.replace(offers=two_users.offers[:, :2]))
+
+
+def test_style_is_known_or_not(two_users):
+    def styled(style):
+        return two_users.replace(outcomes=dataclasses.replace(two_users.outcomes, style=np.array(style)))
+
+    nan = np.nan
+    validate(styled([[1.0, 2.0], [nan, nan], [0.0, 0.0]]))
+    with pytest.raises(ValueError, match="table outcomes, column style, row 1: expected finite numbers, or NaN alone"):
+        validate(styled([[1.0, 2.0], [nan, 1.0], [0.0, 0.0]]))
+    with pytest.raises(ValueError, match="row 0: expected finite numbers"):
+        validate(styled([[1.0, np.inf], [nan, nan], [0.0, 0.0]]))
+    with pytest.raises(ValueError, match=r"expected floats \[outcomes, features\], found float64 of shape \(3,\)"):
+        validate(styled([1.0, 2.0, 3.0]))
+    with pytest.raises(ValueError, match="column style: expected 3 rows, found 2"):
+        validate(styled([[1.0], [2.0]]))
 
 
 def test_there_must_be_queries_and_llms(two_users):

@@ -6,6 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from prouter_jax.answer_style import with_answer_style
+from prouter_jax.interactions import strings
 from prouter_jax.prepare import prepare, read_source
 from prouter_jax.world import load_world, save_world
 
@@ -40,6 +42,35 @@ def test_the_digest_tells_worlds_apart(worlds):
     effect[3] += 0.01
     other = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=effect))
     assert dataclasses.replace(worlds[0], interactions=other).digest() != worlds[0].digest()
+
+
+@pytest.fixture
+def told(prepared):
+    """A world whose answers have texts and a style."""
+    data = prepared.world.interactions
+    response = strings([f"Answer {row}." for row in range(len(data.outcomes.query))])
+    outcomes = dataclasses.replace(data.outcomes, response=response, style=None)
+    return dataclasses.replace(prepared.world, interactions=with_answer_style(data.replace(outcomes=outcomes)))
+
+
+def test_the_style_of_answers_is_kept_and_their_texts_are_not(told, tmp_path):
+    save_world(told, tmp_path)
+    loaded = load_world(tmp_path)
+    assert loaded.interactions.outcomes.response is None
+    np.testing.assert_array_equal(loaded.interactions.outcomes.style, told.interactions.outcomes.style, strict=True)
+    assert loaded.digest() == told.digest()
+
+
+def test_the_digest_knows_style_and_sides_but_no_texts(told):
+    def digest(table, **columns):
+        data = told.interactions
+        changed = data.replace(**{table: dataclasses.replace(getattr(data, table), **columns)})
+        return dataclasses.replace(told, interactions=changed).digest()
+
+    data = told.interactions
+    first = data.offers[data.decisions.offer].argmax(1).astype(np.int32)
+    assert digest("outcomes", response=None) == told.digest()
+    assert len({told.digest(), digest("outcomes", style=None), digest("decisions", first=first)}) == 3
 
 
 def test_a_flipped_byte_or_a_missing_file_is_an_error(prepared, tmp_path):

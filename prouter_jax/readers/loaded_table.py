@@ -62,9 +62,9 @@ class Table:
         return position
 
     def listed(self, column: str, row: int) -> list[str]:
-        """The texts of a list column that stand in a row."""
+        """The texts of a column that stand in a row: those of a list, one or none otherwise."""
         texts = self.texts[column]
-        return texts.values.take(pa.array(texts.codes[texts.row == row])).to_pylist()
+        return texts.values.take(pa.array(texts.codes[(texts.row == row) & (texts.codes >= 0)])).to_pylist()
 
     def error(self, column: str, row: int | np.integer, expected: str, found) -> ValueError:
         return row_error(self.name, column, int(row), expected, found)

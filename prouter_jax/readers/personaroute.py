@@ -142,7 +142,9 @@ def _outcomes(stream: Stream, llm: np.ndarray, num_llms: int) -> Outcomes:
             raise stream.error(row, column, f"{before[row]} as before for this query and LLM", values[row])
     unknown = np.full(len(first), np.nan)
     effect, cost = np.array(stream.effect)[first], np.array(stream.cost)[first]
-    return Outcomes(query[first], llm[first], effect, cost, unknown, unknown)
+    texts = interactions.strings(list(stream.responses.values()))  # kept by first appearance as well
+    response = texts if (texts != "").any() else None
+    return Outcomes(query[first], llm[first], effect, cost, unknown, unknown, response)
 
 
 def _decisions(stream: Stream, llm: np.ndarray, num_llms: int) -> tuple[Decisions, np.ndarray, Feedback]:

@@ -1,7 +1,7 @@
 """The records of PersonaRoute-Bench files as a stream, and what is kept of them.
 
-The files repeat every text and embedding on each row: distinct texts with their vectors are kept, and
-numbers by row.
+The files repeat every text and embedding on each row: distinct texts with their vectors are kept, the first
+response of each query and LLM, and numbers by row.
 """
 
 import array
@@ -28,9 +28,13 @@ class Row:
         self.file, self.number, self.cells = file, number, cells
 
     def text(self, column: str) -> str:
-        text = self.cells[column]
-        if not text:
-            raise self.error(column, "a text that is not empty", text)
+        if not self.cells[column]:
+            raise self.error(column, "a text that is not empty", "")
+        return self.text_or_none(column)
+
+    def text_or_none(self, column: str) -> str:
+        """The text of a cell that may be empty, or in a column that is not there."""
+        text = self.cells.get(column, "")
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -78,6 +82,7 @@ class Stream:
         self.query_vectors: list[np.ndarray] = []
         self.files: list[tuple[int, str]] = []
         self.best_llms = _Names()
+        self.responses: dict[tuple[int, int], str] = {}
         self.user, self.query, self.llm, self.best = (array.array("i") for _ in range(4))
         self.effect, self.cost = array.array("d"), array.array("d")
 
@@ -88,8 +93,13 @@ class Stream:
         self.query.append(self._query(row))
         self.llm.append(self.llms[row.text("llm")])
         self.best.append(self._best(row))
+        self._keep_response(row, self.query[-1], self.llm[-1])
         self.effect.append(row.float("effect", 1))
         self.cost.append(row.float("cost", np.inf))
+
+    def _keep_response(self, row: Row, query: int, llm: int) -> None:
+        if (query, llm) not in self.responses:
+            self.responses[query, llm] = row.text_or_none("response")
 
     def _user(self, row: Row) -> int:
         user = self.users[row.text("user_id")]
@@ -145,6 +155,7 @@ def read_rows(files: list[pathlib.Path]) -> Generator[Row, None, None]:
                 if header.count(column) != 1:
                     times = header.count(column)
                     raise ValueError(f"table {file.name}, column {column}: expected it once, found it {times} times")
+            wanted += ("response",) * ("response" in header)
             places = [header.index(column) for column in wanted]
             for number, record in enumerate(records):
                 yield Row(file.name, number, dict(zip(wanted, (record[place] for place in places), strict=True)))

@@ -2,9 +2,11 @@
 
 Required are queries and llms. Feedback comes as choices, votes, ratings, or in the long form that
 `write_tables` writes: decisions and feedback, with each set of candidates once in offers. Vectors that
-come with the data stand in queries_vectors.npy and tasks_vectors.npy. Complaints count rows from 0.
+come with the data stand in queries_vectors.npy and tasks_vectors.npy, the style of answers (a row of NaN where
+it is not known) in outcomes_style.npy. Complaints count rows from 0.
 """
 
+import dataclasses
 import io
 import os
 import pathlib
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prouter_jax import files
-from prouter_jax.interactions import CHOICE, KINDS, Interactions, Queries, Tasks, select_decisions, select_llms
+from prouter_jax.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.readers.assemble import assemble
 from prouter_jax.readers.folder import OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
 from prouter_jax.readers.formats import SUFFIXES
@@ -34,7 +36,7 @@ def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
     """
     folder = pathlib.Path(folder)
     tables = load_folder(folder, ("queries", "llms"))
-    data = _with_vectors(assemble(tables), folder)
+    data = _with_arrays(assemble(tables), folder)
     return _keep_pool(validate(data, names_of(tables)), pool)
 
 
@@ -50,42 +52,50 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = {name: table for name, table in _arrow_tables(data).items() if table.num_rows}
-    vectors = {"queries_vectors.npy": data.queries.vectors, "tasks_vectors.npy": data.tasks.vectors}
-    vectors = {name: values for name, values in vectors.items() if values is not None}
-    _check_alone(folder, {f"{name}.parquet" for name in written} | set(vectors))
+    arrays = dict(zip(_ARRAYS, (data.queries.vectors, data.tasks.vectors, data.outcomes.style), strict=True))
+    arrays = {name: values for name, values in arrays.items() if values is not None}
+    _check_alone(folder, {f"{name}.parquet" for name in written} | set(arrays))
     for name, table in written.items():
         buffer = pa.BufferOutputStream()
         pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         files.write_whole(folder / f"{name}.parquet", buffer.getvalue().to_pybytes())
-    for name, values in vectors.items():
+    for name, values in arrays.items():
         buffer = io.BytesIO()
         np.save(buffer, values, allow_pickle=False)
         files.write_whole(folder / name, buffer.getvalue())
 
 
-def _with_vectors(data: Interactions, folder: pathlib.Path) -> Interactions:
-    queries = _read_vectors(folder / "queries_vectors.npy", len(data.queries.ids))
-    tasks = _read_vectors(folder / "tasks_vectors.npy", len(data.tasks.ids))
+_ARRAYS = ("queries_vectors.npy", "tasks_vectors.npy", "outcomes_style.npy")
+
+
+def _with_arrays(data: Interactions, folder: pathlib.Path) -> Interactions:
+    rows = len(data.queries.ids), len(data.tasks.ids), len(data.outcomes.query)
+    queries, tasks, style = (_read_array(folder / name, length) for name, length in zip(_ARRAYS, rows, strict=True))
     return data.replace(
-        queries=Queries(data.queries.ids, data.queries.texts, data.queries.task, queries),
-        tasks=Tasks(data.tasks.ids, data.tasks.descriptions, tasks),
+        queries=dataclasses.replace(data.queries, vectors=_complete(queries, _ARRAYS[0])),
+        tasks=dataclasses.replace(data.tasks, vectors=_complete(tasks, _ARRAYS[1])),
+        outcomes=dataclasses.replace(data.outcomes, style=style),
     )
 
 
-def _read_vectors(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
+def _read_array(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        vectors = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"table {path.name}: expected a NumPy array, found {' '.join(str(error).split())}") from error
-    if vectors.ndim != 2 or vectors.dtype.kind != "f" or len(vectors) != num_rows:
-        found = f"{vectors.dtype} of shape {vectors.shape}"
+    if array.ndim != 2 or array.dtype.kind != "f" or len(array) != num_rows:
+        found = f"{array.dtype} of shape {array.shape}"
         raise ValueError(f"table {path.name}: expected floats [{num_rows}, width], found {found}")
-    bad = np.argwhere(~np.isfinite(vectors))
-    if len(bad):
-        row, column = bad[0]
-        raise row_error(path.name, str(column), row, "a finite number", vectors[row, column])
+    return array
+
+
+def _complete(vectors: np.ndarray | None, name: str) -> np.ndarray | None:
+    """The vectors, each of which must be finite."""
+    if vectors is not None and not np.isfinite(vectors).all():
+        row, column = np.argwhere(~np.isfinite(vectors))[0]
+        raise row_error(name, str(column), row, "a finite number", vectors[row, column])
     return vectors
 
 
@@ -106,8 +116,7 @@ def _keep_pool(data: Interactions, pool: str) -> Interactions:
 
 
 def _check_alone(folder: pathlib.Path, written: set[str]) -> None:
-    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES}
-    readable |= {"queries_vectors.npy", "tasks_vectors.npy"}
+    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
     others = sorted({path.name for path in folder.iterdir()} & readable - written)
     if others:
         raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
