@@ -12,7 +12,8 @@ class QueryForecast:
     """A forecast for each query and LLM that all users share, joined with what the user's history tells.
 
     Where rewards are choices, or outcomes are unknown: forecast is the population's mean reward of the
-    answer, and score = forecast + the user's own mean - the population's mean of the LLM.
+    answer, and score = forecast + the user's own mean - the population's mean of the LLM; for choices
+    all three are logarithms of shares.
     Where effects and costs stand behind the rewards: they are forecast, and
     score = w * effect - (1 - w) * cost with the weight w that the user's history tells.
     What was observed of a query itself (others' decisions on it; its outcomes) goes before the forecast.
@@ -50,8 +51,9 @@ class QueryForecast:
             weight = estimate_preferences(history, self._effect, self._cost, self._num_users)[decisions.user][:, None]
             effect, cost = np.split(forecast, 2, axis=1)
             return weight * effect[row] - (1 - weight) * cost[row]
-        own = user_means(history, self._num_users, self._population, self._own_strength) - self._population
-        return as_logits(forecast[row] + own[decisions.user], self._choices)
+        own = user_means(history, self._num_users, self._population, self._own_strength)
+        forecast, own, population = (as_logits(values, self._choices) for values in (forecast, own, self._population))
+        return forecast[row] + (own - population)[decisions.user]
 
     def _learn(self, seen: np.ndarray, deviation: np.ndarray, validation: Labelled) -> None:
         """Learns from deviations from the LLM's mean [seen, targets], 0 where unknown, of the seen queries' rows."""

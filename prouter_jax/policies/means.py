@@ -4,7 +4,7 @@ import numpy as np
 
 from prouter_jax.prepare import Labelled
 
-_LEAST_SHARE = 1e-3
+_LEAST_SHARE = 0.01  # an answer that nobody was seen to choose is not impossible
 
 
 def are_choices(labelled: Labelled) -> bool:
