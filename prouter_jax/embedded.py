@@ -9,6 +9,7 @@ import numpy as np
 from prouter_jax import config as config_lib
 from prouter_jax import embedded_text as text
 from prouter_jax import interactions
+from prouter_jax.embedded_answers import answer_texts
 from prouter_jax.embedded_world import World, draw_world, utility
 from prouter_jax.grouping import distinct_sets
 from prouter_jax.validation import validate
@@ -29,7 +30,7 @@ def build_embedded(config: config_lib.Embedded) -> interactions.Interactions:
         tasks=_tasks(config.num_tasks),
         queries=interactions.Queries(_ids("q", config.num_queries), interactions.strings(world.texts), world.task),
         llms=_llm_table(world),
-        outcomes=_outcomes(world),
+        outcomes=_outcomes(world, config),
         offers=offers,
         decisions=decisions,
         feedback=feedback,
@@ -92,10 +93,13 @@ def _tasks(num_tasks: int) -> interactions.Tasks:
     return interactions.Tasks(interactions.strings(names), interactions.strings(descriptions))
 
 
-def _outcomes(world: World) -> interactions.Outcomes:
+def _outcomes(world: World, config: config_lib.Embedded) -> interactions.Outcomes:
     query, llm = (rows.astype(np.int32) for rows in np.nonzero(world.seen))
     columns = (world.effect, world.cost, world.input_tokens, world.output_tokens)
-    return interactions.Outcomes(query, llm, *(column[world.seen] for column in columns))
+    topic = np.array(text.task_kinds(config.num_tasks))[world.task, 0]
+    rng = np.random.default_rng([config.seed, 5])
+    response = answer_texts(world.texts, topic, world.pool.style, query, llm, rng)
+    return interactions.Outcomes(query, llm, *(column[world.seen] for column in columns), response=response)
 
 
 def _llm_table(world: World) -> interactions.Llms:
