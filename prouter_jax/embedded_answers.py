@@ -88,7 +88,7 @@ _JOKES = (
     " It is like a party where every guest brings the same funny hat.",
 )
 _DETAILS = (
-    " For example, the usual case takes about 12 minutes, because each part is looked at twice (once before, once after).",
+    " For example, the usual case takes about 12 minutes, because each part is looked at twice (before and after).",
     " To be complete: there are 3 exceptions, namely the first, the last and the empty one, which behave differently.",
     " However, in roughly 15 percent of the cases the order matters, since earlier parts change the later ones.",
     " In addition, note the following: the limits are 2 and 40, and values between them, such as 20, are typical.",

@@ -30,7 +30,7 @@ def _mean_features(style: list[float], query: int = 0) -> dict[str, float]:
         (BRIEF, [], ["letters", "sentences"]),
         (STEPS, ["numbered_steps"], []),
         (PLAYFUL, ["playful_words", "emoji"], []),
-        (DETAILED, ["letters", "digits"], []),
+        (DETAILED, ["letters", "commas"], []),
     ],
 )
 def test_a_trait_can_be_read_off_the_answers(trait, more, less):
