@@ -11,7 +11,9 @@ import typing
 from typing import Any
 
 SOURCES = ("embedded", "tables", "personaroute")
-USERS = ("recorded", "multi_cost_efficiency")
+USERS = ("recorded", "multi_cost_efficiency", "llm_as_judge")
+JUDGES = ("style", "llm")
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 FEEDBACK = ("choice", "rating")
 NEW_USERS = ("cold_user", "cold_user_llm")  # splits whose test users are new
 NEW_LLMS = ("cold_llm", "cold_user_llm")  # splits that test LLMs which training knows by their description alone
@@ -32,6 +34,41 @@ class Embedded:
 
 
 @dataclasses.dataclass
+class Judge:
+    """Who picks the answers that llm_as_judge users like best.
+
+    Attributes:
+      name: "style", embedded rules on the answers' texts, or "llm", an LLM at an OpenAI-compatible server.
+      noise: scale of the Gumbel noise on the style judge's utilities. On real answers of ten LLMs, 0.1 makes a
+        person who is asked again choose the same in three cases of four.
+      seed: of that noise, and of the order in which the llm judge is shown the answers.
+      model: what the server calls the LLM.
+      verdicts: file that keeps the llm judge's verdicts, so that nothing is paid twice.
+      concurrency: requests under way at a time.
+      attempts: requests for one reply, at most; `backoff` seconds after the first failure, twice as many each time.
+      timeout: seconds for one reply.
+      max_output_tokens: for one reply, thinking included; `output_limit` is what the server calls this limit.
+      input_price, output_price: USD per million tokens.
+      max_cost: USD that the verdicts in the file may cost in all; 0 for no limit.
+    """
+
+    name: str = "style"
+    noise: float = 0.1
+    seed: int = 0
+    model: str = ""
+    verdicts: str = ""
+    concurrency: int = 8
+    attempts: int = 6
+    backoff: float = 1.0
+    timeout: float = 120.0
+    max_output_tokens: int = 1000
+    output_limit: str = "max_completion_tokens"
+    input_price: float = 0.0
+    output_price: float = 0.0
+    max_cost: float = 0.0
+
+
+@dataclasses.dataclass
 class Data:
     """Where interactions come from and how they are split.
 
@@ -40,7 +77,7 @@ class Data:
       path: the folder or file; empty for the embedded benchmark.
       llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.
-      users: those in the data, or simulated multi-cost-efficiency users.
+      users: those in the data, or simulated: multi-cost-efficiency users, or people whom `judge` plays.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
       split: what is new in the test: queries; nothing but the pair of user and query; users; LLMs; or both.
       decisions_per_user: at most so many training decisions of each user, drawn at random; 0 for all.
@@ -67,6 +104,7 @@ class Data:
     given: int = 0
     encoder: str = "wordllama"
     embedded: Embedded = dataclasses.field(default_factory=Embedded)
+    judge: Judge = dataclasses.field(default_factory=Judge)
 
 
 @dataclasses.dataclass
@@ -168,6 +206,8 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
     shares = data.train_share + data.validation_share
     _require(shares < 1, "data.validation_share", "train and validation shares that leave a test set", shares)
     _check_split(data)
+    if data.users == "llm_as_judge":
+        _check_judge(data)
     return config
 
 
@@ -192,6 +232,15 @@ def _check_split(data: Data) -> None:
     _require(not data.given or split in NEW_USERS + NEW_LLMS, "data.given", f"0 for split {split!r}", data.given)
 
 
+def _check_judge(data: Data) -> None:
+    judge = data.judge
+    _require(data.feedback == "choice", "data.feedback", "'choice' of users that are judges", data.feedback)
+    if judge.name == "llm":
+        _require(bool(judge.model), "data.judge.model", "a model for judge 'llm'", judge.model)
+        priced = judge.input_price + judge.output_price > 0
+        _require(priced or not judge.max_cost, "data.judge.max_cost", "0 without prices", judge.max_cost)
+
+
 _POSITIVE = (1, 10**9)
 _SHARE = (0.0, 1.0)
 _CHOICES = {
@@ -199,6 +248,8 @@ _CHOICES = {
     "data.users": USERS,
     "data.feedback": FEEDBACK,
     "data.split": SPLITS,
+    "data.judge.name": JUDGES,
+    "data.judge.output_limit": OUTPUT_LIMITS,
 }
 _RANGES = {
     "seed": (0, 2**31 - 1),
@@ -216,6 +267,16 @@ _RANGES = {
     "data.embedded.num_users": _POSITIVE,
     "data.embedded.decisions_per_user": _POSITIVE,
     "data.embedded.seed": (0, 2**31 - 1),
+    "data.judge.noise": (0.0, 1000.0),
+    "data.judge.seed": (0, 2**31 - 1),
+    "data.judge.concurrency": (1, 1000),
+    "data.judge.attempts": (1, 100),
+    "data.judge.backoff": (0.0, 3600.0),
+    "data.judge.timeout": (0.01, 86400.0),
+    "data.judge.max_output_tokens": (1, 10**6),
+    "data.judge.input_price": (0.0, 1e6),
+    "data.judge.output_price": (0.0, 1e6),
+    "data.judge.max_cost": (0.0, 1e9),
     "model.hidden_dim": (1, 4096),
     "model.message_passing_steps": (1, 16),
     "model.history_steps": (1, 32),

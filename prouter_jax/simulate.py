@@ -1,10 +1,16 @@
-"""Users made from outcomes: multi-cost-efficiency users weigh quality against cost (arXiv 2511.16883)."""
+"""Users made from outcomes (arXiv 2511.16883).
+
+Multi-cost-efficiency users weigh quality against cost; llm_as_judge users have a judge pick the answer they like.
+"""
 
 import numpy as np
 
 from prouter_jax import interactions as tables
 from prouter_jax.decisions import CostScale, outcome_matrices
 from prouter_jax.interactions import Interactions
+from prouter_jax.judges.judge import Judge, Verdicts
+from prouter_jax.judges.personas import make_personas
+from prouter_jax.judges.questions import Questions, build_questions
 
 
 def build_multi_cost_efficiency(
@@ -35,6 +41,49 @@ def build_multi_cost_efficiency(
     ]
     table = tables.Feedback(*(np.concatenate(column) for column in zip(*told, strict=True)))
     return data.replace(users=users, offers=offers, decisions=decisions, feedback=table)
+
+
+def build_llm_as_judge(data: Interactions, judge: Judge, num_users: int, seed: int) -> Interactions:
+    """Replaces the users of `data` by people whom `judge` plays: each decides on every query with two answers or more.
+
+    On offer are the LLMs with a text. Where the judge fails there is no decision. The weights of the people are
+    known to nobody: their preference is NaN.
+
+    Args:
+      seed: of the people, `judges.personas.make_personas`.
+
+    Raises:
+      ValueError: if there are no texts to judge, or the judge failed on everything.
+    """
+    personas, questions = make_personas(num_users, seed), build_questions(data)
+    verdicts = judge.choose(personas, questions)
+    if not (verdicts.choice >= 0).any():
+        reason = next(iter(verdicts.failures.values()))
+        raise ValueError(f"judge: expected a verdict, found {len(verdicts.failures)} failures, the first: {reason}")
+    names = tables.strings([persona.name for persona in personas])
+    return _with_verdicts(data, tables.Users(names, np.full(num_users, np.nan)), questions, verdicts)
+
+
+def _with_verdicts(data: Interactions, users: tables.Users, questions: Questions, verdicts: Verdicts) -> Interactions:
+    """`data` with the given users, who chose what the verdicts say."""
+    user, question = np.nonzero(verdicts.choice >= 0)
+    offers, offer = np.unique(questions.offered, axis=0, return_inverse=True)
+    number = np.arange(len(user), dtype=np.int32)
+    decisions = tables.Decisions(
+        tables.strings([f"d{row}" for row in range(len(user))]),
+        user.astype(np.int32),
+        questions.query[question],
+        offer[question].astype(np.int32),
+        np.full(len(user), np.nan),
+        np.full(len(user), -1, np.int32),
+    )
+    feedback = tables.Feedback(
+        number,
+        np.full(len(user), tables.CHOICE, np.int8),
+        verdicts.choice[user, question],
+        np.ones(len(user), np.float32),
+    )
+    return data.replace(users=users, offers=offers, decisions=decisions, feedback=feedback)
 
 
 def _feedback_of_user(weight, row, effect, cost, known, feedback) -> tuple[np.ndarray, ...]:

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
     *("config", "grouping", "interactions", "answer_style", "validation", "files", "readers", "encoders"),
     *("embedded", "splits"),
-    *("decisions", "simulate", "new_llms", "metrics"),
+    *("decisions", "judges", "simulate", "new_llms", "metrics"),
 )
 ROOMS = (
     *WITHOUT_JAX,

@@ -1,0 +1,60 @@
+"""What every judge is: it is given personas and questions and returns verdicts, or the reasons why there are none."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from prouter_jax.judges.personas import Persona
+from prouter_jax.judges.questions import Questions
+
+NOTHING_TO_CHOOSE = "fewer than two answers with text"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdicts:
+    """What each persona likes best in each question.
+
+    Attributes:
+      choice: int32 [personas, questions], the LLM (a column of `Questions.answers`), -1 where the judge failed.
+      failures: why, by (persona, question). A failure is never a vote.
+    """
+
+    choice: np.ndarray
+    failures: dict[tuple[int, int], str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What verdicts are going to cost. Tokens are guesses (four characters each), `cost` is in USD.
+
+    Attributes:
+      verdicts: asked for; `stored` of them need not be asked again.
+    """
+
+    verdicts: int
+    stored: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def line(self) -> str:
+        """The estimate in words."""
+        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out"
+        return f"{self.verdicts:,} verdicts, {self.stored:,} of them stored; {tokens}, about {self.cost:.4f} USD"
+
+
+class Judge(Protocol):
+    """Picks answers in the place of people."""
+
+    def choose(self, personas: Sequence[Persona], questions: Questions) -> Verdicts:
+        """The answer that each persona likes best, of those on offer in each question.
+
+        A verdict depends on the persona and the question alone, not on which others are asked.
+        """
+        ...
+
+    def estimate(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
+        """What `choose` would cost; asks nobody."""
+        ...

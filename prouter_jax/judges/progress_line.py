@@ -1,0 +1,53 @@
+"""How far an LLM that judges is, in one line: verdicts, money, time left."""
+
+import sys
+import time
+
+_SECONDS_ON_TERMINAL = 1.0
+_SECONDS_IN_LOG = 30.0
+
+
+class ProgressLine:
+    """Written to stderr; a context manager that ends with a last line."""
+
+    def __init__(self, total: int, stored: int):
+        """
+        Args:
+          total: verdicts in all; `stored` of them are there already.
+        """
+        self.total, self.stored = total, stored
+        self.asked = self.failed = 0
+        self.spent = 0.0
+        self._begun = self._printed = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> "ProgressLine":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._print("\n")
+
+    def step(self, failed: bool, spent: float) -> None:
+        """One more verdict.
+
+        Args:
+          spent: USD so far, of earlier runs too.
+        """
+        self.asked += 1
+        self.failed += failed
+        self.spent = spent
+        pause = _SECONDS_ON_TERMINAL if self._terminal else _SECONDS_IN_LOG
+        if time.monotonic() - self._printed > pause:
+            self._print("" if self._terminal else "\n")
+
+    def line(self) -> str:
+        """The line itself."""
+        done, seconds = self.stored + self.asked, time.monotonic() - self._begun
+        left = f"{(self.total - done) * seconds / self.asked:.0f} s left" if self.asked else "time left unknown"
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"judge: {done}/{self.total} verdicts{failed}, {self.spent:.4f} USD spent, {left}"
+
+    def _print(self, end: str) -> None:
+        self._printed = time.monotonic()
+        clear = "\r\033[K" if self._terminal else ""
+        print(f"{clear}{self.line()}", end=end, file=sys.stderr, flush=True)
