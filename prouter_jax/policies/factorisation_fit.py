@@ -1,0 +1,133 @@
+"""Fitting a factorisation of users x answers by gradient descent on all decisions at once (JAX)."""
+
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from prouter_jax.decisions import DecisionArrays
+from prouter_jax.prepare import Labelled
+
+USER_PARTS = ("user", "user_llm")
+_DENSE_SHARE = 0.2
+_INIT_SCALE = 0.3
+
+Params = dict[str, np.ndarray]
+
+
+def init_params(num_users: int, num_queries: int, num_llms: int, rank: int, rng: np.random.Generator) -> Params:
+    """Small random factors and no biases.
+
+    Returns:
+      llm [llms], user_llm [llms, users], query_llm [llms, queries], user [users, rank],
+      answer [llms, queries, rank]; float32.
+    """
+    sizes = {"llm": (num_llms,), "user_llm": (num_llms, num_users), "query_llm": (num_llms, num_queries)}
+    biases = {name: np.zeros(shape, np.float32) for name, shape in sizes.items()}
+    user, answer = (rng.normal(0, _INIT_SCALE, (*n, rank)) for n in ((num_users,), (num_llms, num_queries)))
+    return biases | {"user": user.astype(np.float32), "answer": answer.astype(np.float32)}
+
+
+def fit_params(
+    params: Params,
+    labelled: Labelled,
+    choices: bool,
+    penalties: Mapping[str, float],
+    steps: int,
+    moving: tuple[str, ...],
+) -> Params:
+    """Descends on the penalised loss, which is convex in the users' part and in the answers' part alone.
+
+    logits = llm + user_llm + query_llm + user . answer; the loss is the log loss of choices among the
+    candidates, or half the squared error in units of the rewards' variance; plus penalty / 2 * the
+    squares of each parameter.
+
+    Args:
+      penalties: by name of the parameter.
+      moving: names of the parameters to fit; the others stay.
+    """
+    dense = _is_dense(labelled.decisions, params)
+    data = _dense_data(labelled) if dense else _listed_data(labelled)
+    if not choices:
+        data["precision"] = np.float32(1 / max(float(np.nanvar(labelled.rewards)), 1e-12))
+    rates = {name: np.float32(name in moving) for name in params}
+    fitted = _descend(params, data, dict(penalties), rates, steps, dense, choices)
+    return {name: np.asarray(value) for name, value in fitted.items()}
+
+
+def listed_logits(params, user, query):
+    """Logits [llms, decisions] of single decisions; NumPy's or JAX's arrays."""
+    factors = (params["user"][user] * params["answer"][:, query]).sum(-1)
+    return params["llm"][:, None] + params["user_llm"][:, user] + params["query_llm"][:, query] + factors
+
+
+def dense_logits(params, user, query):
+    """Logits [llms, users, queries] of all pairs of the given rows; NumPy's or JAX's arrays."""
+    factors = params["user"][user] @ params["answer"][:, query].swapaxes(1, 2)
+    biases = params["user_llm"][:, user, None] + params["query_llm"][:, None, query]
+    return params["llm"][:, None, None] + biases + factors
+
+
+@functools.partial(jax.jit, static_argnames=("dense", "choices"))
+def _descend(params, data, penalties, rates, steps, dense: bool, choices: bool):
+    """Adam with a cosine-shaped rate over all data; users' and answers' parts move together."""
+    learning_rate = 0.2 if choices else 0.05
+    adam = optax.scale_by_adam()
+    gradient = jax.grad(functools.partial(_loss, data=data, penalties=penalties, dense=dense, choices=choices))
+
+    def step(number, carry):
+        params, state = carry
+        moves, state = adam.update(gradient(params), state)
+        rate = learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * number / steps))
+        moved = jax.tree.map(lambda value, move, factor: value - rate * factor * move, params, moves, rates)
+        return moved, state
+
+    return jax.lax.fori_loop(0, steps, step, (params, adam.init(params)))[0]
+
+
+def _loss(params, data, penalties, dense: bool, choices: bool):
+    logits = (dense_logits if dense else listed_logits)(params, data["user"], data["query"])
+    known, target = data["known"], data["target"]
+    if choices:
+        # LLMs lie along the first axis: reductions over a last axis of ten are slow on a CPU
+        logits = jnp.where(known, logits, -1e9)
+        top = jax.lax.stop_gradient(logits.max(0))
+        total = jnp.log(jnp.exp(logits - top).sum(0)) + top
+        loss = jnp.where(known.any(0), total, 0).sum() - jnp.where(known, target * logits, 0).sum()
+    else:
+        loss = data["precision"] / 2 * jnp.where(known, jnp.square(logits - target), 0).sum()
+    return loss + sum(penalties[name] / 2 * jnp.square(value).sum() for name, value in params.items())
+
+
+def _is_dense(decisions: DecisionArrays, params: Params) -> bool:
+    """Whether most users decided on most queries, once each, so that a table of all pairs is worth its room."""
+    num_users, num_queries = len(params["user"]), params["query_llm"].shape[1]
+    cell = decisions.user.astype(np.int64) * num_queries + decisions.query
+    pairs = len(np.unique(decisions.user)) * len(np.unique(decisions.query))
+    once = np.bincount(cell, minlength=num_users * num_queries).max(initial=0) <= 1
+    return bool(once and len(cell) > _DENSE_SHARE * pairs)
+
+
+def _listed_data(labelled: Labelled) -> dict:
+    known = ~np.isnan(labelled.rewards.T)
+    return {
+        "user": labelled.decisions.user,
+        "query": labelled.decisions.query,
+        "known": known,
+        "target": np.where(known, labelled.rewards.T, 0).astype(np.float32),
+    }
+
+
+def _dense_data(labelled: Labelled) -> dict:
+    """Rewards as a table [llms, users, queries] of the users and queries that decided."""
+    (users, user), (queries, query) = (
+        np.unique(rows, return_inverse=True) for rows in (labelled.decisions.user, labelled.decisions.query)
+    )
+    target = np.full((labelled.rewards.shape[1], len(users), len(queries)), np.nan, np.float32)
+    for table, rewards in zip(target, labelled.rewards.T, strict=True):
+        table[user, query] = rewards
+    known = ~np.isnan(target)
+    return {"user": users, "query": queries, "known": known, "target": np.nan_to_num(target)}
