@@ -46,7 +46,7 @@ def without_llms(data: Interactions, llms: np.ndarray) -> tuple[Interactions, np
     lost[feedback.decision[choice & (gone | alone[feedback.decision])]] = True
     told = np.zeros(len(lost), bool)
     told[feedback.decision[~gone]] = True
-    first = np.where(np.append(llms, False)[decisions.first], -1, decisions.first).astype(np.int32)
+    first = np.where(llms[decisions.first], -1, decisions.first).astype(np.int32)
     kept = data.replace(
         offers=offers, decisions=dataclasses.replace(decisions, first=first), feedback=tables.take(feedback, ~gone)
     )

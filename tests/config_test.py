@@ -44,6 +44,8 @@ def test_every_field_survives_json(path, kind, value):
         "data.users": "multi_cost_efficiency",
         "data.feedback": "rating",
         "data.split": "warm_query",
+        "data.judge.name": "llm",
+        "data.judge.output_limit": "max_tokens",
         "data.preference_min": 0.25,
         "data.preference_max": 0.75,
         "data.train_share": 0.5,
@@ -54,6 +56,8 @@ def test_every_field_survives_json(path, kind, value):
     config = _with(path, other)
     if path == "data.source":
         config.data.path = "somewhere"
+    if path in ("data.new_llms", "data.given"):
+        config.data.split = "cold_llm" if path == "data.new_llms" else "cold_user"
     assert from_json(to_json(config)) == config
 
 
@@ -74,7 +78,7 @@ def test_an_impossible_number_is_named(path):
             validate(_with(path, value))
 
 
-@pytest.mark.parametrize("path", ["data.source", "data.users", "data.feedback", "data.split"])
+@pytest.mark.parametrize("path", ["data.source", "data.users", "data.feedback", "data.split", "data.judge.name"])
 def test_an_unknown_name_is_named(path):
     with pytest.raises(ValueError, match=rf"^config\.{path}: expected one of .*, found 'other'"):
         validate(_with(path, "other"))
@@ -87,6 +91,23 @@ def test_values_must_fit_together():
         validate(_with("data.preference_max", 0.1))
     with pytest.raises(ValueError, match=r"config\.data\.validation_share: .* leave a test set, found 1\.0"):
         validate(_with("data.validation_share", 0.3))
+
+
+@pytest.mark.parametrize(
+    ("split", "field", "value", "expected"),
+    [
+        ("cold_query", "given", 3, "0 for split 'cold_query'"),
+        ("warm_query", "given", 1, "0 for split 'warm_query'"),
+        ("cold_user", "new_llms", "a", "nothing for split 'cold_user'"),
+        ("cold_llm", "new_llms", "", "names of LLMs for split 'cold_llm'"),
+        ("cold_user_llm", "new_llms", "", "names of LLMs for split 'cold_user_llm'"),
+    ],
+)
+def test_a_split_takes_what_it_needs(split, field, value, expected):
+    config = _with("data.split", split)
+    setattr(config.data, field, value)
+    with pytest.raises(ValueError, match=rf"^config\.data\.{field}: expected {expected}, found {value!r}$"):
+        validate(config)
 
 
 def test_json_of_another_shape_is_refused():

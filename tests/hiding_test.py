@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from prouter_jax.config import SPLITS
 from prouter_jax.graph import see_all
-from prouter_jax.hiding import Hiding, blur_texts, choose_hidden
+from prouter_jax.hiding import Hiding, blur_texts, choose_hidden, make_hiding
 from prouter_jax.histories import read_histories
 
 
@@ -71,3 +72,9 @@ def test_only_texts_of_queries_are_blurred_by_as_much_as_asked(prepared):
     assert np.sqrt((noise**2).sum(1).mean()) == pytest.approx(2.0, rel=0.1)
     for name in ("user", "task", "llm"):
         np.testing.assert_array_equal(blurred.nodes(name), graph.nodes(name))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_whole_queries_are_hidden_where_those_of_the_test_are_new(tiny_config, split):
+    tiny_config.data.split = split
+    assert make_hiding(tiny_config).whole_queries == (split != "warm_query")

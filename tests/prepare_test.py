@@ -1,11 +1,13 @@
 """What may be known and what is asked: nothing of the test is in the world."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
 
 from prouter_jax import interactions as tables
+from prouter_jax.answer_style import with_answer_style
 from prouter_jax.decisions import build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.prepare import encode_texts, prepare, read_source
 
@@ -117,3 +119,33 @@ def test_a_pool_without_decisions_needs_simulated_users(tiny_config, monkeypatch
         read_source(tiny_config.data)
     tiny_config.data.users = "multi_cost_efficiency"
     assert len(prepare(read_source(tiny_config.data), tiny_config.data, 0).parts.train)
+
+
+@pytest.mark.parametrize(
+    ("split", "users", "expected"),
+    [
+        ("cold_query", "recorded", ["0d83f93773d265d7", "bf03c837ce38e4f6"]),
+        ("cold_query", "multi_cost_efficiency", ["c5fffd2453ba8aa2", "813999f3d559ee89"]),
+        ("warm_query", "recorded", ["b45e4168f0d6fbbc", "ba44485ef5b1d118"]),
+        ("warm_query", "multi_cost_efficiency", ["f308d472e18c38ba", "92287dffd2d00550"]),
+    ],
+)
+def test_the_splits_of_published_results_stay_as_they_were(tiny_config, source, split, users, expected):
+    tiny_config.data.split, tiny_config.data.users, tiny_config.data.num_users = split, users, 6
+    for seed, digest in enumerate(expected):
+        parts = prepare(source, tiny_config.data, seed).parts
+        rows = b"|".join(rows.astype(np.int64).tobytes() for rows in (parts.train, parts.validation, parts.test))
+        assert hashlib.sha256(rows).hexdigest()[:16] == digest
+
+
+def test_texts_of_answers_become_their_style(source, tiny_config, monkeypatch):
+    data = source.interactions
+    texts = tables.strings([f"Well, step {row}!" * (row % 3) for row in range(len(data.outcomes.llm))])
+    data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=texts, style=None))
+    monkeypatch.setattr("prouter_jax.prepare.build_embedded", lambda _: data)
+    outcomes = read_source(tiny_config.data).interactions.outcomes
+    assert outcomes.response is None
+    np.testing.assert_array_equal(outcomes.style, with_answer_style(data).outcomes.style)
+    known = prepare(read_source(tiny_config.data), tiny_config.data, 0).world.interactions.outcomes
+    assert known.style is not None
+    assert known.style.shape == (len(known.llm), outcomes.style.shape[1])

@@ -3,10 +3,21 @@
 import numpy as np
 import pytest
 
-from prouter_jax.config import Embedded
+from prouter_jax.config import Data, Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.interactions import Decisions, Interactions, Queries, strings
-from prouter_jax.splits import Parts, split_decisions, split_queries
+from prouter_jax.splits import (
+    TEST,
+    TRAIN,
+    UNUSED,
+    VALIDATION,
+    Parts,
+    divide,
+    draw_first,
+    split_decisions,
+    split_queries,
+    split_users,
+)
 
 SIZES = [1, 2, 3, 9, 10, 11, 30, 100]
 SHARES = [(0.7, 0.1), (0.5, 0.25), (0.6, 0.3), (0.7, 0.0), (0.9, 0.05)]
@@ -107,3 +118,75 @@ def test_a_user_without_any_decision_changes_no_other_users_split():
     for part in ("train", "validation", "test"):
         first, second = (getattr(split_decisions(data, 0.7, 0.1, seed=2), part) for data in (with_them, without))
         np.testing.assert_array_equal(first, second)
+
+
+def test_users_are_divided_by_a_draw_of_their_own():
+    parts = split_users(50, 0.7, 0.1, seed=0)
+    assert sorted(_all(parts)) == list(range(50))
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [35, 5, 10]
+    # in the order of their rows simulated users are in the order of their preference
+    assert parts.test.max() - parts.test.min() > 20
+    assert set(parts.test) != set(split_users(50, 0.7, 0.1, seed=1).test)
+    assert set(parts.test) != set(split_queries(_with_tasks([50]), 0.7, 0.1, seed=0).test)
+
+
+def test_the_number_of_its_part_stands_at_each_row():
+    parts = Parts(np.array([0, 4]), np.array([3]), np.array([1]))
+    assert parts.numbers(6).tolist() == [TRAIN, TEST, UNUSED, VALIDATION, TRAIN, UNUSED]
+
+
+def test_of_each_group_as_many_are_drawn_as_asked_and_more_contain_fewer():
+    group = np.random.default_rng(1).permutation(np.repeat([-1, 0, 2, 5], [9, 4, 1, 30]))
+    before = np.zeros(len(group), bool)
+    for number in range(6):
+        drawn = draw_first(group, number, 3)
+        assert [int(drawn[group == g].sum()) for g in (-1, 0, 2, 5)] == [0, *(min(number, n) for n in (4, 1, 30))]
+        assert (drawn >= before).all()
+        before = drawn
+
+
+def test_a_draw_prefers_no_place():
+    drawn = np.sum([draw_first(np.zeros(10, int), 3, seed) for seed in range(400)], axis=0)
+    assert (abs(drawn - 120) < 40).all()  # four standard deviations
+
+
+@pytest.mark.parametrize("number", [1, 4, 1000])
+@pytest.mark.parametrize("split", ["cold_query", "warm_query", "cold_user"])
+def test_a_user_trains_on_so_many_decisions(split, number):
+    data = build_embedded(Embedded(num_users=20))
+    nobody = np.zeros(len(data.llms.ids), bool)
+    queries = None if split == "warm_query" else split_queries(data, 0.7, 0.1, seed=0)
+    whole = divide(data, queries, Data(split=split), nobody, seed=0).part
+    config = Data(split=split, decisions_per_user=number)
+    part = divide(data, queries, config, nobody, seed=0).part
+    user = data.decisions.user
+    own, left = (np.bincount(user[p == TRAIN], minlength=20) for p in (whole, part))
+    np.testing.assert_array_equal(left, np.minimum(own, number))
+    assert (whole[part == TRAIN] == TRAIN).all()
+    np.testing.assert_array_equal(part[whole != TRAIN], whole[whole != TRAIN])
+    more = divide(data, queries, Data(split=split, decisions_per_user=number + 1), nobody, seed=0).part
+    assert (more[part == TRAIN] == TRAIN).all()
+
+
+def test_new_users_get_what_is_given_however_little_the_others_train_on():
+    data = build_embedded(Embedded(num_users=20))
+    queries = split_queries(data, 0.7, 0.1, seed=0)
+    config = Data(split="cold_user", decisions_per_user=2, given=5)
+    part = divide(data, queries, config, np.zeros(len(data.llms.ids), bool), seed=0).part
+    users = split_users(20, 0.7, 0.1, seed=0)
+    count = np.bincount(data.decisions.user[part == TRAIN], minlength=20)
+    assert set(count[users.train]) == {2}
+    assert set(count[users.validation]) | set(count[users.test]) == {5}
+
+
+def test_users_queries_and_given_decisions_are_drawn_apart():
+    """What is drawn for one purpose does not move when another purpose needs more or fewer draws."""
+    data = build_embedded(Embedded(num_users=20))
+    queries = split_queries(data, 0.7, 0.1, seed=0)
+    nobody = np.zeros(len(data.llms.ids), bool)
+    plain, more = (
+        divide(data, queries, Data(split="cold_user", given=3, decisions_per_user=n), nobody, seed=0) for n in (0, 5)
+    )
+    np.testing.assert_array_equal(plain.given, more.given)
+    for part in (VALIDATION, TEST):
+        np.testing.assert_array_equal(plain.part == part, more.part == part)
