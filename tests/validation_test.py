@@ -20,6 +20,11 @@ def test_good_data_passes_as_it_is(two_users):
     validate(two_users.replace(decisions=no_decisions(), feedback=no_feedback(), offers=np.zeros((0, 3), bool)))
 
 
+def test_nobody_need_have_been_shown_first(two_users):
+    offers = two_users.offers & [[True, True, False], [True, True, True]]
+    validate(two_users.replace(offers=offers))
+
+
 @pytest.mark.parametrize(
     ("table", "column", "row", "value", "complaint"),
     [
