@@ -5,17 +5,18 @@ import dataclasses
 import numpy as np
 
 from prouter_jax import interactions as tables
-from prouter_jax.answer_style import with_answer_style
+from prouter_jax.answer_style import text_style, with_answer_style
 from prouter_jax.config import Data
 from prouter_jax.decisions import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import encode_cached, make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
+from prouter_jax.judges.make import make_judge
 from prouter_jax.new_llms import exchange, find_llms, hide_outcomes, rows_by_pair, without_llms
 from prouter_jax.readers.personaroute import read_personaroute
 from prouter_jax.readers.tables import read_tables
-from prouter_jax.simulate import build_multi_cost_efficiency
+from prouter_jax.simulate import build_llm_as_judge, build_multi_cost_efficiency
 from prouter_jax.splits import TEST, TRAIN, Division, Parts, divide, split_queries
 from prouter_jax.validation import validate
 from prouter_jax.world import World
@@ -75,6 +76,10 @@ def read_source(config: Data) -> Source:
       ValueError: on bad data, in one line.
     """
     data = with_answer_style(read_interactions(config))
+    if config.users == "llm_as_judge":
+        # the same people for every seed of the split: a verdict may cost money
+        judge = make_judge(config.judge, data)
+        data = validate(build_llm_as_judge(data, judge, config.num_users, config.judge.seed))
     # of an answer's text nothing but its style is used from here on
     data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=None))
     return Source(data, encode_texts(data, config.encoder), config.encoder)
@@ -110,12 +115,12 @@ def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
     llm = encode_cached(encoder, list(data.llms.descriptions))
     if encoder_name != "given":
         task, query = (encode_cached(encoder, list(texts)) for texts in (data.tasks.descriptions, data.queries.texts))
-        return NodeVectors(task, query, llm)
+        return NodeVectors(task, query, llm, text_style(data.queries.texts))
     if data.queries.vectors is None:
         raise ValueError("config.data.encoder: expected vectors in the data for 'given', found none")
     width = data.queries.vectors.shape[1]
     task = np.zeros((len(data.tasks.ids), width), np.float32) if data.tasks.vectors is None else data.tasks.vectors
-    return NodeVectors(task, data.queries.vectors, llm)
+    return NodeVectors(task, data.queries.vectors, llm, text_style(data.queries.texts))
 
 
 def prepare(source: Source, config: Data, seed: int) -> Prepared:
@@ -135,7 +140,7 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
     data, division = _divide(data, queries, config, new, truth_scale, seed)
     known = tables.select_decisions(hide_outcomes(data, new, division.shown), division.part == TRAIN)
     known = tables.distinct_offers(tables.select_queries(known, visible))
-    vectors = dataclasses.replace(source.vectors, query=source.vectors.query[visible])
+    vectors = source.vectors.of_queries(visible)
     world = World(known, vectors, scale, source.encoder)
     world_query = np.where(visible, np.cumsum(visible) - 1, -1)
     return Prepared(data, source.vectors, world, world_query, division.parts(), truth_scale)

@@ -10,7 +10,8 @@ from prouter_jax.interactions import Interactions
 
 TRAIN, VALIDATION, TEST = range(3)
 UNUSED = -1
-_USERS, _LIMIT, _GIVEN = range(3)  # each draw has its own stream, so that none moves another
+# Each draw has its own stream, so that none moves another; not zero, for the stream of (seed, 0) is that of seed.
+_USERS, _LIMIT, _GIVEN = 1, 2, 3
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,9 @@ def large():
     source = read_source(Data(encoder="hash", embedded=embedded))
     ids = strings([f"embed-{letter}" for letter in "abcde"])
     data = source.interactions
-    outcomes = dataclasses.replace(data.outcomes, cost=data.outcomes.cost * np.where(data.outcomes.llm == 4, 3, 1))
+    outcomes = dataclasses.replace(
+        data.outcomes, cost=data.outcomes.cost * np.where(data.outcomes.llm == 4, 30, 1).astype(np.float32)
+    )
     data = data.replace(llms=dataclasses.replace(data.llms, ids=ids), outcomes=outcomes)
     return dataclasses.replace(source, interactions=data)
 

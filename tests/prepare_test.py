@@ -9,7 +9,9 @@ import pytest
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import with_answer_style
 from prouter_jax.decisions import build_decisions, build_rewards, fit_cost_scale
-from prouter_jax.prepare import encode_texts, prepare, read_source
+from prouter_jax.judges.make import make_judge
+from prouter_jax.prepare import encode_texts, prepare, read_interactions, read_source
+from prouter_jax.simulate import build_llm_as_judge
 
 
 @pytest.fixture
@@ -149,3 +151,17 @@ def test_texts_of_answers_become_their_style(source, tiny_config, monkeypatch):
     known = prepare(read_source(tiny_config.data), tiny_config.data, 0).world.interactions.outcomes
     assert known.style is not None
     assert known.style.shape == (len(known.llm), outcomes.style.shape[1])
+
+
+def test_judged_users_are_the_same_for_every_seed(tiny_config):
+    tiny_config.data.users, tiny_config.data.num_users = "llm_as_judge", 12
+    source = read_source(tiny_config.data)
+    data = source.interactions
+    raw = read_interactions(tiny_config.data)
+    judge = make_judge(tiny_config.data.judge, raw)
+    expected = build_llm_as_judge(raw, judge, 12, tiny_config.data.judge.seed)
+    np.testing.assert_array_equal(data.users.ids, expected.users.ids)
+    np.testing.assert_array_equal(data.feedback.llm, expected.feedback.llm)
+    assert data.outcomes.response is None
+    for seed in (0, 1):
+        assert prepare(source, tiny_config.data, seed).data.feedback is data.feedback
