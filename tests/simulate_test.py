@@ -12,8 +12,12 @@ from prouter_jax.config import Embedded
 from prouter_jax.decisions import CostScale, build_decisions, build_rewards, choice_shares, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.interactions import Interactions
+from prouter_jax.judges.judge import Verdicts
+from prouter_jax.judges.personas import make_personas
+from prouter_jax.judges.questions import build_questions
+from prouter_jax.judges.style import StyleJudge
 from prouter_jax.readers.tables import read_tables
-from prouter_jax.simulate import build_multi_cost_efficiency
+from prouter_jax.simulate import build_llm_as_judge, build_multi_cost_efficiency
 from prouter_jax.splits import split_queries
 from prouter_jax.validation import validate
 
@@ -123,3 +127,79 @@ def test_choices_between_two_llms_do_not_tell_most_users_apart():
     choices = decisions.target.reshape(100, -1)
     _, alike = np.unique(choices, axis=0, return_counts=True)
     assert alike.max() == 62
+
+
+class _FixedJudge:
+    """Chooses the last LLM on offer, and fails where it is told to."""
+
+    def __init__(self, failing):
+        self.failing = failing
+
+    def choose(self, personas, questions):
+        self.personas, self.questions = personas, questions
+        last = questions.offered.shape[1] - 1 - questions.offered[:, ::-1].argmax(1)
+        choice = np.tile(last.astype(np.int32), (len(personas), 1))
+        failures = dict.fromkeys(map(tuple, np.argwhere(self.failing(choice)).tolist()), "no reply")
+        for pair in failures:
+            choice[pair] = -1
+        return Verdicts(choice, failures)
+
+    def estimate(self, personas, questions):
+        raise AssertionError("not asked")
+
+
+@pytest.fixture(scope="module")
+def answered(source) -> Interactions:
+    """`source` with texts, some of them empty: query 0 has one answer left, query 1 two."""
+    outcomes = source.outcomes
+    texts = tables.strings([f"answer {row}" for row in range(len(outcomes.query))])
+    texts[(outcomes.query == 0) & (outcomes.llm > 0)] = ""
+    texts[(outcomes.query == 1) & (outcomes.llm > 1)] = " "
+    return source.replace(outcomes=dataclasses.replace(outcomes, response=texts))
+
+
+def _of_llms(data):
+    """bool [decisions, llms], the LLMs that have a text on the decision's query."""
+    has = np.zeros((len(data.queries.ids), len(data.llms.ids)), bool)
+    has[data.outcomes.query, data.outcomes.llm] = [bool(text.strip()) for text in data.outcomes.response]
+    return has[data.decisions.query]
+
+
+def test_judged_users_decide_on_every_query_with_two_texts(answered):
+    judge = _FixedJudge(lambda choice: choice < 0)
+    made = validate(build_llm_as_judge(answered, judge, 12, seed=5))
+    assert judge.personas == make_personas(12, seed=5)
+    assert made.users.ids.tolist() == [f"judge{row:04d}" for row in range(12)]
+    assert np.isnan(made.users.preference).all()
+    decisions = build_decisions(made, np.arange(len(made.decisions.user)))
+    pairs = list(zip(decisions.user.tolist(), decisions.query.tolist(), strict=True))
+    assert sorted(pairs) == [(user, query) for user in range(12) for query in range(60) if query not in (0, 4)]
+    np.testing.assert_array_equal(decisions.offered, _of_llms(made))
+    llms = decisions.offered.shape[1]
+    np.testing.assert_array_equal(decisions.target.argmax(1), llms - 1 - decisions.offered[:, ::-1].argmax(1))
+    np.testing.assert_array_equal(decisions.target.sum(1), 1)
+    assert (made.decisions.first == -1).all()
+    assert made.outcomes is answered.outcomes
+
+
+def test_a_failure_is_neither_a_decision_nor_a_vote(answered):
+    judge = _FixedJudge(lambda choice: np.add.outer(np.arange(len(choice)), np.arange(choice.shape[1])) % 3 == 0)
+    made = validate(build_llm_as_judge(answered, judge, 6, seed=0))
+    pairs = set(zip(made.decisions.user.tolist(), made.decisions.query.tolist(), strict=True))
+    asked = judge.questions.query.tolist()
+    kept = {(user, query) for user in range(6) for at, query in enumerate(asked) if (user + at) % 3}
+    assert pairs == kept
+    assert len(made.feedback.decision) == len(made.decisions.user) == len(kept)
+    assert made.feedback.decision.tolist() == list(range(len(kept)))
+
+
+def test_nothing_but_failures_is_an_error_that_says_why(answered):
+    judge = _FixedJudge(lambda choice: choice >= 0)
+    with pytest.raises(ValueError, match=r"^judge: expected a verdict, found 116 failures, the first: no reply$"):
+        build_llm_as_judge(answered, judge, 2, seed=0)
+
+
+def test_the_style_judge_serves_people_who_differ(answered):
+    made = validate(build_llm_as_judge(answered, StyleJudge(build_questions(answered), 0.1, 0), 30, seed=0))
+    choices = made.feedback.llm.reshape(30, -1)
+    assert len(np.unique(choices, axis=0)) == 30

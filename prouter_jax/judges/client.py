@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime
 import email.utils
+import math
 import os
 from typing import Any
 
@@ -136,7 +137,8 @@ def _count(tokens) -> int | None:
 def _retry_after(header: str | None) -> float | None:
     """Seconds, from either form of the header; None where it makes no sense."""
     try:
-        return max(float(header or ""), 0.0)
+        seconds = float(header or "")
+        return None if math.isnan(seconds) else max(seconds, 0.0)
     except ValueError:
         pass
     try:

@@ -41,8 +41,9 @@ class Estimate:
 
     def line(self) -> str:
         """The estimate in words."""
-        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out"
-        return f"{self.verdicts:,} verdicts, {self.stored:,} of them stored; {tokens}, about {self.cost:.4f} USD"
+        stored = f", {self.stored:,} of them stored" if self.stored else ""
+        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out, {self.cost:.4f} USD"
+        return f"{self.verdicts:,} verdicts{stored}; {tokens if self.input_tokens else 'nothing to pay'}"
 
 
 class Judge(Protocol):

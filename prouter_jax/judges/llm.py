@@ -48,8 +48,9 @@ class LlmJudge:
         with VerdictStore(self.verdicts) as store:
             open_pairs = [pair for pair, key in pairs.keys.items() if not self._settled(store.verdicts.get(key))]
             if open_pairs:
+                client = Client(self.config)
                 with ProgressLine(len(pairs.keys), len(pairs.keys) - len(open_pairs)) as progress:
-                    asyncio.run(self._ask(pairs, open_pairs, store, progress))
+                    asyncio.run(self._ask(pairs.asks(open_pairs), client, store, progress))
             return pairs.verdicts(store.verdicts)
 
     def estimate(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
@@ -69,9 +70,9 @@ class LlmJudge:
     def _prices(self) -> Prices:
         return Prices(self.config.input_price, self.config.output_price, self.config.max_output_tokens)
 
-    async def _ask(self, pairs: "_Pairs", open_pairs: list, store: VerdictStore, progress: ProgressLine) -> None:
+    async def _ask(self, asks: Iterator[Ask], client: Client, store: VerdictStore, progress: ProgressLine) -> None:
         asker = Asker(
-            client=Client(self.config),
+            client=client,
             store=store,
             prices=self._prices(),
             budget=Budget(self.config.max_cost, store.spent),
@@ -79,7 +80,7 @@ class LlmJudge:
             rng=np.random.default_rng(self.config.seed),
             progress=progress,
         )
-        await asker.ask_all(pairs.asks(open_pairs), min(self.config.concurrency, len(open_pairs)))
+        await asker.ask_all(asks, self.config.concurrency)
 
 
 class _Pairs:

@@ -1,0 +1,36 @@
+"""Verdicts as a table `choices`, which `readers.tables` reads."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prouter_jax import files
+from prouter_jax.judges.judge import Verdicts
+from prouter_jax.judges.personas import Persona
+from prouter_jax.judges.questions import Questions
+
+
+def write_choices(
+    path: str | os.PathLike, personas: Sequence[Persona], questions: Questions, verdicts: Verdicts
+) -> int:
+    """Writes a Parquet file, whole, with user_id, query_id, llm and candidates; returns its number of rows.
+
+    A failure is no row.
+    """
+    person, question = np.nonzero(verdicts.choice >= 0)
+    listed = [questions.llms[offered].tolist() for offered in questions.offered]
+    names = pa.array([persona.name for persona in personas], pa.string())
+    table = pa.table(
+        {
+            "user_id": names.take(pa.array(person)),
+            "query_id": pa.array(questions.ids[question], pa.string()),
+            "llm": pa.array(questions.llms[verdicts.choice[person, question]], pa.string()),
+            "candidates": pa.array(listed, pa.list_(pa.string())).take(pa.array(question)),
+        }
+    )
+    with files.open_whole(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+    return table.num_rows
