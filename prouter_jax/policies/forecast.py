@@ -34,8 +34,7 @@ class QueryForecast:
     def fit(self, train: Labelled, validation: Labelled) -> None:
         self._choices = are_choices(train)
         self._population = population_means(train.rewards)
-        known = not np.isnan(self._effect).all() and not np.isnan(self._cost).all()
-        self._weighed = known and not self._choices
+        self._weighed = has_outcomes(self._prepared) and not self._choices
         total, count = self._observed(train)
         self._middle = _middle(total, count)
         self._total, self._count, seen = total, count, np.flatnonzero(count.any(1))
@@ -44,16 +43,26 @@ class QueryForecast:
         self._learn(seen, np.where(count[seen] > 0, reliable * (mean - self._middle), 0), validation)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        asked, row = np.unique(decisions.query, return_inverse=True)
-        forecast = self._middle + self._deviation(asked)
-        forecast = smooth(self._total[asked], self._count[asked], forecast, self._pull)
         if self._weighed:
-            weight = estimate_preferences(history, self._effect, self._cost, self._num_users)[decisions.user][:, None]
-            effect, cost = np.split(forecast, 2, axis=1)
-            return weight * effect[row] - (1 - weight) * cost[row]
+            weight = estimate_preferences(history, self._effect, self._cost, self._num_users)
+            return self.score_weighed(weight, decisions)
+        forecast, row = self._forecast(decisions)
         own = user_means(history, self._num_users, self._population, self._own_strength)
         forecast, own, population = (as_logits(values, self._choices) for values in (forecast, own, self._population))
         return forecast[row] + (own - population)[decisions.user]
+
+    def score_weighed(self, weight: np.ndarray, decisions: DecisionArrays) -> np.ndarray:
+        """Forecasts of effect and cost weighed by the users' preferences [users]."""
+        forecast, row = self._forecast(decisions)
+        effect, cost = np.split(forecast, 2, axis=1)
+        weight = weight[decisions.user][:, None]
+        return weight * effect[row] - (1 - weight) * cost[row]
+
+    def _forecast(self, decisions: DecisionArrays) -> tuple[np.ndarray, np.ndarray]:
+        """[asked queries, targets], and each decision's place among the asked queries."""
+        asked, row = np.unique(decisions.query, return_inverse=True)
+        forecast = self._middle + self._deviation(asked)
+        return smooth(self._total[asked], self._count[asked], forecast, self._pull), row
 
     def _learn(self, seen: np.ndarray, deviation: np.ndarray, validation: Labelled) -> None:
         """Learns from deviations from the LLM's mean [seen, targets], 0 where unknown, of the seen queries' rows."""
@@ -73,6 +82,12 @@ class QueryForecast:
             table = np.concatenate([self._effect, self._cost], axis=1)
             return np.nan_to_num(table).astype(np.float64), (~np.isnan(table)).astype(np.float64)
         return group_sums(train.rewards, train.decisions.query, self._num_queries)
+
+
+def has_outcomes(prepared: Prepared) -> bool:
+    """Whether effects and costs are known, of some answers at least."""
+    outcomes = prepared.world.interactions.outcomes
+    return not np.isnan(outcomes.effect).all() and not np.isnan(outcomes.cost).all()
 
 
 def _middle(total: np.ndarray, count: np.ndarray) -> np.ndarray:
