@@ -80,7 +80,7 @@ def _as_text(data, row):
 
 def test_touched_decisions_are_exchanged_or_dropped_and_the_others_stay():
     data = build_embedded(Embedded(num_users=6, num_queries=40, num_llms=5, decisions_per_user=15))
-    first = data.offers.argmax(1)[data.decisions.offer].astype(np.int32)
+    first = np.where(data.offers[:, 2], 2, data.offers.argmax(1))[data.decisions.offer].astype(np.int32)
     data = validate(data.replace(decisions=dataclasses.replace(data.decisions, first=first)))
     new = np.arange(5) == 2
     touched = np.random.default_rng(0).random(len(data.decisions.user)) < 0.5
