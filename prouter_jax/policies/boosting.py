@@ -8,14 +8,13 @@ import numpy as np
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.policies.decision_features import DecisionFeatures, is_warm, llm_features
 from prouter_jax.policies.forecast import QueryForecast, has_outcomes
-from prouter_jax.policies.means import are_choices, smooth
-from prouter_jax.policies.preference import select, task_sums
+from prouter_jax.policies.means import are_choices
+from prouter_jax.policies.selection import select, select_decisions
 from prouter_jax.policies.texts import principal_components
 from prouter_jax.prepare import Labelled, Prepared
 
 _BLOCK = 8192
 _CATEGORIES = 3  # first columns of the features
-_TASK_STRENGTH = 10.0
 
 
 class Boosting:
@@ -101,7 +100,7 @@ class _Decisions:
         scores = np.zeros(decisions.offered.shape)
         for start in range(0, len(scores), _BLOCK):
             some = slice(start, start + _BLOCK)
-            part = DecisionArrays(**{name: column[some] for name, column in vars(decisions).items()})
+            part = select_decisions(decisions, some)
             scores[some][part.offered] = self._model.predict(self._features.rows(known, part), raw_score=True)
         return scores
 
@@ -118,10 +117,7 @@ class _Outcomes(QueryForecast):
         del validation
         known = np.zeros(self._num_queries, bool)
         known[seen] = True
-        task = self._prepared.data.queries.task + 1
-        table = np.where(self._count[seen] > 0, deviation, np.nan)
-        total, count = task_sums(table, task[seen], len(self._prepared.data.tasks.ids) + 1)
-        self._of_task = smooth(total, count, np.zeros(table.shape[1]), _TASK_STRENGTH)[task]
+        self._of_task = self._task_deviations(seen, deviation)
         self._text = principal_components(self._prepared.vectors.query, known, self._components)
         rng, num_llms = np.random.default_rng(self._seed), len(self._llms)
         self._models = []

@@ -7,7 +7,8 @@ import numpy as np
 from prouter_jax.decisions import DecisionArrays, outcome_matrix
 from prouter_jax.grouping import first_seen
 from prouter_jax.policies.means import as_logits, group_sums, population_means, smooth
-from prouter_jax.policies.preference import seen_outcomes, select, task_sums
+from prouter_jax.policies.preference import seen_outcomes, task_sums
+from prouter_jax.policies.selection import first_decisions, select
 from prouter_jax.policies.texts import principal_components
 from prouter_jax.prepare import Labelled, Prepared
 
@@ -160,7 +161,4 @@ def _shortened(labelled: Labelled, rng: np.random.Generator) -> Labelled:
     user = labelled.decisions.user
     count = np.bincount(user)
     length = np.where(rng.random(len(count)) < 0.5, count, np.exp(rng.random(len(count)) * np.log(count + 1.0)) - 1)
-    order = np.lexsort((rng.random(len(user)), user))
-    place = np.empty(len(user), int)
-    place[order] = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
-    return select(labelled, np.flatnonzero(place < length[user]))
+    return first_decisions(labelled, length, rng.random(len(user)))

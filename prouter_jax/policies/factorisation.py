@@ -12,7 +12,7 @@ from prouter_jax.policies.factorisation_fit import (
     listed_logits,
 )
 from prouter_jax.policies.means import are_choices
-from prouter_jax.policies.preference import select
+from prouter_jax.policies.selection import select
 from prouter_jax.prepare import Labelled, Prepared
 
 _MOST_CELLS = 8_000_000

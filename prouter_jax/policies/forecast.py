@@ -4,8 +4,10 @@ import numpy as np
 
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.policies.means import are_choices, as_logits, group_sums, population_means, smooth, user_means
-from prouter_jax.policies.preference import estimate_preferences, seen_outcomes
+from prouter_jax.policies.preference import estimate_preferences, seen_outcomes, task_sums
 from prouter_jax.prepare import Labelled, Prepared
+
+_TASK_STRENGTH = 10.0
 
 
 class QueryForecast:
@@ -71,6 +73,12 @@ class QueryForecast:
     def _deviation(self, asked: np.ndarray) -> np.ndarray:
         """Forecasts [asked, targets] for the asked queries' rows."""
         raise NotImplementedError
+
+    def _task_deviations(self, seen: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        """Smoothed mean deviation of each target on the query's task, [queries, targets]: where learners may start."""
+        task, number = self._prepared.data.queries.task + 1, len(self._prepared.data.tasks.ids) + 1
+        total, count = task_sums(np.where(self._count[seen] > 0, deviation, np.nan), task[seen], number)
+        return smooth(total, count, np.zeros(deviation.shape[1]), _TASK_STRENGTH)[task]
 
     @property
     def _pull(self) -> float:

@@ -6,9 +6,11 @@ from scipy import sparse
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.grouping import distinct_sets
 from prouter_jax.policies.means import are_choices, as_logits, group_sums, population_means, smooth
+from prouter_jax.policies.selection import first_decisions, select
 from prouter_jax.prepare import Labelled, Prepared
 
 _SHORT = 30.0  # a known user with so many decisions counts half
+_LONGEST = 300  # decisions of a user whose rewards are compared: enough to know it by
 
 
 class EmpiricalBayes:
@@ -60,7 +62,8 @@ class EmpiricalBayes:
         if self._choices:
             fit = choice_likelihood(history, self._known)
         else:
-            fit = -reward_distance(history, self._train, (self._num_users, self._num_queries)) / 2
+            shown = first_decisions(history, _LONGEST)
+            fit = -reward_distance(shown, self._train, (self._num_users, self._num_queries)) / 2
         length = np.bincount(history.decisions.user, minlength=self._num_users)[:, None]
         fit *= np.minimum(1, self._cap / np.maximum(length, 1)) / self._temperature
         np.fill_diagonal(fit, -np.inf)
@@ -98,6 +101,7 @@ def reward_distance(first: Labelled, second: Labelled, shape: tuple[int, int]) -
       shape: number of users and of queries; of several rewards of one answer the last counts.
     """
     distance = np.zeros((shape[0], shape[0]))
+    second = select(second, np.isin(second.decisions.query, first.decisions.query))
     for llm in range(first.rewards.shape[1]):
         (x, met_x), (y, met_y) = (_table(labelled, llm, shape) for labelled in (first, second))
         distance += x**2 @ met_y.T + met_x @ (y**2).T - 2 * x @ y.T

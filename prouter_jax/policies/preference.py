@@ -5,6 +5,7 @@ import numpy as np
 from prouter_jax import metrics
 from prouter_jax.decisions import DecisionArrays, outcome_matrices
 from prouter_jax.policies.means import are_choices, smooth
+from prouter_jax.policies.selection import first_decisions
 from prouter_jax.prepare import Labelled, Prepared
 
 _GRID = np.linspace(0, 1, 41)
@@ -34,7 +35,7 @@ def estimate_preferences(
     Args:
       effect, cost: [queries, llms], as `seen_outcomes` gives them.
     """
-    history = _shortened(history)
+    history = first_decisions(history, _LONGEST)
     if are_choices(history):
         return _from_choices(history, effect, cost, num_users, sharpness)
     upper, lower = np.zeros(num_users), np.zeros(num_users)
@@ -108,22 +109,6 @@ def _from_choices(history: Labelled, effect, cost, num_users: int, sharpness: fl
         posterior = likely * prior / (likely @ prior)[:, None]
         prior = 0.9 * posterior.mean(0) + 0.1 / len(_GRID)
     return (likely * prior) @ _GRID / (likely @ prior)
-
-
-def _shortened(history: Labelled) -> Labelled:
-    """At most the first `_LONGEST` decisions of each user."""
-    user = history.decisions.user
-    order = np.argsort(user, kind="stable")
-    count = np.bincount(user)
-    place = np.empty(len(user), int)
-    place[order] = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
-    return select(history, place < _LONGEST)
-
-
-def select(labelled: Labelled, keep: np.ndarray) -> Labelled:
-    """The decisions where `keep` [decisions] is true, or of the given rows."""
-    columns = vars(labelled.decisions).items()
-    return Labelled(DecisionArrays(**{name: column[keep] for name, column in columns}), labelled.rewards[keep])
 
 
 def _or(value: float, other: float) -> float:
