@@ -8,9 +8,10 @@ import typing
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import optimize, special, stats
 
 _CONFIDENCE = 0.95
+_FACTORS = (1e-3, 1e5)  # from logits to rewards that differ in the third decimal
 
 
 class Interval(typing.NamedTuple):
@@ -35,10 +36,7 @@ def choose(scores: np.ndarray, offered: np.ndarray) -> np.ndarray:
     Raises:
       ValueError: if a candidate's score is NaN, a decision has no candidate, or the shapes differ.
     """
-    if scores.shape != offered.shape:
-        raise ValueError(f"scores: expected shape {offered.shape}, found {scores.shape}")
-    _require(offered.any(1), "offered", "at least one candidate", "none")
-    _require(~(np.isnan(scores) & offered).any(1), "scores", "a number for each candidate", "NaN")
+    _check_scores(scores, offered)
     picked = np.where(offered, scores, -np.inf).argmax(1)
     # where all candidates score -inf, argmax may fall on an LLM that is not on offer
     return np.where(of_picks(offered, picked), picked, offered.argmax(1))
@@ -56,6 +54,89 @@ def matches(picked: np.ndarray, shares: np.ndarray) -> np.ndarray:
       shares: float [decisions, llms], see `decisions.choice_shares`.
     """
     return np.where(shares.any(1), of_picks(shares, picked) > 0, np.nan)
+
+
+def top_k(scores: np.ndarray, offered: np.ndarray, shares: np.ndarray, k: int) -> np.ndarray:
+    """1.0 where a choice is among the k best candidates, 0.0 elsewhere, NaN without a choice; k = 1 is `matches`.
+
+    Args:
+      scores, offered, shares: [decisions, llms], see `choose` and `matches`.
+
+    Raises:
+      ValueError: as `choose`.
+    """
+    _check_scores(scores, offered)
+    ranked = np.where(offered, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
+    best = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
+    found = (np.take_along_axis(shares, best, axis=1) > 0).any(1)
+    return np.where(shares.any(1), found, np.nan)
+
+
+def accuracy_without_ties(picked: np.ndarray, shares: np.ndarray) -> float:
+    """The share of picks that are the choice, among decisions with one choice only; NaN where there are none."""
+    single = np.count_nonzero(shares, axis=1) == 1
+    return mean(matches(picked[single], shares[single]))
+
+
+def log_loss(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """-sum(shares * log softmax(logits)) over the candidates, natural log: float64 [decisions], NaN without a choice.
+
+    Args:
+      logits: float [decisions, llms]; -inf is a candidate that is never chosen.
+      offered: bool [decisions, llms], the candidates.
+      shares: float [decisions, llms], each row the choice, its ties sharing 1, or zeros.
+
+    Raises:
+      ValueError: as `choose`, or if a decision has no finite logit or its choice is not on offer.
+    """
+    chances = special.log_softmax(_candidate_logits(logits, offered, shares), axis=1)
+    return np.where(shares.any(1), -_over_choices(chances, shares), np.nan)
+
+
+def fit_temperature(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray) -> float:
+    """The factor on the logits, from 1e-3 to 1e5, of the least mean log loss: fit it on validation decisions.
+
+    With z = logits - their maximum: mean of log sum exp(factor z) - factor sum(shares z), convex in the factor.
+
+    Raises:
+      ValueError: as `log_loss`, or if no decision has a choice or a choice has the logit -inf.
+    """
+    chosen = shares.any(1)
+    if not chosen.any():
+        raise ValueError("shares: expected a decision with a choice, found none")
+    z = _candidate_logits(logits[chosen], offered[chosen], shares[chosen])
+    z -= z.max(1, keepdims=True)
+    gain = _over_choices(z, shares[chosen]).mean()
+    if np.isinf(gain):
+        raise ValueError("logits: expected a finite one for each choice, found -inf")
+
+    def loss(log_factor: float) -> float:
+        factor = math.exp(log_factor)
+        return float(np.log(np.exp(factor * z).sum(1)).mean() - factor * gain)
+
+    bounds = tuple(math.log(factor) for factor in _FACTORS)
+    return math.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)
+
+
+def calibration_error(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error of the top candidate: mean over decisions of |probability - how often chosen|.
+
+    Both are means within bins of (nearly) equal counts of decisions, sorted by the probability; equal probabilities
+    share a bin. A tie counts with its share. NaN without a choice.
+
+    Raises:
+      ValueError: as `log_loss`.
+    """
+    chosen = shares.any(1)
+    if not chosen.any():
+        return math.nan
+    chances = special.softmax(_candidate_logits(logits[chosen], offered[chosen], shares[chosen]), axis=1)
+    picked = chances.argmax(1)
+    chance, right = of_picks(chances, picked), of_picks(shares[chosen], picked)
+    starts = np.linspace(0, len(chance), min(bins, len(chance)), endpoint=False).astype(int)
+    place = np.searchsorted(np.sort(chance)[starts], chance, side="right")
+    gaps = np.bincount(place, chance - right)  # a bin's count times its gap
+    return float(np.abs(gaps).sum() / len(chance))
 
 
 def mean(values: np.ndarray) -> float:
@@ -76,6 +157,27 @@ def gap_closed(reward: float, best_single: float, oracle: float) -> float:
     """(reward - best_single) / (oracle - best_single): 1 is perfect, NaN where there is no gap."""
     gap = oracle - best_single
     return (reward - best_single) / gap if gap != 0 else math.nan
+
+
+def share_recovered(score: float, blind: float, full: float) -> float:
+    """(score - blind) / (full - blind): 0 is the user-blind score, 1 the fully trained one, NaN where they agree."""
+    return gap_closed(score, blind, full)
+
+
+def share_over_seeds(score: np.ndarray, blind: np.ndarray, full: np.ndarray) -> Interval:
+    """`share_recovered` of the means over seeds [seeds] each, with an interval.
+
+    A ratio of means, not a mean of ratios: a seed whose gap is near zero would drown the others. The error is that of
+    the residuals (score - blind) - share * (full - blind) over the mean gap (delta method), Student's t.
+    """
+    known = ~np.isnan(score + blind + full)
+    gain, gap = (score - blind)[known], (full - blind)[known]
+    n = len(gain)
+    if not n or gap.mean() == 0:
+        return Interval(math.nan, math.nan, math.nan, n)
+    share = float(gain.mean() / gap.mean())
+    error = (gain - share * gap).std(ddof=1) / abs(gap.mean()) / math.sqrt(n) if n > 1 else math.nan
+    return _interval(share, float(error), n)
 
 
 def difference_over_seeds(first: np.ndarray, second: np.ndarray) -> Interval:
@@ -100,6 +202,27 @@ def difference_over_queries(first: np.ndarray, second: np.ndarray, query: np.nda
     n = len(sums)
     variance = n / (n - 1) * np.square(sums).sum() / len(differences) ** 2 if n > 1 else math.nan
     return _interval(mean(differences), math.sqrt(variance), n)
+
+
+def _candidate_logits(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """The logits of candidates, -inf elsewhere: float64 [decisions, llms], checked."""
+    _check_scores(logits, offered)
+    _require(~(offered & (logits == np.inf)).any(1), "logits", "below infinity", "inf")
+    _require((offered & (logits > -np.inf)).any(1), "logits", "a finite one", "none")
+    _require(~((shares > 0) & ~offered).any(1), "shares", "a choice among the candidates", "another")
+    return np.where(offered, logits, -np.inf).astype(np.float64)
+
+
+def _over_choices(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """sum(shares * values) of each decision, where 0 * -inf is 0: float64 [decisions]."""
+    return np.multiply(shares, values, out=np.zeros(values.shape), where=shares > 0).sum(1)
+
+
+def _check_scores(scores: np.ndarray, offered: np.ndarray) -> None:
+    if scores.shape != offered.shape:
+        raise ValueError(f"scores: expected shape {offered.shape}, found {scores.shape}")
+    _require(offered.any(1), "offered", "at least one candidate", "none")
+    _require(~(np.isnan(scores) & offered).any(1), "scores", "a number for each candidate", "NaN")
 
 
 def _interval(center: float, error: float, n: int) -> Interval:

@@ -108,3 +108,144 @@ def test_the_interval_over_queries_covers_the_truth_where_decisions_on_a_query_r
         found = metrics.difference_over_queries(difference, np.zeros(600), query)
         covered += found.low <= 0 <= found.high
     assert 0.92 <= covered / 400 <= 0.98
+
+
+LOG = math.log
+# three decisions: a clear choice, a tie of two of the candidates, no choice
+LOGITS = np.array([[LOG(6.0), LOG(3.0), 9.0, 0.0], [0.0, LOG(2.0), 0.0, -np.inf], [1.0, NAN, 0.0, 0.0]])
+OFFERED = np.array([[1, 1, 0, 1], [1, 1, 1, 1], [1, 0, 1, 1]], bool)
+SHARES = np.array([[0, 1, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 0]])
+BY_HAND = [-LOG(0.3), -0.5 * LOG(0.5) - 0.5 * LOG(0.25), NAN]
+
+
+def test_log_loss_by_hand():
+    """Softmax over candidates only: 6, 3, 1 of 10; 1, 2, 1, 0 of 4, the tie sharing the target."""
+    np.testing.assert_allclose(metrics.log_loss(LOGITS, OFFERED, SHARES), BY_HAND, rtol=1e-12)
+    np.testing.assert_allclose(metrics.log_loss(LOGITS + 700, OFFERED, SHARES), BY_HAND, rtol=1e-10)
+    np.testing.assert_allclose(metrics.log_loss(LOGITS.astype(np.float32), OFFERED, SHARES), BY_HAND, rtol=1e-6)
+
+
+def test_log_loss_is_infinite_for_a_choice_held_impossible():
+    found = metrics.log_loss(np.array([[0.0, -np.inf]]), np.ones((1, 2), bool), np.array([[0.0, 1.0]]))
+    assert found.tolist() == [np.inf]
+
+
+def test_probabilities_need_a_finite_logit_and_a_choice_on_offer():
+    both, first = np.ones((1, 2), bool), np.array([[1.0, 0.0]])
+    with pytest.raises(ValueError, match=r"logits: expected a finite one, found none in decision 0"):
+        metrics.log_loss(np.full((1, 2), -np.inf), both, first)
+    with pytest.raises(ValueError, match=r"logits: expected below infinity, found inf in decision 0"):
+        metrics.log_loss(np.array([[np.inf, 0]]), both, first)
+    with pytest.raises(
+        ValueError, match=r"shares: expected a choice among the candidates, found another in decision 0"
+    ):
+        metrics.calibration_error(np.zeros((1, 2)), ~first.astype(bool), first)
+    with pytest.raises(ValueError, match=r"scores.*NaN in decision 0"):
+        metrics.top_k(np.full((1, 2), NAN), both, first, 1)
+
+
+def test_top_k_by_hand():
+    offered = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1], [1, 1, 1], [0, 1, 1]], bool)
+    scores = np.array([[3, 2, 1], [3, 9, 1], [1, 1, 1], [3, 2, 1], [9, -np.inf, -np.inf]])
+    shares = np.array([[0, 0, 1], [0, 0, 1], [0, 0.5, 0.5], [0, 0, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(metrics.top_k(scores, offered, shares, 1), [0, 0, 0, NAN, 0])
+    np.testing.assert_array_equal(metrics.top_k(scores, offered, shares, 2), [0, 1, 1, NAN, 1])
+    assert metrics.mean(metrics.top_k(scores, offered, shares, 7)) == 1
+
+
+def test_top_1_is_what_the_pick_matches():
+    rng = np.random.default_rng(2)
+    scores, offered = rng.integers(0, 4, (300, 6)).astype(float), rng.random((300, 6)) < 0.7
+    offered[:, 0] = True
+    shares = np.where(offered & (rng.random((300, 6)) < 0.3), 0.5, 0)
+    expected = metrics.matches(metrics.choose(scores, offered), shares)
+    np.testing.assert_array_equal(metrics.top_k(scores, offered, shares, 1), expected)
+
+
+def test_accuracy_without_ties_leaves_out_ties_and_what_was_not_chosen():
+    shares = np.array([[1, 0], [0, 1], [0.5, 0.5], [0, 0], [0, 1]])
+    assert metrics.accuracy_without_ties(np.array([0, 0, 0, 0, 1]), shares) == pytest.approx(2 / 3)
+    assert math.isnan(metrics.accuracy_without_ties(np.array([0]), np.array([[0.5, 0.5]])))
+
+
+def test_the_temperature_of_a_coin_by_hand():
+    """First of two chosen in 8 of 10 decisions, logits 1 and 0: factor log(8 / 2)."""
+    shares = np.repeat([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], [8, 2, 5], axis=0)
+    logits = np.tile([1.0, 0.0], (15, 1))
+    assert metrics.fit_temperature(logits, np.ones((15, 2), bool), shares) == pytest.approx(LOG(4), rel=1e-4)
+    assert metrics.fit_temperature(logits / 1000, np.ones((15, 2), bool), shares) == pytest.approx(1000 * LOG(4), 1e-3)
+
+
+def test_the_temperature_undoes_a_wrong_scale_and_no_other_has_less_log_loss():
+    logits, offered, shares = _drawn(20_000)
+    factor = metrics.fit_temperature(5 * logits, offered, shares)
+    assert factor == pytest.approx(0.2, rel=0.05)
+    losses = [metrics.mean(metrics.log_loss(5 * logits * f, offered, shares)) for f in factor * np.array([0.9, 1, 1.1])]
+    assert losses[1] == min(losses)
+
+
+def test_a_temperature_needs_choices_that_are_possible():
+    with pytest.raises(ValueError, match="expected a decision with a choice, found none"):
+        metrics.fit_temperature(LOGITS[2:], OFFERED[2:], SHARES[2:])
+    with pytest.raises(ValueError, match="expected a finite one for each choice, found -inf"):
+        metrics.fit_temperature(np.array([[0.0, -np.inf]]), np.ones((1, 2), bool), np.array([[0.0, 1.0]]))
+
+
+def test_calibration_error_by_hand():
+    """Bins at 3/4 (1 of 2 chosen) and at 9/10 (a tie and a choice): (1/4 + (0.9 - 0.75)) / 2."""
+    logits = np.log([[3.0, 1.0], [9.0, 1.0], [1.0, 3.0], [1.0, 9.0], [1.0, 1.0]])
+    shares = np.array([[1, 0], [0.5, 0.5], [1, 0], [0, 1], [0, 0]])
+    offered = np.ones((5, 2), bool)
+    assert metrics.calibration_error(logits, offered, shares, bins=2) == pytest.approx(0.2)
+    assert metrics.calibration_error(logits, offered, shares, bins=1) == pytest.approx(0.825 - 0.625)
+    assert metrics.calibration_error(logits[::-1], offered, shares[::-1], bins=2) == pytest.approx(0.2)
+    assert math.isnan(metrics.calibration_error(logits[4:], offered[4:], shares[4:]))
+
+
+def test_calibration_bins_hold_equal_counts():
+    """0.6 and 0.7 with one right, 0.8 and 0.9 with one right: (0.3 + 0.7) / 4."""
+    chance = np.array([0.6, 0.7, 0.8, 0.9])
+    shares = np.array([[1, 0], [0, 1], [1, 0], [0, 1]])
+    found = metrics.calibration_error(np.log(np.stack([chance, 1 - chance], 1)), shares >= 0, shares, bins=2)
+    assert found == pytest.approx(0.25)
+
+
+def test_equal_probabilities_share_a_bin():
+    """A router that always says 3/4 and is right 3 times in 4 is calibrated, in whatever order the decisions come."""
+    shares = np.repeat([[1.0, 0.0], [0.0, 1.0]], [30, 10], axis=0)
+    assert metrics.calibration_error(np.tile(np.log([3.0, 1.0]), (40, 1)), shares >= 0, shares) == pytest.approx(0)
+
+
+def test_true_probabilities_are_calibrated_and_sharper_ones_are_not():
+    logits, offered, shares = _drawn(20_000)
+    assert metrics.calibration_error(logits, offered, shares) < 0.02
+    assert metrics.calibration_error(3 * logits, offered, shares) > 0.1
+
+
+def _drawn(decisions):
+    """Choices among some of five candidates drawn from the softmax of their logits."""
+    rng = np.random.default_rng(3)
+    logits, offered = rng.normal(size=(decisions, 5)), rng.random((decisions, 5)) < 0.8
+    offered[:, :2] = True
+    chosen = np.where(offered, logits + rng.gumbel(size=logits.shape), -np.inf).argmax(1)
+    return logits, offered, np.eye(5)[chosen]
+
+
+def test_share_recovered():
+    assert metrics.share_recovered(0.3, 0.2, 0.6) == pytest.approx(0.25)
+    assert metrics.share_recovered(0.65, 0.7, 0.6) == pytest.approx(0.5)  # a loss: less is better
+    assert math.isnan(metrics.share_recovered(0.3, 0.4, 0.4))
+
+
+def test_share_over_seeds_by_hand():
+    """Gains 1, 3 of gaps 2, 4: share 4/6, residuals -1/3 and 1/3 over the mean gap 3, t(1) = 12.7062."""
+    found = metrics.share_over_seeds(np.array([2.0, 3.0]), np.array([1.0, 0.0]), np.array([3.0, 4.0]))
+    reach = 12.7062 * (math.sqrt(2) / 3) / 3 / math.sqrt(2)
+    assert found == pytest.approx((2 / 3, 2 / 3 - reach, 2 / 3 + reach, 2), rel=1e-5)
+
+
+def test_a_seed_without_a_gap_does_not_drown_the_share_and_no_gap_gives_none():
+    found = metrics.share_over_seeds(np.array([0.5, 0.01]), np.zeros(2), np.array([1.0, 0.0]))
+    assert found.mean == pytest.approx(0.51)
+    assert math.isnan(metrics.share_over_seeds(np.ones(2), np.zeros(2), np.zeros(2)).mean)
+    assert metrics.share_over_seeds(np.array([0.5, NAN]), np.zeros(2), np.ones(2)).n == 1
