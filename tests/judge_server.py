@@ -19,7 +19,10 @@ USAGE = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
 
 @dataclasses.dataclass(frozen=True)
 class Act:
-    """What to do with a request: say `text` as an LLM, or send `body`; `stall` seconds first; or `drop` the line."""
+    """What to do with a request: say `text` as an LLM, or send `body`; `stall` seconds first; or `drop` the line.
+
+    `trickle` seconds pass between the bytes of the body.
+    """
 
     text: str = '{"best": 1}'
     status: int = 200
@@ -29,6 +32,7 @@ class Act:
     usage: dict | None = dataclasses.field(default_factory=lambda: USAGE)
     stall: float = 0.0
     drop: bool = False
+    trickle: float = 0.0
 
     def content(self) -> bytes:
         if self.body is not None:
@@ -99,7 +103,9 @@ def _handler(server):
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            for part in [content] if not act.trickle else (content[at : at + 1] for at in range(len(content))):
+                self.wfile.write(part)
+                server.closing.wait(act.trickle)
 
         def log_message(self, *_):
             pass

@@ -61,7 +61,7 @@ def test_a_judge_that_always_says_one_favours_nobody(monkeypatch, path):
 
 def test_each_person_is_played_and_sees_all_answers_on_offer(monkeypatch, path):
     questions = make_questions(2)
-    questions.answers[1, 2] = " \n"
+    questions.answers[1, 0] = " \n"
     with serving(monkeypatch, longest) as server:
         verdicts = LlmJudge(judge_config(), path).choose(PERSONAS[:3], questions)
     for row in range(3):
@@ -89,6 +89,7 @@ PASSING = {
     "dropped": Act(drop=True),
     "torn": Act(headers={"Content-Length": "9999"}, body=b'{"id": '),
     "stalled": Act(stall=1.0),
+    "trickling": Act(trickle=0.05),
     "a page": HTML,
     "broken": Act(body=b"{not json"),
     "another object": Act(body=b'{"hello": "there"}'),
@@ -99,7 +100,7 @@ PASSING = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_what_may_pass_is_asked_again(monkeypatch, path, name):
-    timeout = 0.2 if name == "stalled" else 5.0
+    timeout = 0.2 if name in ("stalled", "trickling") else 5.0
     with serving(monkeypatch, _after(PASSING[name], PASSING[name])) as server:
         verdicts = _choose(path, timeout=timeout)
     assert verdicts.choice.tolist() == [[0]]
@@ -108,7 +109,7 @@ def test_what_may_pass_is_asked_again(monkeypatch, path, name):
 
 @pytest.mark.parametrize("name", PASSING)
 def test_what_does_not_pass_is_a_failure_after_all_attempts(monkeypatch, path, name):
-    timeout = 0.2 if name == "stalled" else 5.0
+    timeout = 0.2 if name in ("stalled", "trickling") else 5.0
     with serving(monkeypatch, lambda *_: PASSING[name]) as server:
         verdicts = _choose(path, timeout=timeout, attempts=2)
     assert verdicts.choice.tolist() == [[-1]]
@@ -217,9 +218,9 @@ def test_a_second_run_asks_nothing_and_says_the_same(monkeypatch, path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("change", ["model", "seed", "persona", "query", "answer"])
+@pytest.mark.parametrize("change", ["model", "seed", "persona", "query", "answer", "price"])
 def test_another_question_is_asked_anew(monkeypatch, path, change):
-    config, questions, personas = judge_config(), make_questions(1), PERSONAS[:1]
+    config, questions, personas = judge_config(), make_questions(1), make_personas(10, seed=0)[9:]
     with serving(monkeypatch, longest) as server:
         LlmJudge(config, path).choose(personas, questions)
         if change == "model":
@@ -230,10 +231,21 @@ def test_another_question_is_asked_anew(monkeypatch, path, change):
             personas = PERSONAS[1:2]
         elif change == "query":
             questions.texts[0] += "!"
+        elif change == "price":
+            questions.cost[0, 0] = 0.5
         else:
             questions.answers[0, 0] += "!"
         LlmJudge(config, path).choose(personas, questions)
     assert len(server.requests) == 2
+
+
+def test_who_sees_no_prices_is_not_asked_anew_when_they_change(monkeypatch, path):
+    questions = make_questions(1)
+    with serving(monkeypatch, longest) as server:
+        for price in (0.1, 0.2):
+            questions.cost[:] = price
+            LlmJudge(judge_config(), path).choose(PERSONAS[:1], questions)
+    assert len(server.requests) == 1
 
 
 def test_failures_are_asked_again_only_if_told(monkeypatch, path):

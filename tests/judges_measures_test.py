@@ -41,6 +41,30 @@ def test_the_answer_made_for_a_style_has_most_of_it(style):
     assert list(MORE)[scores.argmax()] == style
 
 
+SIGNS = [
+    ("warmth", "It is a good old egg.", "It is a Kind old egg."),
+    ("warmth", "Put the egg here.", "Put your egg here."),
+    ("play", "It is a good old egg.", "It is a Silly old egg."),
+    ("play", "It is done.", "It is done!"),
+    ("play", "It is done.", "It is done 🥚."),
+    ("steps", "Boil it.", "1. Boil it."),
+    ("steps", "Boil it.", "- Boil it."),
+    ("steps", "So boil it.", "Then boil it."),
+    ("brevity", "Boil for some minutes.", "Boil for some 8 minutes."),
+    ("explanation", "Boil it so it sets.", "Boil it Because it sets."),
+    ("eloquence", "Boil it and cool it.", "Boil it, and cool it."),
+    ("eloquence", "Boil it then boil it.", "Boil it then cool it."),
+    ("simplicity", "It was a hot bath.", "It was like a hot bath."),
+    ("simplicity", "Boil it and then cool it.", "Boil it. And then cool it."),
+]
+
+
+@pytest.mark.parametrize(("style", "without", "having"), SIGNS)
+def test_one_more_sign_of_a_style_counts(style, without, having):
+    before, after = _scores(without, having)[:, STYLES.index(style)]
+    assert after > before
+
+
 def test_relevance_is_to_the_query():
     to_eggs, to_cars = (_scores(PLAIN, query=query)[0] for query in (QUERY, "How do I change a tyre?"))
     assert to_eggs[STYLES.index("relevance")] > to_cars[STYLES.index("relevance")]

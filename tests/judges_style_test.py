@@ -1,18 +1,22 @@
 """The embedded judge: persons get what they want, noise does what is promised, and nobody's verdict hangs on others."""
 
 import dataclasses
+import os
+import pathlib
 import time
 
 import numpy as np
 import pytest
 from judge_server import make_questions
 
+from prouter_jax.config import Judge
 from prouter_jax.interactions import strings
 from prouter_jax.judges.judge import NOTHING_TO_CHOOSE
 from prouter_jax.judges.measures import measure_styles
 from prouter_jax.judges.personas import STYLES, Persona, make_personas
-from prouter_jax.judges.questions import Questions
+from prouter_jax.judges.questions import Questions, build_questions
 from prouter_jax.judges.style import StyleJudge
+from prouter_jax.readers.tables import read_tables
 
 ANSWERS = (
     "1. Take it.\n2. Turn it.\n3. Then finally stop.",
@@ -80,6 +84,8 @@ def test_where_all_is_free_or_unknown_cost_says_nothing(questions):
 
 
 def test_a_verdict_does_not_depend_on_who_and_what_else_is_asked(questions):
+    for (row, llm), answer in np.ndenumerate(questions.answers):  # no two questions alike
+        questions.answers[row, llm] = f"{answer}{' and so on' * (7 * row * (llm + 1) % 50)}."
     judge, personas = StyleJudge(questions, noise=0.5, seed=0), make_personas(30, seed=0)
     every = judge.choose(personas, questions).choice
     rows = np.array([31, 4, 17])
@@ -150,3 +156,16 @@ def test_rules_cost_nothing(questions):
     estimate = StyleJudge(questions, 0.1, 0).estimate(make_personas(3, 0), questions)
     assert (estimate.verdicts, estimate.cost) == (120, 0.0)
     assert estimate.line() == "120 verdicts; nothing to pay"
+
+
+def test_on_real_answers_the_default_noise_lets_people_contradict_themselves_one_time_in_four():
+    folder = pathlib.Path(os.environ.get("PROUTER_DATA") or pathlib.Path(__file__).parents[2] / "shared" / "data")
+    if not (folder / "alpaca_route").is_dir():
+        pytest.skip(f"no data in {folder / 'alpaca_route'}; PROUTER_DATA names the folder")
+    real = build_questions(read_tables(folder / "alpaca_route", pool="core"))
+    real = real.take(np.arange(0, len(real.ids), 5))
+    personas = make_personas(100, seed=0)
+    one, other = (StyleJudge(real, Judge().noise, seed).choose(personas, real).choice for seed in (0, 1))
+    assert 0.7 < (one == other).mean() < 0.8
+    pairs = np.array([(one[row] == one[row + 1]).mean() for row in range(99)])
+    assert pairs.mean() < 0.4  # people differ much more than one differs from oneself
