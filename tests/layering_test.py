@@ -20,7 +20,7 @@ ROOMS = (
     *("graph", "graph_build", "world", "growing", "prepare", "policies"),
     *("reader", "message_passing", "histories", "model", "losses", "hiding"),
     *("sharding", "train_state", "scoring", "progress", "checkpoint", "train", "offline", "routing", "router"),
-    *("report", "evaluate", "summary", "experiment"),
+    *("provenance", "report", "evaluate", "summary", "experiment"),
 )
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 

@@ -13,25 +13,26 @@ def to_markdown(report: Report) -> str:
     name = report.reward_name
     policies = [[policy, *cells, EXPLANATIONS.get(policy, "")] for policy, *cells in policy_rows(report)]
     parts = [
-        f"# {_cell(report.title)}",
-        "\n".join(f"- {_cell(line)}" for line in headline(report)),
+        f"# {cell(report.title)}",
+        "\n".join(f"- {cell(line)}" for line in headline(report)),
         "## Policies",
-        _table([*policy_columns(report), "what it does"], policies),
+        table([*policy_columns(report), "what it does"], policies),
         f"## Differences in {name}, on the same test decisions",
-        _table(PAIRED_COLUMNS, paired_rows(report)) if report.paired else "None measured.",
+        table(PAIRED_COLUMNS, paired_rows(report)) if report.paired else "None measured.",
         "## Facts",
-        _table(["fact", "value"], report.facts.items()),
+        table(["fact", "value"], report.facts.items()),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are plain text."""
     columns = list(columns)
-    lines = [[_cell(str(cell)) for cell in line] for line in (columns, *rows)]
+    lines = [[cell(str(text)) for text in line] for line in (columns, *rows)]
     lines.insert(1, ["---"] * len(columns))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text that neither ends a table cell nor becomes markup."""
     return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))

@@ -1,11 +1,9 @@
-"""report.html: one file for anyone with a browser, online or off, light or dark, wide or narrow."""
+"""report.html: the result in words, key figures, plots and all tables on one page."""
 
-import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from prouter_jax.report import plots
-from prouter_jax.report.drawing import Plot
+from prouter_jax.report import elements, plots
 from prouter_jax.report.types import EXPLANATIONS, ROUTER, Report
 from prouter_jax.report.words import (
     DASH,
@@ -23,69 +21,19 @@ from prouter_jax.report.words import (
     verdict,
 )
 
-_STYLE = """
-:root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1f2430; --faint: #5b6472; --line: #d9dde3;
-  --mark: #0072b2; --row: #e8f2f9; }
-@media (prefers-color-scheme: dark) { :root { --page: #14171c; --card: #1d2128; --text: #e8eaee; --faint: #a3acb9;
-  --line: #373e49; --mark: #56b4e9; --row: #1b3242; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; overflow-wrap: anywhere; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }
-h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.2rem 0 .6rem; }
-.lead { font-size: 1.15rem; margin: 0 0 .4rem; }
-.faint, figcaption { color: var(--faint); font-size: .92rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .8rem; margin: 1.2rem 0; }
-.tile { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem .9rem; }
-.tile b { display: block; font-size: 1.5rem; line-height: 1.3; color: var(--mark); }
-.tile span { display: block; color: var(--faint); font-size: .88rem; line-height: 1.35; }
-figure { margin: 0; }
-/* Plots keep a light card: their colours are chosen for it. On a narrow screen they scroll instead of shrinking. */
-.plot { background: #fff; border: 1px solid var(--line); border-radius: .6rem; padding: .6rem; overflow-x: auto; }
-.plot svg { display: block; width: 100%; min-width: 36rem; height: auto; }
-figcaption { margin-top: .4rem; }
-@media (max-width: 38rem) { figcaption::before { content: "Swipe the plot sideways to see all of it. "; } }
-.scroll { overflow: auto; border: 1px solid var(--line); border-radius: .6rem;
-  background: var(--card); }
-.long { max-height: 30rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top;
-  white-space: nowrap; overflow-wrap: normal; }
-th { white-space: normal; position: sticky; top: 0; background: var(--card); }
-th:first-child, td:first-child, .words th, .words td { text-align: left; }
-td small, .words td:last-child { display: block; color: var(--faint); white-space: normal; min-width: 15rem; }
-.words td:last-child { display: table-cell; color: inherit; overflow-wrap: anywhere; }
-tr.mark td { background: var(--row); }
-"""
-
 
 def to_html(report: Report) -> str:
     """The whole page, with its style and plots inside."""
     first, *rest = headline(report)
     parts = [
-        f"<h1>{_text(report.title)}</h1>",
-        f'<p class="lead"><strong>{_text(first)}</strong></p>',
-        *(f'<p class="lead">{_text(line)}</p>' for line in rest),
-        _tiles(report),
-        *(_figure(plot) for plot in plots.draw_plots(report)),
+        f"<h1>{elements.text(report.title)}</h1>",
+        f'<p class="lead"><strong>{elements.text(first)}</strong></p>',
+        *(f'<p class="lead">{elements.text(line)}</p>' for line in rest),
+        elements.tiles(_figures(report)),
+        *(elements.figure(plot) for plot in plots.draw_plots(report)),
         *_tables(report),
     ]
-    head = (
-        f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(report.title)}</title>\n<style>{_STYLE}</style>"
-    )
-    page = "\n".join(part for part in parts if part)
-    body = f"<body>\n<main>\n{page}\n</main>\n</body>"
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n{body}\n</html>\n'
-
-
-def _text(text: str) -> str:
-    return html.escape(str(text))
-
-
-def _tiles(report: Report) -> str:
-    tiles = "".join(f'<div class="tile"><b>{_text(b)}</b><span>{_text(s)}</span></div>' for b, s in _figures(report))
-    return f'<div class="tiles">{tiles}</div>' if tiles else ""
+    return elements.document(report.title, parts)
 
 
 def _figures(report: Report) -> list[tuple[str, str]]:
@@ -120,11 +68,6 @@ def _cost_and_users(report: Report) -> list[tuple[str, str]]:
     return tiles
 
 
-def _figure(plot: Plot) -> str:
-    caption = f"<figcaption>{_text(plot.caption)}</figcaption>"
-    return f'<h2>{_text(plot.title)}</h2>\n<figure><div class="plot" tabindex="0">{plot.svg}</div>{caption}</figure>'
-
-
 def _tables(report: Report) -> Iterable[str]:
     yield "<h2>All policies</h2>"
     notes = [
@@ -135,15 +78,15 @@ def _tables(report: Report) -> Iterable[str]:
     if any(len(result.reward.values) > 1 for result in report.policies.values()):
         notes.append("± is the standard deviation over seeds.")
     yield f'<p class="faint">{" ".join(notes)}</p>'
-    yield _table(policy_columns(report), policy_rows(report), EXPLANATIONS, marked=ROUTER)
+    yield elements.table(policy_columns(report), policy_rows(report), EXPLANATIONS, marked=ROUTER)
     if report.paired:
         yield "<h2>Differences on the same test decisions</h2>"
-        yield _table(PAIRED_COLUMNS, paired_rows(report))
+        yield elements.table(PAIRED_COLUMNS, paired_rows(report))
     yield from _task_table(report)
     yield from _user_table(report)
     yield from _share_table(report)
     yield "<h2>Facts</h2>"
-    yield _table(["fact", "value"], report.facts.items(), words=True)
+    yield elements.table(["fact", "value"], report.facts.items(), words=True)
 
 
 def _task_table(report: Report) -> Iterable[str]:
@@ -151,8 +94,8 @@ def _task_table(report: Report) -> Iterable[str]:
     tasks = list(dict.fromkeys(task for name in names for task in report.policies[name].per_task))
     if tasks:
         rows = [[t, *(number(report.policies[name].per_task.get(t, math.nan)) for name in names)] for t in tasks]
-        yield f"<h2>{_text(report.reward_name.capitalize())} by task</h2>"
-        yield _table(["task", *names], rows)
+        yield f"<h2>{elements.text(report.reward_name.capitalize())} by task</h2>"
+        yield elements.table(["task", *names], rows)
 
 
 def _user_table(report: Report) -> Iterable[str]:
@@ -163,7 +106,7 @@ def _user_table(report: Report) -> Iterable[str]:
             for u in report.users
         ]  # fmt: skip
         yield "<h2>All users</h2>"
-        yield _table(["user", "preference", "router", "best single LLM", "gain", "favourite LLM"], rows)
+        yield elements.table(["user", "preference", "router", "best single LLM", "gain", "favourite LLM"], rows)
 
 
 def _share_table(report: Report) -> Iterable[str]:
@@ -172,25 +115,4 @@ def _share_table(report: Report) -> Iterable[str]:
         # LLMs stand in rows: there may be many, and their names are long.
         rows = [[llm, *(percent(row[i]) for row in table.shares)] for i, llm in enumerate(table.llms)]
         yield "<h2>Share of the router's choices</h2>"
-        yield _table(["LLM", *table.users], rows)
-
-
-def _table(
-    columns: Sequence[str],
-    rows: Iterable[Iterable[str]],
-    notes: dict[str, str] | None = None,
-    marked: str = "",
-    words: bool = False,
-) -> str:
-    """A table in a box that scrolls; `notes` stand under the name in the first column."""
-    lines = []
-    for first, *rest in rows:
-        note = f"<small>{_text(notes[first])}</small>" if notes and first in notes else ""
-        mark = ' class="mark"' if marked and first == marked else ""
-        cells = "".join(f"<td>{_text(cell)}</td>" for cell in rest)
-        lines.append(f"<tr{mark}><td>{_text(first)}{note}</td>{cells}</tr>")
-    head = "".join(f'<th scope="col">{_text(column).replace("_", "_<wbr>")}</th>' for column in columns)
-    kind = ' class="words"' if words else ""
-    body = "\n".join(lines)
-    box = f'<div class="scroll{" long" if len(lines) > 20 else ""}" tabindex="0">'
-    return f"{box}<table{kind}><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+        yield elements.table(["LLM", *table.users], rows)

@@ -36,15 +36,15 @@ def to_json(report: Report) -> str:
     tree = dataclasses.asdict(report)
     tree["facts"] = {"reward name": report.reward_name} | tree["facts"]
     del tree["reward_name"]
-    return json.dumps(_plain(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(plain(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
-def _plain(value):
-    """Python's own types in place of numpy's, None in place of NaN."""
+def plain(value):
+    """A tree for strict JSON: Python's own types in place of numpy's, None in place of NaN."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
