@@ -62,8 +62,8 @@ class EmpiricalBayes:
         if self._choices:
             fit = choice_likelihood(history, self._known)
         else:
-            shown = first_decisions(history, _LONGEST)
-            fit = -reward_distance(shown, self._train, (self._num_users, self._num_queries)) / 2
+            history = first_decisions(history, _LONGEST)
+            fit = -reward_distance(history, self._train, (self._num_users, self._num_queries)) / 2
         length = np.bincount(history.decisions.user, minlength=self._num_users)[:, None]
         fit *= np.minimum(1, self._cap / np.maximum(length, 1)) / self._temperature
         np.fill_diagonal(fit, -np.inf)

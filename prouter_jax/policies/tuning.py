@@ -1,0 +1,102 @@
+"""The best of a stated number of configurations of each policy, chosen on validation."""
+
+import math
+import time
+import typing
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prouter_jax import metrics
+from prouter_jax.policies.means import are_choices
+from prouter_jax.policies.policy import Policy
+from prouter_jax.policies.selection import select
+from prouter_jax.policies.spaces import BUILDERS, CHEAPER, SPACES
+from prouter_jax.prepare import Labelled, Prepared
+
+_MOST_SCORED = 20_000  # validation decisions on which a policy of `CHEAPER` is tuned
+
+
+class Trial(typing.NamedTuple):
+    """One configuration: mean validation reward of its picks, log loss of its scores as logits (NaN without choice)."""
+
+    settings: dict[str, Any]
+    reward: float
+    log_loss: float
+    seconds: float
+
+
+class Tuned(typing.NamedTuple):
+    """The best settings of a policy, their validation reward, and all trials in the order they were made."""
+
+    settings: dict[str, Any]
+    reward: float
+    trials: list[Trial]
+
+
+def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str, Any]]:
+    """Up to `budget` settings of a policy: its defaults first (an empty dict), then a random search over its space.
+
+    Raises:
+      ValueError: if the policy is unknown or the budget is not positive.
+    """
+    _require_known(name)
+    if budget < 1:
+        raise ValueError(f"budget: expected at least 1 configuration, found {budget}")
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    number = budget - 1 if SPACES[name] else 0
+    return [{}, *({key: draw(rng) for key, draw in SPACES[name].items()} for _ in range(number))]
+
+
+def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0) -> Tuned:
+    """Fits each configuration on the training decisions and takes that of the best validation reward.
+
+    Equal rewards are told apart by the log loss on choices, then the earlier one wins. The slow
+    policies (`spaces.CHEAPER`) are tuned in a cheaper form and on at most 20,000 validation decisions.
+
+    Raises:
+      ValueError: if the policy is unknown or no validation decision has a known reward.
+    """
+    tried = configurations(name, budget, seed)
+    train, validation = (prepared.labelled(part) for part in ("train", "validation"))
+    scored = select(validation, np.flatnonzero(~np.isnan(validation.rewards).all(1)))
+    if not len(scored.rewards):
+        raise ValueError("validation decisions: expected a known reward, found none")
+    cheaper = CHEAPER.get(name, {})
+    if cheaper and len(scored.rewards) > _MOST_SCORED:
+        rows = np.random.default_rng(seed).choice(len(scored.rewards), _MOST_SCORED, replace=False)
+        scored = select(scored, np.sort(rows))
+    trials = []
+    for settings in tried:
+        policy = BUILDERS[name](prepared, **{**settings, **cheaper})
+        trials.append(_try(policy, settings, train, validation, scored))
+    best = max(trials, key=lambda trial: (trial.reward, -np.nan_to_num(trial.log_loss)))
+    return Tuned(best.settings, best.reward, trials)
+
+
+def make_tuned(prepared: Prepared, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
+    """The named policies with the given settings.
+
+    Raises:
+      ValueError: if a policy is unknown.
+    """
+    for name in settings:
+        _require_known(name)
+    return {name: BUILDERS[name](prepared, **chosen) for name, chosen in settings.items()}
+
+
+def _try(policy: Policy, settings: dict, train: Labelled, validation: Labelled, scored: Labelled) -> Trial:
+    start = time.perf_counter()
+    policy.fit(train, validation)
+    scores, known = policy.score(train, scored.decisions), ~np.isnan(scored.rewards)
+    reward = metrics.mean(metrics.of_picks(scored.rewards, metrics.choose(scores, known)))
+    shares = np.nan_to_num(scored.rewards)
+    loss = metrics.log_loss(scores, known, shares) if are_choices(scored) else math.nan
+    return Trial(settings, reward, loss, time.perf_counter() - start)
+
+
+def _require_known(name: str) -> None:
+    if name not in BUILDERS:
+        raise ValueError(f"policy: expected one of {', '.join(BUILDERS)}, found {name!r}")
