@@ -49,6 +49,11 @@ def answer_features(queries: Sequence[str], answers: Sequence[str]) -> np.ndarra
     return _standardise(dict(zip(_RAW, raw.T, strict=True)))
 
 
+def text_style(texts: Sequence[str]) -> np.ndarray:
+    """The same measures of texts by themselves, such as queries, float32 [texts, FEATURES]."""
+    return answer_features([""] * len(texts), list(texts))
+
+
 def with_answer_style(data: Interactions) -> Interactions:
     """`data` with the style of every answer whose text is there and whose style is not known yet.
 

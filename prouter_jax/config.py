@@ -17,6 +17,10 @@ OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 FEEDBACK = ("choice", "rating")
 NEW_USERS = ("cold_user", "cold_user_llm")  # splits whose test users are new
 NEW_LLMS = ("cold_llm", "cold_user_llm")  # splits that test LLMs which training knows by their description alone
+PRESETS = ("bayes", "paper")
+FORESIGHTS = ("share", "utility")
+HEADS = ("dot", "bilinear")
+PARTS = ("history", "tasks", "outcomes", "families", "backward")  # edges that `Model.without` may name
 SPLITS = ("cold_query", "warm_query", "cold_user", *NEW_LLMS)
 
 
@@ -108,16 +112,55 @@ class Data:
 
 
 @dataclasses.dataclass
-class Model:
-    """Sizes of the network: `message_passing_steps` layers, `history_steps` readings of a history in each.
+class Near:
+    """How known queries speak for a new one, see `bayes.near`.
 
-    `taste_dim` free properties of an answer stand beside its effect and cost.
+    Attributes:
+      text, style: how fast nearness falls with the squared distance of text vectors, and of the texts' style.
+      task: nearness of all queries of a task.
+      noise: how much is taken for chance; the more, the closer the answer is to the mean.
+      most_queries: known queries that send messages; where there are more, so many of them by chance.
     """
 
+    text: float = 2.0
+    style: float = 0.02
+    task: float = 0.1
+    noise: float = 5.0
+    most_queries: int = 10_000
+
+
+@dataclasses.dataclass
+class Model:
+    """Which network, and its sizes. The first part is the default's, the second the paper's.
+
+    Attributes:
+      preset: "bayes" (default) or "paper" (arXiv 2511.16883: layers of message passing, dot product, gradients).
+      taste_dim: tastes of an answer that no text shows, learnt from what is said of it.
+      taste_precision: of these tastes before anything is said.
+      style, llm_weights, crowd: whether users weigh an answer's style, its LLM, and what the crowd thinks of it.
+      population_strength: how many users the prior of the population counts for.
+      warmup_rounds: rounds before tastes are learnt.
+      foresight: how an unasked query is judged: "share", how often each LLM's answers to near queries would be
+        chosen; or "utility", what its answer is expected to be like.
+      hidden_dim, message_passing_steps: width and number of layers of the paper's network.
+      head: "dot" product of user, task and query with the LLM, or "bilinear".
+      without: parts left out of the paper's network, comma-separated, among `PARTS`.
+    """
+
+    preset: str = "bayes"
+    taste_dim: int = 9
+    taste_precision: float = 6.0
+    style: bool = True
+    llm_weights: bool = True
+    crowd: bool = True
+    population_strength: float = 5.0
+    warmup_rounds: int = 4
+    foresight: str = "share"
+    near: Near = dataclasses.field(default_factory=Near)
     hidden_dim: int = 32
     message_passing_steps: int = 2
-    history_steps: int = 4
-    taste_dim: int = 4
+    head: str = "dot"
+    without: str = ""
 
 
 @dataclasses.dataclass
@@ -137,7 +180,9 @@ class Optimizer:
 
 @dataclasses.dataclass
 class Train:
-    """The loop. A pass hides every training decision once, in `folds` steps.
+    """The loop: rounds of messages for the default network, gradient steps for the paper's.
+
+    What follows hidden decisions is the paper's network's: a pass hides every training decision once, in `folds` steps.
 
     Attributes:
       full_history_share: share of users who show all that is visible; the others a part of it,
@@ -146,18 +191,16 @@ class Train:
       text_noise: norm of the noise on text vectors (of norm 1) in training, against learning texts by heart.
       eval_every_steps: how often the validation reward is measured and a checkpoint saved.
       patience: evaluations without a better validation reward before stopping.
-      user_blind: also train the twin that sees no histories, for comparison.
       tensorboard: also write metrics for TensorBoard (pip install 'prouter-jax[tensorboard]').
     """
 
-    num_train_steps: int = 120
+    num_train_steps: int = 16
     folds: int = 2
     full_history_share: float = 0.5
     no_task_share: float = 0.1
     text_noise: float = 5.0
-    eval_every_steps: int = 20
+    eval_every_steps: int = 4
     patience: int = 5
-    user_blind: bool = True
     tensorboard: bool = False
 
 
@@ -203,6 +246,8 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
         "at least data.preference_min",
         data.preference_max,
     )
+    unknown = sorted(set(filter(None, config.model.without.split(","))) - set(PARTS))
+    _require(not unknown, "model.without", f"parts among {', '.join(PARTS)}", ", ".join(unknown))
     shares = data.train_share + data.validation_share
     _require(shares < 1, "data.validation_share", "train and validation shares that leave a test set", shares)
     _check_split(data)
@@ -248,6 +293,9 @@ _CHOICES = {
     "data.users": USERS,
     "data.feedback": FEEDBACK,
     "data.split": SPLITS,
+    "model.preset": PRESETS,
+    "model.foresight": FORESIGHTS,
+    "model.head": HEADS,
     "data.judge.name": JUDGES,
     "data.judge.output_limit": OUTPUT_LIMITS,
 }
@@ -277,10 +325,17 @@ _RANGES = {
     "data.judge.input_price": (0.0, 1e6),
     "data.judge.output_price": (0.0, 1e6),
     "data.judge.max_cost": (0.0, 1e9),
+    "model.taste_dim": (0, 256),
+    "model.taste_precision": (1e-6, 1e9),
+    "model.population_strength": (1e-3, 1e6),
+    "model.warmup_rounds": (0, 10**6),
+    "model.near.text": (0.0, 1e6),
+    "model.near.style": (0.0, 1e6),
+    "model.near.task": (0.0, 1e6),
+    "model.near.noise": (1e-6, 1e9),
+    "model.near.most_queries": (1, 10**6),
     "model.hidden_dim": (1, 4096),
     "model.message_passing_steps": (1, 16),
-    "model.history_steps": (1, 32),
-    "model.taste_dim": (0, 256),
     "optimizer.learning_rate": (1e-9, 10.0),
     "optimizer.population_rate": (0.0, 1e6),
     "optimizer.weight_decay": (0.0, 10.0),

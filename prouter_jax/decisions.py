@@ -16,6 +16,7 @@ class DecisionArrays:
       offered: bool [decisions, llms], the candidates.
       target: float [decisions, llms], shares of the choice; all zero without one.
       rating: float [decisions, llms], NaN where there is none.
+      first: int [decisions], the LLM whose answer was shown first, -1 where unknown.
     """
 
     user: np.ndarray
@@ -23,6 +24,7 @@ class DecisionArrays:
     offered: np.ndarray
     target: np.ndarray
     rating: np.ndarray
+    first: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +89,9 @@ def build_decisions(data: Interactions, rows: np.ndarray) -> DecisionArrays:
     for kind, array in ((CHOICE, target), (RATING, rating)):
         of_kind = (at >= 0) & (feedback.kind == kind)
         array[at[of_kind], feedback.llm[of_kind]] = feedback.value[of_kind]
+    offered = data.offers[decisions.offer[rows]]
     return DecisionArrays(
-        decisions.user[rows], decisions.query[rows], data.offers[decisions.offer[rows]], target, rating
+        decisions.user[rows], decisions.query[rows], offered, target, rating, decisions.first[rows]
     )
 
 

@@ -2,12 +2,8 @@
 
 import collections.abc
 import dataclasses
-import datetime
-import importlib.metadata
 import os
 import pathlib
-import platform
-import subprocess
 import time
 
 from prouter_jax import config as configuration
@@ -16,13 +12,14 @@ from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.progress import require_tensorboard
+from prouter_jax.provenance import provenance
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
 from prouter_jax.router import CONFIG, WORLD
-from prouter_jax.scoring import make_scorer, score_decisions
+from prouter_jax.scoring import score_decisions
 from prouter_jax.sharding import make_mesh
 from prouter_jax.summary import summarise
-from prouter_jax.train import make_run, restore_params, train
+from prouter_jax.train import make_run, restore_params, run_scorer, train
 from prouter_jax.world import load_world, save_world
 
 USER_BLIND = "user_blind"
@@ -50,9 +47,6 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Repo
         _claim(workdir, config)
         _save_inputs(dataclasses.replace(config, seed=seed, seeds=0), prepared, folder)
         train(config, prepared, seed, folder)
-        if config.train.user_blind:
-            (folder / USER_BLIND).mkdir(exist_ok=True)
-            train(config, prepared, seed, folder / USER_BLIND, see_users=False)
     return evaluate_experiment(workdir, source, begun)
 
 
@@ -142,16 +136,13 @@ def _check_same_data(prepared: Prepared, folder: pathlib.Path) -> None:
 
 
 def _judge(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> SeedResult:
-    """Scores of the router and its twin on the test decisions, each from its best checkpoint, and the baselines."""
+    """Scores of the router and its twin that sees no histories on the test decisions, and the baselines."""
     _check_same_data(prepared, folder)
     decisions = prepared.labelled("test").decisions
     alone = dataclasses.replace(config, mesh=Mesh())
-    scores = {}
-    for name, path in {"router": folder, USER_BLIND: folder / USER_BLIND}.items():
-        if name == "router" or config.train.user_blind:
-            run = make_run(alone, prepared, see_users=name == "router")
-            scorer = make_scorer(run.network, restore_params(alone, run.network, path), run.graph)
-            scores[name] = score_decisions(scorer, prepared, decisions)
+    run = make_run(alone, prepared)
+    scorer = run_scorer(run, restore_params(alone, run.network, folder), prepared)
+    scores = {name: score_decisions(scorer, prepared, decisions, name != "router") for name in ("router", USER_BLIND)}
     return evaluate_seed(prepared, scores)
 
 
@@ -167,20 +158,4 @@ def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Se
         "users": f"{users} {config.data.users.replace('_', '-')}, feedback: {config.data.feedback}",
         "split": f"{config.data.split.replace('_', ' ')}, seeds {seeds}",
         "text encoder": source.encoder,
-        "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "numpy")),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "date": datetime.date.today().isoformat(),
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str:
-    """The commit of the code that runs, if it runs in a checkout."""
-    here = pathlib.Path(__file__).parent
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip()
+    } | provenance()

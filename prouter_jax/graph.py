@@ -2,8 +2,8 @@
 
 Node sets are contiguous ranges of the node axis and edge sets of the edge axis, each padded to a
 size of its own, so that one compilation serves every graph of the same `Layout`. An edge carries
-`weight` (0 for padding), `query` (the query node it is about) and two observations, `first` and
-`second`, each with a flag that says whether it is known.
+`weight` (0 for padding), `query` (the query node it is about), two observations, `first` and `second`,
+each with a flag that says whether it is known, and `shown_first`, for a candidate whose answer was seen first.
 
 | edge set | sender -> receiver | first | second |
 |---|---|---|---|
@@ -45,9 +45,11 @@ class Layout:
     Attributes:
       nodes, edges: padded size of each node set and edge set.
       users, decisions, candidates: the history edges are ordered by user, then decision, then candidate.
-      shared_queries: all users decided on the same queries in the same order over the whole pool; the
-        history edges are then ordered by decision, candidate, user, and messages are matrix products.
+      shared_queries: a decision's place is that of its query, for all users, and its candidates are the whole pool
+        (a query that a user did not decide on has no weight there); the history edges are then ordered by decision,
+        candidate, user, and messages are matrix products.
       has_ratings: whether any feedback is a rating.
+      has_sides: whether any decision says whose answer was shown first.
       shards: the users come in that many equal groups, one for each device of the data axis.
     """
 
@@ -58,6 +60,7 @@ class Layout:
     candidates: int
     shared_queries: bool
     has_ratings: bool
+    has_sides: bool
     shards: int
 
     def node_range(self, name: str) -> slice:
@@ -83,9 +86,10 @@ class EdgeSet:
     second: Array
     first_known: Array
     second_known: Array
+    shown_first: Array
 
 
-OBSERVED = ("weight", "first", "second", "first_known", "second_known")
+OBSERVED = ("weight", "first", "second", "first_known", "second_known", "shown_first")
 
 
 @struct.dataclass
@@ -108,9 +112,13 @@ class RouterGraph:
     """A graph, its layout, and what of it is hidden; a pytree whose arrays may live on any device.
 
     What `visibility` hides comes out of `edges` as zeros; `visibility.decisions` masks the history.
+
+    Attributes:
+      style: what is measured of the answers' texts, [queries, llms, features], NaN where not known.
     """
 
     graph: jraph.GraphsTuple
+    style: Array
     visibility: Visibility
     layout: Layout = struct.field(pytree_node=False)
 

@@ -11,16 +11,25 @@ from prouter_jax.graph import EDGE_ENDS, EDGE_SETS, NODE_SETS, OBSERVED, EdgeSet
 from prouter_jax.interactions import Interactions
 
 _LLM_NUMBERS = 4  # log prices in and out, and whether each is known
+_FULL_ENOUGH = 0.3  # a matrix of users and queries is worth its zeros from this share of decisions on
 USERS_AT_ONCE = 128  # histories of so many users stay in a processor's cache while they are read
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeVectors:
-    """Text vectors: float32 [tasks, width], [queries, width], [llms, width of LLM descriptions]."""
+    """Text vectors: float32 [tasks, width], [queries, width], [llms, width of LLM descriptions].
+
+    `query_style` [queries, features] is what `answer_style` measures of the queries' texts.
+    """
 
     task: np.ndarray
     query: np.ndarray
     llm: np.ndarray
+    query_style: np.ndarray
+
+    def of_queries(self, rows: np.ndarray) -> "NodeVectors":
+        """With only the given queries."""
+        return dataclasses.replace(self, query=self.query[rows], query_style=self.query_style[rows])
 
 
 def node_width(vectors: NodeVectors) -> int:
@@ -48,9 +57,10 @@ def build_graph(
         candidates=shape[2],
         shared_queries=shared,
         has_ratings=bool(history.second_known.any()),
+        has_sides=bool(history.shown_first.any()),
         shards=shards,
     )
-    return RouterGraph(_as_graphs_tuple(nodes, sets, layout), see_all(layout), layout)
+    return RouterGraph(_as_graphs_tuple(nodes, sets, layout), _style(data, layout), see_all(layout), layout)
 
 
 def bucket(number: int) -> int:
@@ -102,6 +112,16 @@ def _node_features(data: Interactions, vectors: NodeVectors, num_users: int) -> 
     }
 
 
+def _style(data: Interactions, layout: Layout) -> np.ndarray:
+    """What is measured of the answers' texts, [queries, llms, features]; no feature where nothing is."""
+    measured, outcomes = data.outcomes.style, data.outcomes
+    features = 0 if measured is None else measured.shape[1]
+    style = np.full((layout.num("query"), layout.num("llm"), features), np.nan, np.float32)
+    if measured is not None:
+        style[outcomes.query, outcomes.llm] = measured
+    return style
+
+
 def _world_edges(data: Interactions, scale: CostScale) -> dict[str, EdgeSet]:
     """The edge sets that all users share."""
     query = np.arange(bucket(len(data.queries.ids)), dtype=np.int32)
@@ -134,15 +154,15 @@ def _history(data: Interactions, histories: DecisionArrays, shards: int) -> tupl
     """
     histories = _ordered_by_user(histories)
     count = np.bincount(histories.user, minlength=len(data.users.ids))
-    shared = _same_queries(histories, count)
+    shared = _queries_shared(histories, len(count))
+    column = _columns(histories, count, shared)
     offered, llm = _candidates(histories.offered, shared)
-    shape = (_padded_users(len(count), shards), bucket(int(count.max(initial=1))), offered.shape[1])
-    row, column = histories.user, np.arange(len(histories.user)) - (np.cumsum(count) - count)[histories.user]
+    shape = (_padded_users(len(count), shards), bucket(int(column.max(initial=0)) + 1), offered.shape[1])
 
     def filled(values: np.ndarray) -> np.ndarray:
         """Values [decisions, ...] at their places; zeros elsewhere."""
         table = np.zeros((*shape[:2], *values.shape[1:]), values.dtype)
-        table[row, column] = values
+        table[histories.user, column] = values
         return table
 
     observed = [np.take_along_axis(x, llm, 1) for x in (histories.target, histories.rating)]
@@ -152,14 +172,15 @@ def _history(data: Interactions, histories: DecisionArrays, shards: int) -> tupl
         "receivers": np.broadcast_to(np.arange(shape[0], dtype=np.int32)[:, None, None], shape),
         "query": np.broadcast_to(filled(histories.query.astype(np.int32))[:, :, None], shape),
         "weight": filled(offered.astype(np.float32)),
+        "shown_first": filled((offered & (llm == histories.first[:, None])).astype(np.float32)),
     }
     for name, value, is_known in zip(("first", "second"), observed, known, strict=True):
         columns[name] = filled(np.where(is_known, value, 0).astype(np.float32))
         columns[f"{name}_known"] = filled(is_known.astype(np.float32))
     if shared:
-        # padding of users takes part in the matrix products, so it must name the same queries and LLMs
+        # where a user did not decide takes part in the matrix products, so it must name the same queries and LLMs
         columns["senders"] = np.broadcast_to(np.arange(shape[2], dtype=np.int32), shape)
-        columns["query"] = np.broadcast_to(columns["query"][:1], shape)
+        columns["query"] = np.broadcast_to(columns["query"].max(0, keepdims=True), shape)
         columns = {key: np.moveaxis(value, 0, -1) for key, value in columns.items()}
     return shape, shared, EdgeSet(**{key: value.reshape(-1) for key, value in columns.items()})
 
@@ -176,12 +197,21 @@ def _padded_users(count: int, shards: int) -> int:
     return each * shards
 
 
-def _same_queries(histories: DecisionArrays, count: np.ndarray) -> bool:
-    """Whether every user decided on the same queries in the same order."""
-    if len(count) < 2 or not count[0] or (count != count[0]).any():
+def _queries_shared(histories: DecisionArrays, num_users: int) -> bool:
+    """Whether users decided on the same queries, or on enough of the same for a full matrix of both to pay."""
+    if num_users < 2 or not len(histories.user) or (histories.first >= 0).any():
         return False
-    rows = histories.query.reshape(len(count), -1)
-    return bool((rows == rows[0]).all())
+    num_queries = int(histories.query.max()) + 1
+    cells = np.unique(histories.user.astype(np.int64) * num_queries + histories.query)
+    distinct = len(np.unique(histories.query))
+    return len(cells) == len(histories.user) >= _FULL_ENOUGH * num_users * distinct
+
+
+def _columns(histories: DecisionArrays, count: np.ndarray, shared: bool) -> np.ndarray:
+    """The place of each decision in its user's row: that of its query where queries are shared."""
+    if shared:
+        return np.unique(histories.query, return_inverse=True)[1]
+    return np.arange(len(histories.user)) - (np.cumsum(count) - count)[histories.user]
 
 
 def _candidates(offered: np.ndarray, shared: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -199,7 +229,8 @@ def _edge_set(senders, receivers, query, weight, first=None, second=None) -> Edg
     values = [nothing if x is None else x for x in (first, second)]
     numbers = [np.nan_to_num(x).astype(np.float32) for x in values]
     known = [(~np.isnan(x)).astype(np.float32) for x in values]
-    return EdgeSet(whole[0], whole[1], whole[2], np.asarray(weight, np.float32), *numbers, *known)
+    nobody = np.zeros(len(nothing), np.float32)
+    return EdgeSet(whole[0], whole[1], whole[2], np.asarray(weight, np.float32), *numbers, *known, nobody)
 
 
 def _padded(edges: EdgeSet) -> EdgeSet:

@@ -6,6 +6,7 @@ import numpy as np
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import with_answer_style
+from prouter_jax.answer_style import text_style
 from prouter_jax.encoders import make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
@@ -50,13 +51,12 @@ def price_factors(before: Interactions, now: Interactions) -> np.ndarray:
 
 
 def only_users(data: Interactions, rows: np.ndarray) -> Interactions:
-    """The given users and their decisions; outcomes stay behind, they are in the answers already."""
+    """The given users and their decisions."""
     place = np.full(len(data.users.ids), -1, np.int32)
     place[rows] = np.arange(len(rows))
     kept = tables.select_decisions(data, place[data.decisions.user] >= 0)
     decisions = dataclasses.replace(kept.decisions, user=place[kept.decisions.user])
-    none = tables.take(data.outcomes, np.zeros(0, np.int64))
-    return kept.replace(users=tables.take(data.users, rows), decisions=decisions, outcomes=none)
+    return kept.replace(users=tables.take(data.users, rows), decisions=decisions)
 
 
 def _grown_vectors(world: World, merged: Interactions) -> NodeVectors:
@@ -67,6 +67,7 @@ def _grown_vectors(world: World, merged: Interactions) -> NodeVectors:
         task=np.concatenate([vectors.task, world.encode(list(task))]) if len(task) else vectors.task,
         query=np.concatenate([vectors.query, world.encode(list(query))]) if len(query) else vectors.query,
         llm=make_encoder(describe).encode(list(merged.llms.descriptions)),
+        query_style=np.concatenate([vectors.query_style, text_style(query)]) if len(query) else vectors.query_style,
     )
 
 

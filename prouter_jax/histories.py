@@ -6,15 +6,32 @@ Both go through the users a chunk at a time, so that memory does not grow with t
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jraph
 from flax import struct
 
-from prouter_jax.graph import RouterGraph
+from prouter_jax.graph import Layout, RouterGraph
 from prouter_jax.graph_build import USERS_AT_ONCE
-from prouter_jax.reader import Said
+
+
+@struct.dataclass
+class Said:
+    """Feedback on the candidates of decisions, zero where hidden or not given.
+
+    Attributes:
+      offered: [decisions, candidates, ...], 1 for the candidates.
+      target: the same shape, shares of the choice.
+      rating, rated: the same shape, and whether it was given; None where nobody rates.
+      shown_first: the same shape, 1 for the candidate seen first; None where nobody knows.
+    """
+
+    offered: jax.Array
+    target: jax.Array
+    rating: jax.Array | None
+    rated: jax.Array | None
+    shown_first: jax.Array | None
 
 
 @struct.dataclass
@@ -38,10 +55,13 @@ def read_histories(graph: RouterGraph) -> Histories:
     shape = (layout.users, layout.decisions, layout.candidates)
     if layout.shared_queries:
         shape = (*shape[1:], shape[0])
-    weight, target, rating, rated = (
-        x.reshape(shape) for x in (edges.weight, edges.first, edges.second, edges.second_known)
+    said = Said(
+        offered=edges.weight.reshape(shape),
+        target=edges.first.reshape(shape),
+        rating=edges.second.reshape(shape) if layout.has_ratings else None,
+        rated=edges.second_known.reshape(shape) if layout.has_ratings else None,
+        shown_first=edges.shown_first.reshape(shape) if layout.has_sides else None,
     )
-    said = Said(weight, target, rating, rated) if layout.has_ratings else Said(weight, target, None, None)
     if layout.shared_queries:
         return Histories(said, edges.query.reshape(shape)[:, 0, 0], None)
     return Histories(said, edges.query.reshape(shape)[:, :, 0], edges.senders.reshape(shape))
@@ -69,33 +89,75 @@ def over_users(graph: RouterGraph, function: Callable, answers: jax.Array, histo
     return _over_own(graph, function, answers, histories, columns)
 
 
-def sum_by_llm(values: jax.Array, llm: jax.Array | None, num_llms: int) -> jax.Array:
-    """Sums [decisions, candidates, ...] over decisions: [llms, ...]."""
-    if llm is None:
-        return values.sum(0)
-    return jraph.segment_sum(values.reshape(-1), llm.reshape(-1), num_llms)
+def sum_over_users(graph: RouterGraph, function: Callable, histories: Histories, *columns: jax.Array):
+    """Runs `function(said, query, llm, *columns)` over chunks of users and adds up what it returns.
+
+    Args:
+      function: takes the axes as they are: said [decisions, candidates, users], query [decisions], llm None and
+        columns [..., users] where users share queries; said [users, decisions, candidates], query [users, decisions],
+        llm [users, decisions, candidates] and columns [users, ...] elsewhere.
+      columns: arrays [users, ...].
+    """
+    layout = graph.layout
+    if layout.shared_queries:
+        arrays = (histories.said, *[jnp.moveaxis(column, 0, -1) for column in columns])
+        parts, chunks = _chunks_of_last_axis(layout, arrays)
+        merged = jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), parts)
+
+        def on_chunk(part):
+            return function(part[0], histories.query, None, *part[1:])
+    else:
+        arrays = (histories.said, histories.query, histories.llm, *columns)
+        parts, chunks = _chunks_of_first_axis(layout, arrays)
+        merged = jax.tree.map(lambda x: x.reshape(x.shape[0], -1, *x.shape[3:]), parts)
+
+        def on_chunk(part):
+            return function(*part)
+
+    if chunks == 1:
+        return on_chunk(jax.tree.map(lambda x: x[0], merged))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(on_chunk, _first(merged)))
+    return jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, on_chunk(part)), None), zeros, merged)[0]
+
+
+def _first(arrays):
+    return jax.tree.map(lambda x: x[0], arrays)
+
+
+def _num_chunks(layout: Layout) -> int:
+    return max(layout.users // layout.shards // USERS_AT_ONCE, 1)
+
+
+def _chunks_of_last_axis(layout: Layout, arrays) -> tuple[Any, int]:
+    """Arrays [..., users] as [chunks, ..., shards, users of a chunk and shard]: a chunk has users of every device."""
+    chunks = _num_chunks(layout)
+    split = jax.tree.map(lambda x: x.reshape(*x.shape[:-1], layout.shards, chunks, -1), arrays)
+    return jax.tree.map(lambda x: jnp.moveaxis(x, -2, 0), split), chunks
+
+
+def _chunks_of_first_axis(layout: Layout, arrays) -> tuple[Any, int]:
+    """Arrays [users, ...] as [chunks, shards, users of a chunk and shard, ...]."""
+    chunks = _num_chunks(layout)
+    split = jax.tree.map(lambda x: x.reshape(layout.shards, chunks, -1, *x.shape[1:]), arrays)
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), split), chunks
 
 
 def _over_shared(graph, function, answers, histories, columns):
     layout = graph.layout
-    chunks = max(layout.users // layout.shards // USERS_AT_ONCE, 1)
-    arrays = (histories.said, *[jnp.moveaxis(column, 0, -1) for column in columns])
 
     def on_chunk(part):
         said, *some = jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), part)
         result = function(answers, said, None, *some)
         return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], layout.shards, -1), result)
 
-    # the chunk axis lies within a shard, so that a chunk has users of every device
-    split = jax.tree.map(lambda x: x.reshape(*x.shape[:-1], layout.shards, chunks, -1), arrays)
-    mapped = _map(on_chunk, jax.tree.map(lambda x: jnp.moveaxis(x, -2, 0), split), chunks)
+    parts, chunks = _chunks_of_last_axis(layout, (histories.said, *[jnp.moveaxis(column, 0, -1) for column in columns]))
+    mapped = _map(on_chunk, parts, chunks)
     joined = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-2], -1), mapped)
     return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), joined)
 
 
 def _over_own(graph, function, answers, histories, columns):
     layout = graph.layout
-    chunks = max(layout.users // layout.shards // USERS_AT_ONCE, 1)
     table = answers.reshape(-1, answers.shape[-1])
 
     def on_user(said, query, llm, *some):
@@ -106,14 +168,13 @@ def _over_own(graph, function, answers, histories, columns):
         result = jax.vmap(on_user)(*merged)
         return jax.tree.map(lambda x: x.reshape(layout.shards, -1, *x.shape[1:]), result)
 
-    arrays = (histories.said, histories.query, histories.llm, *columns)
-    split = jax.tree.map(lambda x: x.reshape(layout.shards, chunks, -1, *x.shape[1:]), arrays)
-    mapped = _map(on_chunk, jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), split), chunks)
+    parts, chunks = _chunks_of_first_axis(layout, (histories.said, histories.query, histories.llm, *columns))
+    mapped = _map(on_chunk, parts, chunks)
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(layout.users, *x.shape[3:]), mapped)
 
 
 def _map(function: Callable, arrays, chunks: int):
     """`jax.lax.map`, without the loop where there is one chunk."""
     if chunks == 1:
-        return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], arrays)))
+        return jax.tree.map(lambda x: x[None], function(_first(arrays)))
     return jax.lax.map(function, arrays)

@@ -6,23 +6,19 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 import pyarrow as pa
 
 from prouter_jax import config as configuration
-from prouter_jax.decisions import build_decisions
-from prouter_jax.graph import RouterGraph
-from prouter_jax.graph_build import NodeVectors, build_graph, node_width
+from prouter_jax.config import Model
 from prouter_jax.growing import grow_world, only_users, price_factors
 from prouter_jax.interactions import Interactions
-from prouter_jax.model import SharedStates
+from prouter_jax.networks import Network, apply_network, make_network
 from prouter_jax.offline.write import Scored
 from prouter_jax.readers.additions import read_history, read_llm_additions
 from prouter_jax.routing import Constraints, Pool, route
-from prouter_jax.scoring import Scorer, make_scorer
+from prouter_jax.scoring import Scorer
 from prouter_jax.train import restore_params
-from prouter_jax.train_state import Network, make_network
 from prouter_jax.world import World, load_world
 
 CONFIG = "config.json"
@@ -51,19 +47,20 @@ class Router:
     """Immutable: `with_history` and `with_llms` return another router.
 
     Attributes:
+      model: of the configuration it was trained with.
+      network, params: as trained; `scorer` is what became of them in this world.
       world: what message passing ran over, with the prices of that time.
       known: the same with today's prices, and with the histories brought since.
-      users: theta of the users of `known`, float32 [users, properties].
-      price_factor: what predicted costs are multiplied with at today's prices, [llms].
+      users: states of the users of `known`, float32 [users, properties].
     """
 
+    model: Model
     network: Network
     params: dict
     world: World
     scorer: Scorer
     known: Interactions
     users: np.ndarray
-    price_factor: np.ndarray
 
     @classmethod
     def load(cls, workdir: str | os.PathLike) -> "Router":
@@ -75,8 +72,8 @@ class Router:
         workdir = pathlib.Path(workdir)
         config = read_config(workdir)
         world = load_world(workdir / WORLD)
-        network = make_network(config.model, node_width(world.vectors))
-        return _make(network, restore_params(config, network, workdir), world)
+        network = make_network(config.model, world.build_graph(), len(world.interactions.users.ids))
+        return _make(config.model, network, restore_params(config, network, workdir), world)
 
     @property
     def llms(self) -> list[str]:
@@ -147,10 +144,11 @@ class Router:
         """
         merged = read_history(path, self.known)
         named = np.unique(merged.decisions.user[len(self.known.decisions.user) :])
-        theta = self._read_users(only_users(merged, named))
+        theirs = grow_world(self.world, only_users(merged, named))
+        read = apply_network(self.network, self.params, theirs, self.model)
         users = np.zeros((len(merged.users.ids), self.users.shape[1]), self.users.dtype)
         users[: len(self.users)] = self.users
-        users[named] = theta
+        users[named] = read.users
         return dataclasses.replace(self, known=merged, users=users)
 
     def with_llms(self, folder: str | os.PathLike) -> "Router":
@@ -165,7 +163,7 @@ class Router:
         merged = read_llm_additions(folder, self.known)
         world = grow_world(self.world, merged)
         factor = price_factors(world.interactions, merged)
-        return dataclasses.replace(_make(self.network, self.params, world), known=merged, price_factor=factor)
+        return dataclasses.replace(_make(self.model, self.network, self.params, world, factor), known=merged)
 
     def forget_texts(self) -> None:
         """Drops the answers remembered of texts that were scored before."""
@@ -175,35 +173,18 @@ class Router:
     def _pool(self) -> Pool:
         data, users = self.world.interactions, self.known.users.ids
         has_history = np.bincount(self.known.decisions.user, minlength=len(users)) > 0
-        population = np.asarray(self.params["model"]["reader"]["mean"])
         return Pool(
             scorer=self.scorer,
             llms=self.llms,
-            users=np.concatenate([self.users, population[None]]),
+            users=np.concatenate([self.users, self.scorer.stranger[None]]),
             has_history=np.append(has_history, False),
             user_rows={name: row for row, name in enumerate(users)},
             query_rows={name: row for row, name in enumerate(data.queries.ids)},
             query_task=data.queries.task,
-            known_answers=self.scorer.known_answers(),
             task_rows={name: row for row, name in enumerate(data.tasks.ids)},
             scale=self.world.scale,
-            price_factor=self.price_factor,
-            encode=self.world.encode,
+            describe=self.world.places,
         )
-
-    def _read_users(self, some: Interactions) -> np.ndarray:
-        """theta of the users of `some`, whose queries start with those of the world."""
-        known = len(self.world.interactions.queries.ids)
-        answers = np.asarray(self.scorer.states.answers)[:known]
-        new = some.queries.texts[known:]
-        if len(new):
-            new = self.scorer.answers(self.world.encode(list(new)), some.queries.task[known:], with_tastes=False)
-            answers = np.concatenate([answers, new])
-        blank = NodeVectors(*(np.zeros((len(t.ids), 1), np.float32) for t in (some.tasks, some.queries, some.llms)))
-        histories = build_decisions(some, np.arange(len(some.decisions.user)))
-        graph = build_graph(some, blank, self.world.scale, histories)
-        theta = _read_users(self.network, self.params, graph, self.scorer.states.shared, answers)
-        return np.asarray(theta)[: len(some.users.ids)]
 
 
 def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
@@ -224,15 +205,8 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
         raise ValueError(f"{workdir / CONFIG}: expected what was written at the start, found: {error}") from error
 
 
-def _make(network: Network, params: dict, world: World) -> Router:
-    data = world.interactions
-    scorer = make_scorer(network, params, world.build_graph())
-    users = scorer.users()[: len(data.users.ids)]
-    return Router(network, params, world, scorer, data, users, np.ones(len(data.llms.ids)))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _read_users(
-    network: Network, params: dict, graph: RouterGraph, shared: SharedStates, answers: jax.Array
-) -> jax.Array:
-    return network.bind(params).model.read_users(graph, shared, answers)
+def _make(
+    model: Model, network: Network, params: dict, world: World, price_factor: np.ndarray | None = None
+) -> Router:
+    scorer = apply_network(network, params, world, model, price_factor)
+    return Router(model, network, params, world, scorer, world.interactions, scorer.users)

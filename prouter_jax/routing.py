@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from prouter_jax.decisions import CostScale
 from prouter_jax.offline.write import Scored
-from prouter_jax.reader import COST
-from prouter_jax.scoring import Scorer, expected_utilities
+from prouter_jax.places import Places
+from prouter_jax.scoring import Asked, Scorer, join
 
 _TEXTS_REMEMBERED = 1 << 16
 
@@ -29,10 +29,9 @@ class Pool:
     """What a router knows, in the form that scoring needs.
 
     Attributes:
-      users: theta, [users + 1, properties]; the last row is for users without history.
-      known_answers: properties of the answers to known queries, [queries, llms, properties].
-      encode: texts -> vectors.
-      remembered: answers to texts that were scored before, by (text, task row).
+      users: their states, [users + 1, properties]; the last row is for users without history.
+      describe: (texts, task rows) -> their places among the queries.
+      remembered: (answers, cost, kernel) of texts that were scored before, by (text, task row).
     """
 
     scorer: Scorer
@@ -42,26 +41,18 @@ class Pool:
     user_rows: dict[str, int]
     query_rows: dict[str, int]
     query_task: np.ndarray
-    known_answers: np.ndarray
     task_rows: dict[str, int]
     scale: CostScale
-    price_factor: np.ndarray
-    encode: Callable[[Sequence[str]], np.ndarray]
+    describe: Callable[[Sequence[str], np.ndarray], Places]
     remembered: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
-    """The queries of a chunk, at today's prices.
-
-    Attributes:
-      place: each row's query among the distinct ones, [rows].
-      answers: [asked, llms, properties].
-      cost: expected cost in USD, [asked, llms].
-    """
+class _Queries:
+    """The queries of a chunk: each row's among the distinct ones [rows], and their expected costs in USD."""
 
     place: np.ndarray
-    answers: np.ndarray
+    asked: Asked
     cost: np.ndarray
 
 
@@ -71,9 +62,8 @@ def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) ->
     user = _user_rows(pool, columns["user_id"], errors)
     asked = _asked(pool, columns, errors)
     offered = _offered(pool, columns.get("candidates"), errors)
-    utility = expected_utilities(pool.users, asked.answers, user, asked.place)
-    offered &= _within(pool, asked, constraints, offered, errors)
-    logits = np.where(offered, utility * pool.scorer.sharpness(), -np.inf)
+    offered &= _within(asked, constraints, offered, errors)
+    logits = np.where(offered, pool.scorer.logits(pool.users, asked.asked, user, asked.place), -np.inf)
     wrong = errors.rows()
     logits[wrong] = 0.0
     shares = np.exp(logits - logits.max(1, keepdims=True))
@@ -120,7 +110,7 @@ def _user_rows(pool: Pool, column: pa.Array, errors: _Errors) -> np.ndarray:
     return np.where(row < 0, len(pool.users) - 1, row)
 
 
-def _asked(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Asked:
+def _asked(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Queries:
     """An id that is known goes before a text; a text goes with the row's task, if it has one."""
     number = len(columns["user_id"])
     nothing = pa.nulls(number, pa.large_string())
@@ -143,38 +133,30 @@ def _asked(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Asked:
     known = distinct[(distinct >= 0) & (distinct < len(pool.query_task))]
     pair = distinct[distinct >= len(pool.query_task)] - len(pool.query_task)
     pairs = [(values[text], int(task) - 1) for text, task in zip(pair // tasks, pair % tasks, strict=True)]
-    answers = [pool.known_answers[known], _answers_to_texts(pool, pairs)]
     asked_task = np.concatenate([pool.query_task[known], np.array([t for _, t in pairs], np.int64)])
+    asked = join(pool.scorer.recall(known), _asked_texts(pool, pairs)) if pairs else pool.scorer.recall(known)
     if len(distinct) and distinct[0] < 0:
-        answers.insert(0, np.zeros((1, *pool.known_answers.shape[1:]), np.float32))
-        asked_task = np.append(-1, asked_task)
-    return _Asked(place, *_at_todays_prices(pool, np.concatenate(answers), asked_task))
+        # what is wrong with a row is said elsewhere; here it stands for any query
+        place = np.where(place > 0, place - 1, 0)
+        if len(distinct) == 1:
+            asked, asked_task = pool.scorer.recall(np.zeros(1, np.int64)), pool.query_task[:1]
+    return _Queries(place, asked, pool.scale.unscale(asked.cost, asked_task))
 
 
-def _answers_to_texts(pool: Pool, pairs: list[tuple[str, int]]) -> np.ndarray:
-    """Answers to (text, task row) pairs, each predicted once and remembered for a while."""
+def _asked_texts(pool: Pool, pairs: list[tuple[str, int]]) -> Asked:
+    """(text, task row) pairs, each foreseen once and remembered for a while."""
     new = [pair for pair in pairs if pair not in pool.remembered]
+    found = {}
     if new:
-        vectors = pool.encode([text for text, _ in new])
-        predicted = pool.scorer.answers(vectors, np.array([task for _, task in new]))
-        found = dict(zip(new, predicted, strict=True))
-    else:
-        found = {}
-    answers = [found[pair] if pair in found else pool.remembered[pair] for pair in pairs]
+        asked = pool.scorer.ask(pool.describe([text for text, _ in new], np.array([task for _, task in new])))
+        nearness = asked.kernel if asked.kernel is not None else np.zeros((len(new), 0), np.float32)
+        found = dict(zip(new, zip(asked.answers, asked.cost, nearness, strict=True), strict=True))
+    rows = [found[pair] if pair in found else pool.remembered[pair] for pair in pairs]
     pool.remembered.update(found)
     while len(pool.remembered) > _TEXTS_REMEMBERED:
         pool.remembered.popitem(last=False)
-    return np.stack(answers) if answers else np.zeros((0, *pool.known_answers.shape[1:]), np.float32)
-
-
-def _at_todays_prices(pool: Pool, answers: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Answers and their expected costs in USD; LLMs of unchanged prices keep their answers to the last bit."""
-    cost = pool.scale.unscale(answers[..., COST], task) * pool.price_factor
-    changed = pool.price_factor != 1
-    if changed.any():
-        answers = answers.copy()
-        answers[..., COST] = np.where(changed, pool.scale.scale(cost, task), answers[..., COST])
-    return answers, cost
+    answers, cost, kernel = (np.stack(column) for column in zip(*rows, strict=True))
+    return Asked(answers, cost, kernel if kernel.shape[1] else None, np.zeros(len(pairs), bool))
 
 
 def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray:
@@ -195,7 +177,7 @@ def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray
     return offered | free[:, None]
 
 
-def _within(pool: Pool, asked: _Asked, constraints: Constraints, offered: np.ndarray, errors: _Errors) -> np.ndarray:
+def _within(asked: _Queries, constraints: Constraints, offered: np.ndarray, errors: _Errors) -> np.ndarray:
     """bool [rows, llms]: the LLMs that are allowed and not expected to cost too much."""
     within = np.ones_like(offered)
     if constraints.allow is not None:

@@ -1,104 +1,122 @@
-"""From parameters and a graph to scores of decisions: the same lines for validation, test and serving."""
+"""From parameters and a world to scores of decisions: the same lines for validation, test and serving."""
 
 import dataclasses
-import functools
+from collections.abc import Callable
 
-import jax
 import numpy as np
 
+from prouter_jax.bayes.foresight import Foresight
 from prouter_jax.decisions import DecisionArrays
-from prouter_jax.graph import RouterGraph
-from prouter_jax.graph_build import bucket, pad_features
-from prouter_jax.model import RouterStates, SharedStates
+from prouter_jax.places import Places, places_of
 from prouter_jax.prepare import Prepared
-from prouter_jax.reader import NUM_FIXED
-from prouter_jax.train_state import Network
 
-_QUERIES_AT_ONCE = 4096
 _DECISIONS_AT_ONCE = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
+class Asked:
+    """Queries in the form that scoring needs.
+
+    Attributes:
+      answers: properties of the answers, observed or expected, float32 [queries, llms, properties].
+      cost: scaled cost of the answers, observed or expected, float32 [queries, llms].
+      kernel: nearness to known queries, [queries, known queries], where that is how they are judged; else None.
+      known: bool [queries], whether the answers were observed.
+    """
+
+    answers: np.ndarray
+    cost: np.ndarray
+    kernel: np.ndarray | None
+    known: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Scorer:
-    """A network with parameters; `states` are what message passing made of a graph."""
+    """A trained network applied to a world.
 
-    network: Network
-    params: dict
-    states: RouterStates
+    Attributes:
+      users: float32 [users, properties]; `stranger` [properties] is a user without history.
+      answers, cost: of the answers to known queries, as in `Asked`.
+      predict: what the answers to new queries are expected to be, Places -> (answers, cost).
+      nearness: Places -> [queries, known queries], and
+      foresight: how an unasked query is judged by known ones; None where it is by its expected answers.
+      side: the column of the answer that is shown first, None where nobody knows.
+      sharpness: what utilities are multiplied with before the softmax.
+    """
 
-    def answers(self, vectors: np.ndarray, task: np.ndarray, with_tastes: bool = True) -> np.ndarray:
-        """Properties of the answers to new queries, float32 [queries, llms, properties].
+    users: np.ndarray
+    stranger: np.ndarray
+    answers: np.ndarray
+    cost: np.ndarray
+    predict: Callable[[Places], tuple[np.ndarray, np.ndarray]]
+    nearness: Callable[[Places], np.ndarray] | None
+    foresight: Foresight | None
+    side: int | None
+    sharpness: float
+
+    def ask(self, places: Places) -> Asked:
+        """New queries."""
+        kernel = None if self.nearness is None else self.nearness(places)
+        return Asked(*self.predict(places), kernel, np.zeros(len(places.task), bool))
+
+    def recall(self, rows: np.ndarray) -> Asked:
+        """Known queries."""
+        return Asked(self.answers[rows], self.cost[rows], None, np.ones(len(rows), bool))
+
+    def logits(self, users: np.ndarray, asked: Asked, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Logits of the choice among all LLMs, float32 [decisions, llms].
 
         Args:
-          vectors: text vectors [queries, width of the encoder].
-          task: row of the task, -1 for none, [queries].
-          with_tastes: false leaves the LLMs' tastes out.
+          users: [users, properties].
+          user, place: rows of `users` and of `asked`, [decisions].
         """
-        tastes = np.asarray(self.states.shared.tastes[-1]) * with_tastes
-        parts = []
-        for start in range(0, len(task), _QUERIES_AT_ONCE):
-            some = slice(start, start + _QUERIES_AT_ONCE)
-            number = len(task[some])
-            features = pad_features(vectors[some], bucket(number), self.network.width)
-            rows = np.zeros(len(features), np.int32)
-            rows[:number] = np.where(task[some] < 0, self.states.shared.means.shape[0] - 1, task[some])
-            answers = _predict(self.network, self.params, self.states.shared, features, rows)
-            parts.append(np.asarray(answers)[:number])
-        answers = np.concatenate(parts)
-        answers[..., NUM_FIXED:] += tastes
-        return answers
-
-    def known_answers(self) -> np.ndarray:
-        """The same for the queries of the graph, observed effects and costs where visible."""
-        answers = np.array(self.states.answers)
-        answers[..., NUM_FIXED:] += np.asarray(self.states.shared.tastes[-1])
-        return answers
-
-    def users(self) -> np.ndarray:
-        """theta of the graph's users, float32 [users, properties]."""
-        return np.asarray(self.states.users)
-
-    def sharpness(self) -> float:
-        """What utilities are multiplied with before the served softmax."""
-        return float(np.exp(self.params["model"]["log_score_sharpness"]))
+        found = np.empty((len(user), self.answers.shape[1]), np.float32)
+        direct = np.ones(len(user), bool) if self.foresight is None else asked.known[place]
+        rows = np.flatnonzero(direct)
+        for start in range(0, len(rows), _DECISIONS_AT_ONCE):
+            some = rows[start : start + _DECISIONS_AT_ONCE]
+            found[some] = np.einsum("da,dla->dl", users[user[some]], asked.answers[place[some]], optimize=True)
+        found[rows] *= self.sharpness
+        rest = np.flatnonzero(~direct)
+        if self.foresight is not None and asked.kernel is not None and len(rest):
+            found[rest] = self.foresight.logits(users, asked.kernel, user[rest], place[rest])
+        return found
 
 
-def make_scorer(network: Network, params: dict, graph: RouterGraph) -> Scorer:
-    """Runs message passing over all that is visible in `graph`."""
-    return Scorer(network, params, _encode(network, params, graph))
+def join(first: Asked, second: Asked) -> Asked:
+    """The queries of both, one after the other."""
+    parts = [asked.kernel for asked in (first, second)]
+    width = next((part.shape[1] for part in parts if part is not None), None)
+    kernel = None
+    if width is not None:
+        sizes = (len(first.known), len(second.known))
+        kernel = np.concatenate(
+            [np.zeros((n, width), np.float32) if part is None else part for n, part in zip(sizes, parts, strict=True)]
+        )
+    columns = (np.concatenate([getattr(first, x), getattr(second, x)]) for x in ("answers", "cost", "known"))
+    answers, cost, known = columns
+    return Asked(answers, cost, kernel, known)
 
 
-def score_decisions(scorer: Scorer, prepared: Prepared, decisions: DecisionArrays) -> np.ndarray:
-    """Expected utility of every LLM for decisions over the users and queries of `prepared.data`, [decisions, llms].
+def score_decisions(scorer: Scorer, prepared: Prepared, decisions: DecisionArrays, blind: bool = False) -> np.ndarray:
+    """Logits of every LLM for decisions over the users and queries of `prepared.data`, [decisions, llms].
 
     A query of the world is scored with what was observed of it, any other by its text and task.
-    """
-    asked, query = np.unique(decisions.query, return_inverse=True)
-    row = prepared.world_query[asked]
-    answers = scorer.answers(prepared.vectors.query[asked], prepared.data.queries.task[asked])
-    answers[row >= 0] = scorer.known_answers()[row[row >= 0]]
-    return expected_utilities(scorer.users(), answers, decisions.user, query)
-
-
-def expected_utilities(users: np.ndarray, answers: np.ndarray, user: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """theta of each decision's user . properties of the answers to its query, float32 [decisions, llms].
 
     Args:
-      users: [users, properties]; answers: [queries, llms, properties].
-      user, query: rows of these, [decisions].
+      blind: whether all users are taken for strangers.
     """
-    utility = np.empty((len(user), answers.shape[1]), np.float32)
-    for start in range(0, len(user), _DECISIONS_AT_ONCE):
-        some = slice(start, start + _DECISIONS_AT_ONCE)
-        utility[some] = np.einsum("da,dla->dl", users[user[some]], answers[query[some]], optimize=True)
-    return utility
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _encode(network: Network, params: dict, graph: RouterGraph) -> RouterStates:
-    return network.bind(params).model(graph)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _predict(network: Network, params: dict, shared: SharedStates, vectors: jax.Array, task: jax.Array) -> jax.Array:
-    return network.bind(params).model.predict_answers(shared, vectors, task)
+    asked, place = np.unique(decisions.query, return_inverse=True)
+    row = prepared.world_query[asked]
+    new, known = asked[row < 0], row[row >= 0]
+    vectors, tasks = prepared.vectors, prepared.data.queries.task[new]
+    places = places_of(vectors.query[new], vectors.query_style[new], tasks, len(prepared.data.tasks.ids))
+    order = np.argsort(np.argsort(row < 0, kind="stable"), kind="stable")
+    both = join(scorer.recall(known), scorer.ask(places)) if len(new) else scorer.recall(known)
+    users = scorer.stranger[None] if blind else scorer.users
+    user = np.zeros(len(place), np.int64) if blind else decisions.user
+    logits = scorer.logits(users, both, user, order[place])
+    if scorer.side is not None:
+        rows = np.flatnonzero(decisions.first >= 0)
+        logits[rows, decisions.first[rows]] += scorer.sharpness * users[user[rows], scorer.side]
+    return logits

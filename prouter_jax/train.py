@@ -8,19 +8,17 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from prouter_jax.checkpoint import Checkpoints
-from prouter_jax.config import ExperimentConfig, Mesh, Optimizer
-from prouter_jax.graph import RouterGraph, Visibility
-from prouter_jax.hiding import Hiding, blur_texts, choose_hidden, make_hiding
-from prouter_jax.losses import routing_loss, split_labels
+from prouter_jax.config import ExperimentConfig, Mesh, Model
+from prouter_jax.graph import RouterGraph
 from prouter_jax.metrics import choose, mean, of_picks
+from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
 from prouter_jax.prepare import Labelled, Prepared
 from prouter_jax.progress import Progress
-from prouter_jax.scoring import make_scorer, score_decisions
-from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings, users_sharding
-from prouter_jax.train_state import Network, TrainState, init_state, make_network, make_optimizer
+from prouter_jax.scoring import Scorer, score_decisions
+from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings
+from prouter_jax.train_state import TrainState, init_state
 
 CHECKPOINTS = "checkpoints"
 
@@ -30,11 +28,13 @@ class Run:
     """What a run needs besides its state.
 
     Attributes:
+      model: of the configuration.
       graph: placed on the mesh.
       init: compiled function from a random key to a fresh state.
       abstract: shapes and shardings of the state.
     """
 
+    model: Model
     network: Network
     mesh: jax.sharding.Mesh
     graph: RouterGraph
@@ -42,24 +42,19 @@ class Run:
     abstract: TrainState
 
 
-def train(
-    config: ExperimentConfig, prepared: Prepared, seed: int, workdir: pathlib.Path, see_users: bool = True
-) -> None:
+def train(config: ExperimentConfig, prepared: Prepared, seed: int, workdir: pathlib.Path) -> None:
     """Trains until the validation reward stops rising or the steps are done; resumes what is in `workdir`.
-
-    Args:
-      see_users: false hides all histories: the user-blind twin.
 
     Raises:
       ValueError: if there are checkpoints and none is sound, or if the loss is not a number.
     """
-    run = make_run(config, prepared, see_users)
+    run = make_run(config, prepared)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     state, restored, rejected = _start(run, checkpoints, seed)
     step_fn = make_train_step(run, config)
     validation = prepared.labelled("validation")
     key = jax.random.key(seed)
-    with Progress(workdir, config.train, "router" if see_users else "user-blind twin") as progress:
+    with Progress(workdir, config.train, "router") as progress:
         progress.resume(restored, rejected)
         metrics: dict[str, jax.Array] = {}
         # counted here as well: to ask the state for its step would wait for the device
@@ -78,15 +73,13 @@ def train(
             progress.stepped(step)
 
 
-def make_run(config: ExperimentConfig, prepared: Prepared, see_users: bool = True) -> Run:
+def make_run(config: ExperimentConfig, prepared: Prepared) -> Run:
     """Builds the graph and the network of a run and places them on the configured mesh."""
     mesh = make_mesh(config.mesh)
     graph = prepared.world.build_graph(shards=config.mesh.data)
-    if not see_users:
-        graph = graph.without_histories()
-    network = make_network(config.model, graph.width)
-    init, abstract = _compiled_init(network, *_optimizer_key(config), mesh)
-    return Run(network, mesh, place_graph(graph, mesh), init, abstract)
+    network = make_network(config.model, graph, len(prepared.world.interactions.users.ids))
+    init, abstract = _compiled_init(network, make_recipe(config), mesh)
+    return Run(config.model, network, mesh, place_graph(graph, mesh), init, abstract)
 
 
 def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> dict:
@@ -95,13 +88,13 @@ def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.
     Raises:
       ValueError: if they are missing, damaged, or not of this network.
     """
-    _, abstract = _compiled_init(network, *_optimizer_key(config), make_mesh(Mesh()))
+    _, abstract = _compiled_init(network, make_recipe(config), make_mesh(Mesh()))
     return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0].params
 
 
 def make_train_step(run: Run, config: ExperimentConfig):
     """A compiled function (state, graph, key) -> (state, metrics); runs of equal shape share its compilation."""
-    return _compiled_step(run.network, *_optimizer_key(config), make_hiding(config), run.mesh)
+    return _compiled_step(run.network, make_recipe(config), run.mesh)
 
 
 def initial_state(run: Run, seed: int) -> TrainState:
@@ -109,11 +102,15 @@ def initial_state(run: Run, seed: int) -> TrainState:
     return run.init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
+def run_scorer(run: Run, params: dict, prepared: Prepared) -> Scorer:
+    """The network with `params`, applied to what it is trained on."""
+    return make_scorer(run.network, params, prepared.world, run.graph, run.model)
+
+
 def validation_reward(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> float:
     """Mean reward of the chosen LLMs."""
-    scorer = make_scorer(run.network, params, run.graph)
-    utility = score_decisions(scorer, prepared, labelled.decisions)
-    return mean(of_picks(labelled.rewards, choose(utility, labelled.decisions.offered)))
+    logits = score_decisions(run_scorer(run, params, prepared), prepared, labelled.decisions)
+    return mean(of_picks(labelled.rewards, choose(logits, labelled.decisions.offered)))
 
 
 def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, int, list[str]]:
@@ -146,15 +143,9 @@ def _checked(metrics: dict[str, jax.Array], step: int) -> dict[str, float]:
     return numbers
 
 
-def _optimizer_key(config: ExperimentConfig) -> tuple[tuple, int]:
-    """What decides an optimizer, hashable: compiled functions are kept for all seeds and twins."""
-    return dataclasses.astuple(config.optimizer), config.train.num_train_steps
-
-
 @functools.lru_cache(maxsize=16)
-def _compiled_init(network: Network, optimizer_values: tuple, num_train_steps: int, mesh):
-    optimizer = make_optimizer(Optimizer(*optimizer_values), num_train_steps)
-    init = functools.partial(init_state, network=network, optimizer=optimizer)
+def _compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
+    init = functools.partial(init_state, network=network, recipe=recipe)
     shapes = jax.eval_shape(init, jax.random.key(0))
     shardings = state_shardings(shapes, mesh)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
@@ -162,28 +153,13 @@ def _compiled_init(network: Network, optimizer_values: tuple, num_train_steps: i
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled_step(network: Network, optimizer_values: tuple, num_train_steps: int, hiding: Hiding, mesh):
-    optimizer = make_optimizer(Optimizer(*optimizer_values), num_train_steps)
-    shardings = jax.tree.map(lambda x: x.sharding, _compiled_init(network, optimizer_values, num_train_steps, mesh)[1])
-
-    def loss_fn(params, graph, labels):
-        learner = network.bind(params)
-        return routing_loss(learner.model, learner.noise, graph, labels)
+def _compiled_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
+    inner = make_step(network, recipe, mesh)
+    shardings = jax.tree.map(lambda x: x.sharding, _compiled_init(network, recipe, mesh)[1])
 
     def step(state: TrainState, graph: RouterGraph, key: jax.Array):
-        visibility, scored = choose_hidden(graph, hiding, state.step, key)
-        # the histories are divided by users here, and everything made of them follows
-        visibility, scored = jax.lax.with_sharding_constraint(
-            (visibility, scored),
-            (Visibility(replicated(mesh), replicated(mesh), users_sharding(mesh)), users_sharding(mesh)),
-        )
-        graph = blur_texts(graph, hiding.text_noise, jax.random.fold_in(key, 2**29 + state.step))
-        (loss, parts), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params, *split_labels(graph, visibility, scored)
-        )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state, metrics = inner(state.params, state.opt_state, graph, state.step, key)
         state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
-        return state, {"loss": loss, **parts}
+        return state, metrics
 
     return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from prouter_jax import files
+from prouter_jax.answer_style import text_style
 from prouter_jax.decisions import CostScale, build_decisions
 from prouter_jax.encoders import make_encoder
 from prouter_jax.graph import RouterGraph
 from prouter_jax.graph_build import NodeVectors, build_graph
 from prouter_jax.interactions import Interactions
+from prouter_jax.places import Places, places_of
 from prouter_jax.readers.tables import read_tables, write_tables
 
 
@@ -47,6 +49,14 @@ class World:
         if self.encoder == "given":
             raise ValueError("this router was trained on vectors that came with the data: score by query_id")
         return make_encoder(self.encoder).encode(texts)
+
+    def places(self, texts: Sequence[str], task: np.ndarray) -> Places:
+        """Where new texts of these task rows (-1 for none) [texts] stand among the queries.
+
+        Raises:
+          ValueError: as `encode`.
+        """
+        return places_of(self.encode(texts), text_style(texts), task, len(self.interactions.tasks.ids))
 
     def digest(self) -> str:
         """SHA-256 of what was observed; equal for equal data, whatever the order it came in is part of it.
@@ -98,14 +108,15 @@ def load_world(folder: str | os.PathLike) -> World:
     folder = pathlib.Path(folder)
     kept = files.verify(folder)
     arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS}
-    vectors = NodeVectors(arrays["task_vectors"], arrays["query_vectors"], arrays["llm_vectors"])
+    vectors = NodeVectors(*(arrays[f"{name}_vectors"] for name in ("task", "query", "llm")), arrays["query_style"])
     scale = CostScale(arrays["lowest_costs"], arrays["highest_costs"])
     return World(read_tables(folder / "tables"), vectors, scale, kept["encoder"])
 
 
-_ARRAYS = ("task_vectors", "query_vectors", "llm_vectors", "lowest_costs", "highest_costs")
+_ARRAYS = ("task_vectors", "query_vectors", "llm_vectors", "query_style", "lowest_costs", "highest_costs")
 
 
 def _arrays(world: World) -> dict[str, np.ndarray]:
     vectors, scale = world.vectors, world.scale
-    return dict(zip(_ARRAYS, (vectors.task, vectors.query, vectors.llm, scale.low, scale.high), strict=True))
+    kept = (vectors.task, vectors.query, vectors.llm, vectors.query_style, scale.low, scale.high)
+    return dict(zip(_ARRAYS, kept, strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from prouter_jax import interactions as tables
+from prouter_jax.answer_style import text_style
 from prouter_jax.config import Data, Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import make_encoder
@@ -29,7 +30,7 @@ SMALL = Embedded(num_queries=120, num_llms=5, num_users=15, decisions_per_user=4
 def _source(data: tables.Interactions) -> Source:
     encoder = make_encoder("hash")
     texts = (data.tasks.descriptions, data.queries.texts, data.llms.descriptions)
-    return Source(data, NodeVectors(*(encoder.encode(some) for some in texts)), "hash")
+    return Source(data, NodeVectors(*(encoder.encode(some) for some in texts), text_style(texts[1])), "hash")
 
 
 def _prepare(users: str = "recorded", data: tables.Interactions | None = None, seed: int = 0, **more) -> Prepared:

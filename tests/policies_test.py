@@ -8,6 +8,7 @@ import pytest
 
 from prouter_jax import interactions as tables
 from prouter_jax import metrics
+from prouter_jax.answer_style import text_style
 from prouter_jax.config import Data, Embedded
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.embedded import build_embedded
@@ -26,7 +27,7 @@ ALWAYS = {"random", "best_single", "best_per_user", "best_per_user_task", "cheap
 def _prepare(data: Interactions, users: str = "recorded", **more) -> Prepared:
     encoder = make_encoder("hash")
     texts = (data.tasks.descriptions, data.queries.texts, data.llms.descriptions)
-    vectors = NodeVectors(*(encoder.encode(some) for some in texts))
+    vectors = NodeVectors(*(encoder.encode(some) for some in texts), text_style(texts[1]))
     return prepare(Source(data, vectors, "hash"), Data(users=users, num_users=6, **more), seed=0)
 
 
@@ -43,7 +44,7 @@ def _fit_and_score(policy: Policy, prepared: Prepared) -> np.ndarray:
 def _asked(user, query, num_llms: int) -> DecisionArrays:
     offered = np.ones((len(user), num_llms), bool)
     nothing = np.zeros(offered.shape, np.float32)
-    return DecisionArrays(np.array(user), np.array(query), offered, nothing, nothing * NAN)
+    return DecisionArrays(np.array(user), np.array(query), offered, nothing, nothing * NAN, np.full(len(user), -1))
 
 
 # Users 0 and 1 on queries 0 (task 0), 1 (task 1), 2 (no task); nobody has met the last LLM.

@@ -23,7 +23,8 @@ class Known:
     Attributes:
       own: [users, llms]; own_task: [users, tasks, llms]; of_task: [tasks, llms]; of_query: [queries, llms].
       on_query: log(1 + number of decisions) on each query and LLM; length: the same of each user.
-      taste: [users, 2], mean effect and scaled cost of what the user liked best.
+      taste: [users, 3], mean effect and scaled cost of what the user liked best, and its mean reward of
+        what was shown first.
     """
 
     own: np.ndarray
@@ -82,7 +83,9 @@ class DecisionFeatures:
         user, query = decisions.user[row], decisions.query[row]
         task = self.task[query]
         single = (self._llm[llm, 0], self._llm[llm, 1], task, known.own[user, llm], known.own_task[user, task, llm])
-        columns = [np.stack([*single, known.of_task[task, llm], known.length[user]], 1).astype(np.float32)]
+        columns = [np.stack([*single, known.of_task[task, llm], known.length[user]], 1)]
+        first = decisions.first[row]
+        columns += [np.where(first < 0, np.nan, first == llm)[:, None]]
         columns += [known.taste[user], self._llm[llm, 2:], self.text[query]]
         if self._answers is not None:
             columns += [np.stack([known.of_query[query, llm], known.on_query[query, llm]], 1)]
@@ -116,7 +119,9 @@ class DecisionFeatures:
         best = np.where(np.isnan(history.rewards), -np.inf, history.rewards).argmax(1)
         told = (~np.isnan(history.rewards)).any(1, keepdims=True)
         liked = (table[history.decisions.query, best][:, None] for table in (self._effect, self._cost))
-        shown = (np.where(told, values, np.nan) for values in liked)
+        first = history.decisions.first
+        of_first = np.where(first >= 0, history.rewards[np.arange(len(first)), first], np.nan)[:, None]
+        shown = [*(np.where(told, values, np.nan) for values in liked), of_first]
         sums = [group_sums(values, history.decisions.user, self._shape[0]) for values in shown]
         taste = [np.where(count > 0, total / np.maximum(count, 1), np.nan) for total, count in sums]
         return np.concatenate(taste, axis=1, dtype=np.float32)

@@ -10,6 +10,7 @@ from prouter_jax.policies.factorisation_fit import (
     fit_params,
     init_params,
     listed_logits,
+    side_logits,
 )
 from prouter_jax.policies.means import are_choices
 from prouter_jax.policies.selection import select
@@ -21,12 +22,15 @@ _MOST_CELLS = 8_000_000
 class Factorisation:
     """logit = LLM + user x LLM + query x LLM + user's factors . answer's factors; a softmax for choices.
 
+    Where it is known which answer was shown first, that one gets a bias, the population's and the user's own.
+
     A query that nobody decided on gets the user's mean prediction over the decided ones, those of its
     own task before all by `task_strength`. Users who came after training are fitted to the given answers.
 
     Args:
       rank: number of factors.
-      penalty, user_penalty, query_penalty: of the squares of factors and of the two biases.
+      penalty, user_penalty, query_penalty, side_penalty: of the squares of factors and of the users' and
+        queries' biases for LLMs and the users' for what is shown first.
       steps: of gradient descent.
     """
 
@@ -39,6 +43,7 @@ class Factorisation:
         penalty: float = 2.0,
         user_penalty: float = 1.0,
         query_penalty: float = 1.0,
+        side_penalty: float = 3.0,
         task_strength: float = 100.0,
         steps: int = 60,
         seed: int = 0,
@@ -48,7 +53,8 @@ class Factorisation:
         self._task, self._num_tasks = data.queries.task + 1, len(data.tasks.ids) + 1
         self._rank, self._task_strength, self._steps, self._seed = rank, task_strength, steps, seed
         factors = {"user": penalty, "answer": penalty}
-        self._penalties = factors | {"user_llm": user_penalty, "query_llm": query_penalty, "llm": 0.1}
+        biases = {"user_llm": user_penalty, "query_llm": query_penalty, "user_side": side_penalty}
+        self._penalties = factors | biases | {"llm": 0.1, "side": 0.1}
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         rng = np.random.default_rng(self._seed)
@@ -58,7 +64,7 @@ class Factorisation:
         fitted = fit_params(fresh, used, self._choices, self._penalties, self._steps, tuple(fresh))
         self._seen = np.unique(used.decisions.query)
         self._answers = {name: _cleared(fitted[name], self._seen, 1) for name in ("answer", "query_llm")}
-        self._answers["llm"] = fitted["llm"]
+        self._answers |= {name: fitted[name] for name in ("llm", "side")}
         self._users = _seen_users(fitted, used)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
@@ -69,7 +75,7 @@ class Factorisation:
         if not known.all():
             means = self._mean_predictions(params)
             scores[~known] = means[:, decisions.user[~known], self._task[decisions.query[~known]]].T
-        return scores
+        return scores + side_logits(params, decisions.user, decisions.first).T
 
     def _fold_in(self, history: Labelled) -> Params:
         """The users' part alone, fitted to a history with the answers as they are."""
@@ -100,7 +106,8 @@ def _within_limits(decisions: DecisionArrays, asked: DecisionArrays, shape, rng:
 
 def _seen_users(params: Params, labelled: Labelled) -> Params:
     user = np.unique(labelled.decisions.user)
-    return {"user": _cleared(params["user"], user, 0), "user_llm": _cleared(params["user_llm"], user, 1)}
+    axes = {"user": 0, "user_llm": 1, "user_side": 0}
+    return {name: _cleared(params[name], user, axis) for name, axis in axes.items()}
 
 
 def _cleared(table: np.ndarray, seen: np.ndarray, axis: int) -> np.ndarray:

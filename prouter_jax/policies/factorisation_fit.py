@@ -11,7 +11,7 @@ import optax
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.prepare import Labelled
 
-USER_PARTS = ("user", "user_llm")
+USER_PARTS = ("user", "user_llm", "user_side")
 _DENSE_SHARE = 0.2
 _INIT_SCALE = 0.3
 
@@ -23,9 +23,10 @@ def init_params(num_users: int, num_queries: int, num_llms: int, rank: int, rng:
 
     Returns:
       llm [llms], user_llm [llms, users], query_llm [llms, queries], user [users, rank],
-      answer [llms, queries, rank]; float32.
+      answer [llms, queries, rank], and what being shown first adds: side [1], user_side [users]; float32.
     """
     sizes = {"llm": (num_llms,), "user_llm": (num_llms, num_users), "query_llm": (num_llms, num_queries)}
+    sizes |= {"side": (1,), "user_side": (num_users,)}
     biases = {name: np.zeros(shape, np.float32) for name, shape in sizes.items()}
     user, answer = (rng.normal(0, _INIT_SCALE, (*n, rank)) for n in ((num_users,), (num_llms, num_queries)))
     return biases | {"user": user.astype(np.float32), "answer": answer.astype(np.float32)}
@@ -41,7 +42,7 @@ def fit_params(
 ) -> Params:
     """Descends on the penalised loss, which is convex in the users' part and in the answers' part alone.
 
-    logits = llm + user_llm + query_llm + user . answer; the loss is the log loss of choices among the
+    logits = llm + user_llm + query_llm + user . answer (+ side + user_side of the one shown first); the loss is the log loss of choices among the
     candidates, or half the squared error in units of the rewards' variance; plus penalty / 2 * the
     squares of each parameter.
 
@@ -58,10 +59,21 @@ def fit_params(
     return {name: np.asarray(value) for name, value in fitted.items()}
 
 
-def listed_logits(params, user, query):
-    """Logits [llms, decisions] of single decisions; NumPy's or JAX's arrays."""
+def listed_logits(params, user, query, first=None):
+    """Logits [llms, decisions] of single decisions; NumPy's or JAX's arrays.
+
+    Args:
+      first: [decisions], the LLM shown first, -1 where unknown.
+    """
     factors = (params["user"][user] * params["answer"][:, query]).sum(-1)
-    return params["llm"][:, None] + params["user_llm"][:, user] + params["query_llm"][:, query] + factors
+    logits = params["llm"][:, None] + params["user_llm"][:, user] + params["query_llm"][:, query] + factors
+    return logits if first is None else logits + side_logits(params, user, first)
+
+
+def side_logits(params, user, first):
+    """What being shown first adds, [llms, decisions]."""
+    shown_first = np.arange(len(params["llm"]))[:, None] == first
+    return shown_first * (params["side"] + params["user_side"][user])
 
 
 def dense_logits(params, user, query):
@@ -89,7 +101,8 @@ def _descend(params, data, penalties, rates, steps, dense: bool, choices: bool):
 
 
 def _loss(params, data, penalties, dense: bool, choices: bool):
-    logits = (dense_logits if dense else listed_logits)(params, data["user"], data["query"])
+    where = (data["user"], data["query"])
+    logits = dense_logits(params, *where) if dense else listed_logits(params, *where, data["first"])
     known, target = data["known"], data["target"]
     if choices:
         # LLMs lie along the first axis: reductions over a last axis of ten are slow on a CPU
@@ -103,12 +116,12 @@ def _loss(params, data, penalties, dense: bool, choices: bool):
 
 
 def _is_dense(decisions: DecisionArrays, params: Params) -> bool:
-    """Whether most users decided on most queries, once each, so that a table of all pairs is worth its room."""
+    """Whether most users decided on most queries, once each and on no side, so that a table of all pairs pays."""
     num_users, num_queries = len(params["user"]), params["query_llm"].shape[1]
     cell = decisions.user.astype(np.int64) * num_queries + decisions.query
     pairs = len(np.unique(decisions.user)) * len(np.unique(decisions.query))
     once = np.bincount(cell, minlength=num_users * num_queries).max(initial=0) <= 1
-    return bool(once and len(cell) > _DENSE_SHARE * pairs)
+    return bool(once and (decisions.first < 0).all() and len(cell) > _DENSE_SHARE * pairs)
 
 
 def _listed_data(labelled: Labelled) -> dict:
@@ -116,6 +129,7 @@ def _listed_data(labelled: Labelled) -> dict:
     return {
         "user": labelled.decisions.user,
         "query": labelled.decisions.query,
+        "first": labelled.decisions.first,
         "known": known,
         "target": np.where(known, labelled.rewards.T, 0).astype(np.float32),
     }

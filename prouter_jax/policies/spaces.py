@@ -76,10 +76,11 @@ SPACES: Mapping[str, Mapping[str, Draw]] = {
     "ridge": {**_TEXT, **_STRENGTHS},
     "kernel_ridge": {**_TEXT, "width": _log(0.3, 3), **_STRENGTHS},
     "factorisation": {
-        "rank": _one_of(4, 8, 12, 16, 24, 32),
+        "rank": _one_of(0, 4, 8, 12, 16, 24, 32),
         "penalty": _log(0.3, 10),
         "user_penalty": _log(0.03, 10),
         "query_penalty": _log(0.03, 10),
+        "side_penalty": _log(0.3, 30),
         "task_strength": _log(1, 1000),
     },
     "boosting": _TREES,

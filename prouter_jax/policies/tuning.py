@@ -93,7 +93,7 @@ def _try(policy: Policy, settings: dict, train: Labelled, validation: Labelled, 
     scores, known = policy.score(train, scored.decisions), ~np.isnan(scored.rewards)
     reward = metrics.mean(metrics.of_picks(scored.rewards, metrics.choose(scores, known)))
     shares = np.nan_to_num(scored.rewards)
-    loss = metrics.log_loss(scores, known, shares) if are_choices(scored) else math.nan
+    loss = metrics.mean(metrics.log_loss(scores, known, shares)) if are_choices(scored) else math.nan
     return Trial(settings, reward, loss, time.perf_counter() - start)
 
 

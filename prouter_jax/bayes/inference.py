@@ -1,0 +1,150 @@
+"""`BayesNetwork`: rounds of messages between users and answers, which are both the training and the reading.
+
+A round: every user reads its visible history (`reader`), the population is learnt from all users (`population`), and
+the answers' tastes move with everybody's surprise (`tastes`). What is kept is the population and the tastes; a user's
+state is read from its history, whoever it is and whenever it comes.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from prouter_jax.bayes import columns as properties
+from prouter_jax.bayes.columns import Columns, assemble
+from prouter_jax.bayes.population import learn, plain_precision, prior_mean
+from prouter_jax.bayes.reader import Population, misfit, read, uncertainty, utilities
+from prouter_jax.bayes.tastes import move_tastes, with_sides
+from prouter_jax.config import Model
+from prouter_jax.graph import RouterGraph
+from prouter_jax.histories import Histories, only, over_users, read_histories, sum_over_users
+
+_FIRST_SCALE = 0.2  # of the tastes that answers begin with, by chance: equal ones would stay equal
+_NOISE_FLOOR = 1e-3
+_SHARPNESS_BESIDE_RATINGS = 10.0  # ratings fix the scale of utility, so choices need one of their own
+_READING_STEPS = 12  # Newton steps from the prior to a user that is read anew
+
+
+@dataclasses.dataclass(frozen=True)
+class BayesNetwork:
+    """What decides the shapes and rounds of a run; hashable, so that compiled functions can depend on it.
+
+    Attributes:
+      queries: padded number of those in the world; users: not padded.
+      sharpness: of choices in utility.
+    """
+
+    columns: Columns
+    queries: int
+    llms: int
+    users: int
+    taste_precision: float
+    population_strength: float
+    warmup_rounds: int
+    sharpness: float
+
+    def init(self, key: jax.Array) -> dict:
+        """Parameters before the first round."""
+        size = self.columns.size
+        crowd = jnp.zeros(size).at[properties.EFFECT].set(0.5).at[properties.COST].set(-0.5)
+        tastes = _FIRST_SCALE * jax.random.normal(key, (self.queries, self.llms, self.columns.tastes))
+        return {
+            "crowd": crowd,
+            "precision": plain_precision(self.columns),
+            "log_noise": jnp.log(jnp.full((), 0.1)),
+            "tastes": tastes,
+            "met": jnp.zeros(self.llms),
+            "users": jnp.broadcast_to(prior_mean(self.columns, crowd), (self.users, size)),
+        }
+
+    def round(self, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict[str, jax.Array]]:
+        """One round of messages; returns the new parameters and how badly the visible feedback was told before."""
+        histories, population = read_histories(graph), self.population(params)
+        known = graph.visibility.decisions * _decided(graph, histories)
+        tastes = jnp.where(step < self.warmup_rounds, 0.0, params["tastes"])
+        answers = self.answers(params, graph, tastes)
+        start = jnp.pad(params["users"], ((0, graph.layout.users - self.users), (0, 0)))
+        users, unknown, told = self._read(graph, histories, answers, population, start, 1)
+        has = (known.sum(1) > 0).astype(jnp.float32)
+        strength = self.population_strength
+        users, crowd, precision = learn(self.columns, users, unknown, has, params["crowd"], strength)
+        new = {**params, "crowd": crowd, "precision": precision, "users": users[: self.users]}
+        new["met"] = _met(graph, histories, self.llms)
+        metrics = {"loss": told["choice"].sum() / jnp.maximum(told["choices"].sum(), 1)}
+        if graph.layout.has_ratings:
+            error = told["rating"].sum() / jnp.maximum(told["ratings"].sum(), 1)
+            new["log_noise"] = 0.5 * jnp.log(error + _NOISE_FLOOR**2)
+            metrics = {"loss": metrics["loss"] + error, "rating_error": jnp.sqrt(error)}
+        if self.columns.tastes:
+            states = (users, self.answers(new, graph, tastes), params["tastes"])
+            population = dataclasses.replace(population, mean=prior_mean(self.columns, crowd))
+            moved = move_tastes(graph, histories, self.columns, population, states, crowd, self.taste_precision)
+            new["tastes"] = jnp.where(step < self.warmup_rounds, params["tastes"], moved)
+        return new, metrics
+
+    def population(self, params: dict) -> Population:
+        """What all users have in common."""
+        mean, certainty = prior_mean(self.columns, params["crowd"]), jnp.exp(-2 * params["log_noise"])
+        return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty)
+
+    def answers(self, params: dict, graph: RouterGraph, tastes: jax.Array | None = None) -> jax.Array:
+        """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means."""
+        values, known = properties.measured(graph)
+        task, num_tasks = properties.tasks_of(graph), graph.layout.num("task")
+        filled = jnp.where(known > 0, values, properties.task_means(values, known, task, num_tasks)[task])
+        return assemble(self.columns, filled, params["tastes"] if tastes is None else tastes, params["crowd"])
+
+    def read_users(self, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
+        """theta of the users of any graph over these answers, from their histories alone, [users, properties]."""
+        population = self.population(params)
+        start = jnp.broadcast_to(population.mean, (graph.layout.users, self.columns.size))
+        return self._read(graph, read_histories(graph), answers, population, start, _READING_STEPS)[0]
+
+    def _read(self, graph: RouterGraph, histories: Histories, answers, population: Population, start, steps: int):
+        """theta, what is not known of it, and how badly `start` told what was said; users first."""
+
+        def of_user(answers, said, _, visible, theta):
+            said = only(said, visible)
+            answers = with_sides(self.columns, answers, said)
+            told = misfit(utilities(theta, answers), said, population)
+            theta = read(theta, answers, said, population, steps)
+            unknown = uncertainty(theta, answers, said, population)
+            return theta, jnp.moveaxis(unknown, 0, -1) if theta.ndim > 1 else unknown, told
+
+        return over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
+
+
+def make_bayes(model: Model, graph: RouterGraph, num_users: int) -> BayesNetwork:
+    """The network of a configuration for the world of a graph."""
+    layout = graph.layout
+    columns = Columns(
+        style=graph.style.shape[-1] if model.style else 0,
+        llms=layout.num("llm") if model.llm_weights else 0,
+        sides=int(layout.has_sides),
+        crowd=int(model.crowd),
+        tastes=model.taste_dim,
+    )
+    sizes = (layout.num("query"), layout.num("llm"), num_users)
+    numbers = (model.taste_precision, model.population_strength, model.warmup_rounds)
+    return BayesNetwork(columns, *sizes, *numbers, _SHARPNESS_BESIDE_RATINGS if layout.has_ratings else 1.0)
+
+
+def _decided(graph: RouterGraph, histories: Histories) -> jax.Array:
+    """1 where a user decided, [users, decisions]."""
+    offered = histories.said.offered
+    return jnp.moveaxis(offered.max(1), -1, 0) if graph.layout.shared_queries else offered.max(-1)
+
+
+def _met(graph: RouterGraph, histories: Histories, num_llms: int) -> jax.Array:
+    """In how many visible decisions each LLM was on offer, [llms]."""
+
+    def of_shared(said, query, llm, visible):
+        del query, llm
+        return (said.offered * visible[:, None]).sum((0, 2))
+
+    def of_own(said, query, llm, visible):
+        del query
+        return jax.ops.segment_sum((said.offered * visible[..., None]).reshape(-1), llm.reshape(-1), num_llms)
+
+    function = of_shared if graph.layout.shared_queries else of_own
+    return sum_over_users(graph, function, histories, graph.visibility.decisions)

@@ -1,0 +1,101 @@
+"""A trained `BayesNetwork` applied to a world, on the host: users read, answers known, new queries foreseen."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from prouter_jax.bayes.columns import COST, task_means, tasks_of
+from prouter_jax.bayes.foresight import Foresight
+from prouter_jax.bayes.inference import BayesNetwork
+from prouter_jax.bayes.near import NearQueries, coefficients, kernel_to, make_near
+from prouter_jax.bayes.population import prior_mean
+from prouter_jax.config import Model
+from prouter_jax.graph import RouterGraph
+from prouter_jax.graph_build import bucket
+from prouter_jax.places import Places, places_of
+from prouter_jax.scoring import Scorer
+from prouter_jax.world import World
+
+_QUERIES_AT_ONCE = 4096
+
+
+def make_bayes_scorer(
+    network: BayesNetwork, params: dict, world: World, graph: RouterGraph, model: Model, price_factor: np.ndarray
+) -> Scorer:
+    """Reads every user of `graph`, which is that of `world`, and prepares messages from its queries to new ones.
+
+    Args:
+      price_factor: today's over that time's price of each LLM, [llms]; moves the costs that are foreseen.
+    """
+    count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
+    users, answers, means, beside = _encode(network, params, graph, count)
+    near = make_near(_places(world, num_tasks), num_tasks, model.near)
+    told = coefficients(near, beside[near.rows])
+    by_share = model.foresight == "share"
+    sharpness = float(network.population(params).sharpness)
+
+    def priced(answers: np.ndarray, task: np.ndarray) -> np.ndarray:
+        return _at_todays_prices(np.asarray(answers), np.where(task < num_tasks, task, -1), world, price_factor)
+
+    def predict(places: Places) -> tuple[np.ndarray, np.ndarray]:
+        expected = _in_parts(lambda some: _predict(near, means, told, some), places)
+        expected = priced(expected, places.task)
+        return expected, expected[..., COST]
+
+    answers = priced(answers, world.interactions.queries.task)
+    return Scorer(
+        users=np.asarray(users)[: len(world.interactions.users.ids)],
+        stranger=np.asarray(prior_mean(network.columns, params["crowd"])),
+        answers=answers,
+        cost=answers[..., COST],
+        predict=predict,
+        nearness=functools.partial(_in_parts, functools.partial(kernel_to, near)) if by_share else None,
+        foresight=Foresight(near, jnp.asarray(answers[near.rows]), sharpness) if by_share else None,
+        side=network.columns.side if network.columns.sides else None,
+        sharpness=sharpness,
+    )
+
+
+def _at_todays_prices(answers: np.ndarray, task: np.ndarray, world: World, factor: np.ndarray) -> np.ndarray:
+    """Answers whose scaled costs are those of today; LLMs of unchanged prices keep theirs to the last bit."""
+    changed = factor != 1
+    if not changed.any():
+        return answers
+    answers = answers.copy()
+    cost = world.scale.scale(world.scale.unscale(answers[..., COST], task) * factor, task)
+    answers[..., COST] = np.where(changed, cost, answers[..., COST])
+    return answers
+
+
+def _places(world: World, num_tasks: int) -> Places:
+    vectors = world.vectors
+    return places_of(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
+
+
+def _in_parts(function, places: Places) -> np.ndarray:
+    """`function` of places, some thousands at a time, padded so that few shapes are compiled."""
+    parts = []
+    for start in range(0, len(places.task), _QUERIES_AT_ONCE):
+        some = places.take(slice(start, start + _QUERIES_AT_ONCE))
+        number = len(some.task)
+        parts.append(np.asarray(function(some.padded(bucket(number))))[:number])
+    return np.concatenate(parts)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _encode(network: BayesNetwork, params: dict, graph: RouterGraph, count: int):
+    """Users; answers to the `count` known queries; their means by task and what is told beside these."""
+    answers = network.answers(params, graph)
+    users = network.read_users(params, graph, answers)
+    answers, task, num_tasks = answers[:count], tasks_of(graph)[:count], graph.layout.num("task")
+    means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
+    return users, answers, means, answers - means[task]
+
+
+@jax.jit
+def _predict(near: NearQueries, means: jax.Array, told: jax.Array, places: Places) -> jax.Array:
+    """Expected properties of the answers to new queries: the task's mean and what near queries say beside it."""
+    flat = kernel_to(near, places) @ told.reshape(len(told), -1)
+    return means[places.task] + flat.reshape(-1, *told.shape[1:])

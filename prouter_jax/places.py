@@ -1,0 +1,29 @@
+"""Where queries stand: what of a query is compared with others, known and new alike."""
+
+import jax
+import numpy as np
+from flax import struct
+
+
+@struct.dataclass
+class Places:
+    """Text vectors [queries, width], style of the texts [queries, features], task rows [queries] (the number of
+    tasks for none)."""
+
+    vectors: jax.Array | np.ndarray
+    style: jax.Array | np.ndarray
+    task: jax.Array | np.ndarray
+
+    def take(self, rows) -> "Places":
+        """Some of the queries."""
+        return jax.tree.map(lambda x: x[rows], self)
+
+    def padded(self, rows: int) -> "Places":
+        """With zeros up to a number of rows, so that few shapes are compiled."""
+        return jax.tree.map(lambda x: np.pad(x, ((0, rows - len(x)),) + ((0, 0),) * (x.ndim - 1)), self)
+
+
+def places_of(vectors: np.ndarray, style: np.ndarray, task: np.ndarray, num_tasks: int) -> Places:
+    """Places of queries from their text vectors, style and task rows, -1 for none."""
+    task = np.where(task < 0, num_tasks, task).astype(np.int32)
+    return Places(vectors.astype(np.float32), style.astype(np.float32), task)
