@@ -42,9 +42,9 @@ def fit_params(
 ) -> Params:
     """Descends on the penalised loss, which is convex in the users' part and in the answers' part alone.
 
-    logits = llm + user_llm + query_llm + user . answer (+ side + user_side of the one shown first); the loss is the log loss of choices among the
-    candidates, or half the squared error in units of the rewards' variance; plus penalty / 2 * the
-    squares of each parameter.
+    logits = llm + user_llm + query_llm + user . answer (+ side + user_side of the one shown first). The
+    loss is the log loss of choices among the candidates, or half the squared error in units of the
+    rewards' variance; plus penalty / 2 * the squares of each parameter.
 
     Args:
       penalties: by name of the parameter.

@@ -1,0 +1,38 @@
+"""What tests of policies share: small worlds and hand-made decisions."""
+
+import copy
+import functools
+
+import numpy as np
+
+from prouter_jax.config import Data, Embedded
+from prouter_jax.decisions import DecisionArrays
+from prouter_jax.prepare import Labelled, Prepared, prepare, read_source
+
+
+@functools.cache
+def small_world(users: str = "recorded", split: str = "cold_query", seed: int = 0) -> Prepared:
+    """The embedded benchmark with five LLMs and eight users; simulated ones all decide on all queries."""
+    config = copy.deepcopy(Data(encoder="hash", users=users, num_users=8, split=split))
+    config.embedded = Embedded(num_queries=100, num_llms=5, num_users=8, decisions_per_user=40)
+    return prepare(read_source(config), config, seed)
+
+
+def labelled(user, query, rewards, first=None) -> Labelled:
+    """Decisions with the given rewards; an LLM whose reward is NaN is not on offer."""
+    rewards = np.array(rewards, np.float32)
+    first = np.full(len(rewards), -1) if first is None else np.array(first)
+    given = np.nan_to_num(rewards)
+    unrated = np.full(rewards.shape, np.nan, np.float32)
+    arrays = DecisionArrays(np.array(user), np.array(query), ~np.isnan(rewards), given, unrated, first)
+    return Labelled(arrays, rewards)
+
+
+def choices(user, query, llm, num_llms: int, first=None) -> Labelled:
+    """Decisions among all LLMs with one choice each."""
+    return labelled(user, query, np.array(llm)[:, None] == np.arange(num_llms), first)
+
+
+def parts(prepared: Prepared) -> tuple[Labelled, Labelled, Labelled]:
+    """Training, validation and test decisions."""
+    return prepared.labelled("train"), prepared.labelled("validation"), prepared.labelled("test")
