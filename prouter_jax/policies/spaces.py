@@ -99,7 +99,7 @@ SPACES: Mapping[str, Mapping[str, Draw]] = {
     "switch": _TEXT,
 }
 
-# What stands in for these settings while a slow policy is tuned; the chosen configuration is then fitted in full.
+# What stands in for these settings while a slow policy is tuned; the best configurations are then fitted in full.
 CHEAPER: Mapping[str, Mapping[str, Any]] = {
     "factorisation": {"steps": 30},
     "boosting": {"most_rows": 60_000},
