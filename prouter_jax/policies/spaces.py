@@ -77,7 +77,7 @@ SPACES: Mapping[str, Mapping[str, Draw]] = {
     "kernel_ridge": {**_TEXT, "width": _log(0.3, 3), **_STRENGTHS},
     "factorisation": {
         "rank": _one_of(0, 4, 8, 12, 16, 24, 32),
-        "penalty": _log(0.3, 10),
+        "penalty": _log(0.3, 20),
         "user_penalty": _log(0.03, 10),
         "query_penalty": _log(0.03, 10),
         "side_penalty": _log(0.3, 30),
