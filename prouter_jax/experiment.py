@@ -19,7 +19,7 @@ from prouter_jax.router import CONFIG, WORLD
 from prouter_jax.scoring import score_decisions
 from prouter_jax.sharding import make_mesh
 from prouter_jax.summary import summarise
-from prouter_jax.train import make_run, restore_params, run_scorer, train
+from prouter_jax.train import make_run, restore_best, run_scorer, train
 from prouter_jax.world import load_world, save_world
 
 USER_BLIND = "user_blind"
@@ -141,7 +141,7 @@ def _judge(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -
     decisions = prepared.labelled("test").decisions
     alone = dataclasses.replace(config, mesh=Mesh())
     run = make_run(alone, prepared)
-    scorer = run_scorer(run, restore_params(alone, run.network, folder), prepared)
+    scorer = run_scorer(run, restore_best(alone, run.network, folder).params, prepared)
     scores = {name: score_decisions(scorer, prepared, decisions, name != "router") for name in ("router", USER_BLIND)}
     return evaluate_seed(prepared, scores)
 

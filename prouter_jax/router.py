@@ -18,7 +18,7 @@ from prouter_jax.offline.write import Scored
 from prouter_jax.readers.additions import read_history, read_llm_additions
 from prouter_jax.routing import Constraints, Pool, route
 from prouter_jax.scoring import Scorer
-from prouter_jax.train import restore_params
+from prouter_jax.train import restore_best
 from prouter_jax.world import World, load_world
 
 CONFIG = "config.json"
@@ -43,20 +43,31 @@ class Scores:
 
 
 @dataclasses.dataclass(frozen=True)
+class Trained:
+    """What training left: the model's configuration, its network and parameters, and what calibrates its logits."""
+
+    model: Model
+    network: Network
+    params: dict
+    temperature: float
+
+    def apply(self, world: World, price_factor: np.ndarray | None = None) -> Scorer:
+        """The network in a world that may have grown since; see `networks.apply_network`."""
+        return apply_network(self.network, self.params, world, self.model, price_factor)
+
+
+@dataclasses.dataclass(frozen=True)
 class Router:
     """Immutable: `with_history` and `with_llms` return another router.
 
     Attributes:
-      model: of the configuration it was trained with.
-      network, params: as trained; `scorer` is what became of them in this world.
+      trained: as it was; `scorer` is what becomes of it in this world.
       world: what message passing ran over, with the prices of that time.
       known: the same with today's prices, and with the histories brought since.
       users: states of the users of `known`, float32 [users, properties].
     """
 
-    model: Model
-    network: Network
-    params: dict
+    trained: Trained
     world: World
     scorer: Scorer
     known: Interactions
@@ -73,7 +84,8 @@ class Router:
         config = read_config(workdir)
         world = load_world(workdir / WORLD)
         network = make_network(config.model, world.build_graph(), len(world.interactions.users.ids))
-        return _make(config.model, network, restore_params(config, network, workdir), world)
+        state = restore_best(config, network, workdir)
+        return _make(Trained(config.model, network, state.params, float(state.temperature)), world)
 
     @property
     def llms(self) -> list[str]:
@@ -145,7 +157,7 @@ class Router:
         merged = read_history(path, self.known)
         named = np.unique(merged.decisions.user[len(self.known.decisions.user) :])
         theirs = grow_world(self.world, only_users(merged, named))
-        read = apply_network(self.network, self.params, theirs, self.model)
+        read = self.trained.apply(theirs)
         users = np.zeros((len(merged.users.ids), self.users.shape[1]), self.users.dtype)
         users[: len(self.users)] = self.users
         users[named] = read.users
@@ -163,7 +175,7 @@ class Router:
         merged = read_llm_additions(folder, self.known)
         world = grow_world(self.world, merged)
         factor = price_factors(world.interactions, merged)
-        return dataclasses.replace(_make(self.model, self.network, self.params, world, factor), known=merged)
+        return dataclasses.replace(_make(self.trained, world, factor), known=merged)
 
     def forget_texts(self) -> None:
         """Drops the answers remembered of texts that were scored before."""
@@ -175,6 +187,7 @@ class Router:
         has_history = np.bincount(self.known.decisions.user, minlength=len(users)) > 0
         return Pool(
             scorer=self.scorer,
+            temperature=self.trained.temperature,
             llms=self.llms,
             users=np.concatenate([self.users, self.scorer.stranger[None]]),
             has_history=np.append(has_history, False),
@@ -205,8 +218,6 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
         raise ValueError(f"{workdir / CONFIG}: expected what was written at the start, found: {error}") from error
 
 
-def _make(
-    model: Model, network: Network, params: dict, world: World, price_factor: np.ndarray | None = None
-) -> Router:
-    scorer = apply_network(network, params, world, model, price_factor)
-    return Router(model, network, params, world, scorer, world.interactions, scorer.users)
+def _make(trained: Trained, world: World, price_factor: np.ndarray | None = None) -> Router:
+    scorer = trained.apply(world, price_factor)
+    return Router(trained, world, scorer, world.interactions, scorer.users)

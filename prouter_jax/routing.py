@@ -29,12 +29,14 @@ class Pool:
     """What a router knows, in the form that scoring needs.
 
     Attributes:
+      temperature: what logits are multiplied with to be calibrated.
       users: their states, [users + 1, properties]; the last row is for users without history.
       describe: (texts, task rows) -> their places among the queries.
       remembered: (answers, cost, kernel) of texts that were scored before, by (text, task row).
     """
 
     scorer: Scorer
+    temperature: float
     llms: list[str]
     users: np.ndarray
     has_history: np.ndarray
@@ -63,7 +65,8 @@ def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) ->
     asked = _asked(pool, columns, errors)
     offered = _offered(pool, columns.get("candidates"), errors)
     offered &= _within(asked, constraints, offered, errors)
-    logits = np.where(offered, pool.scorer.logits(pool.users, asked.asked, user, asked.place), -np.inf)
+    logits = pool.temperature * pool.scorer.logits(pool.users, asked.asked, user, asked.place)
+    logits = np.where(offered, logits, -np.inf)
     wrong = errors.rows()
     logits[wrong] = 0.0
     shares = np.exp(logits - logits.max(1, keepdims=True))

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.config import ExperimentConfig, Mesh, Model
+from prouter_jax.decisions import choice_shares
 from prouter_jax.graph import RouterGraph
-from prouter_jax.metrics import choose, mean, of_picks
+from prouter_jax.metrics import choose, fit_temperature, mean, of_picks
 from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
 from prouter_jax.prepare import Labelled, Prepared
 from prouter_jax.progress import Progress
@@ -82,14 +83,14 @@ def make_run(config: ExperimentConfig, prepared: Prepared) -> Run:
     return Run(config.model, network, mesh, place_graph(graph, mesh), init, abstract)
 
 
-def restore_params(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> dict:
-    """The parameters with the highest validation reward, placed as a run on one device has them.
+def restore_best(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> TrainState:
+    """The state with the highest validation reward, placed as a run on one device has it.
 
     Raises:
-      ValueError: if they are missing, damaged, or not of this network.
+      ValueError: if it is missing, damaged, or not of this network.
     """
     _, abstract = _compiled_init(network, make_recipe(config), make_mesh(Mesh()))
-    return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0].params
+    return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0]
 
 
 def make_train_step(run: Run, config: ExperimentConfig):
@@ -107,10 +108,12 @@ def run_scorer(run: Run, params: dict, prepared: Prepared) -> Scorer:
     return make_scorer(run.network, params, prepared.world, run.graph, run.model)
 
 
-def validation_reward(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> float:
-    """Mean reward of the chosen LLMs."""
-    logits = score_decisions(run_scorer(run, params, prepared), prepared, labelled.decisions)
-    return mean(of_picks(labelled.rewards, choose(logits, labelled.decisions.offered)))
+def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> tuple[float, float]:
+    """Mean reward of the chosen LLMs, and the temperature that makes the logits of choices probabilities."""
+    decisions = labelled.decisions
+    logits = score_decisions(run_scorer(run, params, prepared), prepared, decisions)
+    reward = mean(of_picks(labelled.rewards, choose(logits, decisions.offered)))
+    return reward, fit_temperature(logits, decisions.offered, choice_shares(decisions))
 
 
 def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, int, list[str]]:
@@ -123,15 +126,16 @@ def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, i
 
 def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Labelled) -> TrainState:
     """The state with what early stopping must remember."""
-    reward = validation_reward(run, state.params, prepared, validation)
+    reward, temperature = validate(run, state.params, prepared, validation)
     better = reward > float(state.best_reward)
-    like = state.best_reward
-    return dataclasses.replace(
-        state,
-        validation_reward=jax.device_put(jnp.float32(reward), like.sharding),
-        best_reward=jax.device_put(jnp.float32(reward if better else state.best_reward), like.sharding),
-        stale=jax.device_put(jnp.int32(0 if better else int(state.stale) + 1), like.sharding),
-    )
+    numbers = {
+        "validation_reward": jnp.float32(reward),
+        "best_reward": jnp.float32(reward if better else state.best_reward),
+        "stale": jnp.int32(0 if better else int(state.stale) + 1),
+        "temperature": jnp.float32(temperature),
+    }
+    placed = {name: jax.device_put(value, state.best_reward.sharding) for name, value in numbers.items()}
+    return dataclasses.replace(state, **placed)
 
 
 def _checked(metrics: dict[str, jax.Array], step: int) -> dict[str, float]:

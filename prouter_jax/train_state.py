@@ -16,6 +16,7 @@ class TrainState:
       opt_state: of the optimizer, empty where there is none.
       validation_reward, best_reward: the last one measured and the highest.
       stale: evaluations since then.
+      temperature: what logits are multiplied with so that probabilities are calibrated, as of the last evaluation.
     """
 
     step: jax.Array
@@ -24,6 +25,7 @@ class TrainState:
     validation_reward: jax.Array
     best_reward: jax.Array
     stale: jax.Array
+    temperature: jax.Array
 
 
 def init_state(key: jax.Array, network: Network, recipe: Recipe) -> TrainState:
@@ -31,6 +33,6 @@ def init_state(key: jax.Array, network: Network, recipe: Recipe) -> TrainState:
     params, opt_state = init_network(network, recipe, key)
     zero = jnp.zeros((), jnp.int32)
     lowest = jnp.full((), -jnp.inf)
-    state = TrainState(zero, params, opt_state, lowest, lowest, zero)
+    state = TrainState(zero, params, opt_state, lowest, lowest, zero, jnp.ones(()))
     # jnp.log(10.0) is weakly typed, what a step returns is not: without this the step would be compiled twice
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)

@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
-from policy_cases import choices, parts, small_world
+from policy_cases import choices, labelled, parts, small_world, without_outcomes
 
 from prouter_jax import metrics
 from prouter_jax.policies.boosting import Boosting, BoostingTruePreference
@@ -38,6 +38,19 @@ def test_trees_forecast_effects_and_costs():
     decisions = prepared.labelled("test").decisions
     # rewards tell preferences exactly
     np.testing.assert_allclose(first.score(parts(prepared)[0], decisions), second.score(None, decisions), atol=1e-4)
+
+
+@needs_lightgbm
+def test_ratings_without_outcomes_are_learnt_as_they_are():
+    """A rating of 3 for LLM 1 on task 0, of 5 on others, of 4 for LLM 0; nobody knows effects."""
+    prepared = without_outcomes(small_world())
+    query, user = np.tile(np.arange(60), 8), np.repeat(np.arange(8), 60)
+    first = prepared.data.queries.task[query] == 0
+    rewards = np.stack([np.full(480, 4.0), np.where(first, 3.0, 5.0), *np.zeros((3, 480))], 1)
+    train = labelled(user, query, rewards)
+    policy = Boosting(prepared, learning_rate=0.3, **SMALL)
+    policy.fit(train, train)
+    np.testing.assert_allclose(policy.score(train, train.decisions), rewards, atol=0.3)
 
 
 @needs_lightgbm

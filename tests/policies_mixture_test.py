@@ -51,7 +51,7 @@ def test_a_users_own_history_wins_in_the_end():
 def test_users_of_like_preferences_are_told_by_their_rewards():
     prepared = small_world("multi_cost_efficiency")
     train, validation, _ = parts(prepared)
-    policy = EmpiricalBayes(prepared, temperature=0.01)
+    policy = EmpiricalBayes(prepared, temperature=1e-6)
     policy.fit(train, validation)
     weights = policy._weights(train)
     np.testing.assert_allclose(weights.sum(1), 1)

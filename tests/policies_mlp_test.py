@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from policy_cases import parts, small_world
+from policy_cases import labelled, parts, small_world, without_outcomes
 
 from prouter_jax import metrics
 from prouter_jax.policies.mlp import MlpPolicy
@@ -60,3 +60,15 @@ def test_the_network_fits_squares_and_starts_where_told():
     network = Mlp(hidden=32, dropout=0.0, weight_decay=0.0, learning_rate=0.02, steps=400)
     network.fit(inputs, start, target, np.ones((600, 1), bool), choices=False)
     assert np.abs(network.predict(inputs, start) - target).mean() < 0.2
+
+
+def test_ratings_without_outcomes_are_learnt_as_they_are():
+    """A rating of 3 for LLM 1 on task 0, of 5 on others, of 4 for LLM 0; nobody knows effects."""
+    prepared = without_outcomes(small_world())
+    query, user = np.tile(np.arange(60), 8), np.repeat(np.arange(8), 60)
+    first = prepared.data.queries.task[query] == 0
+    rewards = np.stack([np.full(480, 4.0), np.where(first, 3.0, 5.0), *np.zeros((3, 480))], 1)
+    train = labelled(user, query, rewards)
+    policy = MlpPolicy(prepared, components=4, steps=100)
+    policy.fit(train, train)
+    assert np.abs(policy.score(train, train.decisions) - rewards).mean() < 0.3

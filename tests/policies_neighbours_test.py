@@ -40,7 +40,7 @@ def test_a_user_chooses_as_it_did_on_similar_queries():
 
 
 def test_neighbours_are_smoothed_towards_the_users_mean():
-    train = choices([0] * 60, np.arange(60), np.where(np.arange(60) < 40, 3, np.where(TASK[:60] == 0, 1, 2)), 5)
-    policy = NeighboursPerUser(PREPARED, near_strength=1e6)
+    train = choices([0] * 60, np.arange(60), np.where(np.arange(60) < 30, 3, np.where(TASK[:60] == 0, 1, 2)), 5)
+    policy = NeighboursPerUser(PREPARED, near_strength=1e6, number=3, task_bonus=9.0)
     policy.fit(train, train)
     assert (policy.score(train, choices([0] * 9, range(90, 99), [0] * 9, 5).decisions).argmax(1) == 3).all()

@@ -1,6 +1,7 @@
 """What tests of policies share: small worlds and hand-made decisions."""
 
 import copy
+import dataclasses
 import functools
 
 import numpy as np
@@ -16,6 +17,16 @@ def small_world(users: str = "recorded", split: str = "cold_query", seed: int = 
     config = copy.deepcopy(Data(encoder="hash", users=users, num_users=8, split=split))
     config.embedded = Embedded(num_queries=100, num_llms=5, num_users=8, decisions_per_user=40)
     return prepare(read_source(config), config, seed)
+
+
+def without_outcomes(prepared: Prepared) -> Prepared:
+    """The same world, whose effects and costs nobody knows."""
+    world = prepared.world.interactions
+    unknown = np.full(len(world.outcomes.effect), np.nan, np.float32)
+    outcomes = dataclasses.replace(world.outcomes, effect=unknown, cost=unknown)
+    return dataclasses.replace(
+        prepared, world=dataclasses.replace(prepared.world, interactions=world.replace(outcomes=outcomes))
+    )
 
 
 def labelled(user, query, rewards, first=None) -> Labelled:

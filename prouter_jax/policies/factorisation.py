@@ -63,8 +63,7 @@ class Factorisation:
         fresh = init_params(*self._shape, self._rank, rng)
         fitted = fit_params(fresh, used, self._choices, self._penalties, self._steps, tuple(fresh))
         self._seen = np.unique(used.decisions.query)
-        self._answers = {name: _cleared(fitted[name], self._seen, 1) for name in ("answer", "query_llm")}
-        self._answers |= {name: fitted[name] for name in ("llm", "side")}
+        self._answers = {name: fitted[name] for name in fitted if name not in USER_PARTS}
         self._users = _seen_users(fitted, used)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:

@@ -1,0 +1,131 @@
+"""The usual requirements on a table: each makes a check, the smallest margin over all cells that it asks for.
+
+A margin is NaN where something asked for was not measured: a missing number never counts as met. Only a baseline
+without any value of the metric (one that gives no probabilities has no log loss) is left out.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from prouter_jax.protocol.table import Cell, baselines, sign
+from prouter_jax.report.types import ROUTER, PairedDifference
+
+Check = Callable[[Sequence[Cell], str], float]
+Where = Callable[[Cell], bool]
+EVERY, BEST = "every baseline", "best baseline"
+
+
+def everywhere(_: Cell) -> bool:
+    """All cells."""
+    return True
+
+
+def settings(*names: str) -> Where:
+    """The cells of these settings."""
+    return lambda cell: cell.setting in names
+
+
+def brings_more_than(gap: float) -> Where:
+    """The cells where the fully trained score is so much better than the user-blind (or LLM-blind) one."""
+    return lambda cell: sign(cell.metric) * (cell.full.mean - cell.blind.mean) > gap
+
+
+def brings_at_most(gap: float) -> Where:
+    """The other cells."""
+    return lambda cell: sign(cell.metric) * (cell.full.mean - cell.blind.mean) <= gap
+
+
+def gain(
+    at_least: float,
+    against: str = EVERY,
+    *,
+    low: bool = False,
+    relative: bool = False,
+    ks: Collection[int] = (),
+    where: Where = everywhere,
+) -> Check:
+    """The router's mean gain against baselines is at least so much.
+
+    Args:
+      against: EVERY, BEST (chosen on validation), or the name of a policy.
+      low: the lower end of the 95 % interval in place of the mean.
+      relative: as a share of the baseline's mean, 0.05 for 5 %.
+      ks: these k, all of them; every k by default.
+      where: which cells.
+    """
+
+    def margins(cell: Cell, metric: str) -> Iterable[float]:
+        for name in _named(cell, against):
+            found = cell.rows[name].gains.get(metric) if name in cell.rows else None
+            if found is not None and (found.n or against != EVERY):
+                yield _end(found, low) / (abs(_mean(cell, name, metric)) if relative else 1) - at_least
+            elif against != EVERY:
+                yield math.nan
+
+    return _check(margins, ks, where)
+
+
+def interval_above(limit: float = 0.0, against: str = EVERY, *, ks: Collection[int] = (), where=everywhere) -> Check:
+    """The whole 95 % interval of the router's gain lies above `limit`."""
+    return gain(math.nextafter(limit, math.inf), against, low=True, ks=ks, where=where)
+
+
+def score(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
+    """A policy's mean score is at least so much (at most, where less is better), the same or one for each k."""
+
+    def margins(cell: Cell, metric: str) -> Iterable[float]:
+        yield sign(metric) * (_mean(cell, policy, metric) - _bound(at_least, cell))
+
+    return _check(margins, at_least if isinstance(at_least, Mapping) else (), where)
+
+
+def share(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
+    """The share recovered is at least so much, the same or one for each k."""
+
+    def margins(cell: Cell, _: str) -> Iterable[float]:
+        yield (cell.rows[policy].share.mean if policy in cell.rows else math.nan) - _bound(at_least, cell)
+
+    return _check(margins, at_least if isinstance(at_least, Mapping) else (), where)
+
+
+def above_blind(at_least: float, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
+    """The router is better than the unit's `blind` score by at least so much; -0.003 allows a loss of 0.003."""
+
+    def margins(cell: Cell, _: str) -> Iterable[float]:
+        yield sign(cell.metric) * (_mean(cell, ROUTER, cell.metric) - cell.blind.mean) - at_least
+
+    return _check(margins, ks, where)
+
+
+def _check(margins: Callable[[Cell, str], Iterable[float]], ks: Collection[int], where: Where) -> Check:
+    """The smallest margin over the cells; NaN for none, for an unknown one, and for a k that a setting lacks."""
+
+    def check(cells: Sequence[Cell], metric: str) -> float:
+        asked = [cell for cell in cells if where(cell)]
+        found = {(cell.setting, cell.k) for cell in asked}
+        if any((setting, k) not in found for setting, _ in found for k in ks):
+            return math.nan
+        chosen = [cell for cell in asked if not ks or cell.k in ks]
+        numbers = [margin for cell in chosen for margin in margins(cell, metric or cell.metric)]
+        return math.nan if not numbers or any(map(math.isnan, numbers)) else min(numbers)
+
+    return check
+
+
+def _named(cell: Cell, against: str) -> list[str]:
+    return {EVERY: baselines(cell), BEST: [cell.best_baseline]}.get(against, [against])
+
+
+def _end(found: PairedDifference, low: bool) -> float:
+    return found.low if low else found.mean
+
+
+def _mean(cell: Cell, policy: str, metric: str) -> float:
+    row = cell.rows.get(policy)
+    return row.metrics[metric].mean if row and metric in row.metrics else math.nan
+
+
+def _bound(at_least: float | Mapping[int, float], cell: Cell) -> float:
+    if not isinstance(at_least, Mapping):
+        return at_least
+    return at_least[cell.k] if cell.k is not None else math.nan

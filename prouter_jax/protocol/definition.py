@@ -1,0 +1,79 @@
+"""What a table measures: its units of work, and what its numbers are required to be."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from prouter_jax.protocol.table import Cell
+
+MAIN, ABLATION = "main", "ablation"
+
+
+class MissingData(ValueError):
+    """A folder of data that a table needs is not there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """How much is measured and from where: `small` for tests and a first look, `data` the folder of data sets."""
+
+    small: bool
+    data: pathlib.Path
+
+    def folder(self, name: str) -> pathlib.Path:
+        """The folder of one data set.
+
+        Raises:
+          MissingData: naming the path.
+        """
+        path = self.data / name
+        if not path.is_dir():
+            raise MissingData(f"{path}: expected a folder of data, found none; name another --data")
+        return path
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """One resumable piece of work: `function(**arguments)` gives one measurement, or a list of them.
+
+    A measurement (a dict for JSON; NaN and None are unknown) is
+      {"setting": str, "k": int or None, "seed": int, "metric": "reward" | "accuracy" | "log_loss",
+       "policies": {name: {"reward": ..., "accuracy": ..., "top2": ..., "log_loss": ..., "calibration": ...,
+                           "validation": the metric on validation, "seconds": ..., "settings": {tuned}}},
+       "facts": {name: value}, and where shares are recovered "blind" and "full", scores of that metric}.
+
+    Attributes:
+      key: names the unit's file within the table.
+      function: what must not decide whether a stored result is still good (paths, say) may be bound by partial.
+      arguments: all that the result depends on, plain JSON.
+    """
+
+    key: str
+    function: Callable[..., dict | list[dict]]
+    arguments: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Requirement:
+    """A number asked for: `check(cells, metric)` is how far it is surpassed (below 0: missed, NaN: not measured).
+
+    `checks` has the usual ones. `metric` "" is the metric of each setting. An aim is a requirement hoped for.
+    """
+
+    text: str
+    metric: str
+    check: Callable[[Sequence[Cell], str], float]
+    aim: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """A table to be measured; in an `ABLATION` each policy but the router is the router without one part."""
+
+    name: str
+    title: str
+    caption: str
+    units: Sequence[Unit]
+    requirements: Sequence[Requirement] = ()
+    kind: str = MAIN

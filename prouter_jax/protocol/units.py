@@ -1,0 +1,125 @@
+"""Resumable work: each unit's result is a file, written whole; started again, what is there is read, not run."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+
+from prouter_jax import files
+from prouter_jax.protocol.definition import Definition, Unit
+from prouter_jax.protocol.measurement import check_measurement
+from prouter_jax.provenance import provenance
+from prouter_jax.report.write import plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What the units of a table came to.
+
+    Attributes:
+      records: of each finished unit, in order: "digest", "seconds", "provenance", "measurements".
+      failures: one line for each unit that failed, by key.
+    """
+
+    records: list[dict]
+    failures: Mapping[str, str]
+
+
+def run_units(definition: Definition, workdir: pathlib.Path, small: bool) -> Work:
+    """Runs the units that are not yet in WORKDIR/units/NAME; a failing one leaves a traceback and the rest goes on.
+
+    Args:
+      small: part of what a stored result is good for.
+
+    Raises:
+      ValueError: naming the file, if a stored result is damaged or was measured with other arguments.
+    """
+    keys = [unit.key for unit in definition.units]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"table {definition.name}: expected units of different keys, found {sorted(keys)}")
+    paths = [workdir / "units" / definition.name / f"{key}.json" for key in keys]
+    digests = [_digest(definition.name, unit, small) for unit in definition.units]
+    stored = [_read(path, digest) for path, digest in zip(paths, digests, strict=True)]  # all, before anything runs
+    progress = _Progress(definition.name, [record["seconds"] for record in stored if record], len(keys))
+    failures = {}
+    for place, unit in enumerate(definition.units):
+        log = workdir / "failures" / definition.name / f"{unit.key}.txt"
+        if stored[place] is None:
+            stored[place] = _run(unit, digests[place], log)
+            _keep(stored[place], paths[place], log)
+            progress.finished(unit.key, stored[place])
+        if "failure" in stored[place]:
+            failures[unit.key] = f"{definition.name}, {unit.key}: {stored[place]['failure']} ({log})"
+    return Work([record for record in stored if "failure" not in record], failures)
+
+
+def _digest(table: str, unit: Unit, small: bool) -> str:
+    asked = {"table": table, "key": unit.key, "small": small, "arguments": unit.arguments}
+    return hashlib.sha256(json.dumps(plain(asked), sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: pathlib.Path, digest: str) -> dict | None:
+    """The record of a unit that finished earlier, None if it has not."""
+    if not path.exists():
+        return None
+    try:
+        record = files.read_sealed(path)
+    except ValueError as error:
+        raise ValueError(f"{path.parent}/{error}; delete it to measure it again") from error
+    if record["digest"] != digest:
+        raise ValueError(
+            f"{path}: expected what is asked for now, found a result of other arguments; name another --workdir"
+        )
+    return record
+
+
+def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
+    """The record of a unit that is run; one of "failure" if it fails, with its traceback in `log`."""
+    begun = time.monotonic()
+    try:
+        result = unit.function(**unit.arguments)
+        measurements = plain(result if isinstance(result, list) else [result])
+        for one in measurements:
+            check_measurement(one)
+    except Exception as error:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(log, traceback.format_exc())
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        return {"failure": words}
+    return {"digest": digest, "arguments": plain(unit.arguments), "seconds": time.monotonic() - begun,
+            "provenance": provenance(), "measurements": measurements}  # fmt: skip
+
+
+def _keep(record: dict, path: pathlib.Path, log: pathlib.Path) -> None:
+    """Writes a result; an earlier failure of the unit is then history."""
+    if "failure" not in record:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_sealed(path, record)
+        log.unlink(missing_ok=True)
+
+
+class _Progress:
+    """One line for each unit that ends: done of all, how long it took, time left by the median of those done."""
+
+    def __init__(self, table: str, seconds: list[float], total: int):
+        self.table, self.seconds, self.total = table, seconds, total
+        self.done = len(seconds)
+        if self.done:
+            self._say(f"{self.done} of {total} units are there from before")
+
+    def finished(self, key: str, record: dict) -> None:
+        self.done += 1
+        if "failure" in record:
+            self._say(f"unit {self.done}/{self.total}, {key} failed: {record['failure']}")
+            return
+        self.seconds.append(record["seconds"])
+        left = statistics.median(self.seconds) * (self.total - self.done)
+        self._say(f"unit {self.done}/{self.total}, {key}, {record['seconds']:.1f} s, {left:.0f} s left")
+
+    def _say(self, text: str) -> None:
+        print(f"{self.table}: {text}", file=sys.stderr, flush=True)
