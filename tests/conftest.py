@@ -36,15 +36,15 @@ from prouter_jax.interactions import (
     Users,
     strings,
 )
+from prouter_jax.networks import Network
 from prouter_jax.prepare import Prepared, prepare, read_source
-from prouter_jax.scoring import Scorer, make_scorer
-from prouter_jax.train import initial_state, make_run, restore_params, train
-from prouter_jax.train_state import Network
+from prouter_jax.scoring import Scorer
+from prouter_jax.train import initial_state, make_run, restore_best, run_scorer, train
 
 _CONFIG = ExperimentConfig(name="tiny")
 _CONFIG.data.encoder = "hash"
-_CONFIG.data.embedded = Embedded(num_tasks=3, num_queries=40, num_llms=4, num_users=6, decisions_per_user=20)
-_CONFIG.model = Model(hidden_dim=8, message_passing_steps=2, history_steps=3, taste_dim=2)
+_CONFIG.data.embedded = Embedded(num_tasks=3, num_queries=100, num_llms=4, num_users=6, decisions_per_user=20)
+_CONFIG.model = Model(taste_dim=2, warmup_rounds=2)
 _CONFIG.train.num_train_steps = 12
 _CONFIG.train.eval_every_steps = 4
 
@@ -133,15 +133,17 @@ def params(prepared) -> dict:
     """Parameters of `network` with noise on all of them, so that none is zero and every path through it counts."""
     fresh = initial_state(make_run(_CONFIG, prepared), 0).params
     rng = np.random.default_rng(0)
-    return jax.tree.map(lambda x: np.asarray(x) + rng.normal(0, 0.2, x.shape).astype(np.float32), fresh)
+    noisy = jax.tree.map(lambda x: np.asarray(x) + rng.normal(0, 0.2, x.shape).astype(np.float32), fresh)
+    off = noisy["precision"] - fresh["precision"]
+    return noisy | {"precision": np.asarray(fresh["precision"] + off @ off.T)}  # a precision is positive definite
 
 
 @pytest.fixture(scope="session")
 def trained(prepared, network, tmp_path_factory) -> Trained:
     config, workdir = copy.deepcopy(_CONFIG), tmp_path_factory.mktemp("trained")
     train(config, prepared, 0, workdir)
-    params = restore_params(config, network, workdir)
-    return Trained(config, prepared, workdir, params, make_scorer(network, params, prepared.world.build_graph()))
+    params = restore_best(config, network, workdir).params
+    return Trained(config, prepared, workdir, params, run_scorer(make_run(config, prepared), params, prepared))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -163,9 +165,9 @@ def experiment() -> ExperimentConfig:
     config = ExperimentConfig(name="tiny experiment")
     config.data.encoder = "hash"
     config.data.embedded = Embedded(num_tasks=5, num_queries=120, num_llms=8, num_users=12, decisions_per_user=25)
-    config.model = Model(hidden_dim=8, message_passing_steps=2, history_steps=3, taste_dim=2)
-    config.train.num_train_steps = 30
-    config.train.eval_every_steps = 10
+    config.model = Model(taste_dim=2, warmup_rounds=2)
+    config.train.num_train_steps = 12
+    config.train.eval_every_steps = 4
     return config
 
 
