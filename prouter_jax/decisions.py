@@ -44,6 +44,12 @@ class CostScale:
         low, width = self._rows(scaled, task)
         return np.maximum(scaled * width + low, 0)
 
+    def reprice(self, scaled: np.ndarray, task: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """Scaled costs [queries, llms] at `factor` [llms] times the prices; the others keep theirs to the last bit."""
+        if (factor == 1).all():
+            return scaled
+        return np.where(factor == 1, scaled, self.scale(self.unscale(scaled, task) * factor, task)).astype(scaled.dtype)
+
     def _rows(self, cost: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (-1,) + (1,) * (cost.ndim - 1)
         low, high = self.low[task].reshape(shape), self.high[task].reshape(shape)
@@ -90,9 +96,7 @@ def build_decisions(data: Interactions, rows: np.ndarray) -> DecisionArrays:
         of_kind = (at >= 0) & (feedback.kind == kind)
         array[at[of_kind], feedback.llm[of_kind]] = feedback.value[of_kind]
     offered = data.offers[decisions.offer[rows]]
-    return DecisionArrays(
-        decisions.user[rows], decisions.query[rows], offered, target, rating, decisions.first[rows]
-    )
+    return DecisionArrays(decisions.user[rows], decisions.query[rows], offered, target, rating, decisions.first[rows])
 
 
 def build_rewards(data: Interactions, scale: CostScale, decisions: DecisionArrays) -> np.ndarray:

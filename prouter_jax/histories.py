@@ -72,6 +72,13 @@ def only(said: Said, mask: jax.Array) -> Said:
     return jax.tree.map(lambda x: x * mask[:, None], said)
 
 
+def sum_by_llm(values: jax.Array, llm: jax.Array | None, num_llms: int) -> jax.Array:
+    """Sums [decisions, candidates, ...] of one user, or of users that share queries, over decisions: [llms, ...]."""
+    if llm is None:
+        return values.sum(0)
+    return jax.ops.segment_sum(values.reshape(-1), llm.reshape(-1), num_llms)
+
+
 def over_users(graph: RouterGraph, function: Callable, answers: jax.Array, histories: Histories, *columns: jax.Array):
     """Runs `function(answers, said, llm, *columns)` over the users.
 

@@ -1,8 +1,14 @@
 """Where queries stand: what of a query is compared with others, known and new alike."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from flax import struct
+
+from prouter_jax.graph_build import bucket
+
+_QUERIES_AT_ONCE = 4096
 
 
 @struct.dataclass
@@ -27,3 +33,13 @@ def places_of(vectors: np.ndarray, style: np.ndarray, task: np.ndarray, num_task
     """Places of queries from their text vectors, style and task rows, -1 for none."""
     task = np.where(task < 0, num_tasks, task).astype(np.int32)
     return Places(vectors.astype(np.float32), style.astype(np.float32), task)
+
+
+def in_parts(function: Callable[[Places], jax.Array], places: Places) -> np.ndarray:
+    """`function` of places, some thousands at a time, padded so that few shapes are compiled."""
+    parts = []
+    for start in range(0, len(places.task), _QUERIES_AT_ONCE):
+        some = places.take(slice(start, start + _QUERIES_AT_ONCE))
+        number = len(some.task)
+        parts.append(np.asarray(function(some.padded(bucket(number))))[:number])
+    return np.concatenate(parts)

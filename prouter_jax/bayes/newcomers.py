@@ -1,7 +1,7 @@
 """A world that has grown since training: parameters for more queries and LLMs, and what the crowd thinks of new LLMs.
 
-A new LLM's answers have the properties that were observed of them, else the mean of all LLMs'. What the crowd likes in it
-beside these starts from what it likes in LLMs in general and moves with the decisions in which it was on offer:
+A new LLM's answers have the properties that were observed of them, else the mean of all LLMs'. What the crowd likes
+in it beside these starts from what it likes in LLMs in general and moves with the decisions in which it was on offer:
 Newton steps on its weight alone, users read in between.
 """
 
@@ -17,7 +17,7 @@ from prouter_jax.bayes.inference import BayesNetwork
 from prouter_jax.bayes.reader import residuals, utilities
 from prouter_jax.bayes.tastes import with_sides
 from prouter_jax.graph import RouterGraph
-from prouter_jax.histories import only, over_users, read_histories
+from prouter_jax.histories import only, over_users, read_histories, sum_by_llm
 
 _ROUNDS = 8
 _LEAST_VARIANCE = 0.05
@@ -96,15 +96,8 @@ def _messages(network: BayesNetwork, params: dict, graph: RouterGraph) -> tuple[
         said, answers = only(said, visible), with_sides(columns, answers, said)
         follows = theta[columns.crowd_at] if columns.crowd else 1.0
         surprise, weight = residuals(utilities(theta, answers), said, population)
-        return tuple(_by_llm(x, llm, network.llms) for x in (surprise * follows, weight * follows**2))
+        return tuple(sum_by_llm(x, llm, network.llms) for x in (surprise * follows, weight * follows**2))
 
     histories = read_histories(graph)
     by_user = over_users(graph, of_user, answers, histories, graph.visibility.decisions, users)
     return tuple(x.sum(0) for x in by_user)  # pyright: ignore[reportReturnType]
-
-
-def _by_llm(values: jax.Array, llm: jax.Array | None, num_llms: int) -> jax.Array:
-    """Sums [decisions, candidates, ...] over decisions: [llms, ...]."""
-    if llm is None:
-        return values.sum(0)
-    return jax.ops.segment_sum(values.reshape(-1), llm.reshape(-1), num_llms)

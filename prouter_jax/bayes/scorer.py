@@ -13,12 +13,9 @@ from prouter_jax.bayes.near import NearQueries, coefficients, kernel_to, make_ne
 from prouter_jax.bayes.population import prior_mean
 from prouter_jax.config import Model
 from prouter_jax.graph import RouterGraph
-from prouter_jax.graph_build import bucket
-from prouter_jax.places import Places, places_of
+from prouter_jax.places import Places, in_parts, places_of
 from prouter_jax.scoring import Scorer
 from prouter_jax.world import World
-
-_QUERIES_AT_ONCE = 4096
 
 
 def make_bayes_scorer(
@@ -37,10 +34,12 @@ def make_bayes_scorer(
     sharpness = float(network.population(params).sharpness)
 
     def priced(answers: np.ndarray, task: np.ndarray) -> np.ndarray:
-        return _at_todays_prices(np.asarray(answers), np.where(task < num_tasks, task, -1), world, price_factor)
+        answers = np.array(answers)
+        answers[..., COST] = world.scale.reprice(answers[..., COST], np.where(task < num_tasks, task, -1), price_factor)
+        return answers
 
     def predict(places: Places) -> tuple[np.ndarray, np.ndarray]:
-        expected = _in_parts(lambda some: _predict(near, means, told, some), places)
+        expected = in_parts(lambda some: _predict(near, means, told, some), places)
         expected = priced(expected, places.task)
         return expected, expected[..., COST]
 
@@ -51,37 +50,16 @@ def make_bayes_scorer(
         answers=answers,
         cost=answers[..., COST],
         predict=predict,
-        nearness=functools.partial(_in_parts, functools.partial(kernel_to, near)) if by_share else None,
+        nearness=functools.partial(in_parts, functools.partial(kernel_to, near)) if by_share else None,
         foresight=Foresight(near, jnp.asarray(answers[near.rows]), sharpness) if by_share else None,
         side=network.columns.side if network.columns.sides else None,
         sharpness=sharpness,
     )
 
 
-def _at_todays_prices(answers: np.ndarray, task: np.ndarray, world: World, factor: np.ndarray) -> np.ndarray:
-    """Answers whose scaled costs are those of today; LLMs of unchanged prices keep theirs to the last bit."""
-    changed = factor != 1
-    if not changed.any():
-        return answers
-    answers = answers.copy()
-    cost = world.scale.scale(world.scale.unscale(answers[..., COST], task) * factor, task)
-    answers[..., COST] = np.where(changed, cost, answers[..., COST])
-    return answers
-
-
 def _places(world: World, num_tasks: int) -> Places:
     vectors = world.vectors
     return places_of(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
-
-
-def _in_parts(function, places: Places) -> np.ndarray:
-    """`function` of places, some thousands at a time, padded so that few shapes are compiled."""
-    parts = []
-    for start in range(0, len(places.task), _QUERIES_AT_ONCE):
-        some = places.take(slice(start, start + _QUERIES_AT_ONCE))
-        number = len(some.task)
-        parts.append(np.asarray(function(some.padded(bucket(number))))[:number])
-    return np.concatenate(parts)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
