@@ -7,6 +7,7 @@ import pytest
 
 from prouter_jax.decisions import build_decisions, outcome_matrices
 from prouter_jax.graph_build import bucket, build_graph, node_width
+from prouter_jax.interactions import take
 
 
 def _told(graph):
@@ -91,10 +92,7 @@ def test_a_bucket_is_large_enough_hardly_larger_and_one_of_few():
 def test_a_graph_without_decisions_outcomes_or_families_can_be_built(prepared):
     world = prepared.world
     data = world.interactions
-    empty = dataclasses.replace(
-        data.outcomes,
-        **{field.name: getattr(data.outcomes, field.name)[:0] for field in dataclasses.fields(data.outcomes)},
-    )
+    empty = take(data.outcomes, np.zeros(0, np.int64))
     loners = dataclasses.replace(data.llms, families=np.full(len(data.llms.ids), "", object))
     histories = build_decisions(data, np.zeros(0, np.int64))
     graph = build_graph(data.replace(outcomes=empty, llms=loners), world.vectors, world.scale, histories)
