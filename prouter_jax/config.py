@@ -15,13 +15,14 @@ USERS = ("recorded", "multi_cost_efficiency", "llm_as_judge")
 JUDGES = ("style", "llm")
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 FEEDBACK = ("choice", "rating")
-NEW_USERS = ("cold_user", "cold_user_llm")  # splits whose test users are new
+NEW_USERS = ("cold_user", "warm_user", "cold_user_llm")  # splits whose test users are new
 NEW_LLMS = ("cold_llm", "cold_user_llm")  # splits that test LLMs which training knows by their description alone
 PRESETS = ("bayes", "paper")
 FORESIGHTS = ("share", "utility")
 HEADS = ("dot", "bilinear")
 PARTS = ("history", "tasks", "outcomes", "families", "backward")  # edges that `Model.without` may name
-SPLITS = ("cold_query", "warm_query", "cold_user", *NEW_LLMS)
+WARM = ("warm_query", "warm_user")  # splits whose test queries are known
+SPLITS = ("cold_query", *WARM, "cold_user", *NEW_LLMS)
 
 
 @dataclasses.dataclass
@@ -83,11 +84,13 @@ class Data:
       pool: keep only the LLMs of this pool; empty keeps all.
       users: those in the data, or simulated: multi-cost-efficiency users, or people whom `judge` plays.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
-      split: what is new in the test: queries; nothing but the pair of user and query; users; LLMs; or both.
+      split: what is new in the test: queries; nothing but the pair of user and query; users, on known queries
+        (warm_user) or on new ones; LLMs; or both.
       decisions_per_user: at most so many training decisions of each user, drawn at random; 0 for all.
       new_llms: names of the LLMs that are new in the test, with commas between.
       given: how many decisions of each new user, or with new LLMs on offer, may be seen when scoring;
         0 is what training sees. See `splits.divide`.
+      ignore_effects: leave out the outcomes' effects, as where they are made of the very decisions to be foreseen.
       encoder: name of the text encoder, or "given" for vectors that come with the data.
     """
 
@@ -106,6 +109,7 @@ class Data:
     decisions_per_user: int = 0
     new_llms: str = ""
     given: int = 0
+    ignore_effects: bool = False
     encoder: str = "wordllama"
     embedded: Embedded = dataclasses.field(default_factory=Embedded)
     judge: Judge = dataclasses.field(default_factory=Judge)

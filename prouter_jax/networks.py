@@ -10,13 +10,9 @@ from prouter_jax import config
 from prouter_jax.bayes.inference import BayesNetwork, make_bayes
 from prouter_jax.bayes.newcomers import meet_newcomers
 from prouter_jax.bayes.scorer import make_bayes_scorer
-try:
-    from prouter_jax.gnn.hiding import Hiding, make_hiding
-    from prouter_jax.gnn.network import GraphNetwork, make_gnn
-    from prouter_jax.gnn.scorer import make_gnn_scorer
-except ImportError:
-    Hiding = GraphNetwork = object
-    make_hiding = lambda e: None
+from prouter_jax.gnn.hiding import Hiding, make_hiding
+from prouter_jax.gnn.network import GraphNetwork, make_gnn
+from prouter_jax.gnn.scorer import make_gnn_scorer
 from prouter_jax.graph import RouterGraph
 from prouter_jax.scoring import Scorer
 from prouter_jax.world import World

@@ -6,7 +6,7 @@ import numpy as np
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style, with_answer_style
-from prouter_jax.config import Data
+from prouter_jax.config import WARM, Data
 from prouter_jax.decisions import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import encode_cached, make_encoder
@@ -76,6 +76,8 @@ def read_source(config: Data) -> Source:
       ValueError: on bad data, in one line.
     """
     data = with_answer_style(read_interactions(config))
+    if config.ignore_effects:
+        data = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=np.full_like(data.outcomes.effect, np.nan)))
     if config.users == "llm_as_judge":
         # the same people for every seed of the split: a verdict may cost money
         judge = make_judge(config.judge, data)
@@ -133,7 +135,7 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
     new = find_llms(data.llms.ids, config.new_llms)
     queries = None
     visible = np.ones(len(data.queries.ids), bool)
-    if config.split != "warm_query":
+    if config.split not in WARM:
         queries = split_queries(data, config.train_share, config.validation_share, seed)
         visible = queries.numbers(len(visible)) == TRAIN
     truth_scale, scale = (_fit_scale(some, visible) for some in (data, hide_outcomes(data, new)))

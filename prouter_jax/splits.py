@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prouter_jax.config import NEW_LLMS, NEW_USERS, Data
+from prouter_jax.config import NEW_LLMS, NEW_USERS, WARM, Data
 from prouter_jax.interactions import Interactions
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -74,7 +74,8 @@ def split_users(num_users: int, train_share: float, validation_share: float, see
 def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np.ndarray, seed: int) -> Division:
     """Divides the decisions by `config.split`.
 
-    cold_query: by their queries. warm_query: each user's at random. cold_user: known users' on training
+    cold_query: by their queries. warm_query: each user's at random. warm_user: all of known users train; a new
+    user's are divided at random, of the training part some are given, the rest is tested on. cold_user: known users' on training
     queries, validation users' on validation queries, test users' on test queries. cold_llm: by their queries;
     outside the test the new LLMs are not on offer (`new_llms.withhold` sees to it). cold_user_llm: both.
 
@@ -84,7 +85,7 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
     decide on every query, it gives k queries that a new LLM answered, and what all (cold_llm) or new users decided.
 
     Args:
-      queries: `split_queries`, or None for warm_query.
+      queries: `split_queries`, or None for the splits of `WARM`.
       new_llms: bool [llms].
     """
     who, query = data.decisions.user, data.decisions.query
@@ -97,7 +98,10 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
     if config.split in NEW_USERS:
         part_of_user = split_users(len(data.users.ids), *shares).numbers(len(data.users.ids))[who]
         may_give = (part == TRAIN) & (part_of_user != TRAIN)
-        part = np.where(part == part_of_user, part, UNUSED).astype(np.int8)
+        if config.split in WARM:
+            part = np.where(may_give, UNUSED, part_of_user).astype(np.int8)
+        else:
+            part = np.where(part == part_of_user, part, UNUSED).astype(np.int8)
     if config.decisions_per_user:
         within = draw_first(np.where(part == TRAIN, who, -1), config.decisions_per_user, (seed, _LIMIT))
         may_give &= within | (part != TRAIN)

@@ -62,7 +62,7 @@ def train(config: ExperimentConfig, prepared: Prepared, seed: int, workdir: path
         step, stale = int(state.step), int(state.stale)
         while True:
             due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
-            if due and step > restored:
+            if due and step > max(restored, 0):
                 state = _evaluate(state, run, prepared, validation)
                 stale = int(state.stale)
                 progress.evaluated(state, _checked(metrics, step))

@@ -1,67 +1,55 @@
-"""States are plain arrays of fixed types; the optimizer moves what describes everybody faster."""
+"""States are plain arrays of fixed types; networks and recipes are what compiled functions may depend on."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from prouter_jax.config import Model, Optimizer
-from prouter_jax.train_state import init_state, make_network, make_optimizer
-
-SMALL = Model(hidden_dim=3, message_passing_steps=1, history_steps=1, taste_dim=2)
-
-
-@pytest.fixture(scope="module")
-def abstract():
-    network, optimizer = make_network(SMALL, 7), make_optimizer(Optimizer(), 10)
-    return jax.eval_shape(lambda: init_state(jax.random.key(0), network, optimizer))
+from prouter_jax.config import PRESETS
+from prouter_jax.networks import make_network, make_recipe
+from prouter_jax.train import initial_state, make_run, make_train_step
+from prouter_jax.train_state import init_state
 
 
-def test_a_fresh_state_has_the_types_of_a_trained_one(abstract):
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_fresh_state_has_the_types_of_a_trained_one(tiny_config, prepared, preset):
     """A weak type would have every function of the state compiled twice."""
+    tiny_config.model.preset = preset
+    network = make_network(tiny_config.model, prepared.world.build_graph(), 6)
+    recipe = make_recipe(tiny_config)
+    abstract = jax.eval_shape(lambda: init_state(jax.random.key(0), network, recipe))
     for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
         assert not leaf.weak_type, path
         assert leaf.dtype in (jnp.float32, jnp.int32), path
+    assert bool(jax.tree.leaves(abstract.opt_state)) == (preset == "paper")
 
 
-def test_a_fresh_state_has_done_and_reached_nothing(trained, prepared):
-    from prouter_jax.train import initial_state, make_run
-
-    run = make_run(trained.config, prepared)
+def test_a_fresh_state_has_done_and_reached_nothing(tiny_config, prepared):
+    run = make_run(tiny_config, prepared)
     state, same, other = (initial_state(run, seed) for seed in (0, 0, 1))
-    assert (int(state.step), int(state.stale)) == (0, 0)
+    assert (int(state.step), int(state.stale), float(state.temperature)) == (0, 0, 1)
     assert float(state.best_reward) == float(state.validation_reward) == -np.inf
     jax.tree.map(np.testing.assert_array_equal, state, same)
     assert any((x != y).any() for x, y in zip(*map(jax.tree.leaves, (state.params, other.params)), strict=True))
 
 
-def test_bound_parameters_are_those_of_the_network(network, params):
-    learner = network.bind(params)
-    jax.tree.map(np.testing.assert_array_equal, nnx.to_pure_dict(nnx.state(learner, nnx.Param)), params)
+def test_a_step_counts_and_leaves_what_validation_found(tiny_config, prepared):
+    run = make_run(tiny_config, prepared)
+    before = dataclasses.replace(initial_state(run, 0), temperature=jnp.float32(2), best_reward=jnp.float32(0.5))
+    after, _ = make_train_step(run, tiny_config)(before, run.graph, jax.random.key(0))
+    assert (int(after.step), float(after.temperature), float(after.best_reward)) == (1, 2, 0.5)
 
 
-def test_a_network_is_what_decides_the_shapes():
-    assert make_network(SMALL, 7) == make_network(SMALL, 7)
-    assert hash(make_network(SMALL, 7)) == hash(make_network(SMALL, 7))
-    assert make_network(SMALL, 7) != make_network(SMALL, 8)
-
-
-@pytest.mark.parametrize("num_train_steps", [1, 2, 100])
-def test_updates_warm_up_and_fade_and_move_the_population_faster(num_train_steps):
-    config = Optimizer(learning_rate=1e-2, population_rate=5.0, weight_decay=0.0, warmup_steps=10)
-    optimizer = make_optimizer(config, num_train_steps)
-    params = {"model": {"kernel": jnp.ones(2), "log_noise": jnp.ones(2), "mean": jnp.ones(2)}}
-    state, sizes = optimizer.init(params), []
-    update = jax.jit(optimizer.update)
-    for _ in range(num_train_steps):
-        moved, state = update(jax.tree.map(jnp.ones_like, params), state, params)
-        moved = jax.tree.map(lambda x: -float(x[0]), moved["model"])
-        assert moved["log_noise"] == pytest.approx(5 * moved["kernel"])
-        assert moved["mean"] == pytest.approx(5 * moved["kernel"])
-        sizes.append(moved["kernel"])
-    assert np.isfinite(sizes).all()
-    assert max(sizes) == pytest.approx(1e-2, rel=0.01)
-    if num_train_steps == 100:
-        assert np.argmax(sizes) == 10
-        assert sizes[-1] < 0.2e-2
+def test_a_network_is_what_decides_the_shapes(tiny_config, prepared, shared_prepared):
+    graph = prepared.world.build_graph()
+    first, same, wider, rated = (
+        make_network(dataclasses.replace(tiny_config.model, taste_dim=size), some, 6)
+        for size, some in ((2, graph), (2, graph), (3, graph), (2, shared_prepared.world.build_graph()))
+    )
+    assert first == same
+    assert hash(first) == hash(same)
+    assert first != wider
+    assert first != rated
+    assert make_network(tiny_config.model, graph, 7) != first

@@ -23,7 +23,7 @@ def make_policies(prepared: Prepared) -> dict[str, Policy]:
         policies.append(SameForAll("strongest", effect))
     if not np.isnan(effect).all() and not np.isnan(cost).all() and not np.isnan(data.users.preference).any():
         policies.append(RidgeTruePreference(prepared))
-    policies.append(Oracle(lambda decisions: build_rewards(data, prepared.world.scale, decisions)))
+    policies.append(Oracle(lambda decisions: build_rewards(data, prepared.truth_scale, decisions)))
     return {policy.name: policy for policy in policies}
 
 

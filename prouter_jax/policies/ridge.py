@@ -78,7 +78,7 @@ class RidgeTruePreference:
         self._weight = prepared.data.users.preference
         self._features = query_features(prepared)
         self._seen = prepared.world_query >= 0
-        effect, cost = outcome_matrices(prepared.world.interactions, prepared.world.scale)
+        effect, cost = outcome_matrices(prepared.world.interactions, prepared.truth_scale)
         rows = prepared.world_query[self._seen]
         self._outcomes = np.concatenate([effect[rows], cost[rows]], axis=1).astype(np.float64)
 

@@ -98,7 +98,7 @@ def above_blind(at_least: float, *, ks: Collection[int] = (), where: Where = eve
 
 
 def _check(margins: Callable[[Cell, str], Iterable[float]], ks: Collection[int], where: Where) -> Check:
-    """The smallest margin over the cells; NaN for none, for an unknown one, and for a k that a setting lacks."""
+    """The smallest margin over the cells; NaN if one has none or an unknown one, and for a k that a setting lacks."""
 
     def check(cells: Sequence[Cell], metric: str) -> float:
         asked = [cell for cell in cells if where(cell)]
@@ -106,7 +106,7 @@ def _check(margins: Callable[[Cell, str], Iterable[float]], ks: Collection[int],
         if any((setting, k) not in found for setting, _ in found for k in ks):
             return math.nan
         chosen = [cell for cell in asked if not ks or cell.k in ks]
-        numbers = [margin for cell in chosen for margin in margins(cell, metric or cell.metric)]
+        numbers = [margin for cell in chosen for margin in [*margins(cell, metric or cell.metric)] or [math.nan]]
         return math.nan if not numbers or any(map(math.isnan, numbers)) else min(numbers)
 
     return check

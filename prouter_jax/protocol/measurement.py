@@ -26,8 +26,9 @@ def check_measurement(one: Mapping) -> None:
 
 
 def _check_policy(policy: str, values: Mapping, metric: str) -> None:
-    if values.get(metric) is None:
-        raise ValueError(f"measurement, policies, {policy}: expected {metric}, found {', '.join(values)}")
+    if metric not in values or (policy == ROUTER and values[metric] is None):
+        known = ", ".join(name for name, value in values.items() if value is not None)
+        raise ValueError(f"measurement, policies, {policy}: expected {metric}, found {known or 'nothing'}")
     for name, value in values.items():
         if name != "settings":
             _check_number(value, f"policies, {policy}, {name}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prouter_jax import metrics
+from prouter_jax.metrics import Interval, difference_over_seeds, mean, share_over_seeds
 from prouter_jax.report.types import ROUTER, PairedDifference, Spread
 
 ORACLE = "oracle"
@@ -31,7 +31,7 @@ class Row:
 
     metrics: Mapping[str, Spread]
     gains: Mapping[str, PairedDifference]
-    share: metrics.Interval
+    share: Interval
     settings: Sequence[Mapping[str, Any]]
 
 
@@ -62,7 +62,7 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """All numbers of a table; `failed` are the keys of units without a result."""
+    """All numbers of a table; `failed` are the keys of units without a result, `seconds` what the others took."""
 
     name: str
     title: str
@@ -71,6 +71,7 @@ class Table:
     cells: Sequence[Cell]
     verdicts: Sequence[Verdict]
     facts: Mapping[str, str]
+    seconds: float
     failed: Sequence[str] = ()
 
 
@@ -102,7 +103,16 @@ def spread(values: Iterable[float]) -> Spread:
     """The mean and standard deviation of what is known, with all values."""
     values = list(values)
     known = np.array(values)[~np.isnan(values)]
-    return Spread(metrics.mean(known), float(known.std(ddof=1)) if len(known) > 1 else 0.0, values)
+    return Spread(mean(known), float(known.std(ddof=1)) if len(known) > 1 else 0.0, values)
+
+
+def join_facts(facts: Iterable[Mapping]) -> dict[str, str]:
+    """Each fact once; where seeds differ, what all of them say."""
+    found = collections.defaultdict(dict)
+    for one in facts:
+        for name, value in one.items():
+            found[name][str(value)] = None
+    return {name: ", ".join(values) for name, values in found.items()}
 
 
 def _build_cell(measured: Sequence[Mapping]) -> Cell:
@@ -118,7 +128,7 @@ def _build_cell(measured: Sequence[Mapping]) -> Cell:
     names = list(dict.fromkeys(name for one in measured for name in one["policies"]))
     rows = {name: _build_row(measured, name, metric) for name in names}
     blind, full = (spread(_number(one.get(end)) for one in measured) for end in ("blind", "full"))
-    cell = Cell(setting, k, metric, seeds, rows, "", blind, full, _join(one.get("facts", {}) for one in measured))
+    cell = Cell(setting, k, metric, seeds, rows, "", blind, full, join_facts(one.get("facts", {}) for one in measured))
     return dataclasses.replace(cell, best_baseline=_best_baseline(cell))
 
 
@@ -131,13 +141,13 @@ def _build_row(measured: Sequence[Mapping], name: str, metric: str) -> Row:
         if name != ROUTER and m not in ("validation", "seconds")
     }
     ends = (np.array([_number(one.get(end)) for one in measured]) for end in ("blind", "full"))
-    share = metrics.share_over_seeds(np.array(_values(measured, name, metric)), *ends)
+    share = share_over_seeds(np.array(_values(measured, name, metric)), *ends)
     settings = [one["policies"].get(name, {}).get("settings") or {} for one in measured]
     return Row({m: spread(column) for m, column in values.items()}, gains, share, settings)
 
 
 def _gain(router: list[float], other: list[float], name: str, better: int) -> PairedDifference:
-    found = metrics.difference_over_seeds(better * np.array(router), better * np.array(other))
+    found = difference_over_seeds(better * np.array(router), better * np.array(other))
     return PairedDifference(ROUTER, name, found.mean, found.low, found.high, "seeds", found.n)
 
 
@@ -158,12 +168,3 @@ def _values(measured: Sequence[Mapping], name: str, metric: str) -> list[float]:
 
 def _number(value) -> float:
     return math.nan if value is None else float(value)
-
-
-def _join(facts: Iterable[Mapping]) -> dict[str, str]:
-    """Each fact once; where seeds differ, what all of them say."""
-    found = collections.defaultdict(dict)
-    for one in facts:
-        for name, value in one.items():
-            found[name][str(value)] = None
-    return {name: ", ".join(values) for name, values in found.items()}

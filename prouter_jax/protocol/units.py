@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Mapping
 
 from prouter_jax import files
-from prouter_jax.protocol.definition import Definition, Unit
+from prouter_jax.protocol.definition import Definition, MissingData, Unit
 from prouter_jax.protocol.measurement import check_measurement
 from prouter_jax.provenance import provenance
 from prouter_jax.report.write import plain
@@ -23,7 +23,7 @@ class Work:
 
     Attributes:
       records: of each finished unit, in order: "digest", "seconds", "provenance", "measurements".
-      failures: one line for each unit that failed, by key.
+      failures: a line for each unit that failed, by key; units that miss the same folder of data have the same line.
     """
 
     records: list[dict]
@@ -46,16 +46,18 @@ def run_units(definition: Definition, workdir: pathlib.Path, small: bool) -> Wor
     digests = [_digest(definition.name, unit, small) for unit in definition.units]
     stored = [_read(path, digest) for path, digest in zip(paths, digests, strict=True)]  # all, before anything runs
     progress = _Progress(definition.name, [record["seconds"] for record in stored if record], len(keys))
-    failures = {}
-    for place, unit in enumerate(definition.units):
-        log = workdir / "failures" / definition.name / f"{unit.key}.txt"
-        if stored[place] is None:
-            stored[place] = _run(unit, digests[place], log)
-            _keep(stored[place], paths[place], log)
-            progress.finished(unit.key, stored[place])
-        if "failure" in stored[place]:
-            failures[unit.key] = f"{definition.name}, {unit.key}: {stored[place]['failure']} ({log})"
-    return Work([record for record in stored if "failure" not in record], failures)
+    records, failures = [], {}
+    for unit, path, digest, record in zip(definition.units, paths, digests, stored, strict=True):
+        if record is None:
+            log = workdir / "failures" / definition.name / f"{unit.key}.txt"
+            record = _run(unit, digest, log)
+            _keep(record, path, log)
+            progress.finished(unit.key, record)
+        if "failure" in record:
+            failures[unit.key] = f"table {definition.name}: {record['failure']}"
+        else:
+            records.append(record)
+    return Work(records, failures)
 
 
 def _digest(table: str, unit: Unit, small: bool) -> str:
@@ -83,14 +85,16 @@ def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
     begun = time.monotonic()
     try:
         result = unit.function(**unit.arguments)
-        measurements = plain(result if isinstance(result, list) else [result])
+        measurements = [plain(one) for one in (result if isinstance(result, list) else [result])]
         for one in measurements:
             check_measurement(one)
+    except MissingData as error:
+        return {"failure": str(error)}
     except Exception as error:
         log.parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(log, traceback.format_exc())
         words = " ".join(f"{type(error).__name__}: {error}".split())
-        return {"failure": words}
+        return {"failure": f"{unit.key}: {words} ({log})"}
     return {"digest": digest, "arguments": plain(unit.arguments), "seconds": time.monotonic() - begun,
             "provenance": provenance(), "measurements": measurements}  # fmt: skip
 
@@ -115,7 +119,7 @@ class _Progress:
     def finished(self, key: str, record: dict) -> None:
         self.done += 1
         if "failure" in record:
-            self._say(f"unit {self.done}/{self.total}, {key} failed: {record['failure']}")
+            self._say(f"unit {self.done}/{self.total}, {key} failed")
             return
         self.seconds.append(record["seconds"])
         left = statistics.median(self.seconds) * (self.total - self.done)

@@ -15,6 +15,9 @@ body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 sy
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.2rem 0 .6rem; }
+h3 { font-size: 1.05rem; line-height: 1.3; margin: 1.6rem 0 .5rem; }
+details { margin: .6rem 0; }
+summary { cursor: pointer; padding: .2rem 0; }
 .lead { font-size: 1.15rem; margin: 0 0 .4rem; }
 .faint, figcaption { color: var(--faint); font-size: .92rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .8rem; margin: 1.2rem 0; }
@@ -63,10 +66,15 @@ def tiles(figures: Sequence[tuple[str, str]]) -> str:
     return f'<div class="tiles">{found}</div>' if found else ""
 
 
-def figure(plot: Plot) -> str:
+def figure(plot: Plot, heading: str = "h2") -> str:
     """A plot under its title, with its caption."""
-    caption = f"<figcaption>{text(plot.caption)}</figcaption>"
-    return f'<h2>{text(plot.title)}</h2>\n<figure><div class="plot" tabindex="0">{plot.svg}</div>{caption}</figure>'
+    title, caption = f"<{heading}>{text(plot.title)}</{heading}>", f"<figcaption>{text(plot.caption)}</figcaption>"
+    return f'{title}\n<figure><div class="plot" tabindex="0">{plot.svg}</div>{caption}</figure>'
+
+
+def folded(title: str, part: str) -> str:
+    """A part of the page that opens when its title is clicked."""
+    return f"<details><summary>{text(title)}</summary>\n{part}\n</details>"
 
 
 def table(

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -121,26 +122,30 @@ def plot_paired(report: Report) -> Plot | None:
     rows = [row for row in report.paired if math.isfinite(row.mean)]
     if not rows:
         return None
-    title = f"Gain or chance: {sum(map(_clear, rows))} of {len(rows)} differences are beyond chance"
+    title = f"Gain or chance: {sum(map(beyond_chance, rows))} of {len(rows)} differences are beyond chance"
     caption = "How to read: right of zero the first policy is better; a grey line that crosses zero may be chance."
     alt = "; ".join(f"{row.policy} minus {row.against}: {difference(row)}" for row in rows)
-    draw = functools.partial(_draw_paired, rows=rows, label=f"difference in {report.reward_name} per test decision")
+    names = [f"{shorten(r.policy, 22)} − {shorten(r.against, 22)}\n{count(r)}" for r in rows]  # noqa: RUF001
+    label = f"difference in {report.reward_name} per test decision"
+    draw = functools.partial(draw_paired, rows=rows, names=names, label=label)
     return Plot(title, draw_svg("paired", draw, 0.46 * len(rows) + 0.8, f"{title}. {alt}"), caption)
 
 
-def _draw_paired(axes, rows: list[PairedDifference], label: str) -> None:
+def draw_paired(axes, rows: Sequence[PairedDifference], names: list[str], label: str) -> None:
+    """Differences with their intervals, one under the other: blue a gain, orange a loss, grey what may be chance."""
     for place, row in enumerate(rows):
-        colour = (BLUE if row.mean > 0 else ORANGE) if _clear(row) else "#6B7280"
+        colour = (BLUE if row.mean > 0 else ORANGE) if beyond_chance(row) else "#6B7280"
         if math.isfinite(row.high - row.low):
             axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
         axes.plot(row.mean, place, "o", color=colour, markersize=7)
         note(axes, number(row.mean, sign=True), (row.mean, place), (0, 6), ha="center")
     axes.axvline(0, color=DARK, linewidth=1)
     axes.margins(0.08, 0)
-    name_rows(axes, [f"{shorten(r.policy, 22)} − {shorten(r.against, 22)}\n{count(r)}" for r in rows])  # noqa: RUF001
+    name_rows(axes, names)
     axes.set_xlabel(label)
     axes.grid(axis="x")
 
 
-def _clear(row: PairedDifference) -> bool:
+def beyond_chance(row: PairedDifference) -> bool:
+    """Whether the interval leaves out zero."""
     return row.low > 0 or row.high < 0
