@@ -93,8 +93,8 @@ def test_a_task_an_id_and_a_user_each_count(router, known):
 def test_a_text_is_encoded_once(router, monkeypatch):
     encoded = []
     pool = router._pool
-    encode = pool.encode
-    monkeypatch.setitem(vars(pool), "encode", lambda texts: encoded.extend(texts) or encode(texts))
+    describe = pool.describe
+    monkeypatch.setitem(vars(pool), "describe", lambda texts, task: encoded.extend(texts) or describe(texts, task))
     router.forget_texts()
     router.score(["u00", "u01", "u02"], [TEXT, OTHER, TEXT])
     router.score(["u03", "u04"], [TEXT, "something new"])
