@@ -8,8 +8,10 @@ METRICS = ("reward", "accuracy", "log_loss")
 _REQUIRED = {"setting": str, "seed": int, "metric": str, "policies": Mapping}
 
 
-def check_measurement(one: Mapping) -> None:
+def check_measurement(one: object) -> None:
     """Raises a ValueError, naming the field, unless `one` is a measurement as `Unit` describes it."""
+    if not isinstance(one, Mapping):
+        raise ValueError(f"measurement: expected a mapping, found {str(one)[:60]!r}")
     for name, kind in _REQUIRED.items():
         if not isinstance(one.get(name), kind):
             raise ValueError(f"measurement, {name}: expected {kind.__name__}, found {one.get(name)!r}")

@@ -1,0 +1,56 @@
+"""Measures the tables of the protocol, each over several seeds against tuned baselines, and writes them.
+
+python -m launch.reproduce --table=NAME --workdir=DIR [--data=../shared/data] [--small]
+
+--table=all measures all of them. Given again, it goes on where it was. It writes DIR/tables/NAME.json and NAME.md and,
+with all tables so far, DIR/report/report.html. --readme=README.md (with --table or without) puts the results between
+the markers <!-- results --> and <!-- /results -->.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from launch import entry
+
+_TABLE = flags.DEFINE_string("table", None, "Name of a table, or all.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; given again, it goes on.", required=True)
+_DATA = flags.DEFINE_string("data", "../shared/data", "Folder of the data sets.")
+_SMALL = flags.DEFINE_boolean("small", False, "A small variant for a first look, in a workdir of its own.")
+_README = flags.DEFINE_string("readme", None, "Markdown document whose results section is written.")
+
+
+def main() -> None:
+    if _TABLE.value is None and _README.value is None:
+        raise ValueError("flag --table: expected the name of a table or all, found none")
+    workdir = pathlib.Path(_WORKDIR.value)
+    problems = _reproduce(workdir) if _TABLE.value is not None else []
+    if _README.value is not None:
+        from prouter_jax.protocol.results import write_results
+
+        write_results(_README.value, workdir)
+        print(f"results: {_README.value}")
+    for line in problems:
+        print(f"reproduce: {line}", file=sys.stderr)
+    if problems:
+        sys.exit(1)
+
+
+def _reproduce(workdir: pathlib.Path) -> list[str]:
+    from prouter_jax.protocol.definition import Size
+    from prouter_jax.protocol.run import REPORT, reproduce
+    from prouter_jax.protocol.tables import definitions
+
+    known = {one.name: one for one in definitions(Size(_SMALL.value, pathlib.Path(_DATA.value)))}
+    if _TABLE.value not in (*known, "all"):
+        raise ValueError(f"flag --table: expected one of {', '.join(known)}, all; found {_TABLE.value!r}")
+    chosen = known.values() if _TABLE.value == "all" else [known[_TABLE.value]]
+    problems = reproduce(chosen, workdir, _SMALL.value)
+    if (workdir / REPORT).exists():
+        print(f"report: {workdir / REPORT}")
+    return problems
+
+
+if __name__ == "__main__":
+    entry.start(main)

@@ -1,0 +1,84 @@
+"""The results section of a README, written from stored tables alone."""
+
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from prouter_jax import files
+from prouter_jax.protocol.stored import read_tables
+from prouter_jax.protocol.table import Table, join_facts
+from prouter_jax.protocol.words import HOW_TO_READ, MET, duration, summary_table, useless_parts
+from prouter_jax.report import markdown
+
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+
+
+def write_results(document: str | os.PathLike, workdir: pathlib.Path) -> None:
+    """Puts the results of WORKDIR/tables/*.json between the two markers of a Markdown document; the rest stays.
+
+    Raises:
+      ValueError: naming the file, if the markers are not there once and in order, or there is no sound table.
+    """
+    path = pathlib.Path(document)
+    text = path.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or text.count(BEGIN) + text.count(END) > 2:
+        raise ValueError(f"{path}: expected {BEGIN} once and then {END} once, found something else")
+    tables = read_tables(workdir)
+    if not tables:
+        raise ValueError(f"{workdir}/tables: expected tables, found none; measure them first")
+    files.write_whole(path, f"{before}{BEGIN}\n{results_section(tables)}\n{END}{after}")
+
+
+def results_section(tables: Sequence[Table]) -> str:
+    """All tables in short, what was not reached and what did not help, in Markdown."""
+    parts = [_where_from(tables)]
+    for table in tables:
+        parts += _section(table)
+    parts += ["### Not reached", _list(_not_reached(tables), "Every number asked for was reached.")]
+    if any(useless := [_useless(table) for table in tables]):
+        parts += ["### What did not help", "Parts of the router whose gain is no more than chance."]
+        parts += [_list([line for lines in useless for line in lines], "")]
+    return "\n\n".join(parts)
+
+
+def _where_from(tables: Sequence[Table]) -> str:
+    facts = join_facts(table.facts for table in tables)
+    from_where = "; ".join(f"{name} {value}" for name, value in facts.items())
+    total = duration(sum(table.seconds for table in tables))
+    return markdown.cell(f"{len(tables)} tables, {total} of computing ({from_where}). {HOW_TO_READ}")
+
+
+def _section(table: Table) -> Iterable[str]:
+    yield f"### {markdown.cell(table.title)}"
+    yield markdown.cell(" ".join(filter(None, [table.caption, *_counts(table)])))
+    if table.cells:
+        yield markdown.table(*summary_table(table))
+
+
+def _counts(table: Table) -> Iterable[str]:
+    """`Required: 2 of 3 met.`"""
+    for aim, name in ((False, "Required"), (True, "Aims")):
+        asked = [one for one in table.verdicts if one.aim == aim]
+        if asked:
+            yield f"{name}: {sum(one.status == MET for one in asked)} of {len(asked)} met."
+    if table.failed:
+        yield f"Units without a result: {len(table.failed)}."
+
+
+def _not_reached(tables: Sequence[Table]) -> list[str]:
+    return [
+        f"{table.title}, {'aim' if one.aim else 'required'}: {one.text}: {one.status}"
+        for table in tables
+        for one in table.verdicts
+        if one.status != MET
+    ]
+
+
+def _useless(table: Table) -> list[str]:
+    return [f"{table.title}, {setting}: {part}, {gain}" for setting, part, gain in useless_parts(table)]
+
+
+def _list(lines: Sequence[str], otherwise: str) -> str:
+    return "\n".join(f"- {markdown.cell(line)}" for line in lines) or otherwise
