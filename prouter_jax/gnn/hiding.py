@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.config import ExperimentConfig
+from prouter_jax.config import WARM, ExperimentConfig
 from prouter_jax.graph import RouterGraph, Visibility
 from prouter_jax.histories import read_histories
 
@@ -26,7 +26,7 @@ def make_hiding(config: ExperimentConfig) -> Hiding:
     """What is hidden matches what is tested: whole queries if those of the test are new, else decisions."""
     train = config.train
     shares = (train.full_history_share, train.no_task_share, train.text_noise)
-    return Hiding(train.folds, config.data.split != "warm_query", *shares)
+    return Hiding(train.folds, config.data.split not in WARM, *shares)
 
 
 def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.Array) -> tuple[Visibility, jax.Array]:
