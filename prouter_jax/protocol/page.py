@@ -16,6 +16,7 @@ def to_html(tables: Sequence[Table]) -> str:
     parts = [
         f"<h1>{_TITLE}</h1>",
         elements.tiles(_figures(tables)),
+        f"<p>{' · '.join(map(_link, tables))}</p>",
         f'<p class="faint">{HOW_TO_READ}</p>',
         *(part for table in tables for part in _section(table)),
     ]
@@ -33,6 +34,10 @@ def _figures(tables: Sequence[Table]) -> list[tuple[str, str]]:
     return tiles
 
 
+def _link(table: Table) -> str:
+    return f'<a href="#{elements.text(table.name)}">{elements.text(table.title)}</a>'
+
+
 def _section(table: Table) -> Iterable[str]:
     yield f'<h2 id="{elements.text(table.name)}">{elements.text(table.title)}</h2>'
     yield f"<p>{elements.text(table.caption)}</p>"
@@ -45,7 +50,8 @@ def _section(table: Table) -> Iterable[str]:
         yield "<h3>Summary</h3>"
         yield elements.table(*summary_table(table))
     yield from (elements.figure(plot, "h3") for plot in draw_plots(table))
-    yield from (elements.folded(f"All policies: {cell_name(cell)}", _policies(cell)) for cell in table.cells)
+    folds = [elements.folded(f"All policies: {cell_name(cell)}", _policies(cell)) for cell in table.cells]
+    yield elements.folded("All policies, setting by setting", "\n".join(folds)) if len(folds) > 1 else "".join(folds)
     yield elements.folded("Where the numbers come from", elements.table(["fact", "value"], _facts(table), words=True))
 
 

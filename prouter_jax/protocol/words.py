@@ -7,7 +7,7 @@ from prouter_jax.metrics import Interval
 from prouter_jax.protocol.definition import ABLATION
 from prouter_jax.protocol.table import ORACLE, Cell, Table, baselines, sign
 from prouter_jax.report.types import ROUTER, PairedDifference, Spread
-from prouter_jax.report.words import DASH, number, percent, spread, verdict
+from prouter_jax.report.words import DASH, number, percent, spread
 
 MET, NOT_MEASURED = "met", "not measured"
 HOW_TO_READ = (
@@ -85,10 +85,10 @@ def policy_table(cell: Cell, most: int | None = None) -> tuple[list[str], Rows]:
 def summary_table(table: Table) -> tuple[list[str], Rows]:
     """Columns and rows of a table, a row for each cell; of an ablation, one for each part of the router."""
     if table.kind == ABLATION:
-        columns = ["setting", "k", "seeds", "router", "changed", "score", "router's gain", "verdict"]
+        columns = ["setting", "k", "router", "changed", "score", "router's gain", "verdict", "metric", "seeds"]
         return _without_empty(columns, [_part_row(cell, name) for cell in table.cells for name in baselines(cell)])
-    columns = ["setting", "k", "seeds", "metric", "router", "best tuned baseline", "router's gain", "oracle",
-               "share recovered", "verdict"]  # fmt: skip
+    columns = ["setting", "k", "router", "best tuned baseline", "router's gain", "verdict", "share recovered",
+               "oracle", "metric", "seeds"]  # fmt: skip
     return _without_empty(columns, [_cell_row(cell) for cell in table.cells])
 
 
@@ -106,19 +106,22 @@ def _cell_row(cell: Cell) -> list[str]:
     best = cell.rows.get(cell.best_baseline)
     found = best.gains.get(cell.metric) if best else None
     named = f"{number(value(cell, cell.best_baseline).mean)} {cell.best_baseline}" if best else DASH
-    oracle = number(value(cell, ORACLE).mean)
-    return [*_place(cell), metric_name(cell.metric), number(value(cell, ROUTER).mean), named, gain_words(found), oracle,
-            share_words(cell.rows[ROUTER].share), verdict(found) if found else DASH]  # fmt: skip
+    return [*_place(cell), number(value(cell, ROUTER).mean), named, gain_words(found), _chance(found),
+            share_words(cell.rows[ROUTER].share), number(value(cell, ORACLE).mean), *_what(cell)]  # fmt: skip
 
 
 def _part_row(cell: Cell, name: str) -> list[str]:
     found = cell.rows[name].gains.get(cell.metric)
     scores = [number(value(cell, policy).mean) for policy in (ROUTER, name)]
-    return [*_place(cell), scores[0], name, scores[1], gain_words(found), verdict(found) if found else DASH]
+    return [*_place(cell), scores[0], name, scores[1], gain_words(found), _chance(found), *_what(cell)]
 
 
 def _place(cell: Cell) -> list[str]:
-    return [cell.setting, DASH if cell.k is None else str(cell.k), str(len(cell.seeds))]
+    return [cell.setting, DASH if cell.k is None else str(cell.k)]
+
+
+def _what(cell: Cell) -> list[str]:
+    return [metric_name(cell.metric), str(len(cell.seeds))]
 
 
 def _policy_row(cell: Cell, name: str, others: Iterable[str]) -> list[str]:
@@ -130,6 +133,13 @@ def _policy_row(cell: Cell, name: str, others: Iterable[str]) -> list[str]:
 
 def _other(metric: str, measured: Spread) -> str:
     return f"{measured.mean:.1f}" if metric == "seconds" and math.isfinite(measured.mean) else number(measured.mean)
+
+
+def _chance(found: PairedDifference | None) -> str:
+    """Whether a gain is beyond chance, in a word or two."""
+    if found is None or not math.isfinite(found.high - found.low):
+        return DASH
+    return "unclear" if found.low <= 0 <= found.high else "gain" if found.low > 0 else "loss"
 
 
 def _limits(found: PairedDifference | Interval, form) -> str:

@@ -17,6 +17,7 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 2.2rem 0 .6rem; }
 h3 { font-size: 1.05rem; line-height: 1.3; margin: 1.6rem 0 .5rem; }
 details { margin: .6rem 0; }
+a { color: var(--mark); }
 summary { cursor: pointer; padding: .2rem 0; }
 .lead { font-size: 1.15rem; margin: 0 0 .4rem; }
 .faint, figcaption { color: var(--faint); font-size: .92rem; }
