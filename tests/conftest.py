@@ -65,6 +65,12 @@ def tiny_config() -> ExperimentConfig:
     return copy.deepcopy(_CONFIG)
 
 
+@pytest.fixture(scope="session")
+def tiny_model() -> Model:
+    """The model of that configuration, not to be changed."""
+    return copy.deepcopy(_CONFIG.model)
+
+
 @pytest.fixture
 def two_users() -> Interactions:
     """u likes b best and finds a so-so; v cannot tell b from c; v is offered b and c only."""
