@@ -1,7 +1,7 @@
 """One layer of message passing between users, tasks, queries and LLMs.
 
 h' = LayerNorm(h + W h + sum over edge sets of the mean message), arXiv 2511.16883. A message is relu(M h_sender + E
-observed); along a history edge, and back, it is weighted by how much the user liked the answer.
+observed); along a history edge it is weighted by how much the user liked the answer.
 A mean, so that a node with many edges is not a louder one and hiding some edges shifts nothing.
 """
 
@@ -11,8 +11,8 @@ import jraph
 from flax import nnx
 
 from prouter_jax.bayes.columns import measured
-from prouter_jax.gnn.edges import HISTORY, OUTCOME_EDGES, USER_TO_LLM, WORLD_EDGES
-from prouter_jax.gnn.liking import Liked, mean_liked
+from prouter_jax.gnn.edges import HISTORY, OUTCOME_EDGES, WORLD_EDGES
+from prouter_jax.gnn.liking import mean_liked
 from prouter_jax.graph import EDGE_ENDS, NODE_SETS, EdgeSet, RouterGraph
 
 _OBSERVED = 4  # effect and cost, and whether each is known
@@ -32,15 +32,13 @@ class Layer(nnx.Module):
         self.update = nnx.Dict({name: nnx.Linear(dim, dim, rngs=rngs) for name in NODE_SETS})
         self.norm = nnx.Dict({name: nnx.LayerNorm(dim, rngs=rngs) for name in NODE_SETS})
 
-    def __call__(self, graph: RouterGraph, liked: Liked, states: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    def __call__(self, graph: RouterGraph, states: dict[str, jax.Array]) -> dict[str, jax.Array]:
         received = {name: jnp.zeros_like(state) for name, state in states.items()}
         for name in self.world:
             source, target = EDGE_ENDS[name]
             received[target] += self._mean_message(name, graph.edges(name), states[source], len(states[target]))
         if HISTORY in self.message:
             received["user"] += mean_liked(graph, self._answers(graph, states))
-        if USER_TO_LLM in self.message:
-            received["llm"] += liked.shares.T @ jax.nn.relu(self.message[USER_TO_LLM](states["user"]))
         return {name: self._updated(name, states[name], received[name]) for name in states}
 
     def lone_query(self, state: jax.Array, task_state: jax.Array, task_known: jax.Array) -> jax.Array:

@@ -6,36 +6,11 @@ what was rated against the user's other ratings. It sums to nothing over what a 
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from prouter_jax.graph import RouterGraph
-from prouter_jax.histories import Said, only, over_users, read_histories, sum_by_llm
+from prouter_jax.histories import Said, only, over_users, read_histories
 
 _CAUTION = 3.0  # decisions without a say that every mean has beside the visible ones: few say little
-
-
-@struct.dataclass
-class Liked:
-    """Weights of the messages from users to LLMs: each LLM's mean over the decisions in which it was on offer.
-
-    Attributes:
-      shares: [users, llms].
-    """
-
-    shares: jax.Array
-
-
-def read_liked(graph: RouterGraph) -> Liked:
-    """The weights of a graph's visible histories; no state changes them."""
-    num_llms = graph.layout.num("llm")
-    no_answers = jnp.zeros((graph.layout.num("query"), num_llms, 1))
-
-    def of_user(_, said, llm, visible):
-        said = only(said, visible)
-        return tuple(sum_by_llm(x, llm, num_llms) for x in (liking(said), said.offered))
-
-    liked, offered = over_users(graph, of_user, no_answers, read_histories(graph), graph.visibility.decisions)
-    return Liked(liked / (offered.sum(0) + _CAUTION))
 
 
 def mean_liked(graph: RouterGraph, messages: jax.Array) -> jax.Array:

@@ -14,7 +14,6 @@ from flax import nnx, struct
 
 from prouter_jax.bayes.columns import tasks_of
 from prouter_jax.gnn.layer import Layer
-from prouter_jax.gnn.liking import read_liked
 from prouter_jax.graph import NODE_SETS, RouterGraph
 
 
@@ -47,11 +46,10 @@ class GraphModel(nnx.Module):
 
     def __call__(self, graph: RouterGraph) -> GraphStates:
         """Message passing over all that is visible in the graph."""
-        liked = read_liked(graph)
         states = {name: self._encoded(name, graph.nodes(name)) for name in NODE_SETS}
         tasks, stranger = [states["task"]], self._encoded("user", jnp.zeros(graph.width))
         for layer in self.layers:
-            states, stranger = layer(graph, liked, states), layer.lone_user(stranger)
+            states, stranger = layer(graph, states), layer.lone_user(stranger)
             tasks.append(states["task"])
         by_layer = jnp.pad(jnp.stack(tasks), ((0, 0), (0, 1), (0, 0)))
         answers = self.head.answers(states["query"], by_layer[-1][tasks_of(graph)], states["llm"])
