@@ -55,7 +55,6 @@ def test_what_a_run_leaves_behind(experiment, experiment_workdir):
         "world",
         "checkpoints",
         "metrics.jsonl",
-        "user_blind",
         "report",
     }
     assert configuration.from_json((experiment_workdir / "experiment.json").read_text()) == experiment
@@ -65,7 +64,7 @@ def test_what_a_run_leaves_behind(experiment, experiment_workdir):
         "report.html",
     }
     steps = [json.loads(line)["step"] for line in (experiment_workdir / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [0, 10, 20, 30]
+    assert steps == [4, 8, 12]
 
 
 def test_the_report_has_every_policy_and_measure(experiment_workdir):
@@ -104,7 +103,7 @@ def test_evaluation_restores_and_never_trains(experiment_workdir, workdir, monke
     assert _numbers(workdir) == numbers
 
 
-@pytest.mark.parametrize("gone", ["checkpoints", "user_blind/checkpoints", "experiment.json", "world"])
+@pytest.mark.parametrize("gone", ["checkpoints", "experiment.json", "world"])
 def test_evaluation_of_what_is_gone_is_an_error(workdir, gone):
     shutil.rmtree(workdir / "report")
     shutil.rmtree(workdir / gone) if (workdir / gone).is_dir() else (workdir / gone).unlink()
@@ -146,7 +145,7 @@ def _set(section, name, value):
 
 WRONG = {
     "a negative rate": (_set("optimizer", "learning_rate", -1.0), r"config\.optimizer\.learning_rate"),
-    "a text for a number": (_set("model", "hidden_dim", "8"), r"config\.model\.hidden_dim"),
+    "a text for a number": (_set("model", "taste_dim", "8"), r"config\.model\.taste_dim"),
     "an unknown encoder": (_set("data", "encoder", "word3vec"), "encoder: expected one of"),
     "no vectors given": (_set("data", "encoder", "given"), r"config\.data\.encoder"),
     "no data": (_no_folder, "/nowhere/at/all"),
@@ -174,7 +173,6 @@ def from_tables(experiment, tmp_path_factory):
     config = copy.deepcopy(experiment)
     config.data.source, config.data.path = "tables", str(folder / "data")
     write_tables(build_embedded(experiment.data.embedded), folder / "data")
-    config.train.user_blind = False
     run_experiment(config, folder / "run")
     return config, folder
 
@@ -197,16 +195,10 @@ def test_changed_data_is_refused(from_tables, tmp_path):
     evaluate_experiment(folder / "run")
 
 
-def test_without_a_twin_there_is_none_in_the_report(from_tables):
-    _, folder = from_tables
-    assert "user_blind" not in _report(folder / "run")["policies"]
-    assert not (folder / "run" / "user_blind").exists()
-
-
 @pytest.mark.slow
 def test_several_seeds_lie_side_by_side(experiment, tmp_path):
     config = copy.deepcopy(experiment)
-    config.seeds, config.train.num_train_steps = 2, 10
+    config.seeds, config.train.num_train_steps = 2, 4
     run_experiment(config, tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"experiment.json", "seed_0", "seed_1", "report"}
     report = _report(tmp_path / "run")

@@ -14,7 +14,7 @@ from prouter_jax.train import make_run, train
 
 def _losses(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return np.array([[line["loss"], line["validation_reward"]] for line in lines[1:]])
+    return np.array([[line["loss"], line["validation_reward"]] for line in lines])
 
 
 @pytest.mark.parametrize(
