@@ -42,7 +42,7 @@ def _reproduce(workdir: pathlib.Path) -> list[str]:
     from prouter_jax.protocol.run import REPORT, reproduce
     from prouter_jax.protocol.tables import definitions
 
-    known = {one.name: one for one in definitions(Size(_SMALL.value, pathlib.Path(_DATA.value)))}
+    known = {one.name: one for one in definitions(Size(_SMALL.value, pathlib.Path(_DATA.value), workdir / "tuned"))}
     if _TABLE.value not in (*known, "all"):
         raise ValueError(f"flag --table: expected one of {', '.join(known)}, all; found {_TABLE.value!r}")
     chosen = known.values() if _TABLE.value == "all" else [known[_TABLE.value]]

@@ -51,10 +51,11 @@ def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str,
     return [{}, *({key: draw(rng) for key, draw in SPACES[name].items()} for _ in range(number))]
 
 
-def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0) -> Tuned:
+def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_loss: bool = False) -> Tuned:
     """Fits each configuration on the training decisions and takes that of the best validation reward.
 
-    Equal rewards are told apart by the log loss on choices, then the earlier one wins. The slow
+    Equal rewards are told apart by the log loss on choices, or with `by_log_loss` the other way round; then the
+    earlier one wins. The slow
     policies (`spaces.CHEAPER`) are first tried in a cheaper form, and on at most 20,000 validation
     decisions; the defaults and the best three of the others are then compared in full.
 
@@ -65,10 +66,16 @@ def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0) -> Tune
     trier, cheaper = _Trier(name, prepared, seed), CHEAPER.get(name, {})
     trials = [trier.trial(settings, cheaper) for settings in configurations(name, budget, seed)]
     if not cheaper:
-        best = max(trials, key=_merit)
-    else:
-        finalists = [trials[0], *sorted(trials[1:], key=_merit, reverse=True)[:_FINALISTS]]
-        best = max((trier.trial(trial.settings, {}) for trial in finalists), key=_merit)
+        return pick_best(trials, by_log_loss)
+    merit = _log_loss_first if by_log_loss else _reward_first
+    finalists = [trials[0], *sorted(trials[1:], key=merit, reverse=True)[:_FINALISTS]]
+    best = pick_best([trier.trial(trial.settings, {}) for trial in finalists], by_log_loss)
+    return best._replace(trials=trials)
+
+
+def pick_best(trials: list[Trial], by_log_loss: bool = False) -> Tuned:
+    """The first of the best trials."""
+    best = max(trials, key=_log_loss_first if by_log_loss else _reward_first)
     return Tuned(best.settings, best.reward, trials)
 
 
@@ -83,8 +90,12 @@ def make_tuned(prepared: Prepared, settings: Mapping[str, Mapping[str, Any]]) ->
     return {name: BUILDERS[name](prepared, **chosen) for name, chosen in settings.items()}
 
 
-def _merit(trial: Trial) -> tuple[float, float]:
+def _reward_first(trial: Trial) -> tuple[float, float]:
     return trial.reward, -float(np.nan_to_num(trial.log_loss))
+
+
+def _log_loss_first(trial: Trial) -> tuple[float, float]:
+    return -float(np.nan_to_num(trial.log_loss)), trial.reward
 
 
 class _Trier:

@@ -88,6 +88,15 @@ def share(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where:
     return _check(margins, at_least if isinstance(at_least, Mapping) else (), where)
 
 
+def ratio(at_least: Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
+    """A policy's mean score is at least this share of the fully trained score: the ratio that the paper gives."""
+
+    def margins(cell: Cell, metric: str) -> Iterable[float]:
+        yield _mean(cell, policy, metric) / cell.full.mean - _bound(at_least, cell)
+
+    return _check(margins, at_least, where)
+
+
 def above_blind(at_least: float, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
     """The router is better than the unit's `blind` score by at least so much; -0.003 allows a loss of 0.003."""
 

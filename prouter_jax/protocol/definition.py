@@ -10,27 +10,19 @@ from prouter_jax.protocol.table import Cell
 MAIN, ABLATION = "main", "ablation"
 
 
-class MissingData(ValueError):
-    """A folder of data that a table needs is not there."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much is measured and from where: `small` for tests and a first look, `data` the folder of data sets."""
+    """How much is measured and from where.
+
+    Attributes:
+      small: for tests and a first look: on the embedded benchmark alone.
+      data: the folder of data sets.
+      kept: where tuned settings are kept, for all units that share them.
+    """
 
     small: bool
     data: pathlib.Path
-
-    def folder(self, name: str) -> pathlib.Path:
-        """The folder of one data set.
-
-        Raises:
-          MissingData: naming the path.
-        """
-        path = self.data / name
-        if not path.is_dir():
-            raise MissingData(f"{path}: expected a folder of data, found none; name another --data")
-        return path
+    kept: pathlib.Path
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ import traceback
 from collections.abc import Mapping
 
 from prouter_jax import files
-from prouter_jax.protocol.definition import Definition, MissingData, Unit
+from prouter_jax.protocol.definition import Definition, Unit
 from prouter_jax.protocol.measurement import check_measurement
+from prouter_jax.protocol.settings import MissingData
 from prouter_jax.provenance import provenance
 from prouter_jax.report.write import plain
 

@@ -1,0 +1,83 @@
+"""A contest on one split: the router is trained, every policy fitted; then all score the same decisions."""
+
+import dataclasses
+import pathlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from prouter_jax.config import NEW_USERS, ExperimentConfig
+from prouter_jax.decisions import DecisionArrays
+from prouter_jax.policies.make import make_policies
+from prouter_jax.policies.policy import Policy
+from prouter_jax.policies.tuning import make_tuned
+from prouter_jax.prepare import Labelled, Prepared
+from prouter_jax.protocol.settings import changed
+from prouter_jax.report.types import ROUTER
+from prouter_jax.router import Trained
+from prouter_jax.scoring import score_decisions
+from prouter_jax.train import make_run, restore_best, train
+
+USER_BLIND = "user_blind"
+SIMPLE = ("best_single", "best_per_user", "best_per_user_task", "ridge_true_preference")
+_Result = TypeVar("_Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Contest:
+    """The trained router and the fitted policies.
+
+    Attributes:
+      prepared, history: the split that all learnt from, and its training decisions.
+      seconds: that each took to learn.
+    """
+
+    prepared: Prepared
+    history: Labelled
+    trained: Trained
+    policies: Mapping[str, Policy]
+    seconds: Mapping[str, float]
+
+    def scores(self, prepared: Prepared, decisions: DecisionArrays) -> dict[str, np.ndarray]:
+        """Of every contestant, [decisions, llms], with the histories of `prepared`; nothing learns any more."""
+        history = self.history if prepared is self.prepared else prepared.labelled("train")
+        scorer = self.trained.apply(prepared.world)
+        found = {
+            ROUTER: score_decisions(scorer, prepared, decisions),
+            USER_BLIND: score_decisions(scorer, prepared, decisions, blind=True),
+        }
+        return found | {name: policy.score(history, decisions) for name, policy in self.policies.items()}
+
+
+def hold_contest(config: ExperimentConfig, prepared: Prepared, seed: int, settings: Mapping[str, Any]) -> Contest:
+    """Trains and fits everybody on the training decisions of `prepared`.
+
+    Args:
+      settings: what tuning chose, by name: of the router changes of `config`, of policies their arguments.
+    """
+    policies = {name: policy for name, policy in make_policies(prepared).items() if name in SIMPLE}
+    policies |= make_tuned(prepared, {name: chosen for name, chosen in settings.items() if name != ROUTER})
+    history, validation = (prepared.labelled(part) for part in ("train", "validation"))
+    seconds = {name: _timed(policy.fit, history, validation)[1] for name, policy in policies.items()}
+    trained, seconds[ROUTER] = _timed(train_router, changed(config, settings.get(ROUTER, {})), prepared, seed)
+    return Contest(prepared, history, trained, policies, seconds)
+
+
+def train_router(config: ExperimentConfig, prepared: Prepared, seed: int) -> Trained:
+    """The router of a configuration, trained on a split; its checkpoints do not outlive this."""
+    if config.data.split in NEW_USERS:
+        # new users show nothing while others train: their reward could not tell a good step from a bad one
+        config = changed(config, {"train.eval_every_steps": config.train.num_train_steps})
+    run = make_run(config, prepared)
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, prepared, seed, pathlib.Path(folder))
+        state = restore_best(config, run.network, pathlib.Path(folder))
+    return Trained(config.model, run.network, state.params, float(state.temperature))
+
+
+def _timed(function: Callable[..., _Result], *arguments) -> tuple[_Result, float]:
+    begun = time.perf_counter()
+    return function(*arguments), time.perf_counter() - begun

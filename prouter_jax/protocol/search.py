@@ -1,0 +1,77 @@
+"""The router's settings: a stated number of configurations, the best on validation; `policies.tuning` does the others.
+
+A configuration is trained once and then applied in several ways to new queries: what foresight is made of
+needs no training.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.policies.tuning import Trial, Tuned, pick_best
+from prouter_jax.prepare import Prepared
+from prouter_jax.protocol.contest import train_router
+from prouter_jax.protocol.judging import LOG_LOSS, judge
+from prouter_jax.protocol.settings import changed
+from prouter_jax.report.types import ROUTER
+from prouter_jax.router import Trained
+from prouter_jax.scoring import score_decisions
+
+
+def training_settings(rng: np.random.Generator) -> dict[str, Any]:
+    """One draw of what decides training."""
+    return {
+        "model.taste_dim": int(rng.choice([0, 4, 9, 12])),
+        "model.taste_precision": _log(rng, 2, 20),
+        "model.population_strength": _log(rng, 1, 20),
+        "model.style": bool(rng.random() < 0.7),
+        "model.llm_weights": bool(rng.random() < 0.7),
+        "model.crowd": bool(rng.random() < 0.7),
+    }
+
+
+def foresight_settings(rng: np.random.Generator) -> dict[str, Any]:
+    """One draw of how near queries speak for new ones."""
+    return {
+        "model.foresight": str(rng.choice(["share", "utility"])),
+        "model.near.text": _log(rng, 0.5, 4),
+        "model.near.style": float(rng.choice([0.0, 0.02, 0.1, 0.2])),
+        "model.near.task": float(rng.choice([0.0, 0.1, 0.5])),
+        "model.near.noise": _log(rng, 2, 50),
+    }
+
+
+def tune_router(
+    config: ExperimentConfig, prepared: Prepared, budget: int, trainings: int, metric: str, seed: int = 0
+) -> Tuned:
+    """Trains `trainings` configurations, applies each in `budget // trainings` ways; the defaults come first.
+
+    Args:
+      metric: of validation decisions by which the best is chosen.
+    """
+    rng, trials, ways = np.random.default_rng(seed), [], max(budget // trainings, 1)
+    for number in range(trainings):
+        learnt = training_settings(rng) if number else {}
+        begun = time.perf_counter()
+        trained = train_router(changed(config, learnt), prepared, seed)
+        for way in range(ways):
+            settings = learnt | (foresight_settings(rng) if way else {})
+            trials.append(_trial(settings, changed(config, settings), trained, prepared, metric, begun))
+            begun = time.perf_counter()
+    return pick_best(trials, metric == LOG_LOSS)
+
+
+def _trial(
+    settings, config: ExperimentConfig, trained: Trained, prepared: Prepared, metric: str, begun: float
+) -> Trial:
+    validation = prepared.labelled("validation")
+    applied = Trained(config.model, trained.network, trained.params, trained.temperature)
+    scores = score_decisions(applied.apply(prepared.world), prepared, validation.decisions)
+    numbers = judge({ROUTER: np.concatenate([scores, scores])}, validation, validation, metric)[ROUTER]
+    return Trial(settings, numbers["reward"], numbers[LOG_LOSS], time.perf_counter() - begun)
+
+
+def _log(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

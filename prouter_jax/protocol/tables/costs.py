@@ -1,0 +1,79 @@
+"""Multi-cost-efficiency users: they weigh quality against cost, each in its own way."""
+
+from prouter_jax.protocol.checks import gain, interval_above, score, settings
+from prouter_jax.protocol.definition import Definition, Size
+from prouter_jax.protocol.settings import changed
+from prouter_jax.protocol.tables.base import (
+    COST_MODEL,
+    EVERY,
+    EVERY_LOW,
+    MCE,
+    costs,
+    embedded,
+    hoped,
+    required,
+    split_units,
+    tuning,
+)
+
+_FEWER = 25  # users on whom the settings of large data sets are tuned
+_RATINGS = {"data.feedback": "rating", "train.num_train_steps": 6, "train.eval_every_steps": 6}
+
+
+def tables(size: Size) -> list[Definition]:
+    return [_alpaca(size), _large(size), _embedded(size)]
+
+
+def _alpaca(size: Size) -> Definition:
+    few, many = (costs(size, "alpaca_route", number, {"data.pool": "core"}) for number in (9, 1000))
+    tuned = tuning(size, "costs_alpaca", few)
+    return Definition(
+        "costs_alpaca",
+        "Multi-cost-efficiency, AlpacaEval",
+        "Users tell which of 10 answers is best for them; settings are tuned on 9 users and serve 1,000 as well.",
+        split_units(size, "9 users", few, tuned, 10) + split_units(size, "1,000 users", many, tuned, 10),
+        (
+            required(EVERY, gain(0)),
+            required("lower bound against every baseline at least -0.001", gain(-0.001, low=True)),
+            hoped("0.003 over every baseline", gain(0.003)),
+        ),
+    )
+
+
+def _large(size: Size) -> Definition:
+    units = []
+    for name in ("mmlu_route", "mmlupro_route", "zeroeval_route"):
+        config = costs(size, name, 100, _RATINGS)
+        tuned = tuning(size, f"costs_{name}", changed(config, {"data.num_users": _FEWER}))
+        units += split_units(size, name, config, tuned, 5)
+    return Definition(
+        "costs_large",
+        "Multi-cost-efficiency, right or wrong",
+        f"100 users rate what 2, 29 and 30 LLMs answer; settings are tuned on {_FEWER} users.",
+        units,
+        (
+            required(f"mmlu_route: {EVERY}", gain(0, where=settings("mmlu_route"))),
+            required(f"mmlupro_route: {EVERY_LOW}", interval_above(0, where=settings("mmlupro_route"))),
+            hoped("mmlu_route: reward 0.430", score(0.43, where=settings("mmlu_route"))),
+            hoped("mmlupro_route: 0.01 over every baseline", gain(0.01, where=settings("mmlupro_route"))),
+            hoped("zeroeval_route: 0.01 over every baseline", gain(0.01, where=settings("zeroeval_route"))),
+        ),
+    )
+
+
+def _embedded(size: Size) -> Definition:
+    weighing = embedded(size, {"data.users": MCE, "data.num_users": 1000, **COST_MODEL})
+    judged = embedded(size, {"data.users": "llm_as_judge", "data.num_users": 1000})
+    named = {"multi-cost-efficiency": weighing, "judged by style": judged}
+    units = [
+        unit
+        for (setting, config), name in zip(named.items(), ("embedded_costs", "embedded_judged"), strict=True)
+        for unit in split_units(size, setting, config, tuning(size, name, config), 3)
+    ]
+    return Definition(
+        "embedded",
+        "Embedded benchmark, both strategies",
+        "1,000 users and 10 LLMs without any data from outside; the judge of style picks the answers.",
+        units,
+        (required(EVERY, gain(0)),),
+    )

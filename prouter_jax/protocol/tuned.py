@@ -1,0 +1,85 @@
+"""Settings chosen on validation, once for several units: kept in a file with every trial that led to them."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from prouter_jax import files
+from prouter_jax.config import NEW_USERS
+from prouter_jax.policies.spaces import applicable
+from prouter_jax.policies.tuning import Tuned, tune
+from prouter_jax.prepare import Prepared, prepare
+from prouter_jax.protocol.judging import LOG_LOSS
+from prouter_jax.protocol.search import tune_router
+from prouter_jax.protocol.settings import from_arguments, source_of
+from prouter_jax.report.types import ROUTER
+
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """What is tuned on what, plain JSON once `vars` are taken.
+
+    Attributes:
+      name: of the file.
+      config: as `settings.to_arguments`, a setting in which known users are validated.
+      metric: by which configurations are compared.
+      budget: configurations of each contestant, the router too; the router trains `trainings` of them.
+      policies: names; empty for all that apply.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    metric: str = "reward"
+    budget: int = 20
+    trainings: int = 5
+    policies: tuple[str, ...] = ()
+
+
+def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """The best settings of every contestant by name, found on seed 0; what is kept of earlier is not searched again.
+
+    Raises:
+      ValueError: naming the file, if it is damaged or was made for another tuning.
+    """
+    path = kept / f"{tuning.name}.json"
+    record = _read(path, tuning)
+    config = from_arguments(tuning.config, data)
+    if config.data.split in NEW_USERS:
+        raise ValueError(f"tuning {tuning.name}: expected known users, found split {config.data.split!r}")
+    prepared = prepare(source_of(config.data), config.data, _SEED)
+    for name in [*(tuning.policies or applicable(prepared)), ROUTER]:
+        if name not in record["found"]:
+            begun = time.monotonic()
+            found = _tune(name, tuning, config, prepared)
+            record["found"][name] = {"settings": found.settings, "trials": [trial._asdict() for trial in found.trials]}
+            kept.mkdir(parents=True, exist_ok=True)
+            files.write_sealed(path, record)
+            number, seconds = len(found.trials), time.monotonic() - begun
+            print(f"tuned {name} for {tuning.name}: {number} configurations, {seconds:.0f} s", file=sys.stderr)
+    return {name: one["settings"] for name, one in record["found"].items()}
+
+
+def _tune(name: str, tuning: Tuning, config, prepared: Prepared) -> Tuned:
+    if name == ROUTER:
+        return tune_router(config, prepared, tuning.budget, tuning.trainings, tuning.metric)
+    return tune(name, prepared, tuning.budget, by_log_loss=tuning.metric == LOG_LOSS)
+
+
+def _read(path: pathlib.Path, tuning: Tuning) -> dict:
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(tuning), sort_keys=True).encode()).hexdigest()
+    if not path.exists():
+        return {"digest": digest, "found": {}}
+    try:
+        record = files.read_sealed(path)
+    except ValueError as error:
+        raise ValueError(f"{path.parent}/{error}; delete it to tune again") from error
+    if record["digest"] != digest:
+        raise ValueError(f"{path}: expected the tuning that is asked for now, found another; name another --workdir")
+    return record
