@@ -46,6 +46,10 @@ def test_every_field_survives_json(path, kind, value):
         "data.split": "warm_query",
         "data.judge.name": "llm",
         "data.judge.output_limit": "max_tokens",
+        "model.preset": "paper",
+        "model.foresight": "utility",
+        "model.head": "bilinear",
+        "model.without": "tasks,families",
         "data.preference_min": 0.25,
         "data.preference_max": 0.75,
         "data.train_share": 0.5,
@@ -78,13 +82,21 @@ def test_an_impossible_number_is_named(path):
             validate(_with(path, value))
 
 
-@pytest.mark.parametrize("path", ["data.source", "data.users", "data.feedback", "data.split", "data.judge.name"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("data.source", "data.users", "data.feedback", "data.split", "data.judge.name", "data.judge.output_limit"),
+        *("model.preset", "model.foresight", "model.head"),
+    ],
+)
 def test_an_unknown_name_is_named(path):
     with pytest.raises(ValueError, match=rf"^config\.{path}: expected one of .*, found 'other'"):
         validate(_with(path, "other"))
 
 
 def test_values_must_fit_together():
+    with pytest.raises(ValueError, match=r"config\.model\.without: expected parts among history, .*, found 'moon'"):
+        validate(_with("model.without", "tasks,moon"))
     with pytest.raises(ValueError, match=r"config\.data\.path: expected a path for source 'tables', found ''"):
         validate(_with("data.source", "tables"))
     with pytest.raises(ValueError, match=r"config\.data\.preference_max: expected at least data\.preference_min"):
@@ -115,7 +127,7 @@ def test_json_of_another_shape_is_refused():
     for damaged, found in (
         (values | {"more": 1}, r"config: .* difference in \['more'\]"),
         ({name: value for name, value in values.items() if name != "seed"}, r"difference in \['seed'\]"),
-        (values | {"model": 3}, r"config\.model: expected the keys hidden_dim"),
+        (values | {"model": 3}, r"config\.model: expected the keys preset"),
         (values | {"model": values["model"] | {"width": 3}}, r"config\.model: .* difference in \['width'\]"),
         ([], "config: expected the keys"),
     ):
