@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from prouter_jax.bayes.foresight import Foresight
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.places import Places, places_of
 from prouter_jax.prepare import Prepared
@@ -39,7 +38,8 @@ class Scorer:
       answers, cost: of the answers to known queries, as in `Asked`.
       predict: what the answers to new queries are expected to be, Places -> (answers, cost).
       nearness: Places -> [queries, known queries], and
-      foresight: how an unasked query is judged by known ones; None where it is by its expected answers.
+      foresight: how an unasked query is judged by known ones, (users, kernel, user, place) -> logits as in
+        `logits`; both None where it is by its expected answers.
       side: the column of the answer that is shown first, None where nobody knows.
       sharpness: what utilities are multiplied with before the softmax.
     """
@@ -50,7 +50,7 @@ class Scorer:
     cost: np.ndarray
     predict: Callable[[Places], tuple[np.ndarray, np.ndarray]]
     nearness: Callable[[Places], np.ndarray] | None
-    foresight: Foresight | None
+    foresight: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
     side: int | None
     sharpness: float
 
@@ -79,7 +79,7 @@ class Scorer:
         found[rows] *= self.sharpness
         rest = np.flatnonzero(~direct)
         if self.foresight is not None and asked.kernel is not None and len(rest):
-            found[rest] = self.foresight.logits(users, asked.kernel, user[rest], place[rest])
+            found[rest] = self.foresight(users, asked.kernel, user[rest], place[rest])
         return found
 
 

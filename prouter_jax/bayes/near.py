@@ -75,7 +75,7 @@ def _kernel(first: Places, second: Places, kernel: tuple, num_tasks: int) -> jax
     return jnp.exp(-far) * (1 + same) + task * same
 
 
-def _distances(first: jax.Array, second: jax.Array) -> jax.Array:
+def _distances(first: jax.Array | np.ndarray, second: jax.Array | np.ndarray) -> jax.Array:
     """Squared distances of all pairs."""
     squares = [jnp.square(x).sum(1) for x in (first, second)]
     return jnp.maximum(squares[0][:, None] + squares[1][None, :] - 2 * first @ second.T, 0)

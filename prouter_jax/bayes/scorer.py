@@ -40,7 +40,7 @@ def make_bayes_scorer(
 
     def predict(places: Places) -> tuple[np.ndarray, np.ndarray]:
         expected = in_parts(lambda some: _predict(near, means, told, some), places)
-        expected = priced(expected, places.task)
+        expected = priced(expected, np.asarray(places.task))
         return expected, expected[..., COST]
 
     answers = priced(answers, world.interactions.queries.task)
@@ -56,7 +56,7 @@ def make_bayes_scorer(
         cost=answers[..., COST],
         predict=predict,
         nearness=functools.partial(in_parts, functools.partial(kernel_to, near)) if by_share else None,
-        foresight=Foresight(near, jnp.asarray(answers[near.rows]), sharpness) if by_share else None,
+        foresight=Foresight(near, jnp.asarray(answers[near.rows]), sharpness).logits if by_share else None,
         side=network.columns.side if network.columns.sides else None,
         sharpness=sharpness,
     )
