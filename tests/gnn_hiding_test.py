@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import SPLITS
+from prouter_jax.gnn.hiding import Hiding, blur_texts, choose_hidden, make_hiding
 from prouter_jax.graph import see_all
-from prouter_jax.hiding import Hiding, blur_texts, choose_hidden, make_hiding
 from prouter_jax.histories import read_histories
 
 
@@ -77,4 +77,4 @@ def test_only_texts_of_queries_are_blurred_by_as_much_as_asked(prepared):
 @pytest.mark.parametrize("split", SPLITS)
 def test_whole_queries_are_hidden_where_those_of_the_test_are_new(tiny_config, split):
     tiny_config.data.split = split
-    assert make_hiding(tiny_config).whole_queries == (split != "warm_query")
+    assert make_hiding(tiny_config).whole_queries == (split not in ("warm_query", "warm_user"))

@@ -4,7 +4,8 @@ The score of an LLM is the product of its state with those of user, task and que
 
     (U h_user + T h_task + Q h_query) . L h_llm
 
-Users have no features, so all start alike: what becomes of a user is what its history brings.
+Users have no features, so all start alike: what becomes of a user is what its history brings. A query is scored by its
+text and task alone, asked before or not, as in training; what was seen of it reaches the users and LLMs.
 """
 
 import jax
@@ -14,7 +15,9 @@ from flax import nnx, struct
 
 from prouter_jax.bayes.columns import tasks_of
 from prouter_jax.gnn.layer import Layer
-from prouter_jax.graph import NODE_SETS, RouterGraph
+from prouter_jax.graph import RouterGraph
+
+_DESCRIBED = ("task", "query", "llm")  # node sets with features
 
 
 @struct.dataclass
@@ -39,35 +42,40 @@ class GraphModel(nnx.Module):
     """Graph in, `GraphStates` out; then `predict_answers` for new queries."""
 
     def __init__(self, dim: int, steps: int, head: str, edge_sets: tuple[str, ...], width: int, *, rngs: nnx.Rngs):
-        self.encode = nnx.Dict({name: nnx.Linear(width, dim, rngs=rngs) for name in NODE_SETS})
-        self.norm = nnx.Dict({name: nnx.LayerNorm(dim, rngs=rngs) for name in NODE_SETS})
-        self.layers = nnx.List([Layer(dim, edge_sets, rngs=rngs) for _ in range(steps)])
+        self.encode = nnx.Dict({name: nnx.Linear(width, dim, rngs=rngs) for name in _DESCRIBED})
+        self.norm = nnx.Dict({name: nnx.LayerNorm(dim, rngs=rngs) for name in _DESCRIBED})
+        self.stranger = nnx.Param(jax.random.normal(rngs.params(), (dim,)))
+        # a query is scored as a new one, so nothing waits for what the last layer would tell queries of their answers
+        last = tuple(name for name in edge_sets if name != "llm_to_query")
+        self.layers = nnx.List([Layer(dim, sets, rngs=rngs) for sets in [edge_sets] * (steps - 1) + [last]])
         self.head = Head(dim, head, edge_sets, rngs=rngs)
 
     def __call__(self, graph: RouterGraph) -> GraphStates:
         """Message passing over all that is visible in the graph."""
-        states = {name: self._encoded(name, graph.nodes(name)) for name in NODE_SETS}
-        tasks, stranger = [states["task"]], self._encoded("user", jnp.zeros(graph.width))
+        states = {name: self._encoded(name, graph.nodes(name)) for name in _DESCRIBED}
+        tasks, stranger = [states["task"]], self.stranger[...]
+        states["user"] = jnp.broadcast_to(stranger, (graph.layout.users, len(stranger)))
         for layer in self.layers:
             states, stranger = layer(graph, states), layer.lone_user(stranger)
             tasks.append(states["task"])
         by_layer = jnp.pad(jnp.stack(tasks), ((0, 0), (0, 1), (0, 0)))
-        answers = self.head.answers(states["query"], by_layer[-1][tasks_of(graph)], states["llm"])
+        answers = self.predict_answers(by_layer, states["llm"], graph.nodes("query"), tasks_of(graph))
         users = self.head.users(states["user"])
         return GraphStates(by_layer, states["llm"], answers, users, self.head.users(stranger))
 
-    def predict_answers(self, states: GraphStates, vectors: jax.Array, task: jax.Array) -> jax.Array:
-        """`GraphStates.answers` of queries that nobody asked yet.
+    def predict_answers(self, tasks: jax.Array, llms: jax.Array, vectors: jax.Array, task: jax.Array) -> jax.Array:
+        """What is multiplied with users, [queries, llms, dim + 1], as in `GraphStates`.
 
         Args:
+          tasks, llms: as in `GraphStates`.
           vectors: text vectors padded to the node width, [queries, width].
           task: row of the task, or the number of tasks for none, [queries].
         """
-        known = (task < states.tasks.shape[1] - 1).astype(vectors.dtype)
+        known = (task < tasks.shape[1] - 1).astype(vectors.dtype)
         state = self._encoded("query", vectors)
-        for layer, tasks in zip(self.layers, states.tasks[:-1], strict=True):
-            state = layer.lone_query(state, tasks[task], known)
-        return self.head.answers(state, states.tasks[-1][task], states.llms)
+        for layer, before in zip(self.layers, tasks[:-1], strict=True):
+            state = layer.lone_query(state, before[task], known)
+        return self.head.answers(state, tasks[-1][task], llms)
 
     def _encoded(self, name: str, features: jax.Array) -> jax.Array:
         return self.norm[name](self.encode[name](features))

@@ -60,4 +60,5 @@ def _encode(
 @functools.partial(jax.jit, static_argnums=0)
 def _predict(network: GraphNetwork, params: dict, states: GraphStates, places: Places) -> jax.Array:
     vectors = jnp.pad(places.vectors, ((0, 0), (0, network.width - places.vectors.shape[1])))
-    return network.bind(params).predict_answers(states, vectors, jnp.asarray(places.task))
+    task = jnp.asarray(places.task)
+    return network.bind(params).predict_answers(states.tasks, states.llms, vectors, task)
