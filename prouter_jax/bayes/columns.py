@@ -1,6 +1,6 @@
 """What an answer is known by: its properties, and where each stands in a row of them.
 
-    effect, cost (scaled), a constant | style of its text | which LLM gave it | shown first | the crowd's liking | tastes
+    effect, cost (scaled), constant | style of its text | which LLM gave it | shown first | the crowd's liking | tastes
 
 A user is a row of weights on the same columns; what it thinks of an answer is the product of both.
 """

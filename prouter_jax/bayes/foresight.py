@@ -1,8 +1,8 @@
 """How a user would choose on a query that nobody asked yet: as it would choose on the known queries near it.
 
-A share of choices is a kink away from a utility: an LLM whose answers are now loved, now hated is chosen more often than
-one that is always fair. So the shares are foreseen, not the utilities: for each known query the user's probabilities of
-choosing each LLM's answer there, and these reach the new query along the edges between near texts.
+A share of choices is a kink away from a utility: an LLM whose answers are now loved, now hated is chosen more often
+than one that is always fair. So the shares are foreseen, not the utilities: for each known query the user's
+probabilities of choosing each LLM's answer there, and these reach the new query along the edges between near texts.
 """
 
 import dataclasses

@@ -20,7 +20,7 @@ from prouter_jax.graph import RouterGraph
 from prouter_jax.histories import Histories, only, over_users, read_histories, sum_over_users
 
 _FIRST_SCALE = 0.2  # of the tastes that answers begin with, by chance: equal ones would stay equal
-_NOISE_FLOOR = 1e-3
+_NOISE_FLOOR = 1e-2  # of ratings: what is told more exactly is told exactly enough
 _SHARPNESS_BESIDE_RATINGS = 10.0  # ratings fix the scale of utility, so choices need one of their own
 _READING_STEPS = 12  # Newton steps from the prior to a user that is read anew
 

@@ -22,6 +22,7 @@ from prouter_jax.histories import Said
 
 _EVENNESS = 0.05  # share of an even prediction in the curvature: keeps it from vanishing where choices are certain
 _LONGEST_STEP = 3.0  # in logits, root mean square over candidates: Newton's method overshoots beyond
+_JITTER = 1e-6  # of the largest diagonal entry
 
 
 @struct.dataclass
@@ -96,8 +97,12 @@ def log_choice_probabilities(logits: jax.Array, offered: jax.Array) -> jax.Array
 
 
 def solve(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-    """Solves a batch of small positive definite systems [..., n, n] x = [..., n]."""
-    factor = jax.scipy.linalg.cho_factor(matrix)
+    """Solves a batch of small positive definite systems [..., n, n] x = [..., n].
+
+    Columns may be one another's sums (the crowd's liking is), which rounding would make indefinite.
+    """
+    largest = jnp.max(jnp.diagonal(matrix, axis1=-2, axis2=-1), -1)
+    factor = jax.scipy.linalg.cho_factor(matrix + _JITTER * largest[..., None, None] * jnp.eye(matrix.shape[-1]))
     return jax.scipy.linalg.cho_solve(factor, vector[..., None])[..., 0]
 
 

@@ -123,8 +123,8 @@ def _measure(contest: Contest, prepared: Prepared, metric: str) -> dict:
     validation, test = prepared.labelled("validation"), prepared.labelled("test")
     scores = contest.scores(prepared, _both(prepared))
     numbers: dict[str, dict] = dict(judge(scores, validation, test, metric))
-    for name, seconds in contest.seconds.items():
-        numbers[name]["seconds"] = seconds
+    for name in numbers.keys() & contest.seconds.keys():
+        numbers[name]["seconds"] = contest.seconds[name]
     if not np.isnan(prepared.data.users.preference).any():
         best = np.where(np.isnan(test.rewards).all(1), np.nan, np.nanmax(np.nan_to_num(test.rewards, nan=-9.0), 1))
         numbers[ORACLE] = {"reward": float(np.nanmean(best))}

@@ -13,7 +13,13 @@ from prouter_jax.protocol.tuned import Tuning
 
 MCE = "multi_cost_efficiency"
 # users who weigh effect and cost and nothing else
-COST_MODEL = {"model.foresight": "utility", "model.style": False, "model.llm_weights": False, "model.taste_dim": 0}
+COST_MODEL = {
+    "model.foresight": "utility",
+    "model.style": False,
+    "model.llm_weights": False,
+    "model.taste_dim": 0,
+    "model.crowd": False,
+}
 EVERY = "mean difference to every baseline at least 0"
 EVERY_LOW = "interval above 0 against every baseline"
 _LONG = {"train.num_train_steps": 16, "train.eval_every_steps": 8}
@@ -69,9 +75,9 @@ def split_units(
     return [unit(size, setting, measure.measure_split, seed=seed, **asked) for seed in seeds(size, number)]
 
 
-def unit(size: Size, setting: str, function: Callable, seed: int, **arguments) -> Unit:
+def unit(size: Size, name: str, function: Callable, seed: int, **arguments) -> Unit:
     """A unit that finds data and tuned settings in the folders of `size`."""
-    plain = "".join(letter if letter.isalnum() else "_" for letter in setting)
+    plain = "".join(letter if letter.isalnum() else "_" for letter in name)
     folders = measure.Folders(size.data, size.kept)
     return Unit(f"{plain}-seed_{seed}", functools.partial(function, folders=folders), {**arguments, "seed": seed})
 
