@@ -1,5 +1,7 @@
 """README's results: written from stored tables alone, what was missed and what did not help among them."""
 
+import dataclasses
+
 import pytest
 from protocol_cases import constant, definition, measurement, table
 
@@ -41,6 +43,27 @@ def test_each_table_is_short_and_says_where_it_comes_from():
     (row,) = [line for line in text.splitlines() if line.startswith("| cold") and "favourite" in line]
     assert row.startswith("| cold | 0.5000 | 0.4900 favourite | +0.0100 (+0.0075 to +0.0125) | gain |")
     assert "A caption. Required: 1 of 2 met. Aims: 0 of 1 met." in text
+
+
+def test_commits_and_days_of_several_tables_are_said_once():
+    first, second = _main(), _ablation()
+    first = dataclasses.replace(first, facts={"commit": "a, b", "date": "1"})
+    second = dataclasses.replace(second, facts={"commit": "b, c", "date": "1"})
+    assert "(commit a, b, c; date 1)" in results_section([first, second])
+
+
+def test_of_many_rows_those_are_shown_where_most_is_to_be_gained():
+    seeds = [
+        measurement(seed, setting=f"without {place}", k=k, router=0.5, ridge=0.4, blind=0.3, full=0.3 + 0.01 * place)
+        for seed in (0, 1)
+        for place in range(9)
+        for k in (0, 5, 20)
+    ]
+    text = results_section([table(seeds)])
+    rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| without")]
+    assert rows == [f"| without {place}" for place in (4, 5, 6, 7, 8) for _ in range(3)]
+    assert "15 of 27 rows, of the settings where most is to be gained" in text
+    assert "settings where most" not in results_section([table(seeds[:15])])
 
 
 def test_what_was_not_reached_is_listed():

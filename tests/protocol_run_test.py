@@ -234,6 +234,18 @@ def test_the_gains_closest_to_the_router_are_drawn_and_few_of_a_setting():
     assert "p12" not in plot.svg
 
 
+def test_of_more_settings_than_fit_whole_ones_are_drawn():
+    seeds = [
+        measurement(seed, setting=f"without {place}", k=k, router=0.5, ridge=0.4, blind=0.3, full=0.3 + 0.01 * place)
+        for seed in (0, 1) for place in range(9) for k in (0, 5, 20, 100)
+    ]  # fmt: skip
+    gains = draw_plots(table(seeds))[0]
+    assert gains.title.endswith("of 24 differences are beyond chance")
+    assert "without 3" in gains.svg
+    assert "without 2" not in gains.svg
+    assert "most is to be gained" in gains.caption
+
+
 def test_of_many_settings_over_k_those_with_most_to_gain_are_drawn():
     seeds = [
         measurement(seed, setting=f"without {place}", k=k, router=0.5, ridge=0.4, blind=0.3, full=0.3 + 0.01 * place)

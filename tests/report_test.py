@@ -25,7 +25,7 @@ from prouter_jax.report.types import (
     Spread,
     UserRow,
 )
-from prouter_jax.report.words import DASH, dollars, headline
+from prouter_jax.report.words import DASH, dollars, headline, number, percent
 from prouter_jax.report.write import to_json, write_report
 
 NAN = math.nan
@@ -221,3 +221,7 @@ def test_labels_keep_their_distance_and_order():
 )
 def test_costs_are_readable(cost, text):
     assert dollars(cost) == text
+
+
+def test_what_rounds_to_zero_has_no_minus():
+    assert [number(-0.00001), number(-0.00001, sign=True), percent(-0.0001)] == ["0.0000", "+0.0000", "0.0 %"]

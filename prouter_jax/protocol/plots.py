@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 
+from prouter_jax.protocol.selection import by_room, most_to_gain
 from prouter_jax.protocol.table import ORACLE, Cell, Table, baselines, sign
 from prouter_jax.protocol.words import cell_name, gain_words, metric_name, ranked, value
 from prouter_jax.report.drawing import BLUE, DARK, ORANGE, Plot, draw_svg, shorten
@@ -21,18 +22,20 @@ def draw_plots(table: Table) -> list[Plot]:
 
 def _plot_gains(table: Table) -> Plot | None:
     """The router against the baselines that come closest to it, as many in each cell as there is room for."""
-    most = min(_ROWS_A_CELL, max(1, _ROWS // max(1, len(table.cells))))
-    found = [(cell, row) for cell in table.cells for row in _closest(cell, most)]
+    cells = most_to_gain(table.cells, _ROWS)
+    most = min(_ROWS_A_CELL, max(1, _ROWS // max(1, len(cells))))
+    found = [(cell, row) for cell in cells for row in _closest(cell, most)]
     if not found:
         return None
-    several = len(table.cells) > 1
+    several = len(cells) > 1
     names = [f"{shorten(row.against, 30)}\n{shorten(cell_name(cell), 42) if several else ''}" for cell, row in found]
     rows = [row for _, row in found]
     clear = [row for row in rows if beyond_chance(row)]
     title = f"The router's gain: {len(clear)} of {len(rows)} differences are beyond chance"
     caption = (
         "How to read: right of zero the router is better than the policy named; lines are 95 % intervals over seeds, "
-        f"one that crosses zero may be chance. At most {most} of a setting are shown, those closest to the router."
+        f"one that crosses zero may be chance. At most {most} of a setting are shown, those closest to the router"
+        f"{'' if len(cells) == len(table.cells) else ', of the settings where most is to be gained'}."
     )
     alt = "; ".join(f"{cell_name(cell)}, {row.against}: {gain_words(row)}" for cell, row in found)
     metrics = " or ".join(dict.fromkeys(metric_name(cell.metric) for cell, _ in found))
@@ -51,10 +54,8 @@ def _plot_over_k(table: Table) -> list[Plot]:
     """One plot for each setting with several k; of many settings, those where most is to be gained."""
     settings = {cell.setting: [one for one in table.cells if one.setting == cell.setting and one.k is not None]
                 for cell in table.cells}  # fmt: skip
-    several = {setting: cells for setting, cells in settings.items() if len(cells) > 1}
-    room = {setting: abs(cells[-1].full.mean - cells[-1].blind.mean) for setting, cells in several.items()}
-    chosen = sorted(several, key=lambda setting: -room[setting] if math.isfinite(room[setting]) else 0.0)[:_SETTINGS]
-    return [_over_k(f"k-{table.name}-{place}", several[setting]) for place, setting in enumerate(chosen)]
+    chosen = [setting for setting in by_room(table.cells) if len(settings[setting]) > 1][:_SETTINGS]
+    return [_over_k(f"k-{table.name}-{place}", settings[setting]) for place, setting in enumerate(chosen)]
 
 
 def _over_k(name: str, cells: Sequence[Cell]) -> Plot:

@@ -1,15 +1,18 @@
 """The results section of a README, written from stored tables alone."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
 from prouter_jax import files
+from prouter_jax.protocol.selection import most_to_gain
 from prouter_jax.protocol.stored import read_tables
 from prouter_jax.protocol.table import Table, join_facts
 from prouter_jax.protocol.words import HOW_TO_READ, MET, duration, summary_table, useless_parts
 from prouter_jax.report import markdown
 
+_MOST = 16  # rows of a table
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
@@ -44,7 +47,9 @@ def results_section(tables: Sequence[Table]) -> str:
 
 
 def _where_from(tables: Sequence[Table]) -> str:
-    facts = join_facts(table.facts for table in tables)
+    # what a table says of several commits or days is already joined
+    said = ((name, part) for table in tables for name, value in table.facts.items() for part in value.split(", "))
+    facts = join_facts({name: part} for name, part in said)
     from_where = "; ".join(f"{name} {value}" for name, value in facts.items())
     total = duration(sum(table.seconds for table in tables))
     return markdown.cell(f"{len(tables)} tables, {total} of computing ({from_where}). {HOW_TO_READ}")
@@ -53,8 +58,14 @@ def _where_from(tables: Sequence[Table]) -> str:
 def _section(table: Table) -> Iterable[str]:
     yield f"### {markdown.cell(table.title)}"
     yield markdown.cell(" ".join(filter(None, [table.caption, *_counts(table)])))
-    if table.cells:
-        yield markdown.table(*summary_table(table))
+    shown = most_to_gain(table.cells, _MOST)
+    if shown:
+        yield markdown.table(*summary_table(dataclasses.replace(table, cells=shown)))
+    if len(shown) < len(table.cells):
+        yield (
+            f"{len(shown)} of {len(table.cells)} rows, of the settings where most is to be gained; what is required is "
+            f"required of all, which are in tables/{table.name}.md of the workdir."
+        )
 
 
 def _counts(table: Table) -> Iterable[str]:

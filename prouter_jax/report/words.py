@@ -104,12 +104,12 @@ def spread(value: Spread, form=None) -> str:
 
 def number(value: float, sign: bool = False) -> str:
     """Four decimals, or a dash."""
-    return f"{value:{'+' if sign else ''}.4f}" if math.isfinite(value) else DASH
+    return f"{value:{'+' if sign else ''}z.4f}" if math.isfinite(value) else DASH
 
 
 def percent(value: float) -> str:
     """A share as a percentage, or a dash."""
-    return f"{100 * value:.1f} %" if math.isfinite(value) else DASH
+    return f"{100 * value:z.1f} %" if math.isfinite(value) else DASH
 
 
 def dollars(value: float) -> str:
