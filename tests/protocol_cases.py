@@ -25,6 +25,16 @@ def constant(seed: int, router: float, setting: str = "cold", k: int | None = No
                        favourite=router - 0.01, ridge=router - 0.02 - wave, oracle=0.9)  # fmt: skip
 
 
+def over_k(seeds=3, settings=1) -> list[dict]:
+    """Measurements of `settings` settings at three k."""
+    return [
+        constant(seed, 0.4 + 0.05 * place, f"new users {setting}", k)
+        for seed in range(seeds)
+        for setting in range(settings)
+        for place, k in enumerate((0, 3, 10))
+    ]
+
+
 def definition(name="choices", seeds=3, requirements=(), **more) -> Definition:
     """A table of `constant` units, one a seed."""
     units = [Unit(f"seed{seed}", constant, {"seed": seed, "router": 0.5}) for seed in range(seeds)]
