@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gnn_cases import small, states_of
 
-from prouter_jax.config import PARTS, Embedded, Optimizer
+from prouter_jax.config import PARTS, Embedded, Mesh, Optimizer
 from prouter_jax.gnn.edges import edges_without
 from prouter_jax.gnn.network import make_optimizer
 from prouter_jax.graph import EDGE_SETS
@@ -74,6 +74,19 @@ def test_the_optimizer_warms_up_decays_and_clips():
     assert np.argmax(moves) == 5
     assert max(moves) == pytest.approx(0.1, rel=1e-3)
     assert moves[-1] == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_step_is_the_same_on_any_mesh(tiny_config, prepared):
+    config, ends = tiny_config, []
+    config.model = dataclasses.replace(config.model, preset="paper", hidden_dim=8)
+    for config.mesh in (Mesh(1, 1), Mesh(2, 2)):
+        run = make_run(config, prepared)
+        assert run.graph.layout.users == 6
+        step = make_train_step(run, config)
+        state, first = step(initial_state(run, 0), run.graph, jax.random.key(0))
+        ends.append((first["loss"], step(state, run.graph, jax.random.key(0))[1]["loss"]))
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
 
 
 def _shares(config):
