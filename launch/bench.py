@@ -45,7 +45,7 @@ def _start_to_report() -> None:
 
 
 def _one_pass() -> None:
-    """1,000 users on alpaca_route: every training decision hidden and scored once."""
+    """1,000 users on alpaca_route: a round of messages, in which every training decision is read once."""
     import jax
 
     from prouter_jax.prepare import prepare, read_source
@@ -58,8 +58,7 @@ def _one_pass() -> None:
     seconds = []
     for _ in range(_RUNS.value + 1):
         begun = time.perf_counter()
-        for _ in range(config.train.folds):
-            state, _ = step(state, run.graph, key)
+        state, _ = step(state, run.graph, key)
         jax.block_until_ready(state)
         seconds.append(time.perf_counter() - begun)
     rewards = len(prepared.parts.train) * len(prepared.data.llms.ids)
@@ -106,7 +105,7 @@ def _quick_router():
     from prouter_jax.router import Router
 
     config = _alpaca(num_users=9)
-    config.train.num_train_steps, config.train.eval_every_steps, config.train.user_blind = 2, 2, False
+    config.train.num_train_steps, config.train.eval_every_steps = 2, 2
     with tempfile.TemporaryDirectory() as workdir:
         run_experiment(config, workdir)
         return Router.load(workdir), list(read_source(config.data).interactions.queries.texts)

@@ -49,7 +49,7 @@ def answer_features(queries: Sequence[str], answers: Sequence[str]) -> np.ndarra
     return _standardise(dict(zip(_RAW, raw.T, strict=True)))
 
 
-def text_style(texts: Sequence[str]) -> np.ndarray:
+def text_style(texts: Sequence[str] | np.ndarray) -> np.ndarray:
     """The same measures of texts by themselves, such as queries, float32 [texts, FEATURES]."""
     return answer_features([""] * len(texts), list(texts))
 

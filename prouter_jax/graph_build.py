@@ -230,7 +230,8 @@ def _edge_set(senders, receivers, query, weight, first=None, second=None) -> Edg
     numbers = [np.nan_to_num(x).astype(np.float32) for x in values]
     known = [(~np.isnan(x)).astype(np.float32) for x in values]
     nobody = np.zeros(len(nothing), np.float32)
-    return EdgeSet(whole[0], whole[1], whole[2], np.asarray(weight, np.float32), *numbers, *known, nobody)
+    columns = (*whole, np.asarray(weight, np.float32), *numbers, *known, nobody)
+    return EdgeSet(**{f.name: column for f, column in zip(dataclasses.fields(EdgeSet), columns, strict=True)})
 
 
 def _padded(edges: EdgeSet) -> EdgeSet:

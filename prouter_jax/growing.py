@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 
 from prouter_jax import interactions as tables
-from prouter_jax.answer_style import with_answer_style
-from prouter_jax.answer_style import text_style
+from prouter_jax.answer_style import text_style, with_answer_style
 from prouter_jax.encoders import make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions

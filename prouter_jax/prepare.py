@@ -77,7 +77,8 @@ def read_source(config: Data) -> Source:
     """
     data = with_answer_style(read_interactions(config))
     if config.ignore_effects:
-        data = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=np.full_like(data.outcomes.effect, np.nan)))
+        unknown = np.full_like(data.outcomes.effect, np.nan)
+        data = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=unknown))
     if config.users == "llm_as_judge":
         # the same people for every seed of the split: a verdict may cost money
         judge = make_judge(config.judge, data)

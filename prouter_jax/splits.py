@@ -75,9 +75,10 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
     """Divides the decisions by `config.split`.
 
     cold_query: by their queries. warm_query: each user's at random. warm_user: all of known users train; a new
-    user's are divided at random, of the training part some are given, the rest is tested on. cold_user: known users' on training
-    queries, validation users' on validation queries, test users' on test queries. cold_llm: by their queries;
-    outside the test the new LLMs are not on offer (`new_llms.withhold` sees to it). cold_user_llm: both.
+    user's are divided at random, of the training part some are given, the rest is tested on. cold_user: known
+    users' on training queries, validation users' on validation queries, test users' on test queries. cold_llm: by
+    their queries; outside the test the new LLMs are not on offer (`new_llms.withhold` sees to it).
+    cold_user_llm: both.
 
     `config.decisions_per_user` draws from each known user's training decisions. `config.given` = k gives, of
     decisions on training queries that are drawn in a seeded order, so that those of k are among those of k + 1:

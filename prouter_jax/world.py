@@ -108,7 +108,7 @@ def load_world(folder: str | os.PathLike) -> World:
     folder = pathlib.Path(folder)
     kept = files.verify(folder)
     arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS}
-    vectors = NodeVectors(*(arrays[f"{name}_vectors"] for name in ("task", "query", "llm")), arrays["query_style"])
+    vectors = NodeVectors(*(arrays[name] for name in _ARRAYS[:4]))
     scale = CostScale(arrays["lowest_costs"], arrays["highest_costs"])
     return World(read_tables(folder / "tables"), vectors, scale, kept["encoder"])
 
