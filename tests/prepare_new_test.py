@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prouter_jax.config import NEW_LLMS, NEW_USERS, SPLITS, Data, Embedded
+from prouter_jax.config import NEW_LLMS, NEW_USERS, SPLITS, WARM, Data, Embedded
 from prouter_jax.decisions import build_decisions
 from prouter_jax.interactions import strings
 from prouter_jax.prepare import Prepared, prepare, read_source
@@ -13,7 +13,7 @@ from prouter_jax.splits import split_users
 from prouter_jax.validation import validate
 
 MCE = "multi_cost_efficiency"
-COLD = [split for split in SPLITS if split != "warm_query"]
+COLD = [split for split in SPLITS if split not in WARM]
 NEW = "embed-c,embed-e"
 
 
@@ -67,7 +67,7 @@ def test_nothing_hidden_is_in_the_world(large, split, given, users):
     data, known = validate(prepared.data), validate(prepared.world.interactions)
     test_queries = set(data.queries.ids[prepared.labelled("test").decisions.query])
     assert test_queries
-    assert not test_queries & set(known.queries.ids)
+    assert split in WARM or not test_queries & set(known.queries.ids)
     assert set(known.decisions.ids) == _ids(prepared, "train")
     assert not set(known.decisions.ids) & (_ids(prepared, "validation") | _ids(prepared, "test"))
     per_user = np.bincount(known.decisions.user, minlength=20)
@@ -143,7 +143,7 @@ def _other_choices(data, ids):
 
 
 @pytest.mark.parametrize("users", ["recorded", MCE])
-@pytest.mark.parametrize("split", ["cold_user", *NEW_LLMS])
+@pytest.mark.parametrize("split", ["cold_user", "warm_user", *NEW_LLMS])
 def test_more_given_shows_more_and_changes_nothing_else(large, split, users):
     first, *others = (_split(large, split, given, users) for given in (0, 1, 3, 8))
     before = first
@@ -168,7 +168,7 @@ def test_more_given_shows_more_and_changes_nothing_else(large, split, users):
         before = prepared
 
 
-@pytest.mark.parametrize("split", ["cold_user", *NEW_LLMS])
+@pytest.mark.parametrize("split", ["cold_user", "warm_user", *NEW_LLMS])
 def test_what_is_given_is_as_it_was_recorded(large, split):
     recorded = _said(large.interactions)
     first, more = (_split(large, split, given) for given in (0, 5))
@@ -260,6 +260,17 @@ def test_costs_of_new_llms_do_not_stretch_the_scale(large):
         assert (other.truth_scale.high == 1e3).all()
     whole = _split(dear, "cold_query")
     np.testing.assert_array_equal(whole.truth_scale.high, whole.world.scale.high)
+
+
+def test_new_users_on_known_queries_leave_everything_of_known_users_in_training(large):
+    prepared, division = _split(large, "warm_user", 2), split_users(20, 0.7, 0.1, seed=0)
+    data = prepared.data
+    train, test = (data.decisions.user[getattr(prepared.parts, part)] for part in ("train", "test"))
+    count = np.bincount(train, minlength=20)
+    assert (count[division.train] == 30).all()
+    assert (count[[*division.validation, *division.test]] == 2).all()
+    assert (np.bincount(test, minlength=20)[division.test] == 9).all()  # of thirty, what is not of the training share
+    assert len(prepared.world.interactions.queries.ids) == len(data.queries.ids)
 
 
 def test_new_users_are_of_every_preference(large):
