@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from prouter_jax import config as configuration
 from prouter_jax.config import Model
+from prouter_jax.explain import Explanation, Question, ask, explain
 from prouter_jax.growing import grow_world, only_users, price_factors
 from prouter_jax.interactions import Interactions
 from prouter_jax.networks import Network, apply_network, make_network
@@ -146,6 +147,22 @@ class Router:
         """`score` for Arrow columns user_id, query, query_id, task_id, candidates, for `offline.score`."""
         return route(self._pool, columns, constraints)
 
+    def explain(self, user_id: str, text: str, task: str = "", most: int = 5) -> Explanation:
+        """Why the LLM that is picked for a user and a text is picked: by which decisions, and which properties.
+
+        Args:
+          task: its id, "" for none.
+          most: how many decisions, and properties, are told.
+
+        Raises:
+          ValueError: on an unknown user or task, no text, or a router that was trained on vectors without texts.
+        """
+        return self.explain_question(ask(self._pool, user_id, text, task), most)
+
+    def explain_question(self, question: Question, most: int = 5) -> Explanation:
+        """`explain` for a query that may be known and may have only some LLMs on offer."""
+        return explain(self._pool, self.known, self._read, question, most)
+
     def with_history(self, path: str | os.PathLike) -> "Router":
         """A router that also knows the choices or ratings in a file: new users, or more of known ones.
 
@@ -156,11 +173,9 @@ class Router:
         """
         merged = read_history(path, self.known)
         named = np.unique(merged.decisions.user[len(self.known.decisions.user) :])
-        theirs = grow_world(self.world, only_users(merged, named))
-        read = self.trained.apply(theirs)
         users = np.zeros((len(merged.users.ids), self.users.shape[1]), self.users.dtype)
         users[: len(self.users)] = self.users
-        users[named] = read.users
+        users[named] = self._read(only_users(merged, named))
         return dataclasses.replace(self, known=merged, users=users)
 
     def with_llms(self, folder: str | os.PathLike) -> "Router":
@@ -180,6 +195,10 @@ class Router:
     def forget_texts(self) -> None:
         """Drops the answers remembered of texts that were scored before."""
         self._pool.remembered.clear()
+
+    def _read(self, data: Interactions) -> np.ndarray:
+        """States of the users of `data`, whose other rows start with those of the world, [users, properties]."""
+        return self.trained.apply(grow_world(self.world, data)).users
 
     @functools.cached_property
     def _pool(self) -> Pool:

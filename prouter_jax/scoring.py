@@ -1,7 +1,7 @@
 """From parameters and a world to scores of decisions: the same lines for validation, test and serving."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Scorer:
         `logits`; both None where it is by its expected answers.
       side: the column of the answer that is shown first, None where nobody knows.
       sharpness: what utilities are multiplied with before the softmax.
+      named: where in a user's state its weight on each property of answers stands, by the property's name; empty
+        where states have no such meaning.
     """
 
     users: np.ndarray
@@ -53,6 +55,7 @@ class Scorer:
     foresight: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
     side: int | None
     sharpness: float
+    named: Mapping[str, slice] = dataclasses.field(default_factory=dict)
 
     def ask(self, places: Places) -> Asked:
         """New queries."""

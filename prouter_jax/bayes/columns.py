@@ -10,6 +10,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from prouter_jax.answer_style import FEATURES
 from prouter_jax.graph import RouterGraph
 
 EFFECT, COST, CONSTANT = 0, 1, 2
@@ -50,6 +51,15 @@ class Columns:
     def llms_at(self) -> int:
         """Where the LLMs begin."""
         return _NUM_FIXED + self.style
+
+    def named(self) -> dict[str, slice]:
+        """The columns of each property that can tell answers apart before they are shown, by its name."""
+        found = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}
+        found |= {_style_name(i): slice(_NUM_FIXED + i, _NUM_FIXED + i + 1) for i in range(self.style)}
+        found["this LLM"] = slice(self.llms_at, self.llms_at + self.llms)
+        found["the crowd's liking"] = slice(self.crowd_at, self.crowd_at + self.crowd)
+        found["tastes"] = slice(self.tastes_at, self.tastes_at + self.tastes)
+        return {name: at for name, at in found.items() if at.start < at.stop}
 
 
 def measured(graph: RouterGraph) -> tuple[jax.Array, jax.Array]:
@@ -103,3 +113,7 @@ def assemble(columns: Columns, values: jax.Array, tastes: jax.Array, crowd: jax.
     ]
     rows = jnp.concatenate(parts, -1)
     return rows.at[..., columns.crowd_at].set(rows @ crowd) if columns.crowd else rows
+
+
+def _style_name(feature: int) -> str:
+    return f"style: {FEATURES[feature].replace('_', ' ')}"

@@ -59,6 +59,7 @@ def make_bayes_scorer(
         foresight=Foresight(near, jnp.asarray(answers[near.rows]), sharpness).logits if by_share else None,
         side=network.columns.side if network.columns.sides else None,
         sharpness=sharpness,
+        named=network.columns.named(),
     )
 
 
