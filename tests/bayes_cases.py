@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from prouter_jax.answer_style import text_style
@@ -110,3 +112,41 @@ def said_by(offered: np.ndarray, target: np.ndarray, rating: np.ndarray | None =
     if rating is None:
         return Said(*numbers, None, None, None)
     return Said(*numbers, np.nan_to_num(rating).astype(np.float32), (~np.isnan(rating)).astype(np.float32), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Arguments of `make_world`, to be changed one by one."""
+
+    effect: np.ndarray
+    cost: np.ndarray
+    user: np.ndarray
+    query: np.ndarray
+    offered: np.ndarray
+    said: np.ndarray
+    kind: int = CHOICE
+    first: np.ndarray | None = None
+
+    def world(self, **changed) -> World:
+        return make_world(**(vars(self) | changed))
+
+
+def some_facts(users=6, queries=16, llms=4, each=8, seed=0) -> Facts:
+    """Users who weigh effect against cost, each in its own way, and choose among three LLMs."""
+    rng = np.random.default_rng(seed)
+    effect, cost = rng.random((2, queries, llms))
+    user = np.repeat(np.arange(users), each)
+    query = np.concatenate([rng.choice(queries, each, replace=False) for _ in range(users)])
+    weights = rng.normal(size=(users, 2)) * 2 + [4, -2]
+    offered = on_offer(len(user), llms, 3, rng)
+    utility = np.einsum("dk,dlk->dl", weights[user], np.stack([effect, cost], -1)[query])
+    return Facts(effect, cost, user, query, offered, chosen(utility, offered, rng))
+
+
+def rounds(network: BayesNetwork, graph: RouterGraph, number: int, params: dict | None = None) -> dict:
+    """Parameters after so many rounds of messages."""
+    step = jax.jit(network.round)
+    params = network.init(jax.random.key(0)) if params is None else params
+    for at in range(number):
+        params, _ = step(params, graph, jnp.int32(at))
+    return params
