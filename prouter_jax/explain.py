@@ -6,6 +6,7 @@ be missing if the user weighed it as a stranger does.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -40,10 +41,24 @@ class DecisionInfluence:
 
 @dataclasses.dataclass(frozen=True)
 class PropertyInfluence:
-    """What the user's weight on a property of answers, against a stranger's, adds to the log-odds of the pick."""
+    """What the user's weight on a property of answers, against a stranger's, adds to the log-odds of the pick.
+
+    So a user who minds cost less than a stranger has cost speak for a dear pick.
+
+    Attributes:
+      weight, stranger: the two weights, NaN for a property of several columns.
+    """
 
     name: str
     log_odds: float
+    weight: float
+    stranger: float
+
+    def words(self) -> str:
+        """The property, and its weights where there are two numbers to tell."""
+        if math.isnan(self.weight):
+            return self.name
+        return f"{self.name} (weight {self.weight:+.2f}, a stranger's {self.stranger:+.2f})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +110,7 @@ class Explanation:
             ]
         if self.properties:
             lines += ["", "              log-odds   what the user weighs otherwise than a stranger"]
-            lines += [f"{row.log_odds:+22.3f}   {row.name}" for row in self.properties]
+            lines += [f"{row.log_odds:+22.3f}   {row.words()}" for row in self.properties]
         return "\n".join(lines)
 
 
@@ -214,7 +229,7 @@ def _decisions(
     said = build_decisions(known, rows[tried])
     return [
         DecisionInfluence(
-            known.queries.texts[said.query[row]],
+            str(known.queries.texts[said.query[row]]),
             _words(known, said, row),
             float(chance[0] - chance[row + 1]),
             float(odds[0] - odds[row + 1]),
@@ -264,10 +279,14 @@ def _properties(choice: _Choice) -> list[PropertyInfluence]:
         states[row, at] = stranger[at]
     odds = choice.log_odds(states)
     return [
-        PropertyInfluence(name, float(odds[0] - odds[row]))
+        PropertyInfluence(name, float(odds[0] - odds[row]), *_weights(user[at], stranger[at]))
         for row, (name, at) in enumerate(named.items(), 1)
         if (user[at] != stranger[at]).any()
     ]
+
+
+def _weights(user: np.ndarray, stranger: np.ndarray) -> tuple[float, float]:
+    return (float(user[0]), float(stranger[0])) if len(user) == 1 else (math.nan, math.nan)
 
 
 def _short(text: str, most: int = 80) -> str:
