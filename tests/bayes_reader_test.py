@@ -14,7 +14,6 @@ from prouter_jax.bayes.reader import (
     misfit,
     read,
     residuals,
-    solve,
     uncertainty,
     utilities,
 )
@@ -132,12 +131,3 @@ def test_nothing_is_asked_of_who_is_not_on_offer():
     assert shares[2] / shares[0] == pytest.approx(np.e, rel=1e-5)
     np.testing.assert_allclose(np.exp(log_choice_probabilities(logits, offered))[0, [0, 2]], shares[[0, 2]], rtol=1e-5)
     assert not choice_probabilities(logits, jnp.zeros((1, 3))).any()
-
-
-def test_small_systems_are_solved():
-    rng = np.random.default_rng(0)
-    root, vector = rng.normal(size=(6, 4, 4)), rng.normal(size=(6, 4))
-    matrix = root @ root.swapaxes(-1, -2) + 0.1 * np.eye(4)
-    np.testing.assert_allclose(
-        solve(jnp.asarray(matrix), jnp.asarray(vector)), np.linalg.solve(matrix, vector[..., None])[..., 0], rtol=1e-2
-    )

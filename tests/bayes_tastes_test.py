@@ -55,8 +55,7 @@ def _by_hand(network, world, visible, states, precision=6.0):
     users, answers, tastes, crowd = (np.asarray(x, float) for x in states)
     columns, size = network.columns, tastes.shape[-1]
     data = build_decisions(world.interactions, np.arange(len(world.interactions.decisions.user)))
-    push = -precision * tastes
-    curvature = np.tile(precision * np.eye(size), (*tastes.shape[:2], 1, 1))
+    push, curvature = np.zeros(tastes.shape), np.zeros((*tastes.shape, size))
     for row in np.flatnonzero(visible):
         user, query = data.user[row], data.query[row]
         mine = answers[query].copy()
@@ -72,7 +71,10 @@ def _by_hand(network, world, visible, states, precision=6.0):
         t = users[user, columns.tastes_at :] + users[user, columns.crowd_at] * crowd[columns.tastes_at :]
         push[query] += surprise[:, None] * t
         curvature[query] += weight[:, None, None] * np.outer(t, t)
-    return tastes + 0.7 * np.linalg.solve(curvature, push[..., None])[..., 0]
+    met = curvature.any((2, 3))[..., None]
+    usual = (met * tastes).sum(0) / (met.sum(0) + 0.5)
+    push -= precision * (tastes - usual)
+    return tastes + 0.7 * np.linalg.solve(curvature + precision * np.eye(size), push[..., None])[..., 0]
 
 
 @pytest.mark.parametrize("kind", ["own", "shared", "rated"])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from prouter_jax.bayes.columns import Columns
+from prouter_jax.bayes.systems import inverse
 
 PRIOR_VARIANCE = 0.3
 _FLOOR = 1e-4
@@ -51,4 +52,4 @@ def learn(
         off = off - shift * known[:, None]
     total = off.T @ off + jnp.einsum("u,uab->ab", known, unknown) + strength * PRIOR_VARIANCE * jnp.eye(columns.size)
     covariance = total / (count + strength)
-    return users, crowd + shift, jnp.linalg.inv(covariance + _FLOOR * jnp.eye(columns.size))
+    return users, crowd + shift, inverse(covariance + _FLOOR * jnp.eye(columns.size))

@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from prouter_jax.bayes.systems import inverse, solve
 from prouter_jax.histories import Said
 
 _EVENNESS = 0.05  # share of an even prediction in the curvature: keeps it from vanishing where choices are certain
 _LONGEST_STEP = 3.0  # in logits, root mean square over candidates: Newton's method overshoots beyond
-_JITTER = 1e-6  # of the largest diagonal entry
 
 
 @struct.dataclass
@@ -55,7 +55,7 @@ def read(theta: jax.Array, answers: jax.Array, said: Said, population: Populatio
 def uncertainty(theta: jax.Array, answers: jax.Array, said: Said, population: Population) -> jax.Array:
     """Covariance of what is not known of theta, by Laplace's approximation, [..., properties, properties]."""
     curvature = _curvature(utilities(theta, answers), answers, said, population, _even_shares(said))
-    return jnp.linalg.inv(curvature + population.precision)
+    return inverse(curvature + population.precision)
 
 
 def residuals(utility: jax.Array, said: Said, population: Population) -> tuple[jax.Array, jax.Array]:
@@ -94,16 +94,6 @@ def log_choice_probabilities(logits: jax.Array, offered: jax.Array) -> jax.Array
     """Log softmax over the candidates (axis 1) on offer; zero elsewhere."""
     masked = jnp.where(offered > 0, logits, -1e9)
     return jnp.where(offered > 0, jax.nn.log_softmax(masked, axis=1), 0.0)
-
-
-def solve(matrix: jax.Array, vector: jax.Array) -> jax.Array:
-    """Solves a batch of small positive definite systems [..., n, n] x = [..., n].
-
-    Columns may be one another's sums (the crowd's liking is), which rounding would make indefinite.
-    """
-    largest = jnp.max(jnp.diagonal(matrix, axis1=-2, axis2=-1), -1)
-    factor = jax.scipy.linalg.cho_factor(matrix + _JITTER * largest[..., None, None] * jnp.eye(matrix.shape[-1]))
-    return jax.scipy.linalg.cho_solve(factor, vector[..., None])[..., 0]
 
 
 def _shares(utility: jax.Array, said: Said, population: Population) -> tuple[jax.Array, jax.Array]:

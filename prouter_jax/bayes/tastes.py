@@ -1,17 +1,20 @@
 """What users' choices say about the answers: tastes that no text shows, moved by everybody's surprise.
 
 The messages of `reader`, read backwards. An answer's tastes h are weighed by each user's weights on them, so
-h' = h + (prior precision + sum of w t t')^-1 (sum of surprise * t - precision * h) over the users who met the answer.
+h' = h + (prior precision + sum of w t t')^-1 (sum of surprise * t - precision * (h - m)) over the users who met the
+answer, where m is the mean of what the LLM's other answers have: an answer that few met is taken for a usual one.
 """
 
 import jax
 import jax.numpy as jnp
 
 from prouter_jax.bayes.columns import Columns
-from prouter_jax.bayes.reader import Population, residuals, solve, utilities
+from prouter_jax.bayes.reader import Population, residuals, utilities
+from prouter_jax.bayes.systems import solve
 from prouter_jax.graph import RouterGraph
 from prouter_jax.histories import Histories, Said, only, sum_over_users
 
+_LLM_STRENGTH = 0.5  # answers without any taste that an LLM's mean is shrunk by
 _DAMPING = 0.7  # the tastes of all answers move at once, each as if the others stood still
 
 
@@ -78,6 +81,12 @@ def move_tastes(
 
     function = on_shared if graph.layout.shared_queries else on_own
     push, curvature = sum_over_users(graph, function, histories, graph.visibility.decisions, users, weights)
-    push = push.reshape(*shape, size) - precision * tastes
-    curvature = curvature.reshape(*shape, size, size) + precision * jnp.eye(size)
-    return tastes + _DAMPING * solve(curvature, push)
+    curvature = curvature.reshape(*shape, size, size)
+    push = push.reshape(*shape, size) - precision * (tastes - _usual(tastes, curvature))
+    return tastes + _DAMPING * solve(curvature + precision * jnp.eye(size), push)
+
+
+def _usual(tastes: jax.Array, curvature: jax.Array) -> jax.Array:
+    """The mean tastes of each LLM's answers that somebody met, shrunk towards none: [llms, tastes]."""
+    met = (jnp.trace(curvature, axis1=-2, axis2=-1) > 0).astype(tastes.dtype)
+    return jnp.einsum("ql,qlt->lt", met, tastes) / (met.sum(0) + _LLM_STRENGTH)[:, None]
