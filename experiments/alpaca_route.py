@@ -1,8 +1,9 @@
 """AlpacaEval answers, core pool, 9 multi-cost-efficiency users who tell which LLM they would choose.
 
-Claim:    at least -0.001 against the best single LLM per user (0.203), the user-blind twin 0.02 lower.
 Command:  python -m launch.train --config=experiments/alpaca_route.py --workdir=runs/alpaca --config.seeds=10
           (data elsewhere: --config.data.path=FOLDER)
+
+These users weigh effect and cost and nothing else, so the network is told to look at nothing else.
 """
 
 from prouter_jax.config import ExperimentConfig
@@ -14,4 +15,7 @@ def get_config() -> ExperimentConfig:
     config.data.path = "../shared/data/alpaca_route"
     config.data.pool = "core"
     config.data.users = "multi_cost_efficiency"
+    config.model.foresight = "utility"
+    config.model.style = config.model.llm_weights = config.model.crowd = False
+    config.model.taste_dim = 0
     return config

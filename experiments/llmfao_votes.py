@@ -1,7 +1,8 @@
 """Votes of 80 real people between two of 50 LLMs; decisions are held out, the 13 prompts are known to all.
 
-Expected: accuracy on votes held out; a tie counts as right whichever is picked.
 Command:  python -m launch.train --config=experiments/llmfao_votes.py --workdir=runs/llmfao
+
+The effect of an outcome is here the share of votes won, those to be foreseen among them: it is left out.
 """
 
 from prouter_jax.config import ExperimentConfig
@@ -12,4 +13,5 @@ def get_config() -> ExperimentConfig:
     config.data.source = "tables"
     config.data.path = "../shared/data/llmfao_votes"
     config.data.split = "warm_query"
+    config.data.ignore_effects = True
     return config

@@ -1,6 +1,5 @@
 """MMLU-Pro answers of 29 LLMs, 100 multi-cost-efficiency users who rate what they see.
 
-Expected: not measured over all seeds yet; best LLM per user and task reaches 0.408.
 Command:  python -m launch.train --config=experiments/mmlupro_route.py --workdir=runs/mmlupro --config.seeds=5
 """
 

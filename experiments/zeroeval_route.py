@@ -1,6 +1,5 @@
 """ZeroEval answers of 30 LLMs, 100 multi-cost-efficiency users who rate what they see.
 
-Expected: not measured over all seeds yet; best LLM per user and task reaches 0.542.
 Command:  python -m launch.train --config=experiments/zeroeval_route.py --workdir=runs/zeroeval --config.seeds=5
 """
 

@@ -1,0 +1,18 @@
+"""AlpacaEval answers, core pool; people whom a judge plays pick the answer they like best.
+
+Command:  python -m launch.train --config=experiments/alpaca_judge.py --workdir=runs/alpaca_judge
+          (asking an LLM: first launch.judge with --config.data.judge.name=llm --config.data.judge.model=MODEL)
+
+The embedded judge measures nine styles of each answer beside its quality and cost, see judges/style.py.
+"""
+
+from experiments import alpaca_choices
+from prouter_jax.config import ExperimentConfig
+
+
+def get_config() -> ExperimentConfig:
+    config = alpaca_choices.get_config()
+    config.name = "alpaca_route: 1,000 people played by a judge, cold queries"
+    config.data.users = "llm_as_judge"
+    config.data.num_users = 1000
+    return config
