@@ -15,10 +15,11 @@ from prouter_jax.progress import require_tensorboard
 from prouter_jax.provenance import provenance
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
-from prouter_jax.router import CONFIG, WORLD
+from prouter_jax.router import CONFIG, WORLD, Router, Trained
 from prouter_jax.scoring import score_decisions
 from prouter_jax.sharding import make_mesh
 from prouter_jax.summary import summarise
+from prouter_jax.summary_users import explain_users, map_users
 from prouter_jax.train import make_run, restore_best, run_scorer, train
 from prouter_jax.world import load_world, save_world
 
@@ -63,13 +64,20 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
     workdir = pathlib.Path(workdir)
     config = _read_claim(workdir)
     source = source or read_source(config.data)
-    results = [
-        _judge(config, prepare(source, config.data, seed), folder) for seed, folder in seed_folders(config, workdir)
-    ]
+    results, users = [], {}
+    for seed, folder in seed_folders(config, workdir):
+        prepared = prepare(source, config.data, seed)
+        router = _restore(config, prepared, folder)
+        results.append(_judge(router, prepared))
+        # single users are those of the first seed: another one splits, and may simulate, others
+        users = users or {
+            "explanations": explain_users(router, prepared, results[0]),
+            "user_map": map_users(router),
+        }
     facts = _facts(config, source, results)
     if begun is not None:
         facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
-    report = summarise(results, config.name, facts)
+    report = dataclasses.replace(summarise(results, config.name, facts), **users)
     write_report(report, workdir / REPORT)
     return report
 
@@ -135,13 +143,20 @@ def _check_same_data(prepared: Prepared, folder: pathlib.Path) -> None:
         raise ValueError(f"{folder}: the data is not what this run was trained on; name another --workdir")
 
 
-def _judge(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> SeedResult:
-    """Scores of the router and its twin that sees no histories on the test decisions, and the baselines."""
+def _restore(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> Router:
+    """The router of one seed, from its best checkpoint and the data at hand."""
     _check_same_data(prepared, folder)
-    decisions = prepared.labelled("test").decisions
     alone = dataclasses.replace(config, mesh=Mesh())
     run = make_run(alone, prepared)
-    scorer = run_scorer(run, restore_best(alone, run.network, folder).params, prepared)
+    state = restore_best(alone, run.network, folder)
+    trained = Trained(config.model, run.network, state.params, float(state.temperature))
+    scorer = run_scorer(run, state.params, prepared)
+    return Router(trained, prepared.world, scorer, prepared.world.interactions, scorer.users)
+
+
+def _judge(router: Router, prepared: Prepared) -> SeedResult:
+    """Scores of the router and its twin that sees no histories on the test decisions, and the baselines."""
+    decisions, scorer = prepared.labelled("test").decisions, router.scorer
     scores = {name: score_decisions(scorer, prepared, decisions, name != "router") for name in ("router", USER_BLIND)}
     return evaluate_seed(prepared, scores)
 

@@ -101,24 +101,32 @@ def join(first: Asked, second: Asked) -> Asked:
     return Asked(answers, cost, kernel, known)
 
 
+def ask_prepared(scorer: Scorer, prepared: Prepared, queries: np.ndarray) -> tuple[Asked, np.ndarray]:
+    """Queries of `prepared.data` [queries], and where each of them stands in what is returned.
+
+    A query of the world is asked with what was observed of it, any other by its text and task.
+    """
+    row = prepared.world_query[queries]
+    new, known = queries[row < 0], row[row >= 0]
+    order = np.argsort(np.argsort(row < 0, kind="stable"), kind="stable")
+    if not len(new):
+        return scorer.recall(known), order
+    vectors, tasks = prepared.vectors, prepared.data.queries.task[new]
+    places = places_of(vectors.query[new], vectors.query_style[new], tasks, len(prepared.data.tasks.ids))
+    return join(scorer.recall(known), scorer.ask(places)), order
+
+
 def score_decisions(scorer: Scorer, prepared: Prepared, decisions: DecisionArrays, blind: bool = False) -> np.ndarray:
     """Logits of every LLM for decisions over the users and queries of `prepared.data`, [decisions, llms].
-
-    A query of the world is scored with what was observed of it, any other by its text and task.
 
     Args:
       blind: whether all users are taken for strangers.
     """
-    asked, place = np.unique(decisions.query, return_inverse=True)
-    row = prepared.world_query[asked]
-    new, known = asked[row < 0], row[row >= 0]
-    vectors, tasks = prepared.vectors, prepared.data.queries.task[new]
-    places = places_of(vectors.query[new], vectors.query_style[new], tasks, len(prepared.data.tasks.ids))
-    order = np.argsort(np.argsort(row < 0, kind="stable"), kind="stable")
-    both = join(scorer.recall(known), scorer.ask(places)) if len(new) else scorer.recall(known)
+    distinct, place = np.unique(decisions.query, return_inverse=True)
+    asked, order = ask_prepared(scorer, prepared, distinct)
     users = scorer.stranger[None] if blind else scorer.users
     user = np.zeros(len(place), np.int64) if blind else decisions.user
-    logits = scorer.logits(users, both, user, order[place])
+    logits = scorer.logits(users, asked, user, order[place])
     if scorer.side is not None:
         rows = np.flatnonzero(decisions.first >= 0)
         logits[rows, decisions.first[rows]] += scorer.sharpness * users[user[rows], scorer.side]

@@ -33,6 +33,7 @@ figcaption { margin-top: .4rem; }
 @media (max-width: 38rem) { figcaption::before { content: "Swipe the plot sideways to see all of it. "; } }
 .scroll { overflow: auto; border: 1px solid var(--line); border-radius: .6rem;
   background: var(--card); }
+.scroll + .scroll { margin-top: .7rem; }
 .long { max-height: 30rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top;

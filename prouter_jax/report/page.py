@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from prouter_jax.report import elements, plots
 from prouter_jax.report.types import EXPLANATIONS, ROUTER, Report
+from prouter_jax.report.why import explanation_parts
 from prouter_jax.report.words import (
     DASH,
     PAIRED_COLUMNS,
@@ -31,6 +32,7 @@ def to_html(report: Report) -> str:
         *(f'<p class="lead">{elements.text(line)}</p>' for line in rest),
         elements.tiles(_figures(report)),
         *(elements.figure(plot) for plot in plots.draw_plots(report)),
+        *explanation_parts(report),
         *_tables(report),
     ]
     return elements.document(report.title, parts)

@@ -69,7 +69,7 @@ def plot_shares(report: Report) -> Plot | None:
     shares = np.nan_to_num(np.asarray(report.shares.shares, float))
     if not shares.size:
         return None
-    order = [llm for llm in np.argsort(-shares.sum(0), kind="stable").tolist() if shares[:, llm].any()]
+    order = [llm for llm in by_share(report.shares) if shares[:, llm].any()]
     names = [str(report.shares.llms[llm]) for llm in order]
     short = [shorten(name, 36) for name in names]
     llms = short if len(set(short)) == len(names) else [shorten(name, 80) for name in names]
@@ -78,10 +78,15 @@ def plot_shares(report: Report) -> Plot | None:
     caption = f"How to read: each row is a user, each colour (and hatching) an LLM, most chosen first{rest}."
     title = "Who gets which LLM: the router's choices user by user"
     alt = "; ".join(_top(report.shares, row, shares) for row in range(len(shares)))
-    height = 0.33 * len(shares) + 0.9 + 0.22 * math.ceil(len(llms) / _columns(llms))
+    height = 0.33 * len(shares) + 0.9 + 0.22 * math.ceil(len(llms) / legend_columns(llms))
     users = [shorten(user, 26) for user in report.shares.users]
     draw = functools.partial(_draw_shares, users=users, llms=llms, shares=shares[:, order])
     return Plot(title, draw_svg("shares", draw, height, f"{title}. {alt}"), caption)
+
+
+def by_share(table: ShareTable) -> list[int]:
+    """Rows of the LLMs, most chosen first: the order of their colours in every plot."""
+    return np.argsort(-np.nan_to_num(np.asarray(table.shares, float)).sum(0), kind="stable").tolist()
 
 
 def _draw_shares(axes, users: list[str], llms: list[str], shares: np.ndarray) -> None:
@@ -98,10 +103,10 @@ def _draw_shares(axes, users: list[str], llms: list[str], shares: np.ndarray) ->
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     name_rows(axes, users)
     axes.set_xlabel("share of the router's choices (%)")
-    axes.figure.legend(loc="outside lower left", ncols=_columns(llms), frameon=False, fontsize=9)
+    axes.figure.legend(loc="outside lower left", ncols=legend_columns(llms), frameon=False, fontsize=9)
 
 
-def _columns(names: list[str]) -> int:
+def legend_columns(names: list[str]) -> int:
     """How many columns of a legend fit."""
     return max(1, min(len(names), int(WIDTH / (0.07 * max(map(len, names), default=1) + 0.6))))
 

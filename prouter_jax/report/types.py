@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from prouter_jax.explain import Explanation
+
 ROUTER = "router"
 EXPLANATIONS = {
     ROUTER: "the personal router: picks an LLM for this user and this query",
@@ -87,8 +89,29 @@ class FrontierPoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class UserMap:
+    """Where users with a history stand on the two axes along which their states differ most.
+
+    Attributes:
+      users: ids; points: [users, 2].
+      preference: planted, NaN where unknown, [users].
+      favourite: the LLM that each liked most often in its history.
+      told: share of the differences between states that each axis tells.
+    """
+
+    users: Sequence[str]
+    points: np.ndarray
+    preference: np.ndarray
+    favourite: Sequence[str]
+    told: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
-    """All that an evaluation found; `reward_name` is "reward" or "share of choices matched"."""
+    """All that an evaluation found; `reward_name` is "reward" or "share of choices matched".
+
+    `explanations` are those of a few users, `user_map` is of all; None where nobody asked for them.
+    """
 
     title: str
     facts: Mapping[str, str]
@@ -98,3 +121,5 @@ class Report:
     users: Sequence[UserRow]
     shares: ShareTable
     frontier: Sequence[FrontierPoint]
+    explanations: Sequence[Explanation] | None = None
+    user_map: UserMap | None = None

@@ -32,8 +32,8 @@ def write_report(report: Report, folder: str | Path) -> None:
 
 
 def to_json(report: Report) -> str:
-    """Strict JSON: every value exact, NaN and infinity as null."""
-    tree = dataclasses.asdict(report)
+    """Strict JSON: every value exact, NaN and infinity as null; parts that the report lacks are left out."""
+    tree = {name: part for name, part in dataclasses.asdict(report).items() if part is not None}
     tree["facts"] = {"reward name": report.reward_name} | tree["facts"]
     del tree["reward_name"]
     return json.dumps(plain(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
