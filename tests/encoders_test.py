@@ -90,7 +90,7 @@ def test_wordllama_equals_its_own_embed():
 
 
 def test_unknown_name():
-    with pytest.raises(ValueError, match="encoder: expected one of wordllama, hash, found 'bert'"):
+    with pytest.raises(ValueError, match="encoder: expected one of wordllama, minilm, hash, found 'bert'"):
         make_encoder("bert")
 
 
