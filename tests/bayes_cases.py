@@ -1,6 +1,7 @@
 """Small worlds whose truth is known, for the tests of the default network."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -145,8 +146,12 @@ def some_facts(users=6, queries=16, llms=4, each=8, seed=0) -> Facts:
 
 def rounds(network: BayesNetwork, graph: RouterGraph, number: int, params: dict | None = None) -> dict:
     """Parameters after so many rounds of messages."""
-    step = jax.jit(network.round)
     params = network.init(jax.random.key(0)) if params is None else params
     for at in range(number):
-        params, _ = step(params, graph, jnp.int32(at))
+        params, _ = one_round(network, params, graph, jnp.int32(at))
     return params
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def one_round(network: BayesNetwork, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict]:
+    return network.round(params, graph, step)

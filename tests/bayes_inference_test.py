@@ -1,6 +1,7 @@
 """Rounds of messages: names do not matter, what is hidden is not there, and what was planted is found."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,13 @@ SHARED = some_facts(queries=12, each=12)
 SMALL = {"taste_dim": 2, "warmup_rounds": 1}
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _read(network, params, graph):
+    return network.read_users(params, graph, network.answers(params, graph))
+
+
 def _users(network, graph, params):
-    return np.asarray(network.read_users(params, graph, network.answers(params, graph)))[: network.users]
+    return np.asarray(_read(network, params, graph))[: network.users]
 
 
 def _liking(network, graph, params):
