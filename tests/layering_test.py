@@ -19,7 +19,7 @@ ROOMS = (
     *WITHOUT_JAX,
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("sharding", "histories", "scoring", "bayes", "gnn", "networks"),
-    *("train_state", "progress", "checkpoint", "train", "offline", "routing", "router"),
+    *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
     *("provenance", "report", "evaluate", "summary", "experiment", "protocol"),
 )
 NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol"}
