@@ -141,6 +141,16 @@ def test_the_pick_is_the_one_that_scoring_picks(router):
     assert told.runner_up_probability == pytest.approx(ordered[1][1], abs=1e-6)
 
 
+def test_the_task_counts(router):
+    chances = []
+    for task in router.world.interactions.tasks.ids:
+        told = router.explain("u1", TEXT, task)
+        scores = router.score(["u1"], [TEXT], task_ids=[task])
+        assert told.probability == pytest.approx(scores.probabilities[0][told.llm], abs=1e-6)
+        chances.append(told.probability)
+    assert np.ptp(chances) > 1e-4
+
+
 def test_what_a_decision_is_said_to_add_is_gone_without_it(router, tmp_path):
     favourite = router.llms[-1]
     rows = _fan_of(router, favourite, tmp_path / "all.jsonl")

@@ -170,3 +170,4 @@ def test_users_of_one_preference_are_one_band():
     drawn = plot_user_map(_report(_map([0.5] * 3, [ODD] * 3)))
     assert drawn is not None
     assert "0.50: 3" in drawn.svg
+    assert "0.50 to" not in drawn.svg
