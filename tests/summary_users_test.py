@@ -118,7 +118,7 @@ ODD = "a<b>&c | 用户"
 def _report(user_map: types.UserMap | None = None) -> types.Report:
     told = Explanation(
         *(ODD, f"{ODD}?", ODD, 0.75, "llm 1", 0.25),
-        *([DecisionInfluence("Why?", f"chose {ODD}", 0.125, -0.5)], [PropertyInfluence("tastes", 1.5, NAN, NAN)]),
+        *([DecisionInfluence("Why?", f"chose {ODD}", 0.125, 0.5)], [PropertyInfluence("tastes", 1.5, NAN, NAN)]),
         *(7, 1, True),
     )
     users = [types.UserRow(ODD, 0.5, 0.1, 0.1, ODD)]
@@ -131,7 +131,7 @@ def test_the_page_explains(router):
     assert f"<h3>{html.escape(ODD)} (preference 0.50)</h3>" in page
     assert f"{html.escape(ODD)} is picked with probability 0.750; llm 1 comes next with 0.250." in page
     assert "Of the user&#x27;s 7 past decisions 1, the newest, were left out in turn." in page
-    row = ["+0.1250", "-0.5000", f"chose {html.escape(ODD)}: Why?"]
+    row = ["+0.1250", "+0.5000", f"chose {html.escape(ODD)}: Why?"]
     assert "".join(f"<td>{cell}</td>" for cell in row) in page
     assert "<td>+1.5000</td><td>tastes</td>" in page
     assert "<b>" not in page
