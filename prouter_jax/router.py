@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from prouter_jax import config as configuration
 from prouter_jax.config import Model
-from prouter_jax.explain import Explanation, Question, ask, explain
+from prouter_jax.explain import Question, ask, explain
+from prouter_jax.explain_types import Explanation
 from prouter_jax.growing import grow_world, only_users, price_factors
 from prouter_jax.interactions import Interactions
 from prouter_jax.networks import Network, apply_network, make_network

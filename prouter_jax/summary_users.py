@@ -4,7 +4,8 @@ import numpy as np
 
 from prouter_jax.decisions import build_decisions, choice_shares
 from prouter_jax.evaluate import SeedResult
-from prouter_jax.explain import Explanation, Question
+from prouter_jax.explain import Question
+from prouter_jax.explain_types import Explanation
 from prouter_jax.prepare import Prepared
 from prouter_jax.report.types import ROUTER, UserMap
 from prouter_jax.router import Router

@@ -9,7 +9,7 @@ import pytest
 from prouter_jax import Router
 from prouter_jax import summary_users as module
 from prouter_jax.evaluate import Picks, SeedResult
-from prouter_jax.explain import DecisionInfluence, Explanation, PropertyInfluence
+from prouter_jax.explain_types import DecisionInfluence, Explanation, PropertyInfluence
 from prouter_jax.interactions import Users, strings
 from prouter_jax.prepare import prepare, read_source
 from prouter_jax.report import types

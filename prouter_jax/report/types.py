@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from prouter_jax.explain import Explanation
+from prouter_jax.explain_types import Explanation
 
 ROUTER = "router"
 EXPLANATIONS = {

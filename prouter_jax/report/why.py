@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from prouter_jax.explain import Explanation
+from prouter_jax.explain_types import Explanation
 from prouter_jax.report import elements
 from prouter_jax.report.types import Report
 from prouter_jax.report.words import number
