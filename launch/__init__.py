@@ -1,1 +1,1 @@
-"""Entry points: `python -m launch.train`, `launch.evaluate`, `launch.score`, `launch.bench`."""
+"""Entry points: `python -m launch.train`, `evaluate`, `score`, `explain`, `judge`, `reproduce`, `bench`."""

@@ -83,6 +83,7 @@ class Data:
       llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.
       users: those in the data, or simulated: multi-cost-efficiency users, or people whom `judge` plays.
+      most_users: of the users in the data keep only the first so many; 0 for all.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
       split: what is new in the test: queries; nothing but the pair of user and query; users, on known queries
         (warm_user) or on new ones; LLMs; or both.
@@ -99,6 +100,7 @@ class Data:
     llms_path: str = ""
     pool: str = ""
     users: str = "recorded"
+    most_users: int = 0
     num_users: int = 9
     preference_min: float = 0.2
     preference_max: float = 1.0
@@ -306,6 +308,7 @@ _CHOICES = {
 _RANGES = {
     "seed": (0, 2**31 - 1),
     "seeds": (0, 1000),
+    "data.most_users": (0, 10**9),
     "data.num_users": _POSITIVE,
     "data.preference_min": _SHARE,
     "data.preference_max": _SHARE,

@@ -183,6 +183,12 @@ def select_llms(data: Interactions, keep: np.ndarray) -> Interactions:
     return distinct_offers(select_decisions(kept, answered & (kept.offers.sum(1) > 0)[data.decisions.offer]))
 
 
+def select_users(data: Interactions, most: int) -> Interactions:
+    """The first users, at most so many, with their decisions."""
+    users = Users(data.users.ids[:most], data.users.preference[:most])
+    return select_decisions(data, data.decisions.user < most).replace(users=users)
+
+
 def select_decisions(data: Interactions, keep: np.ndarray) -> Interactions:
     """Only the decisions where `keep` [decisions] is true, with their feedback."""
     new_row = np.cumsum(keep) - 1

@@ -101,6 +101,8 @@ def read_interactions(config: Data) -> Interactions:
     else:
         data = read_personaroute(config.path, config.llms_path)
     validate(data)
+    if config.most_users:
+        data = tables.select_users(data, config.most_users)
     if config.users == "recorded" and not len(data.decisions.user):
         raise ValueError(
             f"{config.path}: expected recorded decisions, found none; config.data.users can simulate users"

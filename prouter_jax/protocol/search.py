@@ -44,14 +44,15 @@ def foresight_settings(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def tune_router(
-    config: ExperimentConfig, prepared: Prepared, budget: int, trainings: int, metric: str, seed: int = 0
+    config: ExperimentConfig, prepared: Prepared, seed: int, budget: int, trainings: int, metric: str
 ) -> Tuned:
     """Trains `trainings` configurations, applies each in `budget // trainings` ways; the defaults come first.
 
     Args:
+      seed: of the split and the training; the configurations are always the same.
       metric: of validation decisions by which the best is chosen.
     """
-    rng, trials, ways = np.random.default_rng(seed), [], max(budget // trainings, 1)
+    rng, trials, ways = np.random.default_rng(0), [], max(budget // trainings, 1)
     for number in range(trainings):
         learnt = training_settings(rng) if number else {}
         begun = time.perf_counter()

@@ -9,17 +9,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from prouter_jax import files
-from prouter_jax.config import NEW_USERS
+from prouter_jax.config import NEW_USERS, ExperimentConfig
 from prouter_jax.policies.spaces import applicable
-from prouter_jax.policies.tuning import Tuned, tune
+from prouter_jax.policies.tuning import Trial, Tuned, pick_best, tune
 from prouter_jax.prepare import Prepared, prepare
 from prouter_jax.protocol.judging import LOG_LOSS
 from prouter_jax.protocol.search import tune_router
 from prouter_jax.protocol.settings import from_arguments, source_of
 from prouter_jax.report.types import ROUTER
-
-_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Tuning:
       config: as `settings.to_arguments`, a setting in which known users are validated.
       metric: by which configurations are compared.
       budget: configurations of each contestant, the router too; the router trains `trainings` of them.
+      seeds: splits, from seed 0 on, over whose validation scores configurations are compared: more for small data.
       policies: names; empty for all that apply.
     """
 
@@ -39,11 +40,12 @@ class Tuning:
     metric: str = "reward"
     budget: int = 20
     trainings: int = 5
+    seeds: int = 1
     policies: tuple[str, ...] = ()
 
 
 def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """The best settings of every contestant by name, found on seed 0; what is kept of earlier is not searched again.
+    """The best settings of every contestant by name; what is kept of earlier is not searched again.
 
     Raises:
       ValueError: naming the file, if it is damaged or was made for another tuning.
@@ -53,11 +55,11 @@ def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> di
     config = from_arguments(tuning.config, data)
     if config.data.split in NEW_USERS:
         raise ValueError(f"tuning {tuning.name}: expected known users, found split {config.data.split!r}")
-    prepared = prepare(source_of(config.data), config.data, _SEED)
-    for name in [*(tuning.policies or applicable(prepared)), ROUTER]:
+    splits = [prepare(source_of(config.data), config.data, seed) for seed in range(tuning.seeds)]
+    for name in [*(tuning.policies or applicable(splits[0])), ROUTER]:
         if name not in record["found"]:
             begun = time.monotonic()
-            found = _tune(name, tuning, config, prepared)
+            found = _tune(name, tuning, config, splits)
             record["found"][name] = {"settings": found.settings, "trials": [trial._asdict() for trial in found.trials]}
             kept.mkdir(parents=True, exist_ok=True)
             files.write_sealed(path, record)
@@ -66,10 +68,23 @@ def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> di
     return {name: one["settings"] for name, one in record["found"].items()}
 
 
-def _tune(name: str, tuning: Tuning, config, prepared: Prepared) -> Tuned:
+def _tune(name: str, tuning: Tuning, config: ExperimentConfig, splits: list[Prepared]) -> Tuned:
+    """The best over all splits: every split tries the same configurations."""
+    by_log_loss = tuning.metric == LOG_LOSS
     if name == ROUTER:
-        return tune_router(config, prepared, tuning.budget, tuning.trainings, tuning.metric)
-    return tune(name, prepared, tuning.budget, by_log_loss=tuning.metric == LOG_LOSS)
+        asked = (tuning.budget, tuning.trainings, tuning.metric)
+        found = [tune_router(config, prepared, seed, *asked) for seed, prepared in enumerate(splits)]
+    else:
+        found = [tune(name, prepared, tuning.budget, by_log_loss=by_log_loss) for prepared in splits]
+    return found[0] if len(found) == 1 else pick_best(_averaged([one.trials for one in found]), by_log_loss)
+
+
+def _averaged(trials: list[list[Trial]]) -> list[Trial]:
+    """The mean over splits of each configuration's numbers."""
+    return [
+        Trial(same[0].settings, *(float(np.mean([getattr(one, field) for one in same])) for field in Trial._fields[1:]))
+        for same in zip(*trials, strict=True)
+    ]
 
 
 def _read(path: pathlib.Path, tuning: Tuning) -> dict:

@@ -20,6 +20,7 @@ COST_MODEL = {
     "model.taste_dim": 0,
     "model.crowd": False,
 }
+SOME_USERS = 300
 EVERY = "mean difference to every baseline at least 0"
 EVERY_LOW = "interval above 0 against every baseline"
 _LONG = {"train.num_train_steps": 16, "train.eval_every_steps": 8}
@@ -60,11 +61,27 @@ def embedded(size: Size, changes: Mapping[str, Any]) -> ExperimentConfig:
     return changed(config, {**_SMALL, "data.num_users": 9}) if size.small else config
 
 
-def tuning(size: Size, name: str, config: ExperimentConfig, metric: str = "reward", trainings: int = 5) -> dict:
+def tuning(size: Size, name: str, config: ExperimentConfig, **more) -> dict:
     """Twenty configurations of each contestant, as arguments of a unit; two of few where the size is small."""
     if size.small:
-        return vars(Tuning(name, to_arguments(config), metric, 2, 1, _SMALL_POLICIES))
-    return vars(Tuning(name, to_arguments(config), metric, 20, trainings))
+        more |= {"budget": 2, "trainings": 1, "policies": _SMALL_POLICIES}
+    return vars(Tuning(name, to_arguments(config), **more))
+
+
+def choices_tuning(size: Size) -> dict:
+    """Of all tables on choices of new queries."""
+    return tuning(size, "choices_cold", some_users(size, choices(size)))
+
+
+def costs_tuning(size: Size) -> dict:
+    """Of all tables on AlpacaEval's multi-cost-efficiency users: 9 of them, so few that one split says little."""
+    config = costs(size, "alpaca_route", 9, {"data.pool": "core"})
+    return tuning(size, "costs_alpaca", config, trainings=1, seeds=5)
+
+
+def some_users(size: Size, config: ExperimentConfig) -> ExperimentConfig:
+    """The same with fewer users, where all would take long."""
+    return config if size.small else changed(config, {"data.most_users": SOME_USERS})
 
 
 def split_units(

@@ -2,7 +2,18 @@
 
 from prouter_jax.protocol.checks import gain, interval_above, score
 from prouter_jax.protocol.definition import Definition, Size
-from prouter_jax.protocol.tables.base import EVERY, EVERY_LOW, choices, hoped, required, split_units, tuning
+from prouter_jax.protocol.tables.base import (
+    EVERY,
+    EVERY_LOW,
+    SOME_USERS,
+    choices,
+    choices_tuning,
+    hoped,
+    required,
+    some_users,
+    split_units,
+    tuning,
+)
 
 
 def tables(size: Size) -> list[Definition]:
@@ -14,8 +25,9 @@ def _cold(size: Size) -> Definition:
     return Definition(
         "choices_cold",
         "Choices, new queries",
-        "1,000 users choose among 10 answers to AlpacaEval's instructions; nobody asked a test query before.",
-        split_units(size, "cold queries", config, tuning(size, "choices_cold", config), 10),
+        "1,000 users choose among 10 answers to AlpacaEval's instructions; nobody asked a test query before. "
+        f"Settings are tuned on {SOME_USERS} of the users.",
+        split_units(size, "cold queries", config, choices_tuning(size), 5),
         (
             required(EVERY, gain(0)),
             required("interval above 0 against the user's own favourite", interval_above(0, "best_per_user")),
@@ -30,7 +42,9 @@ def _warm(size: Size) -> Definition:
         "choices_warm",
         "Choices, known queries",
         "Pairs of user and query are held out; what the others chose on the query is seen.",
-        split_units(size, "70 % of pairs seen", config, tuning(size, "choices_warm", config, trainings=8), 5),
+        split_units(
+            size, "70 % of pairs seen", config, tuning(size, "choices_warm", some_users(size, config), trainings=8), 5
+        ),
         (required(EVERY, gain(0)), hoped("accuracy 0.82", score(0.82))),
     )
 

@@ -9,6 +9,7 @@ from prouter_jax.protocol.tables.base import (
     EVERY_LOW,
     MCE,
     costs,
+    costs_tuning,
     embedded,
     hoped,
     required,
@@ -26,11 +27,11 @@ def tables(size: Size) -> list[Definition]:
 
 def _alpaca(size: Size) -> Definition:
     few, many = (costs(size, "alpaca_route", number, {"data.pool": "core"}) for number in (9, 1000))
-    tuned = tuning(size, "costs_alpaca", few)
+    tuned = costs_tuning(size)
     return Definition(
         "costs_alpaca",
         "Multi-cost-efficiency, AlpacaEval",
-        "Users tell which of 10 answers is best for them; settings are tuned on 9 users and serve 1,000 as well.",
+        "Users tell which of 10 answers is best for them; settings are tuned on 9 users, on the validation parts of 5 seeds.",
         split_units(size, "9 users", few, tuned, 10) + split_units(size, "1,000 users", many, tuned, 10),
         (
             required(EVERY, gain(0)),
@@ -44,7 +45,7 @@ def _large(size: Size) -> Definition:
     units = []
     for name in ("mmlu_route", "mmlupro_route", "zeroeval_route"):
         config = costs(size, name, 100, _RATINGS)
-        tuned = tuning(size, f"costs_{name}", changed(config, {"data.num_users": _FEWER}))
+        tuned = tuning(size, f"costs_{name}", changed(config, {"data.num_users": _FEWER}), trainings=1)
         units += split_units(size, name, config, tuned, 5)
     return Definition(
         "costs_large",

@@ -7,7 +7,18 @@ from prouter_jax.protocol import measure
 from prouter_jax.protocol.checks import above_blind, brings_at_most, brings_more_than, ratio, share
 from prouter_jax.protocol.definition import Definition, Size, Unit
 from prouter_jax.protocol.settings import changed, to_arguments
-from prouter_jax.protocol.tables.base import choices, costs, hoped, required, seeds, tuning, unit
+from prouter_jax.protocol.tables.base import (
+    SOME_USERS,
+    choices,
+    choices_tuning,
+    costs,
+    costs_tuning,
+    hoped,
+    required,
+    seeds,
+    some_users,
+    unit,
+)
 
 _CORE = (
     *("gpt4_1106_preview", "gpt4_0613_concise", "claude-2", "claude-instant-1.2", "gpt-3.5-turbo-1106_verbose"),
@@ -25,13 +36,13 @@ def tables(size: Size) -> list[Definition]:
 
 
 def _alone(size: Size) -> Definition:
-    chosen, weighed = choices(size), costs(size, "alpaca_route", 9, {"data.pool": "core"})
-    first = tuning(size, "choices_cold", chosen), tuning(size, "costs_alpaca", weighed)
-    units = _units(size, "choices", chosen, first[0], 2) + _units(size, "costs", weighed, first[1], 5)
+    chosen, weighed = some_users(size, choices(size)), costs(size, "alpaca_route", 9, {"data.pool": "core"})
+    units = _units(size, "choices", chosen, choices_tuning(size), 2)
+    units += _units(size, "costs", weighed, costs_tuning(size), 5)
     return Definition(
         "new_llms",
         "New LLMs",
-        "Each LLM in turn, and random halves of the pool, are unknown to training; k decisions (of multi-cost-"
+        f"Each LLM in turn, and random halves of the pool, are unknown to training ({SOME_USERS} users); k decisions (of multi-cost-"
         "efficiency users: outcomes) in which they were on offer are known when new queries are scored. Recovered: "
         "(score - score never choosing them) / (score trained with them - score never choosing them).",
         units,
@@ -46,8 +57,8 @@ def _alone(size: Size) -> Definition:
 
 
 def _with_new_users(size: Size) -> Definition:
-    config, name = choices(size), (_SMALL if size.small else _CORE)[0]
-    tuned = tuning(size, "choices_cold", config)
+    config, name = some_users(size, choices(size)), (_SMALL if size.small else _CORE)[0]
+    tuned = choices_tuning(size)
     return Definition(
         "new_users_and_llms",
         "New users who meet a new LLM",

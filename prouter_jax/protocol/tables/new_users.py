@@ -4,15 +4,24 @@ from prouter_jax.protocol import measure
 from prouter_jax.protocol.checks import gain, interval_above, ratio, share
 from prouter_jax.protocol.definition import Definition, Size
 from prouter_jax.protocol.settings import changed, to_arguments
-from prouter_jax.protocol.tables.base import EVERY, choices, costs, hoped, required, seeds, tuning, unit
+from prouter_jax.protocol.tables.base import (
+    EVERY,
+    choices,
+    choices_tuning,
+    costs,
+    costs_tuning,
+    hoped,
+    required,
+    seeds,
+    unit,
+)
 
 _CHOICES, _COSTS = "choices", "multi-cost-efficiency"
 
 
 def tables(size: Size) -> list[Definition]:
     known = {_CHOICES: choices(size), _COSTS: costs(size, "alpaca_route", 1000, {"data.pool": "core"})}
-    few = costs(size, "alpaca_route", 9, {"data.pool": "core"})
-    tuned = {_CHOICES: tuning(size, "choices_cold", known[_CHOICES]), _COSTS: tuning(size, "costs_alpaca", few)}
+    tuned = {_CHOICES: choices_tuning(size), _COSTS: costs_tuning(size)}
     ks = (1, 3) if size.small else (1, 3, 10, 30, 100)
     units = []
     for setting, config in known.items():

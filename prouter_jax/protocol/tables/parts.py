@@ -6,7 +6,7 @@ from prouter_jax.config import PARTS, ExperimentConfig
 from prouter_jax.protocol import measure
 from prouter_jax.protocol.definition import ABLATION, Definition, Size, Unit
 from prouter_jax.protocol.settings import changed, to_arguments
-from prouter_jax.protocol.tables.base import choices, seeds, unit
+from prouter_jax.protocol.tables.base import SOME_USERS, choices, seeds, some_users, unit
 
 _DEFAULT = {
     "no liking of the crowd": {"model.crowd": False},
@@ -37,8 +37,8 @@ def tables(size: Size) -> list[Definition]:
         Definition(
             "parts_default",
             "What each part of the default network brings",
-            "Choices of 1,000 users on new queries; every variant is trained anew, with untuned settings.",
-            _units(size, "choices", choices(size), _few(_DEFAULT) if size.small else _DEFAULT, 2),
+            f"Choices of {SOME_USERS} users on new queries; every variant is trained anew, with untuned settings.",
+            _units(size, "choices", some_users(size, choices(size)), _few(_DEFAULT) if size.small else _DEFAULT, 3),
             kind=ABLATION,
         ),
         Definition(

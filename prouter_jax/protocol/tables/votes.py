@@ -14,7 +14,7 @@ def tables(size: Size) -> list[Definition]:
     # an effect of this data is the share of votes won, those to be foreseen among them
     changes = {"data.split": "warm_query", "data.ignore_effects": not size.small, "train.num_train_steps": 16}
     config = data_set(size, "llmfao_votes", changes)
-    tuned = tuning(size, "votes", config, _LOSS, trainings=20)
+    tuned = tuning(size, "votes", config, metric=_LOSS, trainings=10, seeds=2)
     new = changed(config, {"data.split": "warm_user"})
     ks = (0, 3) if size.small else (0, 3, 10, 30)
     asked = {"setting": _NEW, "config": to_arguments(new), "metric": _LOSS, "tuning": tuned, "ks": ks}
