@@ -171,14 +171,9 @@ class Model:
 
 @dataclasses.dataclass
 class Optimizer:
-    """AdamW with linear warm-up, cosine decay and clipping by global norm.
-
-    `population_rate` times the learning rate moves the few numbers that describe all users together
-    (mean, precisions, noises): each is worth more steps than one weight among thousands.
-    """
+    """Of the paper's network: AdamW with linear warm-up, cosine decay and clipping by global norm."""
 
     learning_rate: float = 3e-3
-    population_rate: float = 10.0
     weight_decay: float = 1e-4
     warmup_steps: int = 20
     clip_norm: float = 1.0
@@ -344,7 +339,6 @@ _RANGES = {
     "model.hidden_dim": (1, 4096),
     "model.message_passing_steps": (1, 16),
     "optimizer.learning_rate": (1e-9, 10.0),
-    "optimizer.population_rate": (0.0, 1e6),
     "optimizer.weight_decay": (0.0, 10.0),
     "optimizer.warmup_steps": (0, 10**9),
     "optimizer.clip_norm": (1e-9, 1e9),

@@ -60,7 +60,7 @@ def test_a_user_without_history_is_the_stranger(trained):
 
 def test_a_stranger_of_utilities_is_the_mean_of_users_of_one_size(trained):
     scorer = _scorer(trained, foresight="utility")
-    known = np.delete(scorer.users, 2, 0)
+    known = np.delete(np.asarray(trained[3]["users"]), 2, 0)
     expected = (known / np.linalg.norm(known, axis=1, keepdims=True)).mean(0)
     np.testing.assert_allclose(scorer.stranger, expected, rtol=1e-5)
     np.testing.assert_array_equal(scorer.users[2], scorer.stranger)

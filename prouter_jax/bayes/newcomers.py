@@ -45,13 +45,14 @@ def _grown(network: BayesNetwork, grown: BayesNetwork, params: dict) -> dict:
     old, new = network.columns, grown.columns
     extra, at = new.llms - old.llms, old.llms_at + old.llms
     size = ((0, grown.queries - network.queries), (0, grown.llms - network.llms), (0, 0))
-    crowd = np.insert(params["crowd"], [at] * extra, 0.0)
+    crowd, middle = (np.insert(params[name], [at] * extra, 0.0) for name in ("crowd", "middle"))
     precision = np.insert(np.insert(params["precision"], [at] * extra, 0.0, 0), [at] * extra, 0.0, 1)
     rows = np.arange(at, at + extra)
     precision[rows, rows] = 1.0
     return {
         **params,
         "crowd": crowd,
+        "middle": middle,
         "precision": precision,
         "tastes": np.pad(params["tastes"], size),
         "met": np.pad(params["met"], (0, grown.llms - network.llms)),

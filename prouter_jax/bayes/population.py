@@ -22,6 +22,15 @@ def prior_mean(columns: Columns, crowd: jax.Array) -> jax.Array:
     return mean.at[columns.side].set(crowd[columns.side]) if columns.sides else mean
 
 
+def middle(users: jax.Array, known: jax.Array) -> jax.Array:
+    """Whom to take a stranger for where utilities are compared, not shares: the mean of what users weigh, [properties].
+
+    Somebody who never errs is known by its choices up to a scale that grows without end, so each counts the same.
+    """
+    sizes = jnp.linalg.norm(users, axis=1, keepdims=True)
+    return known @ (users / jnp.maximum(sizes, 1e-9)) / jnp.maximum(known.sum(), 1)
+
+
 def plain_precision(columns: Columns) -> jax.Array:
     """Of theta before anything was learnt, [properties, properties]."""
     return jnp.eye(columns.size) / PRIOR_VARIANCE

@@ -46,9 +46,7 @@ def make_bayes_scorer(
     answers = priced(answers, world.interactions.queries.task)
     users = np.asarray(users)[: len(world.interactions.users.ids)]
     seen = np.bincount(world.interactions.decisions.user, minlength=len(users)) > 0
-    stranger = np.asarray(prior_mean(network.columns, params["crowd"]))
-    if not by_share and seen.any():
-        stranger = _middle(users[seen])
+    stranger = np.asarray(prior_mean(network.columns, params["crowd"]) if by_share else params["middle"])
     return Scorer(
         users=np.where(seen[:, None], users, stranger),
         stranger=stranger,
@@ -61,14 +59,6 @@ def make_bayes_scorer(
         sharpness=sharpness,
         named=network.columns.named(),
     )
-
-
-def _middle(users: np.ndarray) -> np.ndarray:
-    """Whom to take a stranger for: the mean of what users weigh, [properties].
-
-    Somebody who never errs is known by its choices up to a scale that grows without end, so each counts the same.
-    """
-    return (users / np.maximum(np.linalg.norm(users, axis=1, keepdims=True), 1e-9)).mean(0)
 
 
 def _places(world: World, num_tasks: int) -> Places:

@@ -14,19 +14,26 @@ from prouter_jax.policies.means import are_choices
 from prouter_jax.policies.policy import Policy
 from prouter_jax.policies.selection import select
 from prouter_jax.policies.spaces import BUILDERS, CHEAPER, SPACES
-from prouter_jax.prepare import Prepared
+from prouter_jax.prepare import Labelled, Prepared
 
 _FINALISTS = 3
 _MOST_SCORED = 20_000  # validation decisions on which a policy of `CHEAPER` is tuned
 
 
 class Trial(typing.NamedTuple):
-    """One configuration: mean validation reward of its picks, log loss of its scores as logits (NaN without choice)."""
+    """One configuration on the validation decisions.
+
+    Attributes:
+      reward: mean of its picks; log_loss: of its scores as logits, NaN without choice.
+      rewards, losses: means of the same for each query that is asked, float64 [queries].
+    """
 
     settings: dict[str, Any]
     reward: float
     log_loss: float
     seconds: float
+    rewards: np.ndarray
+    losses: np.ndarray
 
 
 class Tuned(typing.NamedTuple):
@@ -52,11 +59,9 @@ def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str,
 
 
 def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_loss: bool = False) -> Tuned:
-    """Fits each configuration on the training decisions and takes that of the best validation reward.
+    """Fits each configuration on the training decisions and takes the best on validation, see `pick_best`.
 
-    Equal rewards are told apart by the log loss on choices, or with `by_log_loss` the other way round; then the
-    earlier one wins. The slow
-    policies (`spaces.CHEAPER`) are first tried in a cheaper form, and on at most 20,000 validation
+    The slow policies (`spaces.CHEAPER`) are first tried in a cheaper form, and on at most 20,000 validation
     decisions; the defaults and the best three of the others are then compared in full.
 
     Raises:
@@ -74,9 +79,33 @@ def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_
 
 
 def pick_best(trials: list[Trial], by_log_loss: bool = False) -> Tuned:
-    """The first of the best trials."""
-    best = max(trials, key=_log_loss_first if by_log_loss else _reward_first)
+    """The trial of the best reward (equal ones: of the best log loss), or with `by_log_loss` the other way round.
+
+    It takes the place of the first trial, the defaults, only where it is better by more than a standard error,
+    paired by query: among twenty configurations one is always better by chance.
+    """
+    best, first = max(trials, key=_log_loss_first if by_log_loss else _reward_first), trials[0]
+    gain = first.losses - best.losses if by_log_loss else best.rewards - first.rewards
+    gain = gain[~np.isnan(gain)]
+    if len(gain) > 1 and gain.mean() <= gain.std(ddof=1) / math.sqrt(len(gain)):
+        best = first
     return Tuned(best.settings, best.reward, trials)
+
+
+def make_trial(settings: dict[str, Any], scores: np.ndarray, scored: Labelled, begun: float) -> Trial:
+    """Measures scores [decisions, llms] of labelled decisions.
+
+    Args:
+      begun: `time.perf_counter()` when the configuration was taken up.
+    """
+    known, (asked, query) = ~np.isnan(scored.rewards), np.unique(scored.decisions.query, return_inverse=True)
+    rewards = metrics.of_picks(scored.rewards, metrics.choose(scores, known))
+    losses = np.full(len(rewards), np.nan)
+    if are_choices(scored):
+        losses = metrics.log_loss(scores, known, np.nan_to_num(scored.rewards))
+    by_query = (metrics.group_means(values, query, len(asked)) for values in (rewards, losses))
+    means = metrics.mean(rewards), metrics.mean(losses)
+    return Trial(settings, *means, time.perf_counter() - begun, *by_query)
 
 
 def make_tuned(prepared: Prepared, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
@@ -113,15 +142,10 @@ class _Trier:
 
     def trial(self, settings: dict[str, Any], stand_ins: Mapping[str, Any]) -> Trial:
         """Measures `settings`, some of them replaced by cheaper `stand_ins`."""
-        start, scored = time.perf_counter(), self._scored
+        begun = time.perf_counter()
         policy = BUILDERS[self._name](self._prepared, **{**settings, **stand_ins})
         policy.fit(self._train, self._validation)
-        scores, known = policy.score(self._train, scored.decisions), ~np.isnan(scored.rewards)
-        reward = metrics.mean(metrics.of_picks(scored.rewards, metrics.choose(scores, known)))
-        loss = math.nan
-        if are_choices(scored):
-            loss = metrics.mean(metrics.log_loss(scores, known, np.nan_to_num(scored.rewards)))
-        return Trial(settings, reward, loss, time.perf_counter() - start)
+        return make_trial(settings, policy.score(self._train, self._scored.decisions), self._scored, begun)
 
 
 def _require_known(name: str) -> None:

@@ -4,18 +4,19 @@ A configuration is trained once and then applied in several ways to new queries:
 needs no training.
 """
 
+import dataclasses
 import time
 from typing import Any
 
 import numpy as np
 
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.policies.tuning import Trial, Tuned, pick_best
+from prouter_jax.policies.selection import select
+from prouter_jax.policies.tuning import Trial, Tuned, make_trial, pick_best
 from prouter_jax.prepare import Prepared
 from prouter_jax.protocol.contest import train_router
-from prouter_jax.protocol.judging import LOG_LOSS, judge
+from prouter_jax.protocol.judging import LOG_LOSS
 from prouter_jax.protocol.settings import changed
-from prouter_jax.report.types import ROUTER
 from prouter_jax.router import Trained
 from prouter_jax.scoring import score_decisions
 
@@ -59,19 +60,17 @@ def tune_router(
         trained = train_router(changed(config, learnt), prepared, seed)
         for way in range(ways):
             settings = learnt | (foresight_settings(rng) if way else {})
-            trials.append(_trial(settings, changed(config, settings), trained, prepared, metric, begun))
+            trials.append(_trial(settings, changed(config, settings), trained, prepared, begun))
             begun = time.perf_counter()
     return pick_best(trials, metric == LOG_LOSS)
 
 
-def _trial(
-    settings, config: ExperimentConfig, trained: Trained, prepared: Prepared, metric: str, begun: float
-) -> Trial:
+def _trial(settings, config: ExperimentConfig, trained: Trained, prepared: Prepared, begun: float) -> Trial:
     validation = prepared.labelled("validation")
-    applied = Trained(config.model, trained.network, trained.params, trained.temperature)
-    scores = score_decisions(applied.apply(prepared.world), prepared, validation.decisions)
-    numbers = judge({ROUTER: np.concatenate([scores, scores])}, validation, validation, metric)[ROUTER]
-    return Trial(settings, numbers["reward"], numbers[LOG_LOSS], time.perf_counter() - begun)
+    scorer = dataclasses.replace(trained, model=config.model).apply(prepared.world)
+    scores = trained.temperature * score_decisions(scorer, prepared, validation.decisions)
+    rows = np.flatnonzero(~np.isnan(validation.rewards).all(1))
+    return make_trial(settings, scores[rows], select(validation, rows), begun)
 
 
 def _log(rng: np.random.Generator, low: float, high: float) -> float:

@@ -60,7 +60,7 @@ def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> di
         if name not in record["found"]:
             begun = time.monotonic()
             found = _tune(name, tuning, config, splits)
-            record["found"][name] = {"settings": found.settings, "trials": [trial._asdict() for trial in found.trials]}
+            record["found"][name] = {"settings": found.settings, "trials": [_numbers(trial) for trial in found.trials]}
             kept.mkdir(parents=True, exist_ok=True)
             files.write_sealed(path, record)
             number, seconds = len(found.trials), time.monotonic() - begun
@@ -82,9 +82,21 @@ def _tune(name: str, tuning: Tuning, config: ExperimentConfig, splits: list[Prep
 def _averaged(trials: list[list[Trial]]) -> list[Trial]:
     """The mean over splits of each configuration's numbers."""
     return [
-        Trial(same[0].settings, *(float(np.mean([getattr(one, field) for one in same])) for field in Trial._fields[1:]))
+        Trial(
+            settings=same[0].settings,
+            reward=float(np.mean([one.reward for one in same])),
+            log_loss=float(np.mean([one.log_loss for one in same])),
+            seconds=sum(one.seconds for one in same),
+            rewards=np.concatenate([one.rewards for one in same]),
+            losses=np.concatenate([one.losses for one in same]),
+        )
         for same in zip(*trials, strict=True)
     ]
+
+
+def _numbers(trial: Trial) -> dict[str, Any]:
+    """What is kept of a trial: all but the numbers of each query."""
+    return {name: value for name, value in trial._asdict().items() if not isinstance(value, np.ndarray)}
 
 
 def _read(path: pathlib.Path, tuning: Tuning) -> dict:

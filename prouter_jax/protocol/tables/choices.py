@@ -38,13 +38,12 @@ def _cold(size: Size) -> Definition:
 
 def _warm(size: Size) -> Definition:
     config = choices(size, {"data.split": "warm_query"})
+    tuned = tuning(size, "choices_warm", some_users(size, config), trainings=8)
     return Definition(
         "choices_warm",
         "Choices, known queries",
         "Pairs of user and query are held out; what the others chose on the query is seen.",
-        split_units(
-            size, "70 % of pairs seen", config, tuning(size, "choices_warm", some_users(size, config), trainings=8), 5
-        ),
+        split_units(size, "70 % of pairs seen", config, tuned, 5),
         (required(EVERY, gain(0)), hoped("accuracy 0.82", score(0.82))),
     )
 

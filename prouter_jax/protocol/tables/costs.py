@@ -31,7 +31,8 @@ def _alpaca(size: Size) -> Definition:
     return Definition(
         "costs_alpaca",
         "Multi-cost-efficiency, AlpacaEval",
-        "Users tell which of 10 answers is best for them; settings are tuned on 9 users, on the validation parts of 5 seeds.",
+        "Users tell which of 10 answers is best for them. Settings are tuned on 9 users, on the validation parts of "
+        "5 seeds.",
         split_units(size, "9 users", few, tuned, 10) + split_units(size, "1,000 users", many, tuned, 10),
         (
             required(EVERY, gain(0)),

@@ -42,9 +42,10 @@ def _alone(size: Size) -> Definition:
     return Definition(
         "new_llms",
         "New LLMs",
-        f"Each LLM in turn, and random halves of the pool, are unknown to training ({SOME_USERS} users); k decisions (of multi-cost-"
-        "efficiency users: outcomes) in which they were on offer are known when new queries are scored. Recovered: "
-        "(score - score never choosing them) / (score trained with them - score never choosing them).",
+        f"Each LLM in turn, and random halves of the pool, are unknown to training ({SOME_USERS} users choose, 9 weigh "
+        "costs); k decisions (of those who weigh costs: outcomes) in which they were on offer are known when new "
+        "queries are scored. Recovered: (score - score never choosing them) / (score trained with them - score never "
+        "choosing them).",
         units,
         (
             required("0.8 recovered at k = 100 where the LLMs bring over 0.02", share({100: 0.8}, where=_MATTERS)),
