@@ -29,7 +29,7 @@ def _assert_one_line(done, found):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "score", "bench"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "score", "explain", "judge", "reproduce", "bench"])
 def test_help_comes_at_once(name):
     code = f"import sys, launch.{name}, prouter_jax.config; assert not {{'jax', 'numpy'}} & set(sys.modules)"
     assert _run("-c", code).returncode == 0

@@ -40,6 +40,25 @@ def test_the_world_knows_the_training_decisions_and_no_others(tiny_config, sourc
     np.testing.assert_array_equal(known.queries.ids[known.decisions.query], asked)
 
 
+def test_effects_can_be_left_out(tiny_config, source):
+    tiny_config.data.ignore_effects = True
+    found = read_source(tiny_config.data).interactions.outcomes
+    assert np.isnan(found.effect).all()
+    np.testing.assert_array_equal(found.cost, source.interactions.outcomes.cost)
+    np.testing.assert_array_equal(found.style, source.interactions.outcomes.style)
+
+
+def test_users_can_be_limited_to_the_first(tiny_config, source):
+    tiny_config.data.most_users = 3
+    found, whole = read_source(tiny_config.data).interactions, source.interactions
+    np.testing.assert_array_equal(found.users.ids, whole.users.ids[:3])
+    np.testing.assert_array_equal(found.decisions.ids, whole.decisions.ids[whole.decisions.user < 3])
+    everything = build_decisions(whole, np.flatnonzero(whole.decisions.user < 3))
+    np.testing.assert_array_equal(
+        build_decisions(found, np.arange(len(found.decisions.user))).target, everything.target
+    )
+
+
 def test_new_queries_are_not_in_the_world_at_all(prepared):
     known = prepared.world.interactions
     for part in ("validation", "test"):

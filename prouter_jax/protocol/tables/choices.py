@@ -27,7 +27,7 @@ def _cold(size: Size) -> Definition:
         "Choices, new queries",
         "1,000 users choose among 10 answers to AlpacaEval's instructions; nobody asked a test query before. "
         f"Settings are tuned on {SOME_USERS} of the users.",
-        split_units(size, "cold queries", config, choices_tuning(size), 5),
+        split_units(size, "cold queries", config, choices_tuning(size), 10),
         (
             required(EVERY, gain(0)),
             required("interval above 0 against the user's own favourite", interval_above(0, "best_per_user")),
