@@ -29,7 +29,7 @@ EXPERIMENT = "experiment.json"
 
 
 def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report:
-    """Trains every seed of `config` and its user-blind twin, evaluates them and writes WORKDIR/report.
+    """Trains every seed of `config`, evaluates it and writes WORKDIR/report.
 
     Started again with the same arguments it goes on where it was.
 
@@ -155,7 +155,7 @@ def _restore(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path)
 
 
 def _judge(router: Router, prepared: Prepared) -> SeedResult:
-    """Scores of the router and its twin that sees no histories on the test decisions, and the baselines."""
+    """The router, the same router for which everybody is a stranger, and the baselines on the test decisions."""
     decisions, scorer = prepared.labelled("test").decisions, router.scorer
     scores = {name: score_decisions(scorer, prepared, decisions, name != "router") for name in ("router", USER_BLIND)}
     return evaluate_seed(prepared, scores)

@@ -66,7 +66,7 @@ def _mean_rewards(results: Sequence[SeedResult], name: str, grouping: Callable) 
 
 
 def _paired(results: Sequence[SeedResult], names: list[str]) -> list[report.PairedDifference]:
-    """The router against everybody, its twin against the best single LLM."""
+    """The router against everybody, the user-blind one against the best single LLM."""
     pairs = [(report.ROUTER, name) for name in names if name != report.ROUTER]
     pairs.append(("user_blind", "best_single"))
     found = []

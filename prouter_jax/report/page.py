@@ -49,7 +49,7 @@ def _figures(report: Report) -> list[tuple[str, str]]:
         (number(router.reward.mean), f"{report.reward_name} of the router; {than}"),
         (percent(router.gap_closed.mean), "gap closed: 0 % is the best single LLM, 100 % perfect choices"),
     ]
-    for against, words in (("best_per_user", "each user's own best LLM"), ("user_blind", "the user-blind twin")):
+    for against, words in (("best_per_user", "each user's own best LLM"), ("user_blind", "the user-blind router")):
         row = cautious(report, against)
         if row is not None:
             tiles.append((number(row.mean, sign=True), f"against {words}; {interval(row)}: {verdict(row)}"))

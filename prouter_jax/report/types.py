@@ -10,7 +10,7 @@ from prouter_jax.explain_types import Explanation
 ROUTER = "router"
 EXPLANATIONS = {
     ROUTER: "the personal router: picks an LLM for this user and this query",
-    "user_blind": "the router's twin, trained in the same way but without knowing who asks",
+    "user_blind": "the same router, not told who asks: everybody is a stranger to it",
     "best_single": "always the one LLM that did best in the training data",
     "best_per_user": "the LLM of the highest mean reward in the user's past decisions, told every reward there, "
     "not only the choices",

@@ -20,7 +20,7 @@ def headline(report: Report) -> list[str]:
         gap = percent(abs(router.gap_closed.mean))
         closes = f"It closes {gap} of" if router.gap_closed.mean >= 0 else f"It widens by {gap}"
         lines.append(f"{closes} the gap between the best single LLM and perfect choices.")
-    for against, words in (("best_per_user", "each user's own best LLM"), ("user_blind", "its user-blind twin")):
+    for against, words in (("best_per_user", "each user's own best LLM"), ("user_blind", "its user-blind self")):
         found = cautious(report, against)
         if found is not None:
             lines.append(f"Against {words}: {difference(found)}, {verdict(found)}.")
