@@ -20,6 +20,7 @@ import jax
 import numpy as np
 import pytest
 
+from prouter_jax import train as train_module
 from prouter_jax.config import Embedded, ExperimentConfig, Model
 from prouter_jax.decisions import DecisionArrays, build_decisions
 from prouter_jax.experiment import run_experiment
@@ -39,7 +40,7 @@ from prouter_jax.interactions import (
 from prouter_jax.networks import Network
 from prouter_jax.prepare import Prepared, prepare, read_source
 from prouter_jax.scoring import Scorer
-from prouter_jax.train import initial_state, make_run, restore_best, run_scorer, train
+from prouter_jax.train import initial_state, make_run, make_train_step, restore_best, run_scorer, train
 
 _CONFIG = ExperimentConfig(name="tiny")
 _CONFIG.data.encoder = "hash"
@@ -51,6 +52,8 @@ _CONFIG.train.eval_every_steps = 4
 
 class Trained(typing.NamedTuple):
     """A finished run: its configuration, data, workdir and best parameters, and these applied to all training data."""
+
+    compilations: int
 
     config: ExperimentConfig
     prepared: Prepared
@@ -147,9 +150,12 @@ def params(prepared) -> dict:
 @pytest.fixture(scope="session")
 def trained(prepared, network, tmp_path_factory) -> Trained:
     config, workdir = copy.deepcopy(_CONFIG), tmp_path_factory.mktemp("trained")
+    train_module._compiled_step.cache_clear()  # other tests may have compiled the step for other graphs
     train(config, prepared, 0, workdir)
+    run = make_run(config, prepared)
+    compilations = make_train_step(run, config)._cache_size()
     params = restore_best(config, network, workdir).params
-    return Trained(config, prepared, workdir, params, run_scorer(make_run(config, prepared), params, prepared))
+    return Trained(config, prepared, workdir, params, run_scorer(run, params, prepared), compilations)
 
 
 @pytest.fixture(scope="session", autouse=True)
