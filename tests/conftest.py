@@ -53,13 +53,12 @@ _CONFIG.train.eval_every_steps = 4
 class Trained(typing.NamedTuple):
     """A finished run: its configuration, data, workdir and best parameters, and these applied to all training data."""
 
-    compilations: int
-
     config: ExperimentConfig
     prepared: Prepared
     workdir: pathlib.Path
     params: dict
     scorer: Scorer
+    compilations: int
 
 
 @pytest.fixture

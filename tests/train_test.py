@@ -23,7 +23,7 @@ from prouter_jax.metrics import choose, of_picks
 from prouter_jax.prepare import prepare, read_source
 from prouter_jax.progress import Progress
 from prouter_jax.scoring import score_decisions
-from prouter_jax.train import make_run, make_train_step, restore_best, run_scorer, train
+from prouter_jax.train import make_run, restore_best, run_scorer, train
 
 # ---- A run and its end.
 
