@@ -4,11 +4,13 @@ python -m launch.reproduce --table=NAME --workdir=DIR [--data=../shared/data] [-
 
 --table=all measures all of them. Given again, it goes on where it was. It writes DIR/tables/NAME.json and NAME.md and,
 with all tables so far, DIR/report/report.html. --readme=README.md (with --table or without) puts the results between
-the markers <!-- results --> and <!-- /results -->.
+the markers <!-- results --> and <!-- /results -->. --minutes=60 begins nothing new after an hour.
 """
 
+import math
 import pathlib
 import sys
+import time
 
 from absl import flags
 
@@ -18,6 +20,7 @@ _TABLE = flags.DEFINE_string("table", None, "Name of a table, or all.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; given again, it goes on.", required=True)
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder of the data sets.")
 _SMALL = flags.DEFINE_boolean("small", False, "A small variant for a first look, in a workdir of its own.")
+_MINUTES = flags.DEFINE_float("minutes", None, "Begin nothing new after so many minutes; 0: only what is stored.")
 _README = flags.DEFINE_string("readme", None, "Markdown document whose results section is written.")
 
 
@@ -46,7 +49,8 @@ def _reproduce(workdir: pathlib.Path) -> list[str]:
     if _TABLE.value not in (*known, "all"):
         raise ValueError(f"flag --table: expected one of {', '.join(known)}, all; found {_TABLE.value!r}")
     chosen = known.values() if _TABLE.value == "all" else [known[_TABLE.value]]
-    problems = reproduce(chosen, workdir, _SMALL.value)
+    until = math.inf if _MINUTES.value is None else time.monotonic() + 60 * _MINUTES.value
+    problems = reproduce(chosen, workdir, _SMALL.value, until)
     if (workdir / REPORT).exists():
         print(f"report: {workdir / REPORT}")
     return problems

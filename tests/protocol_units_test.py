@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from protocol_cases import constant, definition, measurement
@@ -158,3 +159,13 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert (tmp_path / "calls").read_text().split() == ["0", "1", "1", "2"]
     table = json.loads((tmp_path / "tables" / "choices.json").read_text())
     assert table["cells"][0]["seeds"] == [0, 1, 2]
+
+
+def test_when_time_is_up_nothing_is_begun_and_what_is_stored_counts(tmp_path):
+    function = Counted(failing=[1])
+    first = _run(function, tmp_path)
+    work = run_units(_counted(function), tmp_path, False, until=time.monotonic())
+    assert function.seeds == [0, 1, 2]
+    assert work.records == first.records
+    (line,) = work.failures.values()
+    assert line == "table choices: time is up before all units were measured; given again it goes on"

@@ -16,11 +16,14 @@ from prouter_jax.protocol.words import MET, NOT_MEASURED, missed
 REPORT = "report/report.html"
 
 
-def reproduce(definitions: Iterable[Definition], workdir: pathlib.Path, small: bool) -> list[str]:
+def reproduce(
+    definitions: Iterable[Definition], workdir: pathlib.Path, small: bool, until: float = math.inf
+) -> list[str]:
     """Measures what is not yet measured; writes tables/NAME.json and .md of each table, and the page of all tables.
 
     Args:
       small: the tables are of the small size; a workdir is of one size.
+      until: `time.monotonic()` from which on nothing is measured that is not there.
 
     Returns:
       One line for each unit that failed, for data that are missing, and for a table whose stored results are refused.
@@ -31,7 +34,7 @@ def reproduce(definitions: Iterable[Definition], workdir: pathlib.Path, small: b
     problems = []
     for definition in definitions:
         try:
-            work = run_units(definition, workdir, small)
+            work = run_units(definition, workdir, small, until)
             table = build_table(definition, work, small)
         except ValueError as error:
             problems.append(f"table {definition.name}: {error}")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -31,11 +32,12 @@ class Work:
     failures: Mapping[str, str]
 
 
-def run_units(definition: Definition, workdir: pathlib.Path, small: bool) -> Work:
+def run_units(definition: Definition, workdir: pathlib.Path, small: bool, until: float = math.inf) -> Work:
     """Runs the units that are not yet in WORKDIR/units/NAME; a failing one leaves a traceback and the rest goes on.
 
     Args:
       small: part of what a stored result is good for.
+      until: `time.monotonic()` from which on no unit is begun; those that are left count as failed.
 
     Raises:
       ValueError: naming the file, if a stored result is damaged or was measured with other arguments.
@@ -49,7 +51,9 @@ def run_units(definition: Definition, workdir: pathlib.Path, small: bool) -> Wor
     progress = _Progress(definition.name, [record["seconds"] for record in stored if record], len(keys))
     records, failures = [], {}
     for unit, path, digest, record in zip(definition.units, paths, digests, stored, strict=True):
-        if record is None:
+        if record is None and time.monotonic() >= until:
+            record = {"failure": "time is up before all units were measured; given again it goes on"}
+        elif record is None:
             log = workdir / "failures" / definition.name / f"{unit.key}.txt"
             record = _run(unit, digest, log)
             _keep(record, path, log)

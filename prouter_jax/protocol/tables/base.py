@@ -104,6 +104,11 @@ def seeds(size: Size, number: int) -> Sequence[int]:
     return range(2 if size.small else number)
 
 
+def by_seed(units: Sequence[Unit]) -> list[Unit]:
+    """Seed after seed: a run that is stopped has measured every setting."""
+    return sorted(units, key=lambda one: one.arguments["seed"])
+
+
 def required(text: str, check: Check, metric: str = "") -> Requirement:
     """A number that must be reached."""
     return Requirement(text, metric, check)

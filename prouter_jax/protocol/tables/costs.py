@@ -8,6 +8,7 @@ from prouter_jax.protocol.tables.base import (
     EVERY,
     EVERY_LOW,
     MCE,
+    by_seed,
     costs,
     costs_tuning,
     embedded,
@@ -52,7 +53,7 @@ def _large(size: Size) -> Definition:
         "costs_large",
         "Multi-cost-efficiency, right or wrong",
         f"100 users rate what 2, 29 and 30 LLMs answer; settings are tuned on {_FEWER} users.",
-        units,
+        by_seed(units),
         (
             required(f"mmlu_route: {EVERY}", gain(0, where=settings("mmlu_route"))),
             required(f"mmlupro_route: {EVERY_LOW}", interval_above(0, where=settings("mmlupro_route"))),
@@ -76,6 +77,6 @@ def _embedded(size: Size) -> Definition:
         "embedded",
         "Embedded benchmark, both strategies",
         "1,000 users and 10 LLMs without any data from outside; the judge of style picks the answers.",
-        units,
+        by_seed(units),
         (required(EVERY, gain(0)),),
     )

@@ -9,6 +9,7 @@ from prouter_jax.protocol.definition import Definition, Size, Unit
 from prouter_jax.protocol.settings import changed, to_arguments
 from prouter_jax.protocol.tables.base import (
     SOME_USERS,
+    by_seed,
     choices,
     choices_tuning,
     costs,
@@ -78,8 +79,7 @@ def _units(size: Size, setting: str, config: ExperimentConfig, tuned: dict, numb
     units = []
     for group, llms in groups.items():
         units += _of(size, f"{setting}, {group}", config, llms, tuned, number, "cold_llm", ks)
-    # seed after seed, so that the router trained with all LLMs serves every group
-    return sorted(units, key=lambda one: one.arguments["seed"])
+    return by_seed(units)  # so that the router trained with all LLMs serves every group
 
 
 def _of(size: Size, setting: str, config: ExperimentConfig, llms, tuned, number, split, ks) -> list[Unit]:
