@@ -112,3 +112,17 @@ def test_without_a_part_the_router_is_another(size):
     found = unit.function(**unit.arguments | {"variants": {"no style": {"model.style": False}}})
     assert found["policies"].keys() == {"router", "no style"}
     assert found["policies"]["router"]["log_loss"] != found["policies"]["no style"]["log_loss"]
+
+
+def test_of_new_users_policies_are_told_choices_alone(size):
+    unit = _unit(size, "new_users", "multi")
+    contest = measure._hold(
+        unit.arguments["config"], unit.arguments["tuning"], 0, measure.Folders(size.data, size.kept)
+    )
+    rewards = contest.history.rewards[contest.history.decisions.offered]
+    assert ((rewards >= 0) & (rewards <= 1)).all()
+    np.testing.assert_allclose(np.nansum(contest.history.rewards, 1), 1, rtol=1e-5)
+    assert not [name for name in contest.policies if "true_preference" in name]
+    whole = changed(from_arguments(unit.arguments["config"], size.data), {"data.split": "cold_query"})
+    known = measure.hold_contest(whole, measure.prepare(measure.source_of(whole.data), whole.data, 0), 0, {})
+    assert np.nansum(known.history.rewards, 1).std() > 0.1

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from prouter_jax.config import NEW_USERS, ExperimentConfig
-from prouter_jax.decisions import DecisionArrays
+from prouter_jax.decisions import DecisionArrays, choice_shares
 from prouter_jax.policies.make import make_policies
 from prouter_jax.policies.policy import Policy
 from prouter_jax.policies.tuning import make_tuned
@@ -32,18 +32,20 @@ class Contest:
 
     Attributes:
       prepared, history: the split that all learnt from, and its training decisions.
+      tell: what policies are told of histories.
       seconds: that each took to learn.
     """
 
     prepared: Prepared
     history: Labelled
+    tell: Callable[[Labelled], Labelled]
     trained: Trained
     policies: Mapping[str, Policy]
     seconds: Mapping[str, float]
 
     def scores(self, prepared: Prepared, decisions: DecisionArrays) -> dict[str, np.ndarray]:
         """Of every contestant, [decisions, llms], with the histories of `prepared`; nothing learns any more."""
-        history = self.history if prepared is self.prepared else prepared.labelled("train")
+        history = self.history if prepared is self.prepared else self.tell(prepared.labelled("train"))
         scorer = self.trained.apply(prepared.world)
         found = {
             ROUTER: score_decisions(scorer, prepared, decisions),
@@ -55,15 +57,34 @@ class Contest:
 def hold_contest(config: ExperimentConfig, prepared: Prepared, seed: int, settings: Mapping[str, Any]) -> Contest:
     """Trains and fits everybody on the training decisions of `prepared`.
 
+    Where users are new and tell their choices, policies are told no more than these: neither the rewards of what was
+    not chosen nor the preference that simulated users have. Elsewhere they are told every reward.
+
     Args:
       settings: what tuning chose, by name: of the router changes of `config`, of policies their arguments.
     """
     policies = {name: policy for name, policy in make_policies(prepared).items() if name in SIMPLE}
     policies |= make_tuned(prepared, {name: chosen for name, chosen in settings.items() if name != ROUTER})
-    history, validation = (prepared.labelled(part) for part in ("train", "validation"))
+    tell = every_reward
+    if config.data.split in NEW_USERS and config.data.feedback == "choice":
+        tell = choices_alone
+        policies = {name: policy for name, policy in policies.items() if not name.endswith("true_preference")}
+    history, validation = (tell(prepared.labelled(part)) for part in ("train", "validation"))
     seconds = {name: _timed(policy.fit, history, validation)[1] for name, policy in policies.items()}
     trained, seconds[ROUTER] = _timed(train_router, changed(config, settings.get(ROUTER, {})), prepared, seed)
-    return Contest(prepared, history, trained, policies, seconds)
+    return Contest(prepared, history, tell, trained, policies, seconds)
+
+
+def every_reward(labelled: Labelled) -> Labelled:
+    """The decisions as they are."""
+    return labelled
+
+
+def choices_alone(labelled: Labelled) -> Labelled:
+    """The same decisions, where a reward is the share of the choice."""
+    shares = choice_shares(labelled.decisions)
+    told = labelled.decisions.offered & shares.any(1, keepdims=True)
+    return Labelled(labelled.decisions, np.where(told, shares, np.nan).astype(np.float32))
 
 
 def train_router(config: ExperimentConfig, prepared: Prepared, seed: int) -> Trained:

@@ -34,7 +34,7 @@ def tables(size: Size) -> list[Definition]:
             "New users",
             "200 of 1,000 users are new; k choices of theirs are known when new queries are scored, and nothing is "
             "trained. Recovered: (score - user-blind score) / (best score with all their training decisions - "
-            "user-blind score). Policies are tuned on known users.",
+            "user-blind score). Policies are tuned on known users; they are told choices alone, never a reward.",
             units,
             (
                 required(EVERY, gain(0)),
