@@ -44,7 +44,7 @@ def tables(size: Size) -> list[Definition]:
         Definition(
             "parts_paper",
             "What each part of the paper's network brings",
-            "The embedded benchmark with 40 users and 8 LLMs; the preset `paper`, and the default beside it.",
+            "The embedded benchmark with 40 users and 8 LLMs; the preset paper, and the default beside it.",
             _units(size, "embedded", small if size.small else paper, _few(_PAPER) if size.small else _PAPER, 3),
             kind=ABLATION,
         ),
