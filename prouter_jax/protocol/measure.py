@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from prouter_jax import metrics
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.decisions import DecisionArrays
 from prouter_jax.new_llms import find_llms
 from prouter_jax.policies.tuning import make_tuned
 from prouter_jax.prepare import Labelled, Prepared, prepare
-from prouter_jax.protocol.contest import Contest, hold_contest, train_router
+from prouter_jax.protocol.contest import USER_BLIND, Contest, hold_contest, train_router
 from prouter_jax.protocol.judging import judge
 from prouter_jax.protocol.settings import changed, from_arguments, source_of
-from prouter_jax.protocol.table import ORACLE
+from prouter_jax.protocol.table import ORACLE, sign
 from prouter_jax.protocol.tuned import Tuning, tuned_settings
 from prouter_jax.report.types import ROUTER
+from prouter_jax.router import Trained
 from prouter_jax.scoring import score_decisions
 
 ALL = 10**9  # decisions given: every one there is
@@ -52,8 +54,9 @@ def measure_new_users(
     whole = from_arguments(config, folders.data)
     worlds = {k: _given(whole, k, seed) if k else contest.prepared for k in (*ks, ALL)}
     found = {k: _measure(contest, prepared, metric) for k, prepared in worlds.items()}
-    scores = [_score(numbers, metric) for name, numbers in found[ALL]["policies"].items() if name != ORACLE]
-    ends = {"blind": _score(found[ALL]["policies"]["user_blind"], metric), "full": _best(scores, metric)}
+    scores = {name: numbers[metric] for name, numbers in found[ALL]["policies"].items() if name != ORACLE}
+    known = [score for score in scores.values() if not math.isnan(score)]
+    ends = {"blind": scores[USER_BLIND], "full": max(known, key=lambda score: sign(metric) * score)}
     common = {"setting": setting, "seed": seed, "metric": metric} | ends
     return [common | {"k": None if k == ALL else k} | found[k] for k in ks]
 
@@ -126,8 +129,7 @@ def _measure(contest: Contest, prepared: Prepared, metric: str) -> dict:
     for name in numbers.keys() & contest.seconds.keys():
         numbers[name]["seconds"] = contest.seconds[name]
     if not np.isnan(prepared.data.users.preference).any():
-        best = np.where(np.isnan(test.rewards).all(1), np.nan, np.nanmax(np.nan_to_num(test.rewards, nan=-9.0), 1))
-        numbers[ORACLE] = {"reward": float(np.nanmean(best))}
+        numbers[ORACLE] = {"reward": metrics.mean(np.fmax.reduce(test.rewards, axis=1))}
     return {"policies": numbers, "facts": {"test decisions": len(test.decisions.user)}}
 
 
@@ -140,11 +142,8 @@ def _both(prepared: Prepared) -> DecisionArrays:
 
 
 def _without_new(contest: Contest, config: ExperimentConfig) -> float:
-    prepared = contest.prepared
-    scores = score_decisions(contest.trained.apply(prepared.world), prepared, _both(prepared))
-    scores[:, find_llms(prepared.data.llms.ids, config.data.new_llms)] = _NEVER
-    validation, test = prepared.labelled("validation"), prepared.labelled("test")
-    return judge({ROUTER: scores}, validation, test, "reward")[ROUTER]["reward"]
+    data = contest.prepared.data
+    return _reward(contest.trained, contest.prepared, find_llms(data.llms.ids, config.data.new_llms))
 
 
 @functools.lru_cache(maxsize=2)
@@ -153,7 +152,13 @@ def _scores_with_all(config: str, tuning: str, seed: int, folders: Folders) -> f
     settings = _settings(json.loads(tuning), folders)
     whole = changed(from_arguments(json.loads(config), folders.data), settings[ROUTER])
     prepared = prepare(source_of(whole.data), whole.data, seed)
-    scores = score_decisions(train_router(whole, prepared, seed).apply(prepared.world), prepared, _both(prepared))
+    return _reward(train_router(whole, prepared, seed), prepared, np.zeros(len(prepared.data.llms.ids), bool))
+
+
+def _reward(trained: Trained, prepared: Prepared, never: np.ndarray) -> float:
+    """The reward of a router that never chooses the LLMs `never` (bool [llms])."""
+    scores = score_decisions(trained.apply(prepared.world), prepared, _both(prepared))
+    scores[:, never] = _NEVER
     validation, test = prepared.labelled("validation"), prepared.labelled("test")
     return judge({ROUTER: scores}, validation, test, "reward")[ROUTER]["reward"]
 
@@ -163,13 +168,3 @@ def _trained_with_all(config: str, tuning: Mapping, seed: int, folders: Folders)
     known["data"] |= {"split": {"cold_llm": "cold_query", "cold_user_llm": "cold_user"}[known["data"]["split"]]}
     known["data"] |= {"new_llms": "", "given": 0 if known["data"]["split"] == "cold_query" else ALL}
     return _scores_with_all(json.dumps(known, sort_keys=True), json.dumps(tuning, sort_keys=True), seed, folders)
-
-
-def _score(numbers: Mapping, metric: str) -> float:
-    value = numbers.get(metric)
-    return math.nan if value is None else value
-
-
-def _best(scores: Sequence[float], metric: str) -> float:
-    known = [score for score in scores if not math.isnan(score)]
-    return (min if metric == "log_loss" else max)(known)

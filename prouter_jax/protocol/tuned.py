@@ -52,7 +52,13 @@ def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> di
     """
     path = kept / f"{tuning.name}.json"
     record = _read(path, tuning)
-    config = from_arguments(tuning.config, data)
+    if ROUTER not in record["found"]:  # it comes last
+        _complete(record, tuning, from_arguments(tuning.config, data), path)
+    return {name: one["settings"] for name, one in record["found"].items()}
+
+
+def _complete(record: dict, tuning: Tuning, config: ExperimentConfig, path: pathlib.Path) -> None:
+    """Tunes who is not in the record yet; writes it after each."""
     if config.data.split in NEW_USERS:
         raise ValueError(f"tuning {tuning.name}: expected known users, found split {config.data.split!r}")
     splits = [prepare(source_of(config.data), config.data, seed) for seed in range(tuning.seeds)]
@@ -61,11 +67,10 @@ def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> di
             begun = time.monotonic()
             found = _tune(name, tuning, config, splits)
             record["found"][name] = {"settings": found.settings, "trials": [_numbers(trial) for trial in found.trials]}
-            kept.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             files.write_sealed(path, record)
             number, seconds = len(found.trials), time.monotonic() - begun
             print(f"tuned {name} for {tuning.name}: {number} configurations, {seconds:.0f} s", file=sys.stderr)
-    return {name: one["settings"] for name, one in record["found"].items()}
 
 
 def _tune(name: str, tuning: Tuning, config: ExperimentConfig, splits: list[Prepared]) -> Tuned:
