@@ -83,14 +83,14 @@ def make_scorer(
     return make_gnn_scorer(network, params, world, graph, factor)
 
 
-def meet(network: Network, params: dict, graph: RouterGraph, num_users: int) -> tuple[Network, dict]:
+def meet(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, dict]:
     """The network and parameters for a world that has grown: more users, queries and LLMs, without training.
 
     Args:
       graph: of the world, whose rows start with those that the network was trained on.
     """
     if isinstance(network, BayesNetwork):
-        return meet_newcomers(network, params, graph, num_users)
+        return meet_newcomers(network, params, graph)
     return network, params
 
 
@@ -99,5 +99,5 @@ def apply_network(
 ) -> Scorer:
     """A trained network in a world that may have grown since; nothing is trained."""
     graph = world.build_graph()
-    network, params = meet(network, params, graph, len(world.interactions.users.ids))
+    network, params = meet(network, params, graph)
     return make_scorer(network, params, world, graph, model, price_factor)

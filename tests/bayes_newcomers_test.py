@@ -54,7 +54,7 @@ def _grown(users=0, queries=0, llms=0, offered_to=0, liked=0.0) -> Facts:
 
 def test_a_world_that_is_as_it_was_changes_nothing(trained):
     network, graph, params = trained
-    same, kept = meet_newcomers(network, params, graph, 6)
+    same, kept = meet_newcomers(network, params, graph)
     assert same is network
     assert kept is params
 
@@ -62,8 +62,8 @@ def test_a_world_that_is_as_it_was_changes_nothing(trained):
 def test_new_users_and_queries_change_nothing_for_the_others(trained):
     network, graph, params = trained
     bigger = _grown(users=1, queries=5).world().build_graph()
-    grown, found = meet_newcomers(network, params, bigger, 7)
-    assert (grown.users, grown.queries, grown.llms) == (7, bigger.layout.num("query"), 4)
+    grown, found = meet_newcomers(network, params, bigger)
+    assert (grown.queries, grown.llms) == (bigger.layout.num("query"), 4)
     for name in ("crowd", "precision", "met"):
         np.testing.assert_array_equal(found[name], params[name])
     after, before = _liking(grown, found, bigger), _liking(network, params, graph)
@@ -74,7 +74,7 @@ def test_new_users_and_queries_change_nothing_for_the_others(trained):
 def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
     network, graph, params = trained
     bigger = _grown(llms=2).world().build_graph()
-    grown, found = meet_newcomers(network, params, bigger, 6)
+    grown, found = meet_newcomers(network, params, bigger)
     assert grown.columns.llms == 6
     assert found["tastes"].shape == (grown.queries, 6, 2)
     after, before = _liking(grown, found, bigger), _liking(network, params, graph)
@@ -84,7 +84,7 @@ def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
 def test_a_new_llm_nobody_met_is_liked_as_llms_are_on_average(trained):
     network, _, params = trained
     bigger = _grown(llms=1).world().build_graph()
-    grown, found = meet_newcomers(network, params, bigger, 6)
+    grown, found = meet_newcomers(network, params, bigger)
     at = grown.columns.llms_at
     crowd = np.asarray(found["crowd"])[at : at + 5]
     np.testing.assert_allclose(crowd[:4], params["crowd"][at : at + 4], atol=1e-6)
@@ -99,7 +99,7 @@ def test_what_users_say_of_a_new_llm_moves_the_crowd(trained):
     found = {}
     for liked in (0.0, 0.2, 0.9):
         bigger = _grown(queries=6, llms=1, offered_to=6, liked=liked).world().build_graph()
-        grown, new = meet_newcomers(network, params, bigger, 6)
+        grown, new = meet_newcomers(network, params, bigger)
         at = grown.columns.llms_at
         found[liked] = np.asarray(new["crowd"])[at : at + 5]
         np.testing.assert_allclose(found[liked][:4], params["crowd"][at : at + 4], atol=1e-6)
@@ -117,7 +117,7 @@ def test_a_known_llm_that_training_never_offered_is_new_too():
     assert params["met"][3] == 0
     every = on_offer(len(FACTS.user), 4, 4, rng)
     loved = dataclasses.replace(FACTS, offered=every, said=np.eye(4)[np.full(len(FACTS.user), 3)])
-    grown, found = meet_newcomers(network, params, loved.world().build_graph(), 6)
+    grown, found = meet_newcomers(network, params, loved.world().build_graph())
     at = network.columns.llms_at
     assert grown == network
     assert found["crowd"][at + 3] > params["crowd"][at : at + 3].max() + 0.5

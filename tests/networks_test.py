@@ -47,7 +47,7 @@ def test_steps_change_parameters_and_say_the_loss(made):
 def test_a_world_that_has_not_grown_is_scored_alike(made, prepared):
     config, graph, network = made
     params = _two_steps(*made)[1]
-    same, kept = meet(network, params, graph, 6)
+    same, kept = meet(network, params, graph)
     assert same == network
     assert kept is params
     decisions = build_decisions(prepared.data, np.arange(40))

@@ -221,7 +221,7 @@ def test_a_history_of_texts_is_read_in_balance_with_the_population(router, tmp_p
     rows = [{"user_id": "new", "query": text, "llm": llms[i]} for text, i in zip(texts, choice, strict=True)]
     grown = router.with_history(_write(tmp_path / "history.jsonl", rows))
     theta, graph = grown.users[-1], grow_world(router.world, grown.known).build_graph()
-    network, params = meet(router.trained.network, router.trained.params, graph, len(grown.known.users.ids))
+    network, params = meet(router.trained.network, router.trained.params, graph)
     known, population = len(router.world.interactions.queries.ids), network.population(params)
     answers = np.asarray(network.answers(params, graph))[known : known + 9]
     logits = answers @ theta

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from prouter_jax.bayes import columns as properties
 from prouter_jax.bayes.columns import Columns, assemble
-from prouter_jax.bayes.population import learn, middle, plain_precision, prior_mean
+from prouter_jax.bayes.population import learn, plain_precision, prior_mean
 from prouter_jax.bayes.reader import Population, misfit, read, uncertainty, utilities
 from prouter_jax.bayes.tastes import move_tastes, with_sides
 from prouter_jax.config import Model
@@ -55,7 +55,7 @@ class BayesNetwork:
             "tastes": tastes,
             "met": jnp.zeros(self.llms),
             "users": jnp.broadcast_to(prior_mean(self.columns, crowd), (self.users, size)),
-            "middle": prior_mean(self.columns, crowd),
+            "known": jnp.zeros(self.users),
         }
 
     def round(self, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict[str, jax.Array]]:
@@ -70,7 +70,7 @@ class BayesNetwork:
         strength = self.population_strength
         users, crowd, precision = learn(self.columns, users, unknown, has, params["crowd"], strength)
         new = {**params, "crowd": crowd, "precision": precision, "users": users[: self.users]}
-        new["middle"] = middle(users, has)
+        new["known"] = has[: self.users]
         new["met"] = _met(graph, histories, self.llms)
         metrics = {"loss": told["choice"].sum() / jnp.maximum(told["choices"].sum(), 1)}
         if graph.layout.has_ratings:

@@ -23,12 +23,13 @@ _ROUNDS = 8
 _LEAST_VARIANCE = 0.05
 
 
-def meet_newcomers(
-    network: BayesNetwork, params: dict, graph: RouterGraph, num_users: int
-) -> tuple[BayesNetwork, dict]:
-    """The network and parameters for the grown world of `graph`; as they were where it has not grown."""
+def meet_newcomers(network: BayesNetwork, params: dict, graph: RouterGraph) -> tuple[BayesNetwork, dict]:
+    """The network and parameters for the grown world of `graph`; as they were where it has not grown.
+
+    The states of the users who were trained on stay: any others are read from their histories.
+    """
     layout = graph.layout
-    sizes = {"queries": layout.num("query"), "llms": layout.num("llm"), "users": num_users}
+    sizes = {"queries": layout.num("query"), "llms": layout.num("llm")}
     columns = dataclasses.replace(network.columns, llms=layout.num("llm") if network.columns.llms else 0)
     grown = dataclasses.replace(network, columns=columns, **sizes)
     new = np.pad(np.asarray(params["met"]) == 0, (0, grown.llms - network.llms), constant_values=True)
@@ -41,22 +42,20 @@ def meet_newcomers(
 
 
 def _grown(network: BayesNetwork, grown: BayesNetwork, params: dict) -> dict:
-    """Parameters with zeros for what is new; users are read anew."""
+    """Parameters with zeros for what is new."""
     old, new = network.columns, grown.columns
     extra, at = new.llms - old.llms, old.llms_at + old.llms
     size = ((0, grown.queries - network.queries), (0, grown.llms - network.llms), (0, 0))
-    crowd, middle = (np.insert(params[name], [at] * extra, 0.0) for name in ("crowd", "middle"))
     precision = np.insert(np.insert(params["precision"], [at] * extra, 0.0, 0), [at] * extra, 0.0, 1)
     rows = np.arange(at, at + extra)
     precision[rows, rows] = 1.0
     return {
         **params,
-        "crowd": crowd,
-        "middle": middle,
+        "crowd": np.insert(params["crowd"], [at] * extra, 0.0),
         "precision": precision,
         "tastes": np.pad(params["tastes"], size),
         "met": np.pad(params["met"], (0, grown.llms - network.llms)),
-        "users": np.zeros((grown.users, new.size), np.float32),
+        "users": np.insert(params["users"], [at] * extra, 0.0, 1),
     }
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from prouter_jax.bayes.columns import COST, task_means, tasks_of
 from prouter_jax.bayes.foresight import Foresight
 from prouter_jax.bayes.inference import BayesNetwork
+from prouter_jax.bayes.known_users import compare_with_known
 from prouter_jax.bayes.near import NearQueries, coefficients, kernel_to, make_near
-from prouter_jax.bayes.population import prior_mean
+from prouter_jax.bayes.population import middle, prior_mean
 from prouter_jax.config import Model
 from prouter_jax.graph import RouterGraph
 from prouter_jax.places import Places, in_parts, places_of
@@ -27,7 +28,7 @@ def make_bayes_scorer(
       price_factor: today's over that time's price of each LLM, [llms]; moves the costs that are foreseen.
     """
     count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
-    users, answers, means, beside = _encode(network, params, graph, count)
+    users, every, answers, means, beside = _encode(network, params, graph, count)
     near = make_near(_places(world, num_tasks), num_tasks, model.near)
     told = coefficients(near, beside[near.rows])
     by_share = model.foresight == "share"
@@ -44,11 +45,14 @@ def make_bayes_scorer(
         return expected, expected[..., COST]
 
     answers = priced(answers, world.interactions.queries.task)
-    users = np.asarray(users)[: len(world.interactions.users.ids)]
-    seen = np.bincount(world.interactions.decisions.user, minlength=len(users)) > 0
-    stranger = np.asarray(prior_mean(network.columns, params["crowd"]) if by_share else params["middle"])
+    number = len(world.interactions.users.ids)
+    seen = np.bincount(world.interactions.decisions.user, minlength=number) > 0
+    stranger = np.asarray(prior_mean(network.columns, params["crowd"]))
+    if not by_share:
+        stranger = np.asarray(middle(params["users"], params["known"]))
+        users = users if graph.layout.has_ratings else compare_with_known(network, params, graph, every, users)
     return Scorer(
-        users=np.where(seen[:, None], users, stranger),
+        users=np.where(seen[:, None], users[:number], stranger),
         stranger=stranger,
         answers=answers,
         cost=answers[..., COST],
@@ -68,12 +72,12 @@ def _places(world: World, num_tasks: int) -> Places:
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def _encode(network: BayesNetwork, params: dict, graph: RouterGraph, count: int):
-    """Users; answers to the `count` known queries; their means by task and what is told beside these."""
-    answers = network.answers(params, graph)
-    users = network.read_users(params, graph, answers)
-    answers, task, num_tasks = answers[:count], tasks_of(graph)[:count], graph.layout.num("task")
+    """Users; all answers; those to the `count` known queries; their means by task and what is told beside these."""
+    every = network.answers(params, graph)
+    users = network.read_users(params, graph, every)
+    answers, task, num_tasks = every[:count], tasks_of(graph)[:count], graph.layout.num("task")
     means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
-    return users, answers, means, answers - means[task]
+    return users, every, answers, means, answers - means[task]
 
 
 @jax.jit
