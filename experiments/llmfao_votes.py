@@ -14,4 +14,7 @@ def get_config() -> ExperimentConfig:
     config.data.path = "../shared/data/llmfao_votes"
     config.data.split = "warm_query"
     config.data.ignore_effects = True
+    # 13 prompts say little of style, and tastes of so few answers are soon learnt by heart
+    config.model.style = False
+    config.train.num_train_steps = 12
     return config

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bayes_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
 
+from prouter_jax.bayes.columns import EFFECT
 from prouter_jax.bayes.newcomers import meet_newcomers
 
 FACTS = some_facts(queries=30)
@@ -121,3 +122,42 @@ def test_a_known_llm_that_training_never_offered_is_new_too():
     at = network.columns.llms_at
     assert grown == network
     assert found["crowd"][at + 3] > params["crowd"][at : at + 3].max() + 0.5
+
+
+def _excellent(picked: np.ndarray | None = None) -> Facts:
+    """A new LLM whose answers have far more effect than any; nobody met it, or users chose it on new queries where
+    `picked` (bool [users, queries])."""
+    queries, users = (1, 0) if picked is None else picked.T.shape
+    facts = _grown(queries=queries, llms=1, offered_to=users)
+    said = facts.said.copy()
+    if picked is not None:
+        said[np.flatnonzero(facts.offered[:, 4])[picked.ravel()]] = np.eye(5)[4]
+    effect = np.where(np.arange(5) == 4, FACTS.effect.max() + 1, facts.effect)
+    return dataclasses.replace(facts, effect=effect, said=said)
+
+
+def test_users_weights_are_half_heeded_of_a_new_llm_unlike_the_known(trained):
+    network, _, params = trained
+    graph = _excellent().world().build_graph()
+    grown, found = meet_newcomers(network, params, graph)
+    answers = grown.answers(found, graph)
+    users, usual = (np.asarray(x) for x in (grown.read_users(found, graph, answers), answers.mean(0)))
+    at = grown.columns.llms_at
+    told = users[:6, :at] @ (usual[4] - usual[:4].mean(0))[:at]
+    assert told.std() > 0.3
+    np.testing.assert_allclose(users[:6, at + 4], -told / 2, atol=0.02)
+
+
+def test_how_far_users_weights_are_heeded_is_learnt_from_what_they_choose(trained):
+    network, _, params = trained
+    weight = np.asarray(params["users"])[:6, EFFECT]
+    keen = np.tile((weight > np.median(weight))[:, None], 6)
+    heed = {}
+    for name, picked in {"as told": keen, "by chance": np.arange(36).reshape(6, 6) % 2 == 0}.items():
+        graph = _excellent(picked).world().build_graph()
+        grown, found = meet_newcomers(network, params, graph)
+        usual = np.asarray(grown.answers(found, graph).mean(0))[:, EFFECT]
+        of_new = np.asarray(found["precision"])[grown.columns.llms_at + 4]
+        heed[name] = 1 - of_new[EFFECT] / of_new[grown.columns.llms_at + 4] / (usual[4] - usual[:4].mean())
+    assert heed["as told"] > 0.6
+    assert heed["by chance"] < 0.45

@@ -33,6 +33,11 @@ class Columns:
         return _NUM_FIXED + sum(dataclasses.astuple(self))
 
     @property
+    def plain(self) -> bool:
+        """Whether there is nothing but effect and cost to weigh."""
+        return self.size == _NUM_FIXED
+
+    @property
     def side(self) -> int:
         """The column of the answer that was shown first; only if `sides`."""
         return _NUM_FIXED + self.style + self.llms

@@ -22,7 +22,6 @@ from prouter_jax.histories import Histories, only, over_users, read_histories, s
 _FIRST_SCALE = 0.2  # of the tastes that answers begin with, by chance: equal ones would stay equal
 _NOISE_FLOOR = 1e-2  # of ratings: what is told more exactly is told exactly enough
 _SHARPNESS_BESIDE_RATINGS = 10.0  # ratings fix the scale of utility, so choices need one of their own
-_READING_STEPS = 12  # Newton steps from the prior to a user that is read anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,11 +95,20 @@ class BayesNetwork:
         filled = jnp.where(known > 0, values, properties.task_means(values, known, task, num_tasks)[task])
         return assemble(self.columns, filled, params["tastes"] if tastes is None else tastes, params["crowd"])
 
-    def read_users(self, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
-        """theta of the users of any graph over these answers, from their histories alone, [users, properties]."""
-        population = self.population(params)
-        start = jnp.broadcast_to(population.mean, (graph.layout.users, self.columns.size))
-        return self._read(graph, read_histories(graph), answers, population, start, _READING_STEPS)[0]
+    def strangers(self, params: dict, graph: RouterGraph) -> jax.Array:
+        """theta of the users of any graph before their histories are read, [users, properties]."""
+        return jnp.broadcast_to(self.population(params).mean, (graph.layout.users, self.columns.size))
+
+    def read_users(
+        self, params: dict, graph: RouterGraph, answers: jax.Array, start: jax.Array | None = None, steps: int = 12
+    ) -> jax.Array:
+        """theta of the users of any graph over these answers, from their histories alone, [users, properties].
+
+        Args:
+          start: where the Newton steps begin, [users, properties]; strangers if None.
+        """
+        start = self.strangers(params, graph) if start is None else start
+        return self._read(graph, read_histories(graph), answers, self.population(params), start, steps)[0]
 
     def _read(self, graph: RouterGraph, histories: Histories, answers, population: Population, start, steps: int):
         """theta, what is not known of it, and how badly `start` told what was said; users first."""

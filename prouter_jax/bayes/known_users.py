@@ -28,6 +28,8 @@ def compare_with_known(
 ) -> np.ndarray:
     """theta of the users of a graph without ratings, drawn towards known users with whom they agree.
 
+    For few properties: a hundred users do not fill a space of many, and in the trials they were in the way there.
+
     Args:
       answers: [queries, llms, properties]; users: their most probable theta, [users, properties].
     """

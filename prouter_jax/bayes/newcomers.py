@@ -3,6 +3,10 @@
 A new LLM's answers have the properties that were observed of them, else the mean of all LLMs'. What the crowd likes
 in it beside these starts from what it likes in LLMs in general and moves with the decisions in which it was on offer:
 Newton steps on its weight alone, users read in between.
+
+What users weigh was learnt from the known LLMs' answers, and says less of answers unlike these: they would be loved by
+few and hated by the others if each user's weights were taken at their word. How far they are, the heed of a new LLM, is
+learnt beside the crowd's weight, from anything between none and all.
 """
 
 import dataclasses
@@ -20,7 +24,10 @@ from prouter_jax.graph import RouterGraph
 from prouter_jax.histories import only, over_users, read_histories, sum_by_llm
 
 _ROUNDS = 8
+_STEPS = 4  # of Newton's method in a round, from where users were in the last
 _LEAST_VARIANCE = 0.05
+_USUAL_HEED, _HEED_VARIANCE = 1 / 2, 1 / 12  # anything from none to all is as likely
+_SETTLED = 1e-3
 
 
 def meet_newcomers(network: BayesNetwork, params: dict, graph: RouterGraph) -> tuple[BayesNetwork, dict]:
@@ -72,32 +79,66 @@ def _like_known(columns: Columns, params: dict, new: np.ndarray) -> dict:
 
 
 def _learn(network: BayesNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
-    """The crowd's weights of the new LLMs from the decisions in which they were on offer."""
+    """The crowd's weights of the new LLMs, and their heeds, from the decisions in which they were on offer."""
     at = network.columns.llms_at
     known = params["crowd"][at : at + len(new)][~new]
     middle, certainty = float(known.mean()), 1 / max(float(known.var()), _LEAST_VARIANCE)
-    placed = jax.tree.map(jnp.asarray, params)
+    unlike = _unlike_known(network, params, graph, new)
+    heed, placed = np.full(len(new), _USUAL_HEED), jax.tree.map(jnp.asarray, params)
+    placed["precision"] = _heeding(network.columns, params["precision"], unlike, heed)
+    users = network.strangers(params, graph)
     for _ in range(_ROUNDS):
-        push, curvature = _messages(network, placed, graph)
-        crowd = placed["crowd"][at : at + len(new)]
-        step = (push - certainty * (crowd - middle)) / (curvature + certainty)
-        placed["crowd"] = placed["crowd"].at[at : at + len(new)].add(jnp.where(new, step, 0.0))
+        users, *messages = _messages(network, placed, graph, unlike, users)
+        liking, heeding = (np.asarray(x) for x in messages)
+        crowd = np.asarray(placed["crowd"])[at : at + len(new)]
+        steps = np.stack(
+            [_newton(liking, crowd - middle, certainty), _newton(heeding, heed - _USUAL_HEED, 1 / _HEED_VARIANCE)]
+        )
+        steps *= new
+        if np.abs(steps).max() < _SETTLED:  # at once where nobody had them on offer
+            break
+        heed = heed + steps[1]
+        placed["crowd"] = placed["crowd"].at[at : at + len(new)].add(steps[0])
+        placed["precision"] = _heeding(network.columns, params["precision"], unlike, heed)
     return placed
 
 
+def _newton(message: np.ndarray, off: np.ndarray, certainty: float) -> np.ndarray:
+    """The step of weights that are `off` their prior mean, told a push and a curvature: [2, llms]."""
+    push, curvature = message
+    return (push - certainty * off) / (curvature + certainty)
+
+
+def _unlike_known(network: BayesNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
+    """What is measured of each new LLM's answers beside the mean of the known ones', [llms, properties]."""
+    usual = np.asarray(network.answers(params, graph)).mean(0)
+    unlike = np.where(new[:, None], usual - usual[~new].mean(0), 0.0)
+    unlike[:, network.columns.llms_at :] = 0.0
+    return unlike
+
+
+def _heeding(columns: Columns, precision: np.ndarray, unlike: np.ndarray, heed: np.ndarray) -> jax.Array:
+    """The precision where a user's own weight of a new LLM takes back 1 - heed of what its weights say of `unlike`."""
+    own = np.eye(columns.size)
+    own[columns.llms_at : columns.llms_at + columns.llms] += (1 - heed)[:, None] * unlike
+    return jnp.asarray(own.T @ precision @ own, jnp.float32)
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _messages(network: BayesNetwork, params: dict, graph: RouterGraph) -> tuple[jax.Array, jax.Array]:
-    """Everybody's surprise at each LLM and its curvature, in the crowd's weight of it: [llms] each."""
+def _messages(network: BayesNetwork, params: dict, graph: RouterGraph, unlike: np.ndarray, users: jax.Array) -> tuple:
+    """Users, and everybody's surprise at each LLM and its curvature, in the crowd's weight and the heed: [2, llms]."""
     columns, population = network.columns, network.population(params)
     answers = network.answers(params, graph)
-    users = network.read_users(params, graph, answers)
+    users = network.read_users(params, graph, answers, users, _STEPS)
 
     def of_user(answers, said, llm, visible, theta):
         said, answers = only(said, visible), with_sides(columns, answers, said)
-        follows = theta[columns.crowd_at] if columns.crowd else 1.0
         surprise, weight = residuals(utilities(theta, answers), said, population)
-        return tuple(sum_by_llm(x, llm, network.llms) for x in (surprise * follows, weight * follows**2))
+        surprise, weight = (sum_by_llm(x, llm, network.llms) for x in (surprise, weight))
+        follows = theta[columns.crowd_at] if columns.crowd else 1.0
+        moved = (follows, jnp.einsum("lp,p...->l...", unlike, theta))
+        return tuple(jnp.stack([surprise * by, weight * by**2]) for by in moved)
 
     histories = read_histories(graph)
     by_user = over_users(graph, of_user, answers, histories, graph.visibility.decisions, users)
-    return tuple(x.sum(0) for x in by_user)  # pyright: ignore[reportReturnType]
+    return users, *(x.sum(0) for x in by_user)

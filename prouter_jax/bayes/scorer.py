@@ -50,7 +50,8 @@ def make_bayes_scorer(
     stranger = np.asarray(prior_mean(network.columns, params["crowd"]))
     if not by_share:
         stranger = np.asarray(middle(params["users"], params["known"]))
-        users = users if graph.layout.has_ratings else compare_with_known(network, params, graph, every, users)
+    if not by_share and network.columns.plain and not graph.layout.has_ratings:
+        users = compare_with_known(network, params, graph, every, users)
     return Scorer(
         users=np.where(seen[:, None], users[:number], stranger),
         stranger=stranger,

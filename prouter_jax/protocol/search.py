@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prouter_jax.config import ExperimentConfig
+from prouter_jax.config import ExperimentConfig, Model
 from prouter_jax.policies.selection import select
 from prouter_jax.policies.tuning import Trial, Tuned, make_trial, pick_best
 from prouter_jax.prepare import Prepared
@@ -33,10 +33,13 @@ def training_settings(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def foresight_settings(rng: np.random.Generator) -> dict[str, Any]:
-    """One draw of how near queries speak for new ones."""
+def foresight_settings(rng: np.random.Generator, model: Model) -> dict[str, Any]:
+    """One draw of how near queries speak for new ones; shares only where the defaults foresee shares.
+
+    Where they compare utilities, users never err: their shares say no more than their choices.
+    """
     return {
-        "model.foresight": str(rng.choice(["share", "utility"])),
+        "model.foresight": str(rng.choice(["share", "utility"])) if model.foresight == "share" else model.foresight,
         "model.near.text": _log(rng, 0.5, 4),
         "model.near.style": float(rng.choice([0.0, 0.02, 0.1, 0.2])),
         "model.near.task": float(rng.choice([0.0, 0.1, 0.5])),
@@ -59,7 +62,7 @@ def tune_router(
         begun = time.perf_counter()
         trained = train_router(changed(config, learnt), prepared, seed)
         for way in range(ways):
-            settings = learnt | (foresight_settings(rng) if way else {})
+            settings = learnt | (foresight_settings(rng, config.model) if way else {})
             trials.append(_trial(settings, changed(config, settings), trained, prepared, begun))
             begun = time.perf_counter()
     return pick_best(trials, metric == LOG_LOSS)
