@@ -36,6 +36,23 @@ def test_a_row_of_the_summary_says_who_won_and_whether_it_is_chance():
     assert "k" not in columns
 
 
+def test_a_share_is_told_only_where_there_is_something_to_recover():
+    found = {}
+    for full in (0.51, 0.6):
+        columns, (row,) = summary_table(table([measurement(blind=0.5, full=full, router=0.48, ridge=0.4)]))
+        found[full] = dict(zip(columns, row, strict=True))
+    assert (found[0.51]["brings"], found[0.51]["above blind"]) == ("+0.0100", "-0.0200")
+    assert "share recovered" not in found[0.51]
+    assert (found[0.6]["brings"], found[0.6]["share recovered"]) == ("+0.1000", "-20.0 %")
+
+
+def test_where_less_is_better_so_it_is_of_what_is_brought():
+    less = measurement(metric="log_loss", blind=0.7, full=0.6, router=0.65, ridge=0.66)
+    columns, (row,) = summary_table(table([less]))
+    found = dict(zip(columns, row, strict=True))
+    assert (found["brings"], found["above blind"], found["share recovered"]) == ("+0.1000", "+0.0500", "50.0 %")
+
+
 def _won(router, ridge):
     seeds = [measurement(seed, router=r, ridge=b) for seed, (r, b) in enumerate(zip(router, ridge, strict=True))]
     columns, (row,) = summary_table(table(seeds))

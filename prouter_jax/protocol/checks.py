@@ -7,7 +7,7 @@ without any value of the metric (one that gives no probabilities has no log loss
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from prouter_jax.protocol.table import Cell, baselines, sign
+from prouter_jax.protocol.table import Cell, baselines, brings, sign
 from prouter_jax.report.types import ROUTER, PairedDifference
 
 Check = Callable[[Sequence[Cell], str], float]
@@ -27,12 +27,12 @@ def settings(*names: str) -> Where:
 
 def brings_more_than(gap: float) -> Where:
     """The cells where the fully trained score is so much better than the user-blind (or LLM-blind) one."""
-    return lambda cell: sign(cell.metric) * (cell.full.mean - cell.blind.mean) > gap
+    return lambda cell: brings(cell) > gap
 
 
 def brings_at_most(gap: float) -> Where:
     """The other cells."""
-    return lambda cell: sign(cell.metric) * (cell.full.mean - cell.blind.mean) <= gap
+    return lambda cell: brings(cell) <= gap
 
 
 def gain(

@@ -14,6 +14,7 @@ from prouter_jax.report.types import ROUTER, PairedDifference, Spread
 
 ORACLE = "oracle"
 LESS_IS_BETTER = ("log_loss", "calibration", "seconds")
+WORTH = 0.02  # of a metric: where all that is to be learnt brings less, no share of it is recovered
 _NOT_MEASURED = ("settings",)
 
 
@@ -97,6 +98,11 @@ def baselines(cell: Cell) -> list[str]:
 def sign(metric: str) -> int:
     """1 where more of a metric is better, -1 where less is."""
     return -1 if metric in LESS_IS_BETTER else 1
+
+
+def brings(cell: Cell) -> float:
+    """How much better the fully trained score is than the blind one; NaN where there are none."""
+    return sign(cell.metric) * (cell.full.mean - cell.blind.mean)
 
 
 def spread(values: Iterable[float]) -> Spread:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from prouter_jax.metrics import Interval
 from prouter_jax.protocol.definition import ABLATION
-from prouter_jax.protocol.table import ORACLE, Cell, Table, baselines, sign
+from prouter_jax.protocol.table import ORACLE, WORTH, Cell, Table, baselines, brings, sign
 from prouter_jax.report.types import ROUTER, PairedDifference, Spread
 from prouter_jax.report.words import DASH, number, percent, spread
 
@@ -13,7 +13,8 @@ MET, NOT_MEASURED = "met", "not measured"
 HOW_TO_READ = (
     "Gains are the router minus a policy on the same seeds and the same test decisions, with a 95 % interval; above 0 "
     "the router is better, also where less of the metric is better. The best tuned baseline is chosen on validation. "
-    "Share recovered: 0 % is the blind score, 100 % the fully trained one."
+    "Brings: how much better the fully trained score is than the blind one; above blind: how much better the router is "
+    "than that. Share recovered: 0 % is the blind score, 100 % the fully trained one, where at least 0.02 is brought."
 )
 Rows = list[list[str]]
 _NAMES = {"reward": "reward", "accuracy": "accuracy", "top2": "top 2", "log_loss": "log loss"}
@@ -87,8 +88,8 @@ def summary_table(table: Table) -> tuple[list[str], Rows]:
     if table.kind == ABLATION:
         columns = ["setting", "k", "router", "changed", "score", "router's gain", "verdict", "metric", "seeds"]
         return _without_empty(columns, [_part_row(cell, name) for cell in table.cells for name in baselines(cell)])
-    columns = ["setting", "k", "router", "best tuned baseline", "router's gain", "verdict", "share recovered",
-               "oracle", "metric", "seeds"]  # fmt: skip
+    columns = ["setting", "k", "router", "best tuned baseline", "router's gain", "verdict", "brings",
+               "above blind", "share recovered", "oracle", "metric", "seeds"]  # fmt: skip
     return _without_empty(columns, [_cell_row(cell) for cell in table.cells])
 
 
@@ -107,7 +108,17 @@ def _cell_row(cell: Cell) -> list[str]:
     found = best.gains.get(cell.metric) if best else None
     named = f"{number(value(cell, cell.best_baseline).mean)} {cell.best_baseline}" if best else DASH
     return [*_place(cell), number(value(cell, ROUTER).mean), named, gain_words(found), _chance(found),
-            share_words(cell.rows[ROUTER].share), number(value(cell, ORACLE).mean), *_what(cell)]  # fmt: skip
+            *_recovered(cell), number(value(cell, ORACLE).mean), *_what(cell)]  # fmt: skip
+
+
+def _recovered(cell: Cell) -> list[str]:
+    """What there is to be learnt, how much the router has learnt of it, and as a share."""
+    learnt = sign(cell.metric) * (value(cell, ROUTER).mean - cell.blind.mean)
+    return [number(brings(cell), sign=True), number(learnt, sign=True), _share(cell, ROUTER)]
+
+
+def _share(cell: Cell, policy: str) -> str:
+    return share_words(cell.rows[policy].share) if brings(cell) >= WORTH else DASH
 
 
 def _part_row(cell: Cell, name: str) -> list[str]:
@@ -128,7 +139,7 @@ def _policy_row(cell: Cell, name: str, others: Iterable[str]) -> list[str]:
     row = cell.rows[name]
     rest = [_other(metric, row.metrics[metric]) if metric in row.metrics else DASH for metric in others]
     gain = gain_words(row.gains.get(cell.metric)) if name != ORACLE else DASH
-    return [name, spread(value(cell, name)), gain, share_words(row.share), *rest]
+    return [name, spread(value(cell, name)), gain, _share(cell, name), *rest]
 
 
 def _other(metric: str, measured: Spread) -> str:

@@ -7,6 +7,7 @@ from prouter_jax.protocol import measure
 from prouter_jax.protocol.checks import above_blind, brings_at_most, brings_more_than, ratio, share
 from prouter_jax.protocol.definition import Definition, Size, Unit
 from prouter_jax.protocol.settings import changed, to_arguments
+from prouter_jax.protocol.table import WORTH
 from prouter_jax.protocol.tables.base import (
     SOME_USERS,
     by_seed,
@@ -28,8 +29,7 @@ _CORE = (
 )
 _SMALL = ("alder-1", "birch-1")
 _HALVES = 3
-_BRINGS = 0.02  # reward: what the LLMs that matter bring at least
-_MATTERS, _OTHER = brings_more_than(_BRINGS), brings_at_most(_BRINGS)
+_MATTERS, _OTHER = brings_more_than(WORTH), brings_at_most(WORTH)
 
 
 def tables(size: Size) -> list[Definition]:
