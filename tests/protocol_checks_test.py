@@ -23,7 +23,22 @@ CELLS = _over_k(router=(0.4, 0.5), ridge=(0.38, 0.49), knn=(0.30, 0.495))
 
 
 def _close(check, cells, margin, metric=""):
-    assert check(cells, metric) == pytest.approx(margin, abs=1e-9)
+    assert check(cells, metric).margin == pytest.approx(margin, abs=1e-9)
+
+
+def test_the_number_found_is_that_of_the_smallest_margin_and_says_where():
+    def found(check, cells=CELLS, metric=""):
+        _, number, where = check(cells, metric)
+        return pytest.approx(number, abs=1e-9), where
+
+    assert found(checks.gain(0.004)) == (0.006, "new, k = 10")
+    assert found(checks.gain(0.05, "ridge", relative=True, ks=[3])) == (0.021 / 0.3795, "new, k = 3")
+    assert found(checks.score({3: 0.2, 10: 0.505})) == (0.5005, "new, k = 10")
+    assert found(checks.share(0.5)) == (0.2005 / 0.4, "new, k = 3")
+    assert found(checks.ratio({3: 0.1, 10: 0.95})) == (0.5005 / 0.6, "new, k = 10")
+    assert found(checks.above_blind(-0.003)) == (0.2005, "new, k = 3")
+    loss = build_cells([measurement(metric="log_loss", router=1.0, ridge=1.25)])
+    assert found(checks.score(0.75), loss) == (1.0, "cold")
 
 
 def test_a_gain_is_the_smallest_against_every_baseline_at_every_k():
@@ -37,20 +52,20 @@ def test_the_best_baseline_is_the_one_chosen_on_validation():
     _close(checks.gain(0, checks.BEST, ks=[3]), CELLS, 0.021)
     _close(checks.gain(0, checks.BEST, ks=[10]), CELLS, 0.006)
     unknown = build_cells([measurement(router=0.5, ridge={"accuracy": 0.4})])
-    assert math.isnan(checks.gain(0, checks.BEST)(unknown, ""))
+    assert math.isnan(checks.gain(0, checks.BEST)(unknown, "").margin)
 
 
 def test_the_lower_end_may_be_asked_for():
     gain = CELLS[0].rows["ridge"].gains["accuracy"]
     assert gain.low < gain.mean
     _close(checks.gain(0, "ridge", low=True, ks=[3]), CELLS, gain.low)
-    assert checks.interval_above(0, ks=[3])(CELLS, "") == pytest.approx(gain.low)
+    assert checks.interval_above(0, ks=[3])(CELLS, "").margin == pytest.approx(gain.low)
 
 
 def test_an_interval_that_touches_zero_is_not_above_it():
     equal = build_cells(measurement(seed, router=0.5, ridge=0.5) for seed in (0, 1))
-    assert checks.gain(0, low=True)(equal, "") == 0
-    assert checks.interval_above(0)(equal, "") < 0
+    assert checks.gain(0, low=True)(equal, "").margin == 0
+    assert checks.interval_above(0)(equal, "").margin < 0
 
 
 def test_scores_and_shares_have_a_bound_for_each_k():
@@ -70,7 +85,7 @@ def test_less_log_loss_is_more():
 
 def test_only_some_cells_are_asked():
     cells = [*CELLS, *build_cells([measurement(setting="other", router=0.1, ridge=0.9, blind=0.2, full=0.2)])]
-    assert checks.gain(0)(cells, "") < 0
+    assert checks.gain(0)(cells, "").margin < 0
     _close(checks.gain(0, where=checks.settings("new")), cells, 0.006)
     _close(checks.gain(0, where=checks.brings_more_than(0.1)), cells, 0.006)
     _close(checks.above_blind(-0.003, where=checks.brings_at_most(0.1)), cells, -0.097)
@@ -81,7 +96,7 @@ def test_another_metric_than_the_cells_may_be_asked_for():
     cells = build_cells([measurement(**values, favourite={"accuracy": 0.4, "log_loss": None})])
     _close(checks.gain(0), cells, -0.1)
     _close(checks.gain(0), cells, 0.5, "log_loss")  # a favourite has no probabilities: left out
-    assert math.isnan(checks.gain(0, "favourite")(cells, "log_loss"))
+    assert math.isnan(checks.gain(0, "favourite")(cells, "log_loss").margin)
 
 
 NOT_MEASURED = {
@@ -99,4 +114,4 @@ NOT_MEASURED = {
 @pytest.mark.parametrize("name", NOT_MEASURED)
 def test_what_is_not_measured_is_not_met(name):
     check, cells = NOT_MEASURED[name]
-    assert math.isnan(check(cells, ""))
+    assert math.isnan(check(cells, "").margin)

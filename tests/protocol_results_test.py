@@ -70,8 +70,8 @@ def test_what_was_not_reached_is_listed():
     text = results_section([_main()])
     missed = text.split("### Not reached\n\n")[1]
     assert missed.splitlines() == [
-        "- Title of choices, required: far better than favourites: missed by 0.0400",
-        "- Title of choices, aim: a share of 0.8: missed by 0.3000",
+        "- Title of choices, required: far better than favourites: missed by 0.0400, found 0.0100 in cold",
+        "- Title of choices, aim: a share of 0.8: missed by 0.3000, found 0.5000 in cold",
     ]
     assert "did not help" not in text
     assert "Every number asked for was reached." in results_section([_ablation()])

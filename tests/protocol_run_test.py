@@ -3,18 +3,20 @@
 import dataclasses
 import json
 import math
+import re
 
 import pytest
 from protocol_cases import constant, definition, measurement, over_k, table
 
 from prouter_jax.protocol import checks
-from prouter_jax.protocol.definition import Requirement, Unit
+from prouter_jax.protocol.definition import Finding, Requirement, Unit
 from prouter_jax.protocol.markdown import to_markdown
 from prouter_jax.protocol.page import to_html
 from prouter_jax.protocol.run import REPORT, build_table, reproduce
 from prouter_jax.protocol.settings import MissingData
 from prouter_jax.protocol.stored import from_json, read_tables, to_json
 from prouter_jax.protocol.units import Work
+from prouter_jax.report.words import DASH
 
 ASKED = [
     Requirement("better than everything", "", checks.gain(0)),
@@ -39,16 +41,33 @@ def _failing(name, error):
 def test_verdicts_say_met_missed_or_not_measured():
     found = table([constant(seed, 0.5) for seed in range(3)], definition(requirements=ASKED))
     assert [one.status for one in found.verdicts] == ["met", "missed by 0.0400", "not measured"]
+    assert [one.found for one in found.verdicts] == ["0.0100 in cold", "0.0100 in cold", ""]
     assert [one.aim for one in found.verdicts] == [False, True, False]
     assert found.verdicts[1].margin == pytest.approx(-0.04)
-    narrow = definition(requirements=[Requirement("hair", "", lambda cells, metric: -1e-9)])
+    narrow = definition(requirements=[Requirement("hair", "", lambda cells, metric: Finding(-1e-9, 0.5, "cold"))])
     assert table([constant(0, 0.5)], narrow).verdicts[0].status == "missed by less than 0.0001"
+
+
+def test_what_was_found_is_shown_beside_what_was_asked_for():
+    found = table([constant(seed, 0.5) for seed in range(3)], definition(requirements=ASKED))
+    text, page = to_markdown(found), to_html([found])
+    for asked, number, status in (("by far", "0.0100 in cold", "missed by 0.0400"), ("nobody", DASH, "not measured")):
+        assert f"{asked} | {number} | {status} |" in text
+        assert re.search(rf"{status}</t[dh]>\s*<t[dh][^>]*>{number}</t[dh]>.*{asked}<", page)
+
+
+def test_a_table_stored_before_verdicts_said_what_was_found_is_still_read():
+    tree = json.loads(to_json(table([constant(0, 0.5)], definition(requirements=ASKED))))
+    for verdict in tree["verdicts"]:
+        del verdict["found"]
+    assert [one.found for one in from_json(json.dumps(tree)).verdicts] == ["", "", ""]
 
 
 def test_nothing_is_met_while_units_are_missing():
     records = [{"measurements": [constant(seed, 0.5)], "provenance": {}, "seconds": 1.0} for seed in (0, 1)]
     found = build_table(definition(requirements=ASKED), Work(records, {"seed2": "table choices: broken"}), False)
     assert [one.status for one in found.verdicts] == ["not measured", "missed by 0.0405", "not measured"]
+    assert [one.found for one in found.verdicts] == ["", "0.0095 in cold", ""]
     assert found.failed == ["seed2"]
 
 

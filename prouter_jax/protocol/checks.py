@@ -1,4 +1,4 @@
-"""The usual requirements on a table: each makes a check, the smallest margin over all cells that it asks for.
+"""The usual requirements on a table: each makes a check, what was found where the margin is smallest.
 
 A margin is NaN where something asked for was not measured: a missing number never counts as met. Only a baseline
 without any value of the metric (one that gives no probabilities has no log loss) is left out.
@@ -7,11 +7,14 @@ without any value of the metric (one that gives no probabilities has no log loss
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from prouter_jax.protocol.definition import Finding
 from prouter_jax.protocol.table import Cell, baselines, brings, sign
+from prouter_jax.protocol.words import cell_name
 from prouter_jax.report.types import ROUTER, PairedDifference
 
-Check = Callable[[Sequence[Cell], str], float]
+Check = Callable[[Sequence[Cell], str], Finding]
 Where = Callable[[Cell], bool]
+Numbers = Iterable[tuple[float, float]]  # margins, each with the number that has it
 EVERY, BEST = "every baseline", "best baseline"
 
 
@@ -54,15 +57,16 @@ def gain(
       where: which cells.
     """
 
-    def margins(cell: Cell, metric: str) -> Iterable[float]:
+    def numbers(cell: Cell, metric: str) -> Numbers:
         for name in _named(cell, against):
             found = cell.rows[name].gains.get(metric) if name in cell.rows else None
             if found is not None and (found.n or against != EVERY):
-                yield _end(found, low) / (abs(_mean(cell, name, metric)) if relative else 1) - at_least
+                number = _end(found, low) / (abs(_mean(cell, name, metric)) if relative else 1)
+                yield number - at_least, number
             elif against != EVERY:
-                yield math.nan
+                yield math.nan, math.nan
 
-    return _check(margins, ks, where)
+    return _check(numbers, ks, where)
 
 
 def interval_above(limit: float = 0.0, against: str = EVERY, *, ks: Collection[int] = (), where=everywhere) -> Check:
@@ -73,50 +77,62 @@ def interval_above(limit: float = 0.0, against: str = EVERY, *, ks: Collection[i
 def score(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
     """A policy's mean score is at least so much (at most, where less is better), the same or one for each k."""
 
-    def margins(cell: Cell, metric: str) -> Iterable[float]:
-        yield sign(metric) * (_mean(cell, policy, metric) - _bound(at_least, cell))
+    def numbers(cell: Cell, metric: str) -> Numbers:
+        number = _mean(cell, policy, metric)
+        yield sign(metric) * (number - _bound(at_least, cell)), number
 
-    return _check(margins, at_least if isinstance(at_least, Mapping) else (), where)
+    return _check(numbers, at_least if isinstance(at_least, Mapping) else (), where)
 
 
 def share(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
     """The share recovered is at least so much, the same or one for each k."""
 
-    def margins(cell: Cell, _: str) -> Iterable[float]:
-        yield (cell.rows[policy].share.mean if policy in cell.rows else math.nan) - _bound(at_least, cell)
+    def numbers(cell: Cell, _: str) -> Numbers:
+        number = cell.rows[policy].share.mean if policy in cell.rows else math.nan
+        yield number - _bound(at_least, cell), number
 
-    return _check(margins, at_least if isinstance(at_least, Mapping) else (), where)
+    return _check(numbers, at_least if isinstance(at_least, Mapping) else (), where)
 
 
 def ratio(at_least: Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
     """A policy's mean score is at least this share of the fully trained score: the ratio that the paper gives."""
 
-    def margins(cell: Cell, metric: str) -> Iterable[float]:
-        yield _mean(cell, policy, metric) / cell.full.mean - _bound(at_least, cell)
+    def numbers(cell: Cell, metric: str) -> Numbers:
+        number = _mean(cell, policy, metric) / cell.full.mean
+        yield number - _bound(at_least, cell), number
 
-    return _check(margins, at_least, where)
+    return _check(numbers, at_least, where)
 
 
 def above_blind(at_least: float, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
     """The router is better than the unit's `blind` score by at least so much; -0.003 allows a loss of 0.003."""
 
-    def margins(cell: Cell, _: str) -> Iterable[float]:
-        yield sign(cell.metric) * (_mean(cell, ROUTER, cell.metric) - cell.blind.mean) - at_least
+    def numbers(cell: Cell, _: str) -> Numbers:
+        number = sign(cell.metric) * (_mean(cell, ROUTER, cell.metric) - cell.blind.mean)
+        yield number - at_least, number
 
-    return _check(margins, ks, where)
+    return _check(numbers, ks, where)
 
 
-def _check(margins: Callable[[Cell, str], Iterable[float]], ks: Collection[int], where: Where) -> Check:
-    """The smallest margin over the cells; NaN if one has none or an unknown one, and for a k that a setting lacks."""
+def _check(numbers: Callable[[Cell, str], Numbers], ks: Collection[int], where: Where) -> Check:
+    """What has the smallest margin; NaN if a cell has none or an unknown one, and for a k that a setting lacks."""
 
-    def check(cells: Sequence[Cell], metric: str) -> float:
+    unknown = Finding(math.nan, math.nan, "")
+
+    def check(cells: Sequence[Cell], metric: str) -> Finding:
         asked = [cell for cell in cells if where(cell)]
         found = {(cell.setting, cell.k) for cell in asked}
         if any((setting, k) not in found for setting, _ in found for k in ks):
-            return math.nan
+            return unknown
         chosen = [cell for cell in asked if not ks or cell.k in ks]
-        numbers = [margin for cell in chosen for margin in [*margins(cell, metric or cell.metric)] or [math.nan]]
-        return math.nan if not numbers or any(map(math.isnan, numbers)) else min(numbers)
+        findings = [
+            Finding(margin, number, cell_name(cell))
+            for cell in chosen
+            for margin, number in [*numbers(cell, metric or cell.metric)] or [unknown[:2]]
+        ]
+        if any(math.isnan(one.margin) for one in findings):
+            return unknown
+        return min(findings, key=lambda one: one.margin, default=unknown)
 
     return check
 

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from prouter_jax.protocol.table import Cell
 
@@ -46,16 +46,27 @@ class Unit:
     arguments: Mapping[str, Any]
 
 
+class Finding(NamedTuple):
+    """The number of the cell that comes closest to missing what is asked, or misses it by most.
+
+    `margin` is how far the number asked for is surpassed: below 0 it is missed, NaN is not measured.
+    """
+
+    margin: float
+    value: float
+    where: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Requirement:
-    """A number asked for: `check(cells, metric)` is how far it is surpassed (below 0: missed, NaN: not measured).
+    """A number asked for: `check(cells, metric)` is what was found of it.
 
     `checks` has the usual ones. `metric` "" is the metric of each setting. An aim is a requirement hoped for.
     """
 
     text: str
     metric: str
-    check: Callable[[Sequence[Cell], str], float]
+    check: Callable[[Sequence[Cell], str], Finding]
     aim: bool = False
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from prouter_jax.protocol.table import Table
 from prouter_jax.protocol.words import HOW_TO_READ, cell_name, duration, policy_table, summary_table
 from prouter_jax.report import markdown
+from prouter_jax.report.words import DASH
 
 _MOST = 12  # policies of a cell; the JSON and the page have all
 
@@ -19,9 +20,9 @@ def to_markdown(table: Table) -> str:
 
 def _required(table: Table) -> Iterable[str]:
     if table.verdicts:
-        rows = [["aim" if one.aim else "required", one.text, one.status] for one in table.verdicts]
+        rows = [["aim" if one.aim else "required", one.text, one.found or DASH, one.status] for one in table.verdicts]
         yield "## What was asked for"
-        yield markdown.table(["", "number", "result"], rows)
+        yield markdown.table(["", "number asked for", "found", "result"], rows)
 
 
 def _measured(table: Table) -> Iterable[str]:

@@ -7,6 +7,7 @@ from prouter_jax.protocol.table import Cell, Table
 from prouter_jax.protocol.words import HOW_TO_READ, MET, cell_name, duration, policy_table, summary_table
 from prouter_jax.report import elements
 from prouter_jax.report.types import ROUTER
+from prouter_jax.report.words import DASH
 
 _TITLE = "Personal LLM routing: every setting, measured"
 
@@ -42,8 +43,8 @@ def _section(table: Table) -> Iterable[str]:
     yield f'<h2 id="{elements.text(table.name)}">{elements.text(table.title)}</h2>'
     yield f"<p>{elements.text(table.caption)}</p>"
     if table.verdicts:
-        rows = [[one.status, "aim" if one.aim else "required", one.text] for one in table.verdicts]
-        yield elements.table(["result", "", "number asked for"], rows, words=True)
+        rows = [[one.status, one.found or DASH, "aim" if one.aim else "required", one.text] for one in table.verdicts]
+        yield elements.table(["result", "found", "", "number asked for"], rows, words=True)
     if not table.cells:
         yield "<p>Nothing was measured.</p>"
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from prouter_jax import files
 from prouter_jax.protocol.selection import most_to_gain
 from prouter_jax.protocol.stored import read_tables
-from prouter_jax.protocol.table import Table, join_facts
+from prouter_jax.protocol.table import Table, Verdict, join_facts
 from prouter_jax.protocol.words import HOW_TO_READ, MET, duration, summary_table, useless_parts
 from prouter_jax.report import markdown
 
@@ -80,11 +80,15 @@ def _counts(table: Table) -> Iterable[str]:
 
 def _not_reached(tables: Sequence[Table]) -> list[str]:
     return [
-        f"{table.title}, {'aim' if one.aim else 'required'}: {one.text}: {one.status}"
+        f"{table.title}, {'aim' if one.aim else 'required'}: {one.text}: {_outcome(one)}"
         for table in tables
         for one in table.verdicts
         if one.status != MET
     ]
+
+
+def _outcome(verdict: Verdict) -> str:
+    return f"{verdict.status}, found {verdict.found}" if verdict.found else verdict.status
 
 
 def _useless(table: Table) -> list[str]:

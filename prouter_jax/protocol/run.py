@@ -11,7 +11,7 @@ from prouter_jax.protocol.page import to_html
 from prouter_jax.protocol.stored import read_tables, table_path, to_json
 from prouter_jax.protocol.table import Cell, Table, Verdict, build_cells, join_facts
 from prouter_jax.protocol.units import Work, run_units
-from prouter_jax.protocol.words import MET, NOT_MEASURED, missed
+from prouter_jax.protocol.words import MET, NOT_MEASURED, finding_words, missed
 
 REPORT = "report/report.html"
 
@@ -61,11 +61,11 @@ def build_table(definition: Definition, work: Work, small: bool) -> Table:
 
 def _judge(asked: Requirement, cells: Sequence[Cell], complete: bool) -> Verdict:
     """A number that is met by what was measured counts only if nothing is missing."""
-    margin = asked.check(cells, asked.metric)
-    if margin < 0:
-        return Verdict(asked.text, asked.aim, missed(-margin), margin)
-    known = complete and not math.isnan(margin)
-    return Verdict(asked.text, asked.aim, MET if known else NOT_MEASURED, margin)
+    found = asked.check(cells, asked.metric)
+    margin = found.margin
+    if math.isnan(margin) or (margin >= 0 and not complete):
+        return Verdict(asked.text, asked.aim, NOT_MEASURED, margin)
+    return Verdict(asked.text, asked.aim, missed(-margin) if margin < 0 else MET, margin, finding_words(found))
 
 
 def _write(table: Table, workdir: pathlib.Path) -> None:

@@ -53,12 +53,16 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A requirement and what became of it: "met", "missed by x" or "not measured"."""
+    """A requirement and what became of it: "met", "missed by x" or "not measured".
+
+    `found` is the number that decided it and where it was found, "" where nothing is decided.
+    """
 
     text: str
     aim: bool
     status: str
     margin: float
+    found: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from prouter_jax.metrics import Interval
-from prouter_jax.protocol.definition import ABLATION
+from prouter_jax.protocol.definition import ABLATION, Finding
 from prouter_jax.protocol.table import ORACLE, WORTH, Cell, Table, baselines, brings, sign
 from prouter_jax.report.types import ROUTER, PairedDifference, Spread
 from prouter_jax.report.words import DASH, number, percent, spread
@@ -23,6 +23,11 @@ _NAMES = {"reward": "reward", "accuracy": "accuracy", "top2": "top 2", "log_loss
 def missed(by: float) -> str:
     """`missed by 0.0012`."""
     return f"missed by {number(by)}" if by >= 0.00005 else "missed by less than 0.0001"
+
+
+def finding_words(found: Finding) -> str:
+    """`0.9510 in choices, k = 30`."""
+    return f"{number(found.value)} in {found.where}"
 
 
 def metric_name(metric: str) -> str:
