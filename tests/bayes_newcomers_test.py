@@ -65,7 +65,7 @@ def test_new_users_and_queries_change_nothing_for_the_others(trained):
     bigger = _grown(users=1, queries=5).world().build_graph()
     grown, found = meet_newcomers(network, params, bigger)
     assert (grown.queries, grown.llms) == (bigger.layout.num("query"), 4)
-    for name in ("crowd", "precision", "met"):
+    for name in ("crowd", "precision", "met", "users", "known"):
         np.testing.assert_array_equal(found[name], params[name])
     after, before = _liking(grown, found, bigger), _liking(network, params, graph)
     np.testing.assert_allclose(after[:6, :30], before[:6, :30], atol=1e-3)

@@ -22,6 +22,7 @@ from prouter_jax.histories import Histories, only, over_users, read_histories, s
 _FIRST_SCALE = 0.2  # of the tastes that answers begin with, by chance: equal ones would stay equal
 _NOISE_FLOOR = 1e-2  # of ratings: what is told more exactly is told exactly enough
 _SHARPNESS_BESIDE_RATINGS = 10.0  # ratings fix the scale of utility, so choices need one of their own
+_READING_STEPS = 12  # Newton steps from the prior to a user that is read anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ class BayesNetwork:
         tastes = jnp.where(step < self.warmup_rounds, 0.0, params["tastes"])
         answers = self.answers(params, graph, tastes)
         start = jnp.pad(params["users"], ((0, graph.layout.users - self.users), (0, 0)))
-        users, unknown, told = self._read(graph, histories, answers, population, start, 1)
+        users, unknown, told = self.read(graph, histories, answers, population, start, 1)
         has = (known.sum(1) > 0).astype(jnp.float32)
         strength = self.population_strength
         users, crowd, precision = learn(self.columns, users, unknown, has, params["crowd"], strength)
@@ -100,18 +101,28 @@ class BayesNetwork:
         return jnp.broadcast_to(self.population(params).mean, (graph.layout.users, self.columns.size))
 
     def read_users(
-        self, params: dict, graph: RouterGraph, answers: jax.Array, start: jax.Array | None = None, steps: int = 12
+        self,
+        params: dict,
+        graph: RouterGraph,
+        answers: jax.Array,
+        start: jax.Array | None = None,
+        steps: int = _READING_STEPS,
     ) -> jax.Array:
         """theta of the users of any graph over these answers, from their histories alone, [users, properties].
 
         Args:
           start: where the Newton steps begin, [users, properties]; strangers if None.
+          steps: so many of them.
         """
         start = self.strangers(params, graph) if start is None else start
-        return self._read(graph, read_histories(graph), answers, self.population(params), start, steps)[0]
+        return self.read(graph, read_histories(graph), answers, self.population(params), start, steps)[0]
 
-    def _read(self, graph: RouterGraph, histories: Histories, answers, population: Population, start, steps: int):
-        """theta, what is not known of it, and how badly `start` told what was said; users first."""
+    def read(self, graph: RouterGraph, histories: Histories, answers, population: Population, start, steps: int):
+        """theta, what is not known of it, and how badly `start` told what was said; users first.
+
+        Args:
+          answers: [queries, llms, properties]; start: [users, properties]; steps: of Newton's method, 0 for none.
+        """
 
         def of_user(answers, said, _, visible, theta):
             said = only(said, visible)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from prouter_jax.bayes.inference import BayesNetwork
-from prouter_jax.bayes.reader import misfit, uncertainty, utilities
+from prouter_jax.bayes.reader import misfit, utilities
 from prouter_jax.bayes.tastes import with_sides
 from prouter_jax.graph import RouterGraph
 from prouter_jax.histories import only, over_users, read_histories
@@ -63,18 +63,19 @@ def _mixture(log_likelihoods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @functools.partial(jax.jit, static_argnums=0)
 def _log_likelihoods(network: BayesNetwork, params: dict, graph: RouterGraph, answers, users, known):
     """Of each history under each known user [users, known] and its own theta [users]; what is not known of theta."""
-    columns, population = network.columns, network.population(params)
+    histories, population = read_histories(graph), network.population(params)
 
-    def of_user(answers, said, _, visible, theta):
+    def of_user(answers, said, _, visible):
         said = only(said, visible)
-        answers = with_sides(columns, answers, said)
+        answers = with_sides(network.columns, answers, said)
 
-        def under(other):
-            utility = utilities(other, answers)
-            return -misfit(utility.reshape(*utility.shape, *[1] * (theta.ndim - 1)), said, population)["choice"]
+        def under(theta):
+            utility = utilities(theta, answers)
+            shared = [1] * (said.offered.ndim - utility.ndim)  # an axis for the users who share the queries
+            return -misfit(utility.reshape(*utility.shape, *shared), said, population)["choice"]
 
-        own = -misfit(utilities(theta, answers), said, population)["choice"]
-        unknown = uncertainty(theta, answers, said, population)
-        return jax.lax.map(under, known), own, jnp.moveaxis(unknown, 0, -1) if theta.ndim > 1 else unknown
+        return jax.lax.map(under, known)
 
-    return over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, users)
+    by_known = over_users(graph, of_user, answers, histories, graph.visibility.decisions)
+    _, unknown, told = network.read(graph, histories, answers, population, users, 0)
+    return by_known, -told["choice"], unknown

@@ -1,12 +1,11 @@
 """A world that has grown since training: parameters for more queries and LLMs, and what the crowd thinks of new LLMs.
 
 A new LLM's answers have the properties that were observed of them, else the mean of all LLMs'. What the crowd likes
-in it beside these starts from what it likes in LLMs in general and moves with the decisions in which it was on offer:
-Newton steps on its weight alone, users read in between.
+in it beside these starts from what it likes in LLMs in general and moves with the decisions in which it was on offer.
 
 What users weigh was learnt from the known LLMs' answers, and says less of answers unlike these: they would be loved by
-few and hated by the others if each user's weights were taken at their word. How far they are, the heed of a new LLM, is
-learnt beside the crowd's weight, from anything between none and all.
+few and hated by the others if each user's weights were taken at their word. The heed of a new LLM, how far they are, is
+learnt as well, from anything between none and all. Newton steps on these two, users read in between.
 """
 
 import dataclasses

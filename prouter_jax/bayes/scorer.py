@@ -47,11 +47,7 @@ def make_bayes_scorer(
     answers = priced(answers, world.interactions.queries.task)
     number = len(world.interactions.users.ids)
     seen = np.bincount(world.interactions.decisions.user, minlength=number) > 0
-    stranger = np.asarray(prior_mean(network.columns, params["crowd"]))
-    if not by_share:
-        stranger = np.asarray(middle(params["users"], params["known"]))
-    if not by_share and network.columns.plain and not graph.layout.has_ratings:
-        users = compare_with_known(network, params, graph, every, users)
+    users, stranger = _people(network, params, graph, every, users, by_share)
     return Scorer(
         users=np.where(seen[:, None], users[:number], stranger),
         stranger=stranger,
@@ -64,6 +60,15 @@ def make_bayes_scorer(
         sharpness=sharpness,
         named=network.columns.named(),
     )
+
+
+def _people(network: BayesNetwork, params: dict, graph: RouterGraph, answers, users, by_share: bool):
+    """Users, and whom nobody knows, as shares or utilities want them: [users, properties] and [properties]."""
+    if by_share:
+        return users, np.asarray(prior_mean(network.columns, params["crowd"]))
+    if network.columns.plain and not graph.layout.has_ratings:
+        users = compare_with_known(network, params, graph, answers, users)
+    return users, np.asarray(middle(params["users"], params["known"]))
 
 
 def _places(world: World, num_tasks: int) -> Places:

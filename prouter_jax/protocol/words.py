@@ -14,7 +14,8 @@ HOW_TO_READ = (
     "Gains are the router minus a policy on the same seeds and the same test decisions, with a 95 % interval; above 0 "
     "the router is better, also where less of the metric is better. The best tuned baseline is chosen on validation. "
     "Brings: how much better the fully trained score is than the blind one; above blind: how much better the router is "
-    "than that. Share recovered: 0 % is the blind score, 100 % the fully trained one, where at least 0.02 is brought."
+    "than that. Share recovered: 0 % is the blind score, 100 % the fully trained one, where at least "
+    f"{WORTH} is brought."
 )
 Rows = list[list[str]]
 _NAMES = {"reward": "reward", "accuracy": "accuracy", "top2": "top 2", "log_loss": "log loss"}
