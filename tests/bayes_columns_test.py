@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from bayes_cases import NAN, make_world, network_of
 
-from prouter_jax.bayes.columns import COST, EFFECT, Columns, assemble, measured, task_means, tasks_of
+from prouter_jax.bayes.columns import COST, EFFECT, Columns, assemble, mean_errors, measured, task_means, tasks_of
 from prouter_jax.decisions import outcome_matrices
 from prouter_jax.graph import hide
 
@@ -78,6 +78,24 @@ def test_an_llm_of_which_nothing_is_known_is_like_all():
     values, known = np.ones((4, 2, 1)), np.array([1.0, 0.0] * 4).reshape(4, 2, 1)
     found = task_means(jnp.asarray(values), jnp.asarray(known), jnp.zeros(4, int), 1)
     np.testing.assert_allclose(found, 1)
+
+
+def test_means_of_few_observations_may_be_off_by_what_llms_differ_by():
+    rng = np.random.default_rng(1)
+    values, known = rng.normal(size=(50, 4)), np.ones((50, 4))
+    known[:, 3] = 0
+    usual = np.array([1.0, 1, 0, 0])
+    spread = np.abs(values[:, 0].mean() - values[:, 1].mean()) / 2
+    for count in (0, 1, 9):
+        known[:count, 3] = 1
+        found = np.asarray(mean_errors(*map(jnp.asarray, (values, known, usual))))
+        expected = spread * np.sqrt(3 / (np.array([50, 50, 50, count]) + 3))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_an_llm_never_observed_does_not_tell_what_llms_differ_by():
+    values, known = np.ones((3, 2)), np.array([[1.0, 0.0]] * 3)
+    np.testing.assert_array_equal(mean_errors(jnp.asarray(values), jnp.asarray(known), jnp.ones(2)), 0)
 
 
 def test_a_query_without_a_task_belongs_to_none(prepared):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bayes_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
 
+from prouter_jax.bayes import newcomers
 from prouter_jax.bayes.columns import EFFECT
 from prouter_jax.bayes.newcomers import meet_newcomers
 
@@ -82,7 +83,8 @@ def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
     np.testing.assert_allclose(after[:6, :30, :4], before[:6, :30], atol=5e-3)
 
 
-def test_a_new_llm_nobody_met_is_liked_as_llms_are_on_average(trained):
+def test_a_new_llm_nobody_met_is_liked_as_llms_are_on_average(trained, monkeypatch):
+    monkeypatch.setattr(newcomers, "CAUTION", 0.0)
     network, _, params = trained
     bigger = _grown(llms=1).world().build_graph()
     grown, found = meet_newcomers(network, params, bigger)
@@ -106,6 +108,43 @@ def test_what_users_say_of_a_new_llm_moves_the_crowd(trained):
         np.testing.assert_allclose(found[liked][:4], params["crowd"][at : at + 4], atol=1e-6)
     assert found[0.0][4] < found[0.2][4] < found[0.9][4]
     assert found[0.9][4] > found[0.9][:4].mean() + 0.3
+
+
+def test_a_new_llm_is_liked_the_less_the_less_is_known_of_it(trained, monkeypatch):
+    network, _, params = trained
+    less = []
+    for users, queries in ((0, 0), (1, 2), (6, 6)):
+        bigger = _grown(queries=queries, llms=1, offered_to=users, liked=0.4).world().build_graph()
+        crowd = {}
+        for caution in (0.0, 1.0):
+            monkeypatch.setattr(newcomers, "CAUTION", caution)
+            grown, found = meet_newcomers(network, params, bigger)
+            crowd[caution] = np.asarray(found["crowd"])[grown.columns.llms_at :][:5]
+        np.testing.assert_array_equal(crowd[0.0][:4], crowd[1.0][:4])
+        less.append(crowd[0.0][4] - crowd[1.0][4])
+    spread = np.asarray(params["crowd"])[network.columns.llms_at :][:4].std()
+    assert less[0] >= max(spread, np.sqrt(0.05))
+    assert less[0] > less[1] > 1.2 * less[2] > 0
+
+
+def test_a_measured_answer_of_a_new_llm_counts_for_what_it_is_others_for_less():
+    plain = {**SMALL, "taste_dim": 0, "style": False, "llm_weights": False, "crowd": False}
+    network, graph = network_of(FACTS.world(), **plain)
+    params = rounds(network, graph, 4)
+    start = np.asarray(network.answers(network.init(jax.random.key(0)), graph))
+    np.testing.assert_array_equal(start, network.answers(params, graph))
+    found = {}
+    for shown in (0, 4):
+        facts = _grown(queries=4, llms=1)
+        facts.effect[:shown, 4] = 0.5
+        bigger = facts.world().build_graph()
+        grown, met = meet_newcomers(network, params, bigger)
+        found[shown] = np.asarray(grown.answers(met, bigger))[:, :, EFFECT]
+    means = FACTS.effect.mean(0)
+    np.testing.assert_allclose(found[0][:34, 4], means.mean() - means.std(), rtol=1e-4)
+    np.testing.assert_allclose(found[4][:4, 4], 0.5)
+    usual = (4 * 0.5 + 3 * (FACTS.effect.sum() + 4 * 0.5) / (FACTS.effect.size + 4)) / 7
+    np.testing.assert_allclose(found[4][4:34, 4], usual - means.std() * np.sqrt(3 / 7), rtol=1e-4)
 
 
 def test_a_known_llm_that_training_never_offered_is_new_too():

@@ -15,6 +15,7 @@ from prouter_jax.graph import RouterGraph
 
 EFFECT, COST, CONSTANT = 0, 1, 2
 _NUM_FIXED = 3
+CAUTION = 1.0  # so many standard errors less is expected of LLMs whom training did not meet
 _LLM_WEIGHT, _TASK_WEIGHT = 3.0, 20.0  # how many observations a broader mean counts for
 
 
@@ -95,6 +96,22 @@ def task_means(values: jax.Array, known: jax.Array, task: jax.Array, num_tasks: 
     overall = (of_llm + _LLM_WEIGHT * everybody) / (count + _LLM_WEIGHT)
     by_task = (sums + _TASK_WEIGHT * overall) / (counts + _TASK_WEIGHT)
     return by_task.at[-1].set(overall)
+
+
+def mean_errors(values: jax.Array, known: jax.Array, usual: jax.Array) -> jax.Array:
+    """Standard errors of the LLMs' shrunken means, beside what the LLMs' means differ by anyway: [llms].
+
+    error = spread between LLMs * sqrt(weight / (count + weight)), which is all of the spread where nothing is observed.
+
+    Args:
+      values, known: [queries, llms]; usual: 1 for LLMs that tell the spread, [llms].
+    """
+    count = known.sum(0)
+    means = (values * known).sum(0) / jnp.maximum(count, 1)
+    usual = usual * (count > 0)
+    middle = (usual * means).sum() / jnp.maximum(usual.sum(), 1)
+    spread = (usual * (means - middle) ** 2).sum() / jnp.maximum(usual.sum(), 1)
+    return jnp.sqrt(spread * _LLM_WEIGHT / (count + _LLM_WEIGHT))
 
 
 def tasks_of(graph: RouterGraph) -> jax.Array:
