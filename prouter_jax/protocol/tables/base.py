@@ -64,7 +64,7 @@ def embedded(size: Size, changes: Mapping[str, Any]) -> ExperimentConfig:
 def tuning(size: Size, name: str, config: ExperimentConfig, **more) -> dict:
     """Twenty configurations of each contestant, as arguments of a unit; two of few where the size is small."""
     if size.small:
-        more |= {"budget": 2, "trainings": 1, "policies": _SMALL_POLICIES}
+        more |= {"budget": 2, "trainings": 1, "seeds": 1, "policies": _SMALL_POLICIES}
     return vars(Tuning(name, to_arguments(config), **more))
 
 

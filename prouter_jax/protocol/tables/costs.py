@@ -45,14 +45,17 @@ def _alpaca(size: Size) -> Definition:
 
 def _large(size: Size) -> Definition:
     units = []
-    for name in ("mmlu_route", "mmlupro_route", "zeroeval_route"):
+    # many seeds where little is won, many tuned on where there are few queries
+    for name, number, tuned_on in (("mmlu_route", 5, 1), ("mmlupro_route", 10, 1), ("zeroeval_route", 5, 5)):
         config = costs(size, name, 100, _RATINGS)
-        tuned = tuning(size, f"costs_{name}", changed(config, {"data.num_users": _FEWER}), trainings=1)
-        units += split_units(size, name, config, tuned, 5)
+        few = changed(config, {"data.num_users": _FEWER})
+        tuned = tuning(size, f"costs_{name}", few, trainings=1, seeds=tuned_on)
+        units += split_units(size, name, config, tuned, number)
     return Definition(
         "costs_large",
         "Multi-cost-efficiency, right or wrong",
-        f"100 users rate what 2, 29 and 30 LLMs answer; settings are tuned on {_FEWER} users.",
+        f"100 users rate what 2, 29 and 30 LLMs answer; settings are tuned on {_FEWER} users, those "
+        "of zeroeval_route on the validation parts of 5 seeds.",
         by_seed(units),
         (
             required(f"mmlu_route: {EVERY}", gain(0, where=settings("mmlu_route"))),
@@ -67,12 +70,9 @@ def _large(size: Size) -> Definition:
 def _embedded(size: Size) -> Definition:
     weighing = embedded(size, {"data.users": MCE, "data.num_users": 1000, **COST_MODEL})
     judged = embedded(size, {"data.users": "llm_as_judge", "data.num_users": 1000})
-    named = {"multi-cost-efficiency": weighing, "judged by style": judged}
-    units = [
-        unit
-        for (setting, config), name in zip(named.items(), ("embedded_costs", "embedded_judged"), strict=True)
-        for unit in split_units(size, setting, config, tuning(size, name, config), 3)
-    ]
+    tuned = tuning(size, "embedded_costs", weighing, trainings=1, seeds=3)
+    units = split_units(size, "multi-cost-efficiency", weighing, tuned, 3)
+    units += split_units(size, "judged by style", judged, tuning(size, "embedded_judged", judged), 3)
     return Definition(
         "embedded",
         "Embedded benchmark, both strategies",
