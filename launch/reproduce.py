@@ -2,9 +2,10 @@
 
 python -m launch.reproduce --table=NAME --workdir=DIR [--data=../shared/data] [--small]
 
---table=all measures all of them. Given again, it goes on where it was. It writes DIR/tables/NAME.json and NAME.md and,
-with all tables so far, DIR/report/report.html. --readme=README.md (with --table or without) puts the results between
-the markers <!-- results --> and <!-- /results -->. --minutes=60 begins nothing new after an hour.
+--table=all measures all of them. Given again, it goes on where it was; given twice at once, two processes share it.
+It writes DIR/tables/NAME.json and NAME.md and, with all tables so far, DIR/report/report.html. --readme=README.md (with
+--table or without) puts the results between the markers <!-- results --> and <!-- /results -->. --minutes=60 begins
+nothing new after an hour.
 """
 
 import math

@@ -10,6 +10,7 @@ from policy_cases import choices as decided
 from policy_cases import labelled
 
 from prouter_jax.protocol import measure, tuned
+from prouter_jax.protocol.claims import Busy, claim
 from prouter_jax.protocol.definition import Size
 from prouter_jax.protocol.judging import judge
 from prouter_jax.protocol.settings import MissingData, changed, from_arguments, to_arguments
@@ -72,6 +73,12 @@ def test_what_was_tuned_is_not_tuned_again(size, monkeypatch):
     assert tuned_settings(tuning, size.data, size.kept) == first
     with pytest.raises(ValueError, match="expected the tuning that is asked for now"):
         tuned_settings(dataclasses.replace(tuning, budget=3), size.data, size.kept)
+
+
+def test_what_another_process_tunes_is_not_tuned_here(size):
+    tuning = Tuning(**{**base.tuning(size, "theirs", base.choices(size)), "policies": ("smoothed_favourite",)})
+    with claim(size.kept / "theirs.claim"), pytest.raises(Busy):
+        tuned_settings(tuning, size.data, size.kept)
 
 
 def test_over_several_splits_the_best_mean_wins():

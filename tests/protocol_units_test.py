@@ -11,6 +11,7 @@ import time
 import pytest
 from protocol_cases import constant, definition, measurement
 
+from prouter_jax.protocol.claims import Busy, claim
 from prouter_jax.protocol.definition import Definition, Unit
 from prouter_jax.protocol.settings import MissingData
 from prouter_jax.protocol.units import run_units
@@ -126,15 +127,16 @@ def test_progress_says_what_is_done_and_left(tmp_path, capsys):
 
 
 _KILLED = """
-import os, pathlib, signal, sys
+import os, pathlib, signal, sys, time
 sys.path.insert(0, "tests")
 from protocol_cases import constant, definition
 from prouter_jax.protocol.run import reproduce
 import prouter_jax.protocol.definition as d
 import dataclasses
 
-workdir, fatal = pathlib.Path(sys.argv[1]), sys.argv[2]
+workdir, fatal, pause = pathlib.Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 def measure(seed, router):
+    time.sleep(pause)
     with open(workdir / "calls", "a") as calls:
         calls.write(f"{seed}\\n")
     if str(seed) == fatal:
@@ -146,9 +148,52 @@ print(reproduce([dataclasses.replace(asked, units=units)], workdir, False))
 """
 
 
+def _start(workdir, fatal="none", pause=0.0):
+    command = [sys.executable, "-c", _KILLED, str(workdir), fatal, str(pause)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def _in_a_process(workdir, fatal):
-    command = [sys.executable, "-c", _KILLED, str(workdir), fatal]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    process = _start(workdir, fatal)
+    out, error = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def test_processes_share_the_work_and_each_has_the_whole_table(tmp_path):
+    together = [_start(tmp_path, pause=1.5) for _ in range(2)]
+    for process in together:
+        out, error = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, "[]\n"), error
+    assert sorted((tmp_path / "calls").read_text().split()) == ["0", "1", "2"]
+    table = json.loads((tmp_path / "tables" / "choices.json").read_text())
+    assert table["cells"][0]["seeds"] == [0, 1, 2]
+    assert not list(tmp_path.glob("**/*.claim"))
+
+
+def test_what_others_are_at_is_left_to_them(tmp_path):
+    function = Counted()
+    with claim(tmp_path / "units" / "choices" / "seed1.claim"):
+        work = _run(function, tmp_path)
+    assert function.seeds == [0, 2]
+    assert (work.busy, work.failures, len(work.records)) == (["seed1"], {}, 2)
+    assert _run(function, tmp_path).busy == []
+    assert function.seeds == [0, 2, 1]
+
+
+def test_a_unit_waits_for_what_another_process_prepares_for_it(tmp_path):
+    def tuning_is_under_way(seed, router):
+        raise Busy("tuned/choices.claim")
+
+    work = _run(tuning_is_under_way, tmp_path)
+    assert (len(work.busy), work.failures) == (3, {})
+    assert len(_run(Counted(), tmp_path).records) == 3
+
+
+def test_failures_of_earlier_are_not_tried_again(tmp_path):
+    function = Counted()
+    work = run_units(_counted(function), tmp_path, False, failed={"seed1": "table choices: no"})
+    assert function.seeds == [0, 2]
+    assert work.failures == {"seed1": "table choices: no"}
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import time
 from collections.abc import Iterable, Sequence
 
 from prouter_jax import files
@@ -14,12 +15,15 @@ from prouter_jax.protocol.units import Work, run_units
 from prouter_jax.protocol.words import MET, NOT_MEASURED, finding_words, missed
 
 REPORT = "report/report.html"
+_PATIENCE = 1.0  # seconds between two looks at what other processes are at
 
 
 def reproduce(
     definitions: Iterable[Definition], workdir: pathlib.Path, small: bool, until: float = math.inf
 ) -> list[str]:
     """Measures what is not yet measured; writes tables/NAME.json and .md of each table, and the page of all tables.
+
+    What other processes are measuring into the same folder is left to them, and waited for at the end.
 
     Args:
       small: the tables are of the small size; a workdir is of one size.
@@ -31,17 +35,25 @@ def reproduce(
     Raises:
       ValueError: naming the file, if something else lies among the tables.
     """
-    problems = []
-    for definition in definitions:
-        try:
-            work = run_units(definition, workdir, small, until)
-            table = build_table(definition, work, small)
-        except ValueError as error:
-            problems.append(f"table {definition.name}: {error}")
-            continue
-        problems += work.failures.values()
-        _write(table, workdir)
-    return list(dict.fromkeys(problems))
+    problems: dict[str, Iterable[str]] = {}
+    waiting, failed = list(definitions), {}
+    while waiting:
+        for definition in list(waiting):
+            name = definition.name
+            try:
+                work = run_units(definition, workdir, small, until, failed.get(name, {}))
+                table = build_table(definition, work, small)
+            except ValueError as error:
+                problems[name] = [f"table {name}: {error}"]
+                waiting.remove(definition)
+                continue
+            problems[name], failed[name] = work.failures.values(), work.failures
+            if not work.busy:
+                waiting.remove(definition)
+                _write(table, workdir)
+        if waiting:
+            time.sleep(_PATIENCE)
+    return list(dict.fromkeys(line for lines in problems.values() for line in lines))
 
 
 def build_table(definition: Definition, work: Work, small: bool) -> Table:

@@ -16,6 +16,7 @@ from prouter_jax.config import NEW_USERS, ExperimentConfig
 from prouter_jax.policies.spaces import applicable
 from prouter_jax.policies.tuning import Trial, Tuned, pick_best, tune
 from prouter_jax.prepare import Prepared, prepare
+from prouter_jax.protocol.claims import claim
 from prouter_jax.protocol.judging import LOG_LOSS
 from prouter_jax.protocol.search import tune_router
 from prouter_jax.protocol.settings import from_arguments, source_of
@@ -49,11 +50,14 @@ def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> di
 
     Raises:
       ValueError: naming the file, if it is damaged or was made for another tuning.
+      Busy: if another process is at it.
     """
     path = kept / f"{tuning.name}.json"
     record = _read(path, tuning)
     if ROUTER not in record["found"]:  # it comes last
-        _complete(record, tuning, from_arguments(tuning.config, data), path)
+        with claim(path.with_suffix(".claim")):
+            record = _read(path, tuning)
+            _complete(record, tuning, from_arguments(tuning.config, data), path)
     return {name: one["settings"] for name, one in record["found"].items()}
 
 

@@ -1,4 +1,7 @@
-"""Resumable work: each unit's result is a file, written whole; started again, what is there is read, not run."""
+"""Resumable work: each unit's result is a file, written whole; started again, what is there is read, not run.
+
+Processes that are started on the same folder share the work: each leaves out what another is at.
+"""
 
 import dataclasses
 import hashlib
@@ -9,9 +12,11 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from prouter_jax import files
+from prouter_jax.protocol.claims import Busy, claim
 from prouter_jax.protocol.definition import Definition, Unit
 from prouter_jax.protocol.measurement import check_measurement
 from prouter_jax.protocol.settings import MissingData
@@ -26,18 +31,27 @@ class Work:
     Attributes:
       records: of each finished unit, in order: "digest", "seconds", "provenance", "measurements".
       failures: a line for each unit that failed, by key; units that miss the same folder of data have the same line.
+      busy: keys of the units that other processes are at.
     """
 
     records: list[dict]
     failures: Mapping[str, str]
+    busy: Sequence[str] = ()
 
 
-def run_units(definition: Definition, workdir: pathlib.Path, small: bool, until: float = math.inf) -> Work:
+def run_units(
+    definition: Definition,
+    workdir: pathlib.Path,
+    small: bool,
+    until: float = math.inf,
+    failed: Mapping[str, str] = MappingProxyType({}),
+) -> Work:
     """Runs the units that are not yet in WORKDIR/units/NAME; a failing one leaves a traceback and the rest goes on.
 
     Args:
       small: part of what a stored result is good for.
       until: `time.monotonic()` from which on no unit is begun; those that are left count as failed.
+      failed: failures of earlier, which are not tried again.
 
     Raises:
       ValueError: naming the file, if a stored result is damaged or was measured with other arguments.
@@ -49,20 +63,25 @@ def run_units(definition: Definition, workdir: pathlib.Path, small: bool, until:
     digests = [_digest(definition.name, unit, small) for unit in definition.units]
     stored = [_read(path, digest) for path, digest in zip(paths, digests, strict=True)]  # all, before anything runs
     progress = _Progress(definition.name, [record["seconds"] for record in stored if record], len(keys))
-    records, failures = [], {}
+    records, failures, busy = [], dict(failed), []
     for unit, path, digest, record in zip(definition.units, paths, digests, stored, strict=True):
+        if unit.key in failed:
+            continue
         if record is None and time.monotonic() >= until:
             record = {"failure": "time is up before all units were measured; given again it goes on"}
         elif record is None:
-            log = workdir / "failures" / definition.name / f"{unit.key}.txt"
-            record = _run(unit, digest, log)
-            _keep(record, path, log)
-            progress.finished(unit.key, record)
+            try:
+                record = _claimed(
+                    unit, path, digest, workdir / "failures" / definition.name / f"{unit.key}.txt", progress
+                )
+            except Busy:
+                busy.append(unit.key)
+                continue
         if "failure" in record:
             failures[unit.key] = f"table {definition.name}: {record['failure']}"
         else:
             records.append(record)
-    return Work(records, failures)
+    return Work(records, failures, busy)
 
 
 def _digest(table: str, unit: Unit, small: bool) -> str:
@@ -85,6 +104,23 @@ def _read(path: pathlib.Path, digest: str) -> dict | None:
     return record
 
 
+def _claimed(unit: Unit, path: pathlib.Path, digest: str, log: pathlib.Path, progress: "_Progress") -> dict:
+    """The record of a unit that this process runs, or that another has finished in between.
+
+    Raises:
+      Busy: if another process is at it, or at what it needs.
+    """
+    with claim(path.with_suffix(".claim")):
+        record = _read(path, digest)
+        if record is not None:
+            progress.done += 1
+            return record
+        record = _run(unit, digest, log)
+        _keep(record, path, log)
+        progress.finished(unit.key, record)
+        return record
+
+
 def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
     """The record of a unit that is run; one of "failure" if it fails, with its traceback in `log`."""
     begun = time.monotonic()
@@ -93,6 +129,8 @@ def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
         measurements = [plain(one) for one in (result if isinstance(result, list) else [result])]
         for one in measurements:
             check_measurement(one)
+    except Busy:
+        raise
     except MissingData as error:
         return {"failure": str(error)}
     except Exception as error:

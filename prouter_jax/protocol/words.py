@@ -14,7 +14,7 @@ HOW_TO_READ = (
     "Gains are the router minus a policy on the same seeds and the same test decisions, with a 95 % interval; above 0 "
     "the router is better, also where less of the metric is better. The best tuned baseline is chosen on validation. "
     "Brings: how much better the fully trained score is than the blind one; above blind: how much better the router is "
-    "than that. Share recovered: 0 % is the blind score, 100 % the fully trained one, where at least "
+    "than that. Share recovered: 0 % is the blind score, 100 % the fully trained one, where more than "
     f"{WORTH} is brought."
 )
 Rows = list[list[str]]
@@ -124,7 +124,7 @@ def _recovered(cell: Cell) -> list[str]:
 
 
 def _share(cell: Cell, policy: str) -> str:
-    return share_words(cell.rows[policy].share) if brings(cell) >= WORTH else DASH
+    return share_words(cell.rows[policy].share) if brings(cell) > WORTH else DASH
 
 
 def _part_row(cell: Cell, name: str) -> list[str]:
