@@ -70,10 +70,9 @@ def run_units(
         if record is None and time.monotonic() >= until:
             record = {"failure": "time is up before all units were measured; given again it goes on"}
         elif record is None:
+            log = workdir / "failures" / definition.name / f"{unit.key}.txt"
             try:
-                record = _claimed(
-                    unit, path, digest, workdir / "failures" / definition.name / f"{unit.key}.txt", progress
-                )
+                record = _claimed(unit, path, digest, log, progress)
             except Busy:
                 busy.append(unit.key)
                 continue
@@ -115,6 +114,7 @@ def _claimed(unit: Unit, path: pathlib.Path, digest: str, log: pathlib.Path, pro
         if record is not None:
             progress.done += 1
             return record
+        progress.begun()
         record = _run(unit, digest, log)
         _keep(record, path, log)
         progress.finished(unit.key, record)
@@ -155,9 +155,12 @@ class _Progress:
 
     def __init__(self, table: str, seconds: list[float], total: int):
         self.table, self.seconds, self.total = table, seconds, total
-        self.done = len(seconds)
-        if self.done:
-            self._say(f"{self.done} of {total} units are there from before")
+        self.done, self.silent = len(seconds), True
+
+    def begun(self) -> None:
+        if self.silent and self.done:
+            self._say(f"{self.done} of {self.total} units are there from before")
+        self.silent = False
 
     def finished(self, key: str, record: dict) -> None:
         self.done += 1
