@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from bayes_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
 
-from prouter_jax.bayes import newcomers
 from prouter_jax.bayes.columns import EFFECT
 from prouter_jax.bayes.newcomers import meet_newcomers
 
@@ -83,8 +82,7 @@ def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
     np.testing.assert_allclose(after[:6, :30, :4], before[:6, :30], atol=5e-3)
 
 
-def test_a_new_llm_nobody_met_is_liked_as_llms_are_on_average(trained, monkeypatch):
-    monkeypatch.setattr(newcomers, "CAUTION", 0.0)
+def test_a_new_llm_nobody_met_is_liked_as_llms_are_on_average(trained):
     network, _, params = trained
     bigger = _grown(llms=1).world().build_graph()
     grown, found = meet_newcomers(network, params, bigger)
@@ -108,23 +106,6 @@ def test_what_users_say_of_a_new_llm_moves_the_crowd(trained):
         np.testing.assert_allclose(found[liked][:4], params["crowd"][at : at + 4], atol=1e-6)
     assert found[0.0][4] < found[0.2][4] < found[0.9][4]
     assert found[0.9][4] > found[0.9][:4].mean() + 0.3
-
-
-def test_a_new_llm_is_liked_the_less_the_less_is_known_of_it(trained, monkeypatch):
-    network, _, params = trained
-    less = []
-    for users, queries in ((0, 0), (1, 2), (6, 6)):
-        bigger = _grown(queries=queries, llms=1, offered_to=users, liked=0.4).world().build_graph()
-        crowd = {}
-        for caution in (0.0, 1.0):
-            monkeypatch.setattr(newcomers, "CAUTION", caution)
-            grown, found = meet_newcomers(network, params, bigger)
-            crowd[caution] = np.asarray(found["crowd"])[grown.columns.llms_at :][:5]
-        np.testing.assert_array_equal(crowd[0.0][:4], crowd[1.0][:4])
-        less.append(crowd[0.0][4] - crowd[1.0][4])
-    spread = np.asarray(params["crowd"])[network.columns.llms_at :][:4].std()
-    assert less[0] >= max(spread, np.sqrt(0.05))
-    assert less[0] > less[1] > 1.2 * less[2] > 0
 
 
 def test_a_measured_answer_of_a_new_llm_counts_for_what_it_is_others_for_less():

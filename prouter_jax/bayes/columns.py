@@ -15,7 +15,6 @@ from prouter_jax.graph import RouterGraph
 
 EFFECT, COST, CONSTANT = 0, 1, 2
 _NUM_FIXED = 3
-CAUTION = 1.0  # so many standard errors less is expected of LLMs whom training did not meet
 _LLM_WEIGHT, _TASK_WEIGHT = 3.0, 20.0  # how many observations a broader mean counts for
 
 

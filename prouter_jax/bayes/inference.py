@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from prouter_jax.bayes import columns as properties
-from prouter_jax.bayes.columns import CAUTION, EFFECT, Columns, assemble
+from prouter_jax.bayes.columns import EFFECT, Columns, assemble
 from prouter_jax.bayes.population import learn, plain_precision, prior_mean
 from prouter_jax.bayes.reader import Population, misfit, read, uncertainty, utilities
 from prouter_jax.bayes.tastes import move_tastes, with_sides
@@ -92,17 +92,17 @@ class BayesNetwork:
     def answers(self, params: dict, graph: RouterGraph, tastes: jax.Array | None = None) -> jax.Array:
         """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means.
 
-        LLMs whom training did not meet are taken with caution: so far below their mean as it may be off. Where every
-        LLM has a weight of its own, `newcomers` sees to it.
+        Where nothing but effect and cost is weighed, an LLM whom training did not meet is taken with caution: its
+        unseen answers have a standard error less than its mean effect, else every hard query would go to it.
         """
         values, known = properties.measured(graph)
         task, num_tasks = properties.tasks_of(graph), graph.layout.num("task")
         expected = properties.task_means(values, known, task, num_tasks)[task]
-        if not self.columns.llms:
+        if self.columns.plain:
             met = (params["met"] > 0).astype(jnp.float32)
             error = properties.mean_errors(values[..., EFFECT], known[..., EFFECT], met)
             new = (1 - met) * met.max()  # before training nobody is met, and nobody is new
-            expected = expected.at[..., EFFECT].add(-CAUTION * error * new)
+            expected = expected.at[..., EFFECT].add(-error * new)
         filled = jnp.where(known > 0, values, expected)
         return assemble(self.columns, filled, params["tastes"] if tastes is None else tastes, params["crowd"])
 

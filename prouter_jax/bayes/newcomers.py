@@ -6,9 +6,6 @@ in it beside these starts from what it likes in LLMs in general and moves with t
 What users weigh was learnt from the known LLMs' answers, and says less of answers unlike these: they would be loved by
 few and hated by the others if each user's weights were taken at their word. The heed of a new LLM, how far they are, is
 learnt as well, from anything between none and all. Newton steps on these two, users read in between.
-
-What is not known of a new LLM is taken with caution: it counts for a standard error less than it is most probably
-liked. Who chooses an LLM because its few answers happened to be liked loses more than who waits for some more.
 """
 
 import dataclasses
@@ -18,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.bayes.columns import CAUTION, EFFECT, Columns, mean_errors, measured
+from prouter_jax.bayes.columns import Columns
 from prouter_jax.bayes.inference import BayesNetwork
 from prouter_jax.bayes.reader import residuals, utilities
 from prouter_jax.bayes.tastes import with_sides
@@ -89,7 +86,6 @@ def _learn(network: BayesNetwork, params: dict, graph: RouterGraph, new: np.ndar
     heed, placed = np.full(len(new), _USUAL_HEED), jax.tree.map(jnp.asarray, params)
     placed["precision"] = _heeding(network.columns, params["precision"], unlike, heed)
     users = network.strangers(params, graph)
-    liking = np.zeros((2, len(new)))
     for _ in range(_ROUNDS):
         users, *messages = _messages(network, placed, graph, unlike, users)
         liking, heeding = (np.asarray(x) for x in messages)
@@ -103,16 +99,7 @@ def _learn(network: BayesNetwork, params: dict, graph: RouterGraph, new: np.ndar
         heed = heed + steps[1]
         placed["crowd"] = placed["crowd"].at[at : at + len(new)].add(steps[0])
         placed["precision"] = _heeding(network.columns, params["precision"], unlike, heed)
-    error = np.sqrt(1 / (liking[1] + certainty) + _errors_of_answers(network, params, graph, new) ** 2)
-    placed["crowd"] = placed["crowd"].at[at : at + len(new)].add(-CAUTION * error * new)
     return placed
-
-
-def _errors_of_answers(network: BayesNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
-    """How far the crowd's liking of what is measured of each LLM's answers may be off, [llms]."""
-    at, known = network.columns.llms_at, measured(graph)[1][..., EFFECT]
-    liked = network.answers(params, graph)[..., :at] @ params["crowd"][:at]
-    return np.asarray(mean_errors(liked, known, jnp.asarray(~new, jnp.float32)))
 
 
 def _newton(message: np.ndarray, off: np.ndarray, certainty: float) -> np.ndarray:
