@@ -42,15 +42,16 @@ def reproduce(
             name = definition.name
             try:
                 work = run_units(definition, workdir, small, until, failed.get(name, {}))
+                failed[name] = work.failures
+                if work.busy:
+                    continue
                 table = build_table(definition, work, small)
             except ValueError as error:
                 problems[name] = [f"table {name}: {error}"]
-                waiting.remove(definition)
-                continue
-            problems[name], failed[name] = work.failures.values(), work.failures
-            if not work.busy:
-                waiting.remove(definition)
+            else:
+                problems[name] = work.failures.values()
                 _write(table, workdir)
+            waiting.remove(definition)
         if waiting:
             time.sleep(_PATIENCE)
     return list(dict.fromkeys(line for lines in problems.values() for line in lines))
