@@ -54,11 +54,11 @@ def _one_pass() -> None:
     config = _alpaca(num_users=1000)
     prepared = prepare(read_source(config.data), config.data, seed=0)
     run = make_run(config, prepared)
-    step, state, key = make_train_step(run, config), initial_state(run, seed=0), jax.random.key(0)
+    step, state, key = make_train_step(run), initial_state(run, seed=0), jax.random.key(0)
     seconds = []
     for _ in range(_RUNS.value + 1):
         begun = time.perf_counter()
-        state, _ = step(state, run.graph, key)
+        state, _ = step(state, run.graph, {}, key)
         jax.block_until_ready(state)
         seconds.append(time.perf_counter() - begun)
     rewards = len(prepared.parts.train) * len(prepared.data.llms.ids)

@@ -64,7 +64,7 @@ def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathL
     Args:
       folder: of the cache; by default $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
     """
-    folder = pathlib.Path(folder) if folder is not None else _default_folder()
+    folder = pathlib.Path(folder) if folder is not None else cache_folder()
     key = hashlib.sha256(json.dumps([_VERSION, encoder.name, encoder.width, list(texts)]).encode()).hexdigest()
     path = folder / f"{encoder.name}-{key}.npy"
     vectors = _read_vectors(path, (len(texts), encoder.width))
@@ -143,7 +143,8 @@ _MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_h
 _VERSION = 1  # raise it when an encoder of the same name gives other vectors
 
 
-def _default_folder() -> pathlib.Path:
+def cache_folder() -> pathlib.Path:
+    """Where what can be made again is kept: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax."""
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(root) / "prouter_jax"
 

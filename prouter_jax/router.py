@@ -85,7 +85,7 @@ class Router:
         workdir = pathlib.Path(workdir)
         config = read_config(workdir)
         world = load_world(workdir / WORLD)
-        network = make_network(config.model, world.build_graph(), len(world.interactions.users.ids))
+        network = make_network(config, world.build_graph(), len(world.interactions.users.ids))
         state = restore_best(config, network, workdir)
         return _make(Trained(config.model, network, state.params, float(state.temperature)), world)
 

@@ -152,7 +152,7 @@ def trained(prepared, network, tmp_path_factory) -> Trained:
     train_module._compiled_step.cache_clear()  # other tests may have compiled the step for other graphs
     train(config, prepared, 0, workdir)
     run = make_run(config, prepared)
-    compilations = make_train_step(run, config)._cache_size()
+    compilations = make_train_step(run)._cache_size()
     params = restore_best(config, network, workdir).params
     return Trained(config, prepared, workdir, params, run_scorer(run, params, prepared), compilations)
 
