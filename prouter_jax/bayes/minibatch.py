@@ -126,6 +126,6 @@ def _read(network: BayesNetwork, graph: RouterGraph, histories: Histories, answe
 
 def _to_answers(network: BayesNetwork, values: jax.Array, weights: jax.Array, place: jax.Array) -> jax.Array:
     """Sums over the candidates of values [users, decisions, candidates] times weights [users, n]: by answer."""
-    each = values[..., None] * weights[:, None, None, :]
-    total = jax.ops.segment_sum(each.reshape(-1, weights.shape[1]), place.reshape(-1), network.queries * network.llms)
-    return total.reshape(network.queries, network.llms, -1)
+    each = (values[..., None] * weights[:, None, None, :]).reshape(values.size, weights.shape[1])
+    total = jax.ops.segment_sum(each, place.reshape(-1), network.queries * network.llms)
+    return total.reshape(network.queries, network.llms, weights.shape[1])
