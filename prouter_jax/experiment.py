@@ -11,6 +11,7 @@ from prouter_jax import files
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
+from prouter_jax.processes import is_first, leave, together
 from prouter_jax.progress import require_tensorboard
 from prouter_jax.provenance import provenance
 from prouter_jax.report.types import Report
@@ -28,13 +29,15 @@ REPORT = "report"
 EXPERIMENT = "experiment.json"
 
 
-def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report:
+def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report | None:
     """Trains every seed of `config`, evaluates it and writes WORKDIR/report.
 
-    Started again with the same arguments it goes on where it was.
+    Started again with the same arguments it goes on where it was. Of several JAX processes, all of which call it, the
+    first one writes the report; the others return None when training is done.
 
     Raises:
       ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
+      Preempted: after a SIGTERM, when the state is saved.
     """
     begun = time.monotonic()
     workdir = pathlib.Path(workdir)
@@ -48,6 +51,10 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Repo
         _claim(workdir, config)
         _save_inputs(dataclasses.replace(config, seed=seed, seeds=0), prepared, folder)
         train(config, prepared, seed, folder)
+    first = is_first()
+    leave()
+    if not first:
+        return None
     return evaluate_experiment(workdir, source, begun)
 
 
@@ -112,7 +119,7 @@ def _check_claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
 
 def _claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
     """Writes the configuration into a new workdir, before anything else."""
-    if not (workdir / EXPERIMENT).exists():
+    if is_first() and not (workdir / EXPERIMENT).exists():
         workdir.mkdir(parents=True, exist_ok=True)
         files.write_whole(workdir / EXPERIMENT, configuration.to_json(config))
 
@@ -130,8 +137,12 @@ def _read_claim(workdir: pathlib.Path) -> ExperimentConfig:
 
 def _save_inputs(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> None:
     """What scoring needs besides checkpoints; written once, and whole when config.json is there."""
+    together("inputs")  # so that none looks for what the first is writing
     if (folder / CONFIG).exists():
         _check_same_data(prepared, folder)
+        return
+    together("inputs looked for")
+    if not is_first():
         return
     folder.mkdir(parents=True, exist_ok=True)
     save_world(prepared.world, folder / WORLD)

@@ -8,6 +8,7 @@ import time
 
 from prouter_jax import files
 from prouter_jax.config import Train
+from prouter_jax.processes import is_first
 from prouter_jax.train_state import TrainState
 
 METRICS = "metrics.jsonl"
@@ -15,7 +16,7 @@ _SECONDS_BETWEEN_LINES = 1.0
 
 
 class Progress:
-    """Follows one run; a context manager that closes its files."""
+    """Follows one run; a context manager that closes its files. Of several processes, the first one speaks."""
 
     def __init__(self, workdir: pathlib.Path, config: Train, name: str):
         self.path = workdir / METRICS
@@ -24,7 +25,8 @@ class Progress:
         self.printed = time.monotonic()
         self.mark = (0, self.printed)  # step and time from which the rate is counted
         self.last = "no evaluation yet"
-        self.board = _open_tensorboard(workdir) if config.tensorboard else None
+        self.speaks = is_first()
+        self.board = _open_tensorboard(workdir) if config.tensorboard and self.speaks else None
 
     def __enter__(self) -> "Progress":
         return self
@@ -41,6 +43,8 @@ class Progress:
             self._print(f"rejected checkpoint: {reason}")
         if step >= 0:
             self._print(f"resumed from step {step}")
+        if not self.speaks:
+            return
         lines = self.path.read_text().splitlines() if self.path.exists() and step >= 0 else []
         files.write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
 
@@ -51,6 +55,8 @@ class Progress:
 
     def evaluated(self, state: TrainState, metrics: dict[str, float]) -> None:
         """Records one evaluation."""
+        if not self.speaks:
+            return
         step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
         record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
         rate = self._rate(step)
@@ -74,6 +80,8 @@ class Progress:
 
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()
+        if not self.speaks:
+            return
         clear = "\r\033[K" if sys.stderr.isatty() else ""
         if text or clear:
             print(f"{clear}{self.name}: {text}" if text else clear, end=end, file=sys.stderr, flush=True)

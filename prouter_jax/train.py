@@ -19,8 +19,8 @@ from prouter_jax.inputs.pipeline import Input
 from prouter_jax.inputs.store import store_of
 from prouter_jax.metrics import choose, fit_temperature, mean, of_picks
 from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
-from prouter_jax.preemption import Preempted, Preemption
 from prouter_jax.prepare import Labelled, Prepared
+from prouter_jax.processes import Preempted, Preemption
 from prouter_jax.progress import Progress
 from prouter_jax.scoring import Scorer, score_decisions
 from prouter_jax.sharding import agreed, make_mesh, place_graph, replicated, state_shardings, to_host

@@ -1,9 +1,28 @@
-"""SIGTERM: whoever runs the job wants the machine back, and gives some seconds to save."""
+"""The processes of one run: who writes, how they wait for each other, and what SIGTERM asks of them."""
 
 import signal
+import threading
 
 import jax
 from jax.experimental import multihost_utils
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return jax.process_index() == 0
+
+
+def together(what: str) -> None:
+    """Returns when all processes have come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
+def leave() -> None:
+    """Ends the processes' bond: from here on each is alone, and none waits for another."""
+    if jax.distributed.is_initialized():
+        together("done")
+        jax.distributed.shutdown()
 
 
 class Preempted(Exception):
@@ -22,7 +41,8 @@ class Preemption:
         self.previous = None
 
     def __enter__(self) -> "Preemption":
-        if not jax.distributed.is_initialized():
+        # Python lets the main thread alone handle signals
+        if not jax.distributed.is_initialized() and threading.current_thread() is threading.main_thread():
             self.previous = signal.signal(signal.SIGTERM, self._note)
         return self
 
