@@ -3,8 +3,6 @@
 On Slurm, GKE and TPU VMs `--distributed` is enough; elsewhere three flags say who is who. Alone, none is needed.
 """
 
-import os
-
 from absl import flags
 
 _DISTRIBUTED = flags.DEFINE_boolean(
@@ -31,8 +29,6 @@ def join() -> None:
         raise ValueError(f"--process_id: expected less than {_NUM_PROCESSES.value}, found {_PROCESS_ID.value}")
     import jax
 
-    if os.environ.get("JAX_PLATFORMS") == "cpu":
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")
     arguments = {} if _DISTRIBUTED.value else dict(zip(_NAMES, explicit, strict=True))
     try:
         jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=_HEARTBEAT.value)

@@ -91,6 +91,14 @@ def agreed(numbers):
 
 def place_graph(graph: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph:
     """Copies the graph to every device; what is visible of the histories is divided by users."""
-    placed = jax.device_put(jax.tree.map(np.asarray, graph), replicated(mesh))
-    decisions = jax.device_put(placed.visibility.decisions, users_sharding(mesh))
+
+    def put(array, sharding: NamedSharding) -> jax.Array:
+        if jax.process_count() == 1:
+            return jax.device_put(array, sharding)
+        # device_put would compare the processes' arrays, and find that NaN is not NaN
+        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+
+    graph = jax.tree.map(np.asarray, graph)
+    decisions = put(graph.visibility.decisions, users_sharding(mesh))
+    placed = jax.tree.map(lambda array: put(array, replicated(mesh)), graph)
     return dataclasses.replace(placed, visibility=dataclasses.replace(placed.visibility, decisions=decisions))
