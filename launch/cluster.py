@@ -14,15 +14,15 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, f
 _HEARTBEAT = flags.DEFINE_integer("heartbeat", 30, "Seconds after which a silent process is taken for dead.")
 
 
-def join() -> None:
-    """Joins the processes of the run, if there are several.
+def join() -> bool:
+    """Joins the processes of the run, if there are several; returns whether there are.
 
     Raises:
       ValueError: if the flags do not fit together, or the others cannot be found.
     """
     explicit = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if not _DISTRIBUTED.value and explicit == (None, None, None):
-        return
+        return False
     if not _DISTRIBUTED.value and None in explicit:
         raise ValueError("--coordinator, --num_processes, --process_id: expected all three, or --distributed alone")
     if not _DISTRIBUTED.value and _PROCESS_ID.value >= _NUM_PROCESSES.value:
@@ -34,6 +34,7 @@ def join() -> None:
         jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=_HEARTBEAT.value)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"--distributed: the other processes were not found: {error}") from error
+    return True
 
 
 _NAMES = ("coordinator_address", "num_processes", "process_id")

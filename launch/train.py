@@ -3,7 +3,9 @@
 python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded [--config.seeds=10 ...]
 """
 
+import os
 import sys
+from typing import NoReturn
 
 from absl import flags
 from ml_collections import config_flags
@@ -24,20 +26,33 @@ def main() -> None:
     if _CONFIG.value is None:
         raise ValueError("flag --config=None: Flag --config must have a value other than None.")
     config.validate(_CONFIG.value)
-    cluster.join()
-    from prouter_jax.experiment import REPORT, run_experiment
-    from prouter_jax.processes import Preempted
+    several = cluster.join()
+    from prouter_jax.experiment import REPORT, run_experiment, train_experiment
+    from prouter_jax.processes import Preempted, is_first, leave
     from prouter_jax.report.words import headline
 
     try:
+        if several:
+            train_experiment(_CONFIG.value, _WORKDIR.value)
+            first = is_first()
+            leave()
+            if first:
+                _evaluate_alone()
+            return
         report = run_experiment(_CONFIG.value, _WORKDIR.value)
     except Preempted as stopped:
         print(f"train: {stopped}", file=sys.stderr)
         sys.exit(PREEMPTED)
-    if report is None:  # another process tells
-        return
     print("\n".join(headline(report)))
     print(f"report: {_WORKDIR.value}/{REPORT}/report.html")
+
+
+def _evaluate_alone() -> NoReturn:
+    """Goes on as launch.evaluate on the CPU of this host: an accelerator may be there for all processes or none."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-m", "launch.evaluate", f"--workdir={_WORKDIR.value}"]
+    os.execve(sys.executable, command, os.environ | {"JAX_PLATFORMS": "cpu"})
 
 
 if __name__ == "__main__":

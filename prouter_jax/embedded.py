@@ -79,7 +79,8 @@ def _draw_decisions(
     decision, llm = (rows.astype(np.int32) for rows in np.nonzero(best))
     share = (1 / best.sum(1))[decision].astype(np.float32)
     offers, offer = distinct_sets(on_offer)
-    decisions = interactions.Decisions(interactions.strings([]), user, query, offer, time, np.full(len(user), -1, np.int32))
+    nameless, no_side = interactions.strings([]), np.full(len(user), -1, np.int32)
+    decisions = interactions.Decisions(nameless, user, query, offer, time, no_side)
     return (
         offers,
         decisions,

@@ -8,8 +8,6 @@ import os
 import pathlib
 import shutil
 
-import numpy as np
-
 from prouter_jax.config import Embedded
 from prouter_jax.embedded import draw_histories
 from prouter_jax.embedded_world import draw_world

@@ -11,7 +11,7 @@ from prouter_jax import files
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
-from prouter_jax.processes import is_first, leave, together
+from prouter_jax.processes import is_first, together
 from prouter_jax.progress import require_tensorboard
 from prouter_jax.provenance import provenance
 from prouter_jax.report.types import Report
@@ -29,17 +29,29 @@ REPORT = "report"
 EXPERIMENT = "experiment.json"
 
 
-def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report | None:
-    """Trains every seed of `config`, evaluates it and writes WORKDIR/report.
+def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report:
+    """Trains every seed of `config`, evaluates it and writes WORKDIR/report; in one process.
 
-    Started again with the same arguments it goes on where it was. Of several JAX processes, all of which call it, the
-    first one writes the report; the others return None when training is done.
+    Started again with the same arguments it goes on where it was.
+
+    Raises:
+      ValueError, Preempted: as `train_experiment`.
+    """
+    begun = time.monotonic()
+    source = train_experiment(config, workdir)
+    return evaluate_experiment(workdir, source, begun)
+
+
+def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Source:
+    """Trains every seed of `config`; of several JAX processes, all make this call and the first one writes.
+
+    Returns:
+      the data.
 
     Raises:
       ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
       Preempted: after a SIGTERM, when the state is saved.
     """
-    begun = time.monotonic()
     workdir = pathlib.Path(workdir)
     configuration.validate(config)
     _check_machine(config)
@@ -51,11 +63,7 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Repo
         _claim(workdir, config)
         _save_inputs(dataclasses.replace(config, seed=seed, seeds=0), prepared, folder)
         train(config, prepared, seed, folder)
-    first = is_first()
-    leave()
-    if not first:
-        return None
-    return evaluate_experiment(workdir, source, begun)
+    return source
 
 
 def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None, begun: float | None = None) -> Report:

@@ -19,7 +19,7 @@ def together(what: str) -> None:
 
 
 def leave() -> None:
-    """Ends the processes' bond: from here on each is alone, and none waits for another."""
+    """Ends the processes' bond: from here on none waits for another, and what they computed together is gone."""
     if jax.distributed.is_initialized():
         together("done")
         jax.distributed.shutdown()

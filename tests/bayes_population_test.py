@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prouter_jax.bayes.columns import Columns
 from prouter_jax.bayes import population
+from prouter_jax.bayes.columns import Columns
 from prouter_jax.bayes.population import PRIOR_VARIANCE, plain_precision, prior_mean, spread_of, told_from
 
 PLAIN = Columns(style=2, llms=0, sides=0, crowd=0, tastes=0)

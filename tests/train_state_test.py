@@ -44,8 +44,9 @@ def test_a_step_counts_and_leaves_what_validation_found(tiny_config, prepared):
 
 def test_a_network_is_what_decides_the_shapes(tiny_config, prepared, shared_prepared):
     graph = prepared.world.build_graph()
+    model = tiny_config.model
     first, same, wider, rated = (
-        make_network(dataclasses.replace(tiny_config, model=dataclasses.replace(tiny_config.model, taste_dim=size)), some, 6)
+        make_network(dataclasses.replace(tiny_config, model=dataclasses.replace(model, taste_dim=size)), some, 6)
         for size, some in ((2, graph), (2, graph), (3, graph), (2, shared_prepared.world.build_graph()))
     )
     assert first == same

@@ -105,7 +105,7 @@ class StoreWriter:
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
         folder.mkdir(parents=True)
-        self.open = {name: open(folder / f"{name}.bin", "wb") for name in _COLUMNS}
+        self.open = {name: open(folder / f"{name}.bin", "wb") for name in _COLUMNS}  # noqa: SIM115
         self.sets: dict[bytes, int] = {}
         self.ends = {"users": 0, "said": 0}
 
