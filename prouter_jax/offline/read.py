@@ -6,7 +6,7 @@ import functools
 import itertools
 import json
 import pathlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +25,7 @@ class Pairs:
     """A file: the schema of all its columns, and its rows."""
 
     schema: pa.Schema
-    chunks: Iterable[Chunk]
+    chunks: Iterator[Chunk]
 
 
 def open_pairs(path: pathlib.Path, rows_at_once: int, reserved: tuple[str, ...]) -> Pairs:

@@ -1,5 +1,6 @@
 """Streams a file of (user, query) pairs through a scoring function into a file that holds them and the answers."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prouter_jax import files
+from prouter_jax.offline.overlap import ahead, behind
 from prouter_jax.offline.read import open_pairs
 from prouter_jax.offline.write import OUTPUT_COLUMNS, WRITERS, Scored
 
@@ -54,13 +56,18 @@ def score_file(
     _check_paths(source, target)
     pairs = open_pairs(source, rows_at_once, OUTPUT_COLUMNS)
     rows = errors = 0
-    with files.open_whole(target) as file, WRITERS[target.suffix](file, pairs.schema) as writer:
-        for chunk in pairs.chunks:
+    with (
+        files.open_whole(target) as file,
+        WRITERS[target.suffix](file, pairs.schema) as writer,
+        behind(writer.write) as write,
+        contextlib.closing(ahead(pairs.chunks)) as chunks,
+    ):
+        for chunk in chunks:
             scored = _overruled(score(chunk.columns), chunk.bad)
             if strict and scored.error.null_count < len(scored.error):
                 place = int(scored.error.is_valid().to_numpy(zero_copy_only=False).argmax())
                 raise ValueError(f"table {source.name}, row {rows + place}: {scored.error[place].as_py()}")
-            writer.write(chunk, scored)
+            write(chunk, scored)
             rows += len(scored.error)
             errors += len(scored.error) - scored.error.null_count
             if on_progress is not None:

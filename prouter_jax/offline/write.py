@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import json
 import math
 from typing import BinaryIO
@@ -16,6 +17,7 @@ from prouter_jax.offline.columns import LIST, Chunk
 
 OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
 _PROBABILITIES = pa.map_(pa.string(), pa.float64())
+_SHARED, _SHARES = (f"probabilities.key_value.{part}" for part in ("key", "value"))
 _to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -43,7 +45,7 @@ class _ParquetWriter:
         self.schema = schema
         for name in OUTPUT_COLUMNS:
             self.schema = self.schema.append(pa.field(name, _PROBABILITIES if name == "probabilities" else pa.string()))
-        self.writer = pq.ParquetWriter(file, self.schema, write_page_checksum=True)
+        self.writer = pq.ParquetWriter(file, self.schema, write_page_checksum=True, **_encodings(self.schema))
 
     def __enter__(self):
         return self
@@ -55,6 +57,18 @@ class _ParquetWriter:
         added = [scored.llm, _as_map(scored), scored.basis, scored.error]
         columns = [*chunk.table().columns, *added]
         self.writer.write_table(pa.Table.from_arrays(columns, schema=self.schema))
+
+
+def _encodings(schema: pa.Schema) -> dict:
+    """Shares hardly repeat, but their bytes are alike place by place; nobody looks for rows by the range of a share."""
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty)
+    paths = [column.path for column in pq.ParquetFile(empty).schema]
+    return {
+        "use_dictionary": [path for path in paths if path != _SHARES],
+        "column_encoding": {_SHARES: "BYTE_STREAM_SPLIT"},
+        "write_statistics": [path for path in paths if path not in (_SHARES, _SHARED)],
+    }
 
 
 class _CsvWriter:
@@ -103,11 +117,15 @@ WRITERS = {".parquet": _ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWrite
 def _as_map(scored: Scored) -> pa.Array:
     """map<string, double> [rows] of the candidates alone, null where there is none."""
     given = ~np.isnan(scored.probabilities)
-    llm = np.nonzero(given)[1].astype(np.int32)
-    ends = np.append(0, given.sum(1).cumsum()).astype(np.int32)
+    llm = np.broadcast_to(np.arange(len(scored.llms), dtype=np.int32), given.shape)
+    counts = given.sum(1, dtype=np.int32)
+    ends = np.append(np.int32(0), counts.cumsum(dtype=np.int32))
+    if given.all():
+        llm, values = llm.ravel(), scored.probabilities.ravel()
+    else:
+        llm, values = llm[given], scored.probabilities[given]
     names = pa.array(scored.llms, pa.string()).take(pa.array(llm))
-    values = pa.array(scored.probabilities[given].astype(np.float64, copy=False))
-    return pa.MapArray.from_arrays(ends, names, values, mask=pa.array(~given.any(1)))
+    return pa.MapArray.from_arrays(ends, names, pa.array(values.astype(np.float64)), mask=pa.array(counts == 0))
 
 
 def _as_json(scored: Scored) -> list[str | None]:
