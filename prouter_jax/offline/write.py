@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import math
+import shutil
 from typing import BinaryIO
 
 import numpy as np
@@ -41,7 +42,8 @@ class Scored:
 
 
 class _ParquetWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema):
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        del heading
         self.schema = schema
         for name in OUTPUT_COLUMNS:
             self.schema = self.schema.append(pa.field(name, _PROBABILITIES if name == "probabilities" else pa.string()))
@@ -58,6 +60,11 @@ class _ParquetWriter:
         columns = [*chunk.table().columns, *added]
         self.writer.write_table(pa.Table.from_arrays(columns, schema=self.schema))
 
+    def append(self, part: BinaryIO) -> None:
+        with pq.ParquetFile(part, page_checksum_verification=True, pre_buffer=False) as written:
+            for group in range(written.num_row_groups):
+                self.writer.write_table(written.read_row_group(group).cast(self.schema))
+
 
 def _encodings(schema: pa.Schema) -> dict:
     """Shares hardly repeat, but their bytes are alike place by place; nobody looks for rows by the range of a share."""
@@ -72,10 +79,12 @@ def _encodings(schema: pa.Schema) -> dict:
 
 
 class _CsvWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema):
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        self.file = file
         fields = [pa.field(field.name, _csv_type(field.type)) for field in schema]
         self.schema = pa.schema([*fields, *((name, pa.string()) for name in OUTPUT_COLUMNS)])
-        self.writer = pyarrow.csv.CSVWriter(file, self.schema)
+        options = pyarrow.csv.WriteOptions(include_header=heading)
+        self.writer = pyarrow.csv.CSVWriter(file, self.schema, write_options=options)
 
     def __enter__(self):
         return self
@@ -89,9 +98,13 @@ class _CsvWriter:
         answers = [scored.llm, pa.array(_as_json(scored), pa.string()), scored.basis, scored.error]
         self.writer.write_table(pa.Table.from_arrays([*columns, *answers], schema=self.schema))
 
+    def append(self, part: BinaryIO) -> None:
+        shutil.copyfileobj(part, self.file)
+
 
 class _JsonlWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema):
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        del schema, heading
         self.file = file
 
     def __enter__(self):
@@ -109,6 +122,9 @@ class _JsonlWriter:
             for head, llm, shares, basis, error in zip(heads, llm, _as_json(scored), basis, error, strict=True)
         ]
         self.file.write("".join(lines).encode())
+
+    def append(self, part: BinaryIO) -> None:
+        shutil.copyfileobj(part, self.file)
 
 
 WRITERS = {".parquet": _ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter}
