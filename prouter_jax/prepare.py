@@ -97,7 +97,7 @@ def read_interactions(config: Data) -> Interactions:
     if config.source == "embedded":
         data = build_embedded(config.embedded)
     elif config.source == "tables":
-        data = read_tables(config.path, pool=config.pool)
+        data = read_tables(config.path, pool=config.pool, feedback=config.users == "recorded")
     else:
         data = read_personaroute(config.path, config.llms_path)
     validate(data)
