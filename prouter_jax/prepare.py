@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style, with_answer_style
@@ -85,6 +86,7 @@ def read_source(config: Data) -> Source:
         data = validate(build_llm_as_judge(data, judge, config.num_users, config.judge.seed))
     # of an answer's text nothing but its style is used from here on
     data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=None))
+    pa.default_memory_pool().release_unused()  # Arrow would keep what the texts took
     return Source(data, encode_texts(data, config.encoder), config.encoder)
 
 

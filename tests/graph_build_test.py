@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from prouter_jax.decisions import build_decisions, outcome_matrices
-from prouter_jax.graph_build import bucket, build_graph, node_width
+from prouter_jax.graph_build import build_graph, node_width
+from prouter_jax.graph_build_history import bucket
 from prouter_jax.interactions import take
 
 

@@ -148,7 +148,12 @@ def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
 
 
 def _json_chunks(
-    path: pathlib.Path, types: dict[str, pa.DataType | None], rows_at_once: int, total: int, first: int, last: int | None
+    path: pathlib.Path,
+    types: dict[str, pa.DataType | None],
+    rows_at_once: int,
+    total: int,
+    first: int,
+    last: int | None,
 ) -> Generator[Chunk, None, None]:
     with contextlib.closing(_json_rows(path)) as all_rows:
         rows = itertools.islice(all_rows, first, last)

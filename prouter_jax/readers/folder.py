@@ -31,9 +31,7 @@ SCHEMAS = {
 FEEDBACK = ("choices", "votes", "ratings", "decisions", "feedback", "offers")
 
 
-def load_folder(
-    folder: pathlib.Path, required: tuple[str, ...], passed_over: tuple[str, ...] = ()
-) -> dict[str, Table]:
+def load_folder(folder: pathlib.Path, required: tuple[str, ...], passed_over: tuple[str, ...] = ()) -> dict[str, Table]:
     """The tables of a folder, by their name in `SCHEMAS`.
 
     Args:
