@@ -255,7 +255,9 @@ def test_a_part_of_a_file_and_what_is_no_part(scored):
 def test_two_processes_at_once_make_the_file_of_one(experiment_workdir, tmp_path):
     """The same texts come again in every part, so that one process remembers what the other has to find; one of two
     is killed at work and started again."""
-    rows = [{"user_id": f"u{row % 7:02}", "query": f"{TEXT} {row % 1999} {'and' * (row % 13)}"} for row in range(200_000)]
+    rows = [
+        {"user_id": f"u{row % 7:02}", "query": f"{TEXT} {row % 1999} {'and' * (row % 13)}"} for row in range(200_000)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=30_000)
 
     def start(output, *arguments):

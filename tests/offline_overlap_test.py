@@ -50,15 +50,23 @@ def test_what_a_call_raises_comes_back(calls):
     def fail(_):
         raise OSError("full disk")
 
-    with pytest.raises(OSError, match="full disk"), behind(fail) as call:
-        for number in range(calls):
-            call(number)
+    def work():
+        with behind(fail) as call:
+            for number in range(calls):
+                call(number)
+
+    with pytest.raises(OSError, match="full disk"):
+        work()
 
 
 def test_a_failure_between_calls_goes_before_one_of_a_call():
     def fail():
         raise OSError("full disk")
 
-    with pytest.raises(KeyError), behind(fail) as call:
-        call()
-        raise KeyError
+    def work():
+        with behind(fail) as call:
+            call()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()

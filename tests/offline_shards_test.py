@@ -191,7 +191,7 @@ def test_strict_names_the_row_of_the_file(pairs, tmp_path):
 
 @pytest.mark.parametrize("text", ["", "1", "2/2", "-1/2", "1/0", "a/b", "0/2/3", "1.0/2"])
 def test_what_is_no_part_is_refused(text):
-    with pytest.raises(ValueError, match="^shard: expected I/N with I from 0 to N - 1, found"):
+    with pytest.raises(ValueError, match=r"^shard: expected I/N with I from 0 to N - 1, found"):
         parse_shard(text)
 
 
