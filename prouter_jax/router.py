@@ -18,7 +18,7 @@ from prouter_jax.explain_types import Explanation
 from prouter_jax.growing import grow_world, only_users, price_factors
 from prouter_jax.interactions import Interactions
 from prouter_jax.networks import Network, apply_network, make_network
-from prouter_jax.offline.write import Scored
+from prouter_jax.offline.scored import Scored
 from prouter_jax.readers.additions import read_history, read_llm_additions
 from prouter_jax.routing import Constraints, Pool, route
 from prouter_jax.scoring import Scorer

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from prouter_jax.decisions import CostScale
 from prouter_jax.grouping import sorted_distinct
-from prouter_jax.offline.write import Scored
+from prouter_jax.offline.scored import Scored
 from prouter_jax.places import Places
 from prouter_jax.scoring import Asked, Scorer, join
 

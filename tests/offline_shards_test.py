@@ -10,8 +10,8 @@ import pytest
 from table_files import write_rows
 
 from prouter_jax.offline.score import Counts, score_file
+from prouter_jax.offline.scored import Scored
 from prouter_jax.offline.shards import Shard, Sharded, parse_shard, score_shard
-from prouter_jax.offline.write import Scored
 
 FORMATS = ("parquet", "csv", "jsonl")
 LLMS = ["a", "b", "c"]

@@ -12,7 +12,7 @@ import pytest
 from table_files import write_rows
 
 from prouter_jax.offline.score import Counts, score_file
-from prouter_jax.offline.write import Scored
+from prouter_jax.offline.scored import Scored
 
 FORMATS = ("parquet", "csv", "jsonl")
 LLMS = ["a", 'b"%s', "ö"]

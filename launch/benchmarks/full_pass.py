@@ -83,4 +83,4 @@ def _flops_of(setting: Setting, num_users: int) -> float:
 
     _, config, run = _run(setting, num_users)
     compiled = make_train_step(run, config).lower(run.abstract, run.graph, jax.random.key(0)).compile()
-    return compiled.cost_analysis()["flops"]
+    return (compiled.cost_analysis() or {})["flops"]

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from prouter_jax import files
 from prouter_jax.offline.overlap import ahead, behind
 from prouter_jax.offline.read import Pairs, open_pairs
-from prouter_jax.offline.write import OUTPUT_COLUMNS, WRITERS, Scored
+from prouter_jax.offline.scored import OUTPUT_COLUMNS, Scored
+from prouter_jax.offline.write import WRITERS
 
 __all__ = ["Counts", "Job", "Scored", "make_job", "open_job", "score_file", "write_rows"]
 

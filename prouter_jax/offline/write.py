@@ -1,8 +1,6 @@
 """Files of scored pairs, chunk by chunk: the input's columns, then llm, probabilities, basis and error."""
 
-import dataclasses
 import functools
-import io
 import json
 import math
 import shutil
@@ -11,71 +9,13 @@ from typing import BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from prouter_jax.grouping import distinct_sets
 from prouter_jax.offline.columns import LIST, Chunk
+from prouter_jax.offline.scored import OUTPUT_COLUMNS, Scored
+from prouter_jax.offline.write_parquet import ParquetWriter
 
-OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
-_PROBABILITIES = pa.map_(pa.string(), pa.float64())
-_SHARED, _SHARES = (f"probabilities.key_value.{part}" for part in ("key", "value"))
 _to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
-
-
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """The answers to some rows.
-
-    Attributes:
-      llm: string [rows], the chosen one, null on an error.
-      llms: the names of the columns of `probabilities`.
-      probabilities: float [rows, llms], NaN where an LLM is not a candidate.
-      basis: string [rows], what the choice rests on.
-      error: string [rows], what is wrong with the row, null for nothing.
-    """
-
-    llm: pa.Array
-    llms: list[str]
-    probabilities: np.ndarray
-    basis: pa.Array
-    error: pa.Array
-
-
-class _ParquetWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
-        del heading
-        self.schema = schema
-        for name in OUTPUT_COLUMNS:
-            self.schema = self.schema.append(pa.field(name, _PROBABILITIES if name == "probabilities" else pa.string()))
-        self.writer = pq.ParquetWriter(file, self.schema, write_page_checksum=True, **_encodings(self.schema))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.writer.close()
-
-    def write(self, chunk: Chunk, scored: Scored) -> None:
-        added = [scored.llm, _as_map(scored), scored.basis, scored.error]
-        columns = [*chunk.table().columns, *added]
-        self.writer.write_table(pa.Table.from_arrays(columns, schema=self.schema))
-
-    def append(self, part: BinaryIO) -> None:
-        with pq.ParquetFile(part, page_checksum_verification=True, pre_buffer=False) as written:
-            for group in range(written.num_row_groups):
-                self.writer.write_table(written.read_row_group(group).cast(self.schema))
-
-
-def _encodings(schema: pa.Schema) -> dict:
-    """Shares hardly repeat, but their bytes are alike place by place; nobody looks for rows by the range of a share."""
-    empty = io.BytesIO()
-    pq.write_table(schema.empty_table(), empty)
-    paths = [column.path for column in pq.ParquetFile(empty).schema]
-    return {
-        "use_dictionary": [path for path in paths if path != _SHARES],
-        "column_encoding": {_SHARES: "BYTE_STREAM_SPLIT"},
-        "write_statistics": [path for path in paths if path not in (_SHARES, _SHARED)],
-    }
 
 
 class _CsvWriter:
@@ -127,21 +67,7 @@ class _JsonlWriter:
         shutil.copyfileobj(part, self.file)
 
 
-WRITERS = {".parquet": _ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter}
-
-
-def _as_map(scored: Scored) -> pa.Array:
-    """map<string, double> [rows] of the candidates alone, null where there is none."""
-    given = ~np.isnan(scored.probabilities)
-    llm = np.broadcast_to(np.arange(len(scored.llms), dtype=np.int32), given.shape)
-    counts = given.sum(1, dtype=np.int32)
-    ends = np.append(np.int32(0), counts.cumsum(dtype=np.int32))
-    if given.all():
-        llm, values = llm.ravel(), scored.probabilities.ravel()
-    else:
-        llm, values = llm[given], scored.probabilities[given]
-    names = pa.array(scored.llms, pa.string()).take(pa.array(llm))
-    return pa.MapArray.from_arrays(ends, names, pa.array(values.astype(np.float64)), mask=pa.array(counts == 0))
+WRITERS = {".parquet": ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter}
 
 
 def _as_json(scored: Scored) -> list[str | None]:
