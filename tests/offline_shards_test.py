@@ -1,5 +1,6 @@
 """Parts of a file, each scored by itself: joined they are what one process writes, whoever was killed and when."""
 
+import itertools
 import os
 import threading
 
@@ -12,6 +13,7 @@ from table_files import write_rows
 from prouter_jax.offline.score import Counts, score_file
 from prouter_jax.offline.scored import Scored
 from prouter_jax.offline.shards import Shard, Sharded, parse_shard, score_shard
+from prouter_jax.offline.write_parquet import ParquetWriter
 
 FORMATS = ("parquet", "csv", "jsonl")
 LLMS = ["a", "b", "c"]
@@ -102,12 +104,17 @@ def test_a_killed_part_is_started_again_and_a_whole_one_is_kept(pairs, tmp_path)
         score_shard(killed, pairs, output, Shard(1, 3), "router", rows_at_once=4)
     assert _names(output.parent / "x.parquet.parts") == ["0-of-3.json", "0-of-3.parquet"]
     (output.parent / "x.parquet.parts" / ".1-of-3.parquet.1234.tmp").write_text("of a killed process")
-    assert _shard(pairs, output, 0, 3) == Sharded(Counts(8, 1), True, [1, 2])
+    kept = score_shard(_not_again, pairs, output, Shard(0, 3), "router", rows_at_once=4)
+    assert kept == Sharded(Counts(8, 1), True, [1, 2])
     assert _shard(pairs, output, 2, 3) == Sharded(Counts(7, 1), False, [1])
     assert _shard(pairs, output, 1, 3) == Sharded(Counts(8, 2), False, [])
     assert _names(output.parent) == ["x.parquet"]
     score_file(_score, pairs, tmp_path / "one.parquet", rows_at_once=4)
     assert output.read_bytes() == (tmp_path / "one.parquet").read_bytes()
+
+
+def _not_again(columns):
+    raise AssertionError("scored again")
 
 
 def _other_router(pairs, output):
@@ -182,6 +189,25 @@ def test_two_who_come_last_at_once_both_end_well(pairs, tmp_path, monkeypatch):
         assert _names(output.parent) == ["x.parquet"]
         output.unlink()
     assert len(ended) == 40
+
+
+def test_another_joins_while_this_one_does(pairs, tmp_path, monkeypatch):
+    """When this one has opened the first of two parts, another process joins both and clears them away."""
+    output, numbers, append = tmp_path / "out" / "x.parquet", itertools.count(), ParquetWriter.append
+    monkeypatch.setattr(os, "getpid", lambda: next(numbers))
+    _shard(pairs, output, 0, 2)
+
+    def interrupted(self, part):
+        with monkeypatch.context() as undone:
+            undone.setattr(ParquetWriter, "append", append)
+            assert score_shard(_not_again, pairs, output, Shard(0, 2), "router", rows_at_once=4).missing == []
+        append(self, part)
+
+    monkeypatch.setattr(ParquetWriter, "append", interrupted)
+    assert _shard(pairs, output, 1, 2) == Sharded(Counts(11, 2), False, [])
+    score_file(_score, pairs, tmp_path / "one.parquet", rows_at_once=4)
+    assert output.read_bytes() == (tmp_path / "one.parquet").read_bytes()
+    assert _names(output.parent) == ["x.parquet"]
 
 
 def test_strict_names_the_row_of_the_file(pairs, tmp_path):
