@@ -12,7 +12,7 @@ from table_files import write_rows
 
 from prouter_jax.offline.score import Counts, score_file
 from prouter_jax.offline.scored import Scored
-from prouter_jax.offline.shards import Shard, Sharded, parse_shard, score_shard
+from prouter_jax.offline.shards import Shard, Sharded, _Parts, parse_shard, score_shard
 from prouter_jax.offline.write_parquet import ParquetWriter
 
 FORMATS = ("parquet", "csv", "jsonl")
@@ -207,6 +207,20 @@ def test_another_joins_while_this_one_does(pairs, tmp_path, monkeypatch):
     assert _shard(pairs, output, 1, 2) == Sharded(Counts(11, 2), False, [])
     score_file(_score, pairs, tmp_path / "one.parquet", rows_at_once=4)
     assert output.read_bytes() == (tmp_path / "one.parquet").read_bytes()
+    assert _names(output.parent) == ["x.parquet"]
+
+
+def test_another_has_joined_before_this_one_looks(pairs, tmp_path, monkeypatch):
+    output, write = tmp_path / "out" / "x.parquet", _Parts.write
+    _shard(pairs, output, 0, 2)
+
+    def overtaken(self, index, rows):
+        counts = write(self, index, rows)
+        assert score_shard(_not_again, pairs, output, Shard(0, 2), "router", rows_at_once=4).missing == []
+        return counts
+
+    monkeypatch.setattr(_Parts, "write", overtaken)
+    assert _shard(pairs, output, 1, 2) == Sharded(Counts(11, 2), False, [])
     assert _names(output.parent) == ["x.parquet"]
 
 
