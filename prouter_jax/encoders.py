@@ -85,24 +85,30 @@ def _make_wordllama() -> Encoder:
     Not through `import wordllama`: that turns on INFO logging for the whole process, looks for the tokenizer in
     another folder than the wheel's, and pads every text to the longest of its batch, which takes several times as long.
     """
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
     package = importlib.util.find_spec("wordllama")
     if package is None or package.origin is None:
         raise ImportError("the encoder wordllama needs the package wordllama: pip install wordllama")
     folder = pathlib.Path(package.origin).parent
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].astype(np.float32)
+
+    @functools.cache
+    def load():
+        """Only where there is a text to encode: vectors are often kept, and these are 50 MB."""
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
+        return tokenizer, table.astype(np.float32)
 
     def embed(text: str) -> np.ndarray:
+        tokenizer, table = load()
         text = text.encode("utf-8", "replace").decode()  # the tokenizer refuses half of a surrogate pair
         # One text at a time: a batch would start threads, which warn when the process forks afterwards.
         return table[tokenizer.encode(text, add_special_tokens=False).ids].mean(axis=0)
 
-    return Encoder("wordllama", table.shape[1], embed)
+    return Encoder("wordllama", 256, embed)
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style, with_answer_style
@@ -93,6 +94,7 @@ def read_source(config: Data) -> Source:
         data = validate(build_llm_as_judge(data, judge, config.num_users, config.judge.seed))
     # of an answer's text nothing but its style is used from here on
     data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=None))
+    pa.default_memory_pool().release_unused()  # Arrow would keep what the texts took
     store = open_more_users(config.embedded) if config.embedded.more_users else None
     return Source(data, encode_texts(data, config.encoder), config.encoder, store)
 
@@ -106,7 +108,7 @@ def read_interactions(config: Data) -> Interactions:
     if config.source == "embedded":
         data = build_embedded(config.embedded)
     elif config.source == "tables":
-        data = read_tables(config.path, pool=config.pool)
+        data = read_tables(config.path, pool=config.pool, feedback=config.users == "recorded")
     else:
         data = read_personaroute(config.path, config.llms_path)
     validate(data)

@@ -12,7 +12,7 @@ import pytest
 from table_files import write_rows
 
 from prouter_jax.offline.score import Counts, score_file
-from prouter_jax.offline.write import Scored
+from prouter_jax.offline.scored import Scored
 
 FORMATS = ("parquet", "csv", "jsonl")
 LLMS = ["a", 'b"%s', "ö"]
@@ -144,6 +144,21 @@ def test_parquet_columns_come_back_with_their_types(tmp_path):
     score_file(_score, tmp_path / "in.parquet", tmp_path / "out.csv")
     row = _read(tmp_path / "out.csv")[0]
     assert (row["user_id"], row["query_id"], row["nested"]) == ("u", "1", '{"x": [1, 2]}')
+
+
+def test_shares_are_written_whether_or_not_every_row_offers_all(tmp_path):
+    rows = [{"user_id": "u", "query": "x", "candidates": "|".join(LLMS)} for _ in range(5)]
+    for number, some in enumerate((rows, [*rows, rows[0] | {"candidates": "ö|a"}], [rows[0] | {"user_id": ""}])):
+        path = write_rows(tmp_path / f"{number}.jsonl", some)
+        score_file(_score, path, tmp_path / "out.parquet", rows_at_once=3)
+        expected = [row["probabilities"] for row in _read_jsonl(path, tmp_path)]
+        found = [row["probabilities"] for row in _read(tmp_path / "out.parquet")]
+        assert found == [shares and pytest.approx(shares, abs=1e-6) for shares in expected]
+
+
+def _read_jsonl(path, folder):
+    score_file(_score, path, folder / "same.jsonl")
+    return _read(folder / "same.jsonl")
 
 
 def test_csv_cells_come_back_as_they_were_written(tmp_path):

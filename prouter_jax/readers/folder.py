@@ -28,13 +28,15 @@ SCHEMAS = {
     "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
     "offers": {"offer": "id", "llm": "id"},
 }
+FEEDBACK = ("choices", "votes", "ratings", "decisions", "feedback", "offers")
 
 
-def load_folder(folder: pathlib.Path, required: tuple[str, ...]) -> dict[str, Table]:
+def load_folder(folder: pathlib.Path, required: tuple[str, ...], passed_over: tuple[str, ...] = ()) -> dict[str, Table]:
     """The tables of a folder, by their name in `SCHEMAS`.
 
     Args:
       required: the tables that must be there.
+      passed_over: those that are not looked at.
 
     Raises:
       ValueError: if one is missing, doubled or damaged.
@@ -43,6 +45,8 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...]) -> dict[str, Ta
         raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
     tables = {}
     for name, schema in SCHEMAS.items():
+        if name in passed_over:
+            continue
         paths = [path for path in (folder / (name + suffix) for suffix in SUFFIXES) if path.exists()]
         if len(paths) > 1:
             found = " and ".join(path.name for path in paths)

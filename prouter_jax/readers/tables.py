@@ -18,24 +18,25 @@ import pyarrow.parquet as pq
 from prouter_jax import files
 from prouter_jax.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.readers.assemble import assemble
-from prouter_jax.readers.folder import OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
+from prouter_jax.readers.folder import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
 from prouter_jax.readers.formats import SUFFIXES
 from prouter_jax.validation import row_error, validate
 
 
-def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
+def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True) -> Interactions:
     """Reads a folder of tables; columns it does not know are not even loaded.
 
     Args:
       folder: see above for the files; users that only feedback names follow those of the users table, sorted.
       pool: keep only the LLMs of this pool. Decisions whose choice fell on another LLM, and choices that
         are left without an alternative, are dropped.
+      feedback: whether to read what users said, which is most of most folders.
 
     Raises:
       ValueError: one line that names table (file), column and row, what was expected and what was found.
     """
     folder = pathlib.Path(folder)
-    tables = load_folder(folder, ("queries", "llms"))
+    tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
     data = _with_arrays(assemble(tables), folder)
     return _keep_pool(validate(data, names_of(tables)), pool)
 
