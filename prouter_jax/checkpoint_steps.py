@@ -9,6 +9,7 @@ import re
 import typing
 
 from prouter_jax import files
+from prouter_jax.paths import inside
 
 BEST = "best.json"
 _NAME = re.compile(r"(0|[1-9][0-9]*)(?:\.([1-9][0-9]*))?")
@@ -25,8 +26,7 @@ class Version(typing.NamedTuple):
 
 def versions(folder: pathlib.Path) -> list[Version]:
     """The newest first, whether or not they are sound; names that are no step's do not count."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    matches = [match for name in names if (match := _NAME.fullmatch(name))]
+    matches = [match for path in inside(folder) if (match := _NAME.fullmatch(path.name))]
     found = (Version(int(match[1]), int(match[2] or 0), folder / match[0]) for match in matches)
     return sorted(found, key=lambda version: version[:2], reverse=True)
 
@@ -34,7 +34,7 @@ def versions(folder: pathlib.Path) -> list[Version]:
 def begin(folder: pathlib.Path, step: int) -> str:
     """Makes room, then a folder for a new version of `step`; returns its name."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in list(folder.iterdir()):
+    for path in inside(folder):
         if _TEMPORARY.fullmatch(path.name):
             files.delete(path)
     for version in versions(folder):

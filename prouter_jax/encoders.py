@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prouter_jax import files
+from prouter_jax.paths import local_path
 
 
 class Encoder(typing.NamedTuple):
@@ -63,8 +64,11 @@ def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathL
 
     Args:
       folder: of the cache; by default $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+
+    Raises:
+      ValueError: if the folder is in a bucket.
     """
-    folder = pathlib.Path(folder) if folder is not None else _default_folder()
+    folder = local_path(folder if folder is not None else _default_folder(), "cached vectors")
     key = hashlib.sha256(json.dumps([_VERSION, encoder.name, encoder.width, list(texts)]).encode()).hexdigest()
     path = folder / f"{encoder.name}-{key}.npy"
     vectors = _read_vectors(path, (len(texts), encoder.width))
@@ -143,9 +147,8 @@ _MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_h
 _VERSION = 1  # raise it when an encoder of the same name gives other vectors
 
 
-def _default_folder() -> pathlib.Path:
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "prouter_jax"
+def _default_folder() -> str:
+    return os.path.join(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "prouter_jax")
 
 
 def _write_vectors(path: pathlib.Path, vectors: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from prouter_jax import config as configuration
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
+from prouter_jax.paths import make_path
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.progress import require_tensorboard
 from prouter_jax.provenance import provenance
@@ -37,7 +38,7 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Repo
       ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
     """
     begun = time.monotonic()
-    workdir = pathlib.Path(workdir)
+    workdir = make_path(workdir)
     configuration.validate(config)
     _check_machine(config)
     _check_claim(workdir, config)
@@ -61,7 +62,7 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
     Raises:
       ValueError: if something is missing or damaged, or the data is not what was trained on.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = make_path(workdir)
     config = _read_claim(workdir)
     source = source or read_source(config.data)
     results, users = [], {}
@@ -165,7 +166,7 @@ def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Se
     data = source.interactions
     users = config.data.num_users if config.data.users != "recorded" else len(data.users.ids)
     seeds = ", ".join(str(seed) for seed, _ in seed_folders(config, pathlib.Path()))
-    where = f" ({pathlib.Path(config.data.path).name})" if config.data.path else ""
+    where = f" ({make_path(config.data.path).name})" if config.data.path else ""
     return {
         "data": f"{config.data.source}{where}",
         "queries": f"{len(data.queries.ids)} in {len(data.tasks.ids)} tasks",

@@ -170,7 +170,7 @@ def _open_renamed(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _open_object(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """An object of a bucket appears whole, but also when its writer is closed by an exception: it is sent at the end."""
+    """An object appears whole, but also when its writer is closed by an exception, so it is sent at the end."""
     with tempfile.TemporaryFile() as draft:
         yield draft
         draft.seek(0)

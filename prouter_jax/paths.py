@@ -65,10 +65,22 @@ def arrow_file(path: pathlib.Path):
     return path.open("rb") if is_remote(path) else path
 
 
+def is_same_file(one: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two paths lead to one file that exists."""
+    if is_remote(one) or is_remote(other):
+        return str(one) == str(other) and one.exists()
+    return one.exists() and other.exists() and one.samefile(other)
+
+
 def file_size(path: pathlib.Path) -> int:
     """In bytes."""
     with path.open("rb") as file:
         return file.seek(0, os.SEEK_END)
+
+
+def inside(folder: pathlib.Path) -> list[pathlib.Path]:
+    """What is in a folder; nothing if it is not there, as in a bucket an empty one never is."""
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def files_below(folder: pathlib.Path) -> list[str]:
@@ -83,7 +95,7 @@ def files_below(folder: pathlib.Path) -> list[str]:
 
 
 def _bucket_path(text: str, scheme: str) -> pathlib.Path:
-    import fsspec
+    import fsspec.config
     from etils import epath
 
     try:

@@ -8,6 +8,7 @@ import time
 
 from prouter_jax import files
 from prouter_jax.config import Train
+from prouter_jax.paths import local_path
 from prouter_jax.train_state import TrainState
 
 METRICS = "metrics.jsonl"
@@ -54,8 +55,7 @@ class Progress:
         step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
         record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
         rate = self._rate(step)
-        with open(self.path, "a") as file:
-            file.write(json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
+        files.append(self.path, json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
         if self.board is not None:
             for name, value in record.items():
                 self.board.add_scalar(name, value, step)
@@ -97,4 +97,4 @@ def _open_tensorboard(workdir: pathlib.Path):
     require_tensorboard()
     from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
-    return SummaryWriter(str(workdir / "tensorboard"))
+    return SummaryWriter(str(local_path(workdir, "TensorBoard's files") / "tensorboard"))

@@ -9,6 +9,7 @@ import json
 import threading
 import urllib.parse
 
+import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
 
 
@@ -38,10 +39,16 @@ class Bucket(MemoryFileSystem):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet
     server: "_Server"
 
     def log_message(self, format, *args):
         self.server.requests.append(f"{self.command} {self.path}")
+
+    def handle_expect_100(self):
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
 
     def do_GET(self):
         place, query = self._place()
@@ -118,3 +125,16 @@ class _Server(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests = []
+
+
+@contextlib.contextmanager
+def serve_bucket():
+    """Registers the bucket with fsspec and serves it to TensorStore; yields the URL of the server."""
+    server = _Server()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.server_close)
+        stack.callback(server.shutdown)
+        for name in Bucket.protocol:
+            fsspec.register_implementation(name, Bucket, clobber=True)
+        yield f"http://127.0.0.1:{server.server_port}"

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prouter_jax.offline.columns import LIST, NEEDED, Chunk, from_arrow, from_python
+from prouter_jax.paths import arrow_file, file_size
 from prouter_jax.readers.formats import csv_rows
 from prouter_jax.validation import row_error
 
@@ -57,7 +58,7 @@ def _open_parquet(path: pathlib.Path, rows_at_once: int) -> Pairs:
 
 def _parquet(path: pathlib.Path) -> pq.ParquetFile:
     """Reads pages as they are needed, not whole row groups: one may be as large as the file."""
-    return pq.ParquetFile(path, page_checksum_verification=True, buffer_size=_READ_AHEAD, pre_buffer=False)
+    return pq.ParquetFile(arrow_file(path), page_checksum_verification=True, buffer_size=_READ_AHEAD, pre_buffer=False)
 
 
 @contextlib.contextmanager
@@ -128,7 +129,7 @@ def _open_csv(path: pathlib.Path, rows_at_once: int) -> Pairs:
 
 
 def _csv_chunks(path: pathlib.Path, schema: pa.Schema, rows_at_once: int) -> Generator[Chunk, None, None]:
-    size, read, first = path.stat().st_size, 0, 0
+    size, read, first = file_size(path), 0, 0
     with contextlib.closing(csv_rows(path)) as records:
         next(records)
         while rows := list(itertools.islice(records, rows_at_once)):
@@ -167,7 +168,7 @@ def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
     """Each row as it stands and as it reads; blank lines do not count."""
     row, line, decode = 0, b"", json.JSONDecoder().raw_decode
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             for line in file:
                 text = line.decode("utf-8" if row else "utf-8-sig").strip()
                 if text:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from prouter_jax import files
 from prouter_jax.offline.read import open_pairs
 from prouter_jax.offline.write import OUTPUT_COLUMNS, WRITERS, Scored
+from prouter_jax.paths import is_remote, is_same_file, make_path
 
 __all__ = ["Counts", "Scored", "score_file"]
 
@@ -50,7 +51,7 @@ def score_file(
     Raises:
       ValueError: one line that names the file, and column and row (counted from 0) where there is one.
     """
-    source, target = pathlib.Path(input_path), pathlib.Path(output_path)
+    source, target = make_path(input_path), make_path(output_path)
     _check_paths(source, target)
     pairs = open_pairs(source, rows_at_once, OUTPUT_COLUMNS)
     rows = errors = 0
@@ -74,9 +75,9 @@ def _check_paths(source: pathlib.Path, target: pathlib.Path) -> None:
             raise ValueError(f"table {path.name}: expected one of {', '.join(WRITERS)}, found {path.suffix!r}")
     if not source.is_file():
         raise ValueError(f"table {source.name}: expected a file in {str(source.parent)!r}, found none")
-    if not target.parent.is_dir():
+    if not is_remote(target) and not target.parent.is_dir():
         raise ValueError(f"table {target.name}: expected a folder {str(target.parent)!r} to write to, found none")
-    if target.exists() and source.samefile(target):
+    if is_same_file(source, target):
         raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
 
 
