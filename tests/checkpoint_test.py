@@ -184,7 +184,7 @@ def test_what_was_not_saved_to_its_end_goes_when_a_save_starts_and_only_then(fol
     for name in (".best.json.17.tmp", "notes.txt", "007", "-1", "30.0", "1e3", "50.orbax-checkpoint-tmp-1"):
         (folder / name).write_text("mine")
     before = picture(folder)
-    state, step, rejected = Checkpoints(folder).restore_newest(TARGET)
+    _, step, rejected = Checkpoints(folder).restore_newest(TARGET)
     assert (step, rejected) == (30, ["step 70.2: manifest.json: missing", "step 60: manifest.json: missing"])
     Checkpoints(folder).restore_best(TARGET)
     assert picture(folder) == before
@@ -378,7 +378,7 @@ def test_a_disk_without_room_for_a_single_byte(small_disk, capfd):
     checkpoints, target = Checkpoints(small_disk / "checkpoints"), jax.eval_shape(lambda: random_state(0))
     checkpoints.save(1, random_state(1), 0.1)
     (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
-    with pytest.raises(OSError, match="step 2: expected to save it in .* found .*No space left on device"):
+    with pytest.raises(OSError, match=r"step 2: expected to save it in .* found .*No space left on device"):
         checkpoints.save(2, {"step": jnp.int32(2)}, 0.3)
     assert checkpoints.restore_best(target)[1] == checkpoints.restore_newest(target)[1] == 1
     assert "Traceback" not in capfd.readouterr().err

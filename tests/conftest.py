@@ -20,8 +20,8 @@ import typing
 import jax
 import numpy as np
 import pytest
-
 from bucket_server import Bucket, serve_bucket
+
 from prouter_jax import train as train_module
 from prouter_jax.config import Embedded, ExperimentConfig, Model
 from prouter_jax.decisions import DecisionArrays, build_decisions
