@@ -1,9 +1,10 @@
-"""Two real processes save one state: bit by bit the same on any other topology, and only the first one keeps the books."""
+"""Two real processes save one state: the same bits on any other topology, and the first one alone keeps the books."""
 
 import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from prouter_jax.checkpoint_processes import ask_first_process
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def _run(folder, what):
-    """Runs both processes to their ends; returns what each says."""
+def _run(folder, what, ends=(0, 0)):
+    """Runs both processes to their ends; returns what each says, None for nothing."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -38,8 +39,13 @@ def _run(folder, what):
         for index in range(2)
     ]
     said = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    return [json.loads(out.splitlines()[-1]) for out, _ in said]
+    assert [process.returncode for process in both] == list(ends), said
+    return [_said(out) for out, _ in said]
+
+
+def _said(out):
+    lines = [line for line in out.splitlines() if line.startswith("said ")]  # Gloo speaks too
+    return json.loads(lines[-1].removeprefix("said ")) if lines else None
 
 
 @pytest.fixture(scope="module")
@@ -102,5 +108,16 @@ def test_where_the_first_process_fails_both_do(saved, tmp_path):
     assert first == second
     assert first.startswith(f"step 9: expected to save it in {folder}, found")
     assert "No space left on device" in first
+    target = two_processes.make_target(8, 1)
+    assert Checkpoints(folder).restore_newest(target)[1:] == (2, ["step 9: manifest.json: missing"])
+
+
+@pytest.mark.slow
+def test_where_the_second_process_fails_alone_the_first_does_not_wait_for_ever(saved, tmp_path):
+    folder = shutil.copytree(saved[0], tmp_path / "checkpoints")
+    first, second = _run(folder, "cut", ends=(-signal.SIGABRT, 1))
+    assert first is None
+    assert second.startswith(f"step 9: expected to save it in {folder}, found")
+    assert "File too large" in second
     target = two_processes.make_target(8, 1)
     assert Checkpoints(folder).restore_newest(target)[1:] == (2, ["step 9: manifest.json: missing"])

@@ -1,4 +1,4 @@
-"""What each of two processes of tests/checkpoint_processes_test.py does: python two_processes.py INDEX PORT FOLDER WHAT."""
+"""What each of the processes of checkpoint_processes_test does: python two_processes.py INDEX PORT FOLDER WHAT."""
 
 import json
 import os
@@ -98,9 +98,26 @@ def fail(checkpoints):
         return str(error)
 
 
+def cut(checkpoints):
+    """The second process alone cannot write its part; it ends without JAX's farewell, which waits for the first."""
+    import resource
+    import signal
+
+    if jax.process_index() == 1:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19))
+    try:
+        checkpoints.save(9, make_state(make_target(2, 2), 9), 0.9)
+    except OSError as error:
+        print("said", json.dumps(str(error)), flush=True)
+        os._exit(1)
+
+
 if __name__ == "__main__":
     index, port, folder, what = sys.argv[1:]
-    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=int(index))
+    jax.distributed.initialize(
+        f"127.0.0.1:{port}", num_processes=2, process_id=int(index), heartbeat_timeout_seconds=10
+    )
     from prouter_jax.checkpoint import Checkpoints
 
-    print(json.dumps({"save": save, "restore": restore, "fail": fail}[what](Checkpoints(folder))))
+    print("said", json.dumps({"save": save, "restore": restore, "fail": fail, "cut": cut}[what](Checkpoints(folder))))
