@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prouter_jax import files
+from prouter_jax.paths import local_path
 
 
 class Encoder(typing.NamedTuple):
@@ -63,8 +64,11 @@ def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathL
 
     Args:
       folder: of the cache; by default $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+
+    Raises:
+      ValueError: if the folder is in a bucket.
     """
-    folder = pathlib.Path(folder) if folder is not None else cache_folder()
+    folder = local_path(folder if folder is not None else cache_folder(), "cached vectors")
     key = hashlib.sha256(json.dumps([_VERSION, encoder.name, encoder.width, list(texts)]).encode()).hexdigest()
     path = folder / f"{encoder.name}-{key}.npy"
     vectors = _read_vectors(path, (len(texts), encoder.width))
@@ -150,9 +154,13 @@ _VERSION = 1  # raise it when an encoder of the same name gives other vectors
 
 
 def cache_folder() -> pathlib.Path:
-    """Where what can be made again is kept: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax."""
+    """Where what can be made again is kept: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+
+    Raises:
+      ValueError: if that is in a bucket.
+    """
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "prouter_jax"
+    return local_path(os.path.join(root, "prouter_jax"), "the cache")
 
 
 def _write_vectors(path: pathlib.Path, vectors: np.ndarray) -> None:

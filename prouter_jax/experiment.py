@@ -10,6 +10,7 @@ from prouter_jax import config as configuration
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
+from prouter_jax.paths import make_path
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.processes import is_first, together
 from prouter_jax.progress import require_tensorboard
@@ -52,7 +53,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> So
       ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
       Preempted: after a SIGTERM, when the state is saved.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = make_path(workdir)
     configuration.validate(config)
     _check_machine(config)
     _check_claim(workdir, config)
@@ -76,7 +77,7 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
     Raises:
       ValueError: if something is missing or damaged, or the data is not what was trained on.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = make_path(workdir)
     config = _read_claim(workdir)
     source = source or read_source(config.data)
     results, users = [], {}
@@ -184,7 +185,7 @@ def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Se
     data = source.interactions
     users = config.data.num_users if config.data.users != "recorded" else len(data.users.ids)
     seeds = ", ".join(str(seed) for seed, _ in seed_folders(config, pathlib.Path()))
-    where = f" ({pathlib.Path(config.data.path).name})" if config.data.path else ""
+    where = f" ({make_path(config.data.path).name})" if config.data.path else ""
     return {
         "data": f"{config.data.source}{where}",
         "queries": f"{len(data.queries.ids)} in {len(data.tasks.ids)} tasks",

@@ -20,7 +20,9 @@ def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> 
     edges = {name: _flat(value, offered) for name, value in _history(batch).items()}
     at = graph.layout.edge_range("history")
     old: dict = graph.graph.edges
-    columns = {key: jnp.concatenate([old[key][: at.start], edges[key].astype(old[key].dtype)]) for key in ("query", *OBSERVED)}
+    columns = {
+        key: jnp.concatenate([old[key][: at.start], edges[key].astype(old[key].dtype)]) for key in ("query", *OBSERVED)
+    }
     # users come first on the node axis, so another number of them moves all other nodes
     moved = layout.users - graph.layout.users
     senders = [graph.graph.senders[: at.start] + moved, edges["senders"] + layout.node_range("llm").start]

@@ -8,6 +8,7 @@ import time
 
 from prouter_jax import files
 from prouter_jax.config import Train
+from prouter_jax.paths import local_path
 from prouter_jax.processes import is_first
 from prouter_jax.train_state import TrainState
 
@@ -39,12 +40,12 @@ class Progress:
     def resume(self, step: int, rejected: list[str]) -> None:
         """Says where the run starts, and drops metrics of steps that will be done again."""
         self.mark = (max(step, 0), time.monotonic())
+        if not self.speaks:
+            return
         for reason in rejected:
             self._print(f"rejected checkpoint: {reason}")
         if step >= 0:
             self._print(f"resumed from step {step}")
-        if not self.speaks:
-            return
         lines = self.path.read_text().splitlines() if self.path.exists() and step >= 0 else []
         files.write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
 
@@ -60,8 +61,8 @@ class Progress:
         step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
         record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
         rate = self._rate(step)
-        with open(self.path, "a") as file:
-            file.write(json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
+        if self.speaks:
+            files.append(self.path, json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
         if self.board is not None:
             for name, value in record.items():
                 self.board.add_scalar(name, value, step)
@@ -102,7 +103,8 @@ def require_tensorboard() -> None:
 
 
 def _open_tensorboard(workdir: pathlib.Path):
+    folder = local_path(workdir, "TensorBoard's files") / "tensorboard"
     require_tensorboard()
     from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
-    return SummaryWriter(str(workdir / "tensorboard"))
+    return SummaryWriter(str(folder))

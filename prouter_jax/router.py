@@ -19,6 +19,7 @@ from prouter_jax.growing import grow_world, only_users, price_factors
 from prouter_jax.interactions import Interactions
 from prouter_jax.networks import Network, apply_network, make_network
 from prouter_jax.offline.scored import Scored
+from prouter_jax.paths import inside, make_path
 from prouter_jax.readers.additions import read_history, read_llm_additions
 from prouter_jax.routing import Constraints, Pool, route
 from prouter_jax.scoring import Scorer
@@ -84,7 +85,7 @@ class Router:
         Raises:
           ValueError: if anything is missing, damaged or does not fit together. Never random weights.
         """
-        workdir = pathlib.Path(workdir)
+        workdir = make_path(workdir)
         config = read_config(workdir)
         world = load_world(workdir / WORLD)
         network = make_network(config, world.build_graph(), len(world.interactions.users.ids))
@@ -241,7 +242,7 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
     try:
         text = (workdir / CONFIG).read_text()
     except (FileNotFoundError, NotADirectoryError) as error:
-        seeds = sorted(path.name for path in workdir.glob("seed_*"))
+        seeds = sorted(path.name for path in inside(workdir) if path.name.startswith("seed_"))
         hint = f"; it holds {', '.join(seeds)}: name one of these" if seeds else ""
         raise ValueError(f"{workdir}: expected a trained router with {CONFIG}, found none{hint}") from error
     try:

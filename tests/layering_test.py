@@ -11,7 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
-    *("config", "grouping", "interactions", "answer_style", "validation", "files", "readers", "encoders"),
+    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "encoders"),
     *("embedded", "splits"),
     *("decisions", "judges", "simulate", "new_llms", "metrics"),
 )

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from table_files import write_rows
 
+from prouter_jax import files
 from prouter_jax.offline.score import Counts, score_file
 from prouter_jax.offline.scored import Scored
+from prouter_jax.paths import inside, make_path
 
 FORMATS = ("parquet", "csv", "jsonl")
 LLMS = ["a", 'b"%s', "ö"]
@@ -59,6 +61,24 @@ def _read(path):
     with open(path, newline="", encoding="utf-8") as file:
         rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
     return [row | {"probabilities": row["probabilities"] and json.loads(row["probabilities"])} for row in rows]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_bucket_gives_and_gets_the_same_bytes(tmp_path, bucket, kind):
+    here, there = write_rows(tmp_path / f"in.{kind}", PAIRS), make_path(f"{bucket}/deep/in.{kind}")
+    files.write_whole(there, here.read_bytes())
+    counts = score_file(_score, here, tmp_path / f"out.{kind}", rows_at_once=3)
+    assert score_file(_score, str(there), f"{bucket}/deep/out.{kind}", rows_at_once=3) == counts
+    assert (there.parent / f"out.{kind}").read_bytes() == (tmp_path / f"out.{kind}").read_bytes()
+    score_file(_score, there, tmp_path.as_uri() + f"/again.{kind}")
+    assert (tmp_path / f"again.{kind}").exists()
+    with pytest.raises(ValueError, match="an output that is not the input"):
+        score_file(_score, there, str(there))
+    with pytest.raises(ValueError, match="row 1: no user"):
+        score_file(_score, there, f"{bucket}/deep/strict.{kind}", strict=True)
+    assert {path.name for path in inside(there.parent)} == {f"in.{kind}", f"out.{kind}"}
+    with pytest.raises(ValueError, match="expected a file in 'gs://bucket/none', found none"):
+        score_file(_score, f"{bucket}/none/in.{kind}", tmp_path / f"out.{kind}")
 
 
 @pytest.mark.parametrize("rows_at_once", [3, 100])

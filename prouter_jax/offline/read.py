@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from prouter_jax.offline.columns import LIST, NEEDED, Chunk, from_arrow, from_python, is_utf8
 from prouter_jax.offline.read_parquet import parquet_size, parquet_tables
+from prouter_jax.paths import file_size
 from prouter_jax.readers.formats import csv_rows
 from prouter_jax.validation import row_error
 
@@ -92,7 +93,7 @@ def _count_csv(path: pathlib.Path) -> int:
 def _csv_chunks(
     path: pathlib.Path, schema: pa.Schema, rows_at_once: int, first: int, last: int | None
 ) -> Generator[Chunk, None, None]:
-    size, read = path.stat().st_size, 0
+    size, read = file_size(path), 0
     with contextlib.closing(csv_rows(path)) as all_records:
         records = itertools.islice(all_records, first + 1, None if last is None else last + 1)
         while rows := list(itertools.islice(records, rows_at_once)):
@@ -131,7 +132,7 @@ def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
     """Each row as it stands and as it reads; blank lines do not count."""
     row, line, decode = 0, b"", json.JSONDecoder().raw_decode
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             for line in file:
                 text = line.decode("utf-8" if row else "utf-8-sig").strip()
                 if text:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prouter_jax.offline.columns import is_utf8
+from prouter_jax.paths import arrow_file
 from prouter_jax.validation import row_error
 
 _READ_AHEAD = 1 << 20
@@ -40,7 +41,7 @@ def parquet_tables(path: pathlib.Path, rows_at_once: int, first: int, last: int)
 
 def _open(path: pathlib.Path) -> pq.ParquetFile:
     """Reads pages as they are needed, not whole row groups: one may be as large as the file."""
-    return pq.ParquetFile(path, page_checksum_verification=True, buffer_size=_READ_AHEAD, pre_buffer=False)
+    return pq.ParquetFile(arrow_file(path), page_checksum_verification=True, buffer_size=_READ_AHEAD, pre_buffer=False)
 
 
 @contextlib.contextmanager

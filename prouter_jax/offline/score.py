@@ -15,6 +15,7 @@ from prouter_jax.offline.overlap import ahead, behind
 from prouter_jax.offline.read import Pairs, open_pairs
 from prouter_jax.offline.scored import OUTPUT_COLUMNS, Scored
 from prouter_jax.offline.write import WRITERS
+from prouter_jax.paths import is_remote, is_same_file, make_path
 
 __all__ = ["Counts", "Job", "Scored", "make_job", "open_job", "score_file", "write_rows"]
 
@@ -73,7 +74,7 @@ def make_job(score: Callable, input_path: str | os.PathLike, output_path: str | 
     Raises:
       ValueError: as `score_file`, of the paths.
     """
-    source, target = pathlib.Path(input_path), pathlib.Path(output_path)
+    source, target = make_path(input_path), make_path(output_path)
     _check_paths(source, target)
     return Job(score, source, target, **options)
 
@@ -122,9 +123,9 @@ def _check_paths(source: pathlib.Path, target: pathlib.Path) -> None:
             raise ValueError(f"table {path.name}: expected one of {', '.join(WRITERS)}, found {path.suffix!r}")
     if not source.is_file():
         raise ValueError(f"table {source.name}: expected a file in {str(source.parent)!r}, found none")
-    if not target.parent.is_dir():
+    if not is_remote(target) and not target.parent.is_dir():
         raise ValueError(f"table {target.name}: expected a folder {str(target.parent)!r} to write to, found none")
-    if target.exists() and source.samefile(target):
+    if is_same_file(source, target):
         raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
 
 

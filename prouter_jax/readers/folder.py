@@ -2,6 +2,7 @@
 
 import pathlib
 
+from prouter_jax.paths import inside
 from prouter_jax.readers import columns
 from prouter_jax.readers.formats import SUFFIXES
 from prouter_jax.readers.loaded_table import Table
@@ -43,11 +44,11 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], passed_over: tu
     """
     if not folder.is_dir():
         raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
-    tables = {}
+    tables, present = {}, {path.name: path for path in inside(folder)}
     for name, schema in SCHEMAS.items():
         if name in passed_over:
             continue
-        paths = [path for path in (folder / (name + suffix) for suffix in SUFFIXES) if path.exists()]
+        paths = [present[name + suffix] for suffix in SUFFIXES if name + suffix in present]
         if len(paths) > 1:
             found = " and ".join(path.name for path in paths)
             raise ValueError(f"table {name}: expected one file, found {found}")
