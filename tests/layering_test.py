@@ -21,6 +21,7 @@ ROOMS = (
     *("sharding", "histories", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
     *("provenance", "report", "evaluate", "summary", "experiment", "protocol"),
+    "ahead",
 )
 NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}

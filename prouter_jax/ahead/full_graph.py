@@ -68,24 +68,23 @@ def _filled(users: int, shards: int) -> int:
 def _shapes(graph: RouterGraph, users: int, mesh: jax.sharding.Mesh) -> RouterGraph:
     """The graph's shapes as they would be with so many users."""
     layout, whole = graph.layout, replicated(mesh)
-    history = users * layout.decisions * layout.candidates
     nodes = _with(layout.nodes, NODE_SETS.index("user"), users)
-    edges = _with(layout.edges, EDGE_SETS.index("history"), history)
-    before = {sum(layout.nodes): sum(nodes), sum(layout.edges): sum(edges)}
-    assert len(before) == 2
+    edges = _with(layout.edges, EDGE_SETS.index("history"), users * layout.decisions * layout.candidates)
 
-    def shape(x) -> jax.ShapeDtypeStruct:
-        x = np.asarray(x)
-        dims = (before.get(x.shape[0], x.shape[0]), *x.shape[1:]) if x.ndim else ()
-        return jax.ShapeDtypeStruct(dims, x.dtype, sharding=whole)
+    def like(x, rows: int | None = None) -> jax.ShapeDtypeStruct:
+        shape = np.shape(x) if rows is None else (rows, *np.shape(x)[1:])
+        return jax.ShapeDtypeStruct(shape, np.asarray(x).dtype, sharding=whole)
 
-    shapes = dataclasses.replace(graph, graph=jax.tree.map(shape, graph.graph))
-    others = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole), graph.visibility)
+    of_edges = {name: getattr(graph.graph, name) for name in ("edges", "senders", "receivers")}
+    sized = jax.tree.map(lambda x: like(x, sum(edges)), of_edges)
+    sized["nodes"] = like(graph.graph.nodes, sum(nodes))
+    seen = jax.tree.map(like, graph.visibility)
     decided = jax.ShapeDtypeStruct((users, layout.decisions), np.float32, sharding=users_sharding(mesh))
     return dataclasses.replace(
-        shapes,
-        style=jax.ShapeDtypeStruct(graph.style.shape, graph.style.dtype, sharding=whole),
-        visibility=dataclasses.replace(others, decisions=decided),
+        graph,
+        graph=jax.tree.map(like, graph.graph)._replace(**sized),
+        style=like(graph.style),
+        visibility=dataclasses.replace(seen, decisions=decided),
         layout=dataclasses.replace(layout, users=users, nodes=nodes, edges=edges),
     )
 

@@ -44,7 +44,9 @@ def count_runs(module: Module) -> Runs:
                 if rounds is None and instruction.name not in unknown:
                     unknown.append(instruction.name)
                 for part in ("condition", "body"):
-                    visit(str(instruction.attribute(rf"{part}=%?([\w.\-]+)")), factor * (1 if rounds is None else rounds))
+                    visit(
+                        str(instruction.attribute(rf"{part}=%?([\w.\-]+)")), factor * (1 if rounds is None else rounds)
+                    )
                 continue
             for called in _called(instruction):
                 if instruction.opcode == "fusion":

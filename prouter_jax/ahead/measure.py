@@ -43,7 +43,8 @@ class Times:
     """Seconds of one call; nothing is taken to overlap.
 
     Attributes:
-      compute: the longest of what `by` names: the compiler's cycles, flops over the peak, bytes over HBM's bandwidth.
+      compute: the longest of three, which `by` names: the compiler's cycles (where it gives none, bytes over HBM's bandwidth),
+        flops over the peak, bytes over HBM's bandwidth.
       ici, dcn: on the wire, within a slice and between slices.
     """
 
@@ -98,7 +99,7 @@ def times_of(measured: Measured, topology: Topology) -> Times:
     """Seconds of one call on the topology that it was measured on."""
     chip, work = topology.chip, measured.work
     estimates = {
-        "the compiler's cycles": work.cycles / chip.clock,
+        "the compiler's cycles": work.cycles / chip.clock + work.blind_bytes / chip.hbm_bandwidth,
         "flops / peak": work.flops / chip.peak_flops,
         "bytes / HBM bandwidth": work.hbm_bytes / chip.hbm_bandwidth,
     }
@@ -124,5 +125,14 @@ def _refused(program: Program, message: str, seconds: float) -> Measured:
     found = re.search(r"RESOURCE_EXHAUSTED: *([^\n]*)", message)
     why = " ".join((found[1] if found else message).split())
     return Measured(
-        program.name, program.users, program.calls, shape_bytes(program), False, why, Work(0, 0, 0), (), 0, seconds
+        program.name,
+        program.users,
+        program.calls,
+        shape_bytes(program),
+        False,
+        why,
+        Work(0, 0, 0, {}, 0),
+        (),
+        0,
+        seconds,
     )

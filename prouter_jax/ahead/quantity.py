@@ -31,12 +31,12 @@ def bytes_in_words(size: float) -> str:
 
 
 def count_in_words(count: float) -> str:
-    """As 1.5 G; three digits."""
+    """As 1.50 G, before the name of what is counted."""
     for unit in ("", "k", "M", "G", "T", "P"):
         if abs(count) < 1000 or unit == "P":
             break
         count /= 1000
-    return f"{count:.{0 if not unit and count == int(count) else _digits(count)}f}{' ' if unit else ''}{unit}"
+    return f"{count:.{0 if count == int(count) and not unit else _digits(count)}f} {unit}"
 
 
 def seconds_in_words(seconds: float) -> str:

@@ -48,7 +48,7 @@ def _program_lines(one: Measured, topology: Topology) -> list[str]:
     times = times_of(one, topology)
     lines.append(
         f"  work: {count_in_words(one.work.flops)}FLOP, {bytes_in_words(one.work.hbm_bytes)} from and to HBM, "
-        f"{count_in_words(one.work.cycles)} cycles"
+        f"{count_in_words(one.work.cycles)}cycles"
     )
     lines += _wire_lines(one)
     return [*lines, *_time_lines(one, times)]
@@ -85,6 +85,11 @@ def _time_lines(one: Measured, times: Times) -> list[str]:
         f"  time: compute {seconds_in_words(times.compute)} by {times.by}, ICI {seconds_in_words(times.ici)}, "
         f"DCN {seconds_in_words(times.dcn)}; {one.users / times.total:,.0f} users a second"
     ]
+    if one.work.blind:
+        blind = ", ".join(f"{times:,g} {what}" for what, times in sorted(one.work.blind.items()))
+        lines.append(
+            f"    the compiler gives no cycles for {blind}: taken for as fast as HBM, so this may be too little"
+        )
     if one.unknown_loops:
         lines.append(f"  {one.unknown_loops} loops are counted once: the text does not say how often they go round")
     return lines

@@ -111,7 +111,9 @@ def parse_topology(text: str, slices: int = 1) -> Topology:
     found = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", text)
     kind = found[1] if found else ""
     if found is None or kind not in CHIPS:
-        raise ValueError(f"flag --topology: expected one of {', '.join(CHIPS)} and a shape as in v5p:4x4x4, found {text!r}")
+        raise ValueError(
+            f"flag --topology: expected one of {', '.join(CHIPS)} and a shape as in v5p:4x4x4, found {text!r}"
+        )
     topology, chip = Topology(kind, tuple(map(int, found[2].split("x"))), slices), CHIPS[kind]
     if len(topology.shape) != chip.axes:
         raise ValueError(f"flag --topology: expected {chip.axes} axes of {kind}, found {text!r}")
