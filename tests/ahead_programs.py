@@ -1,6 +1,6 @@
 """Compiles small programs for v5e:4x4 and prints what was measured, as JSON: run by tests in a process of its own.
 
-The environment is the compiler's, and the tests' own (eight virtual devices, compilation without optimisation) is left out.
+The environment is the compiler's; the tests' own (eight virtual devices, no optimisation) is left out.
 """
 
 import json

@@ -61,5 +61,5 @@ def test_a_process_that_fails_gives_its_last_line():
     def command(_):
         return [sys.executable, "-c", "import sys; print('compile: flag --x: wrong', file=sys.stderr); sys.exit(1)"]
 
-    with pytest.raises(ValueError, match="^v5e:2x4: flag --x: wrong$"):
+    with pytest.raises(ValueError, match=r"^v5e:2x4: flag --x: wrong$"):
         scan([SMALL], command, _of)

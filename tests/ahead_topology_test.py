@@ -26,7 +26,7 @@ def test_a_name_gives_kind_shape_and_chips():
     ],
 )
 def test_a_wrong_name_is_one_line(text, found):
-    with pytest.raises(ValueError, match="^flag --topology: ") as error:
+    with pytest.raises(ValueError, match=r"^flag --topology: ") as error:
         parse_topology(text)
     assert found in str(error.value)
     assert "\n" not in str(error.value)

@@ -144,7 +144,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(",") if number)
 
 
-def _item_bytes(dtype: str) -> float:
+def _item_bytes(dtype: str) -> int:
     if dtype in _SIZES:
         return _SIZES[dtype]
     bits = re.search(r"(\d+)", dtype)

@@ -43,10 +43,9 @@ def count_runs(module: Module) -> Runs:
                 rounds = trip_count(module, module.computations[name], instruction)
                 if rounds is None and instruction.name not in unknown:
                     unknown.append(instruction.name)
+                often = factor * (1 if rounds is None else rounds)
                 for part in ("condition", "body"):
-                    visit(
-                        str(instruction.attribute(rf"{part}=%?([\w.\-]+)")), factor * (1 if rounds is None else rounds)
-                    )
+                    visit(str(instruction.attribute(rf"{part}=%?([\w.\-]+)")), often)
                 continue
             for called in _called(instruction):
                 if instruction.opcode == "fusion":

@@ -5,7 +5,7 @@ import re
 import time
 from typing import Any
 
-from prouter_jax.ahead.collectives import DCN, Collective, find_collectives
+from prouter_jax.ahead.collectives import DCN, ICI, Collective, find_collectives
 from prouter_jax.ahead.hlo import parse_module
 from prouter_jax.ahead.loops import count_runs
 from prouter_jax.ahead.memory import count_memory, shape_bytes
@@ -43,8 +43,8 @@ class Times:
     """Seconds of one call; nothing is taken to overlap.
 
     Attributes:
-      compute: the longest of three, which `by` names: the compiler's cycles (where it gives none, bytes over HBM's bandwidth),
-        flops over the peak, bytes over HBM's bandwidth.
+      compute: the longest of three, which `by` names: the compiler's cycles (where it gives none for an instruction,
+        its bytes over HBM's bandwidth), flops over the peak, bytes from and to HBM over its bandwidth.
       ici, dcn: on the wire, within a slice and between slices.
     """
 
@@ -104,10 +104,10 @@ def times_of(measured: Measured, topology: Topology) -> Times:
         "bytes / HBM bandwidth": work.hbm_bytes / chip.hbm_bandwidth,
     }
     by = max(estimates, key=lambda name: estimates[name])
-    wire = {network: 0.0 for network in ("ICI", DCN)}
+    wire: dict[str, float] = dict.fromkeys((ICI, DCN), 0.0)
     for one in measured.collectives:
         wire[one.network] += one.times * one.seconds
-    return Times(estimates[by], by, wire["ICI"], wire[DCN])
+    return Times(estimates[by], by, wire[ICI], wire[DCN])
 
 
 def to_json(measured: Measured) -> dict[str, Any]:
@@ -124,15 +124,6 @@ def from_json(values: dict[str, Any]) -> Measured:
 def _refused(program: Program, message: str, seconds: float) -> Measured:
     found = re.search(r"RESOURCE_EXHAUSTED: *([^\n]*)", message)
     why = " ".join((found[1] if found else message).split())
-    return Measured(
-        program.name,
-        program.users,
-        program.calls,
-        shape_bytes(program),
-        False,
-        why,
-        Work(0, 0, 0, {}, 0),
-        (),
-        0,
-        seconds,
-    )
+    nothing = Work(0, 0, 0, {}, 0)
+    memory = shape_bytes(program)
+    return Measured(program.name, program.users, program.calls, memory, False, why, nothing, (), 0, seconds)

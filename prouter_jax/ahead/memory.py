@@ -17,7 +17,7 @@ def count_memory(program: Program, module: Module, stats) -> dict[str, float]:
     Args:
       stats: of `compiled.memory_analysis()`.
     """
-    held = dict.fromkeys(KINDS, 0.0)
+    held: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     entry = module.computations[module.entry]
     parameters = [(int(one.inner), one.shapes) for one in entry.values() if one.opcode == "parameter"]
     wanted = _leaves(program)
@@ -34,7 +34,7 @@ def count_memory(program: Program, module: Module, stats) -> dict[str, float]:
 
 def shape_bytes(program: Program) -> dict[str, float]:
     """Bytes of a chip's part of the arguments by kind, as their shapes say, without the padding of a layout."""
-    held = dict.fromkeys(KINDS, 0.0)
+    held: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     for struct, kind in _structs(program):
         local, dtype = _local(struct)
         held[kind] += float(dtype.itemsize * math.prod(local))
@@ -57,7 +57,7 @@ def _structs(program: Program):
 def _local(struct: jax.ShapeDtypeStruct):
     """A chip's part of an array; of a random key the numbers behind it."""
     local = struct.shape if struct.sharding is None else struct.sharding.shard_shape(struct.shape)
-    if not jax.dtypes.issubdtype(struct.dtype, jax.dtypes.prng_key):
+    if not jax.numpy.issubdtype(struct.dtype, jax.dtypes.prng_key):
         return local, jax.numpy.dtype(struct.dtype)
     behind = jax.eval_shape(jax.random.key_data, jax.ShapeDtypeStruct((), struct.dtype))
     return (*local, *behind.shape), jax.numpy.dtype(behind.dtype)

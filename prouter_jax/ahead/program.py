@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-KINDS = ("parameters", "optimizer", "world", "batch")
+KINDS: tuple[str, ...] = ("parameters", "optimizer", "world", "batch")
 
 
 @dataclasses.dataclass(frozen=True)

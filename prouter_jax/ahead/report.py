@@ -87,9 +87,7 @@ def _time_lines(one: Measured, times: Times) -> list[str]:
     ]
     if one.work.blind:
         blind = ", ".join(f"{times:,g} {what}" for what, times in sorted(one.work.blind.items()))
-        lines.append(
-            f"    the compiler gives no cycles for {blind}: taken for as fast as HBM, so this may be too little"
-        )
+        lines.append(f"    no cycles are known for {blind}: taken to be as fast as HBM, so this may be too little")
     if one.unknown_loops:
         lines.append(f"  {one.unknown_loops} loops are counted once: the text does not say how often they go round")
     return lines
