@@ -20,7 +20,7 @@ ROOMS = (
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("sharding", "histories", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "machine", "report", "evaluate", "summary", "experiment", "protocol"),
+    *("provenance", "machine", "report", "evaluate", "summary", "experiment", "protocol", "ahead"),
 )
 NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}
