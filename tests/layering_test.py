@@ -20,9 +20,9 @@ ROOMS = (
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("sharding", "histories", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "report", "evaluate", "summary", "experiment", "protocol"),
+    *("provenance", "report", "evaluate", "summary", "experiment", "protocol", "sweep"),
 )
-NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol"}
+NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 

@@ -15,7 +15,12 @@ CONFIG = ExperimentConfig()
 
 def test_lists_have_the_type_of_their_field():
     space = parse_space(
-        ["model.hidden_dim=32,64", "optimizer.learning_rate=1,1e-3", "model.style=true,false", "model.head=dot,bilinear"],
+        [
+            "model.hidden_dim=32,64",
+            "optimizer.learning_rate=1,1e-3",
+            "model.style=true,false",
+            "model.head=dot,bilinear",
+        ],
         CONFIG,
     )
     assert space == [
@@ -72,7 +77,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_one_line_that_names_the_flag(name):
     text, expected = WRONG[name]
-    with pytest.raises(ValueError, match="^--sweep=") as caught:
+    with pytest.raises(ValueError, match=r"^--sweep=") as caught:
         parse_space(["model.crowd=true,false", text], CONFIG)
     assert str(caught.value).startswith(f"--sweep={text}: ")
     assert expected in str(caught.value)
@@ -82,7 +87,7 @@ def test_what_is_wrong_is_one_line_that_names_the_flag(name):
 def test_a_field_twice_and_no_field_at_all():
     with pytest.raises(ValueError, match=r"^--sweep=model\.style=false: expected each field once"):
         parse_space(["model.style=true", "model.style=false"], CONFIG)
-    with pytest.raises(ValueError, match="^--sweep: expected at least one"):
+    with pytest.raises(ValueError, match=r"^--sweep: expected at least one"):
         parse_space([], CONFIG)
 
 
