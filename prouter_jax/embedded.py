@@ -14,7 +14,7 @@ from prouter_jax import interactions
 from prouter_jax.embedded_answers import answer_texts
 from prouter_jax.embedded_world import World, draw_users, draw_world, utility
 from prouter_jax.grouping import distinct_sets
-from prouter_jax.inputs.store import HistoryStore
+from prouter_jax.store import HistoryStore
 from prouter_jax.validation import validate
 
 _CHOICE_NOISE = 0.03

@@ -12,7 +12,7 @@ from prouter_jax.config import Embedded
 from prouter_jax.embedded import draw_histories
 from prouter_jax.embedded_world import draw_world
 from prouter_jax.encoders import cache_folder
-from prouter_jax.inputs.store import HistoryStore, StoreWriter, open_store
+from prouter_jax.store import HistoryStore, StoreWriter, open_store
 
 _USERS_AT_ONCE = 20_000
 

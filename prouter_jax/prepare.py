@@ -13,7 +13,6 @@ from prouter_jax.embedded import build_embedded
 from prouter_jax.embedded_more import open_more_users
 from prouter_jax.encoders import encode_cached, make_encoder
 from prouter_jax.graph_build import NodeVectors
-from prouter_jax.inputs.store import HistoryStore
 from prouter_jax.interactions import Interactions
 from prouter_jax.judges.make import make_judge
 from prouter_jax.new_llms import exchange, find_llms, hide_outcomes, rows_by_pair, without_llms
@@ -21,6 +20,7 @@ from prouter_jax.readers.personaroute import read_personaroute
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_llm_as_judge, build_multi_cost_efficiency
 from prouter_jax.splits import TEST, TRAIN, Division, Parts, divide, split_queries
+from prouter_jax.store import HistoryStore
 from prouter_jax.validation import validate
 from prouter_jax.world import World
 

@@ -16,7 +16,6 @@ from prouter_jax.decisions import choice_shares
 from prouter_jax.graph import RouterGraph
 from prouter_jax.inputs.batches import Batches
 from prouter_jax.inputs.pipeline import Input
-from prouter_jax.inputs.store import store_of
 from prouter_jax.metrics import choose, fit_temperature, mean, of_picks
 from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
 from prouter_jax.prepare import Labelled, Prepared
@@ -24,6 +23,7 @@ from prouter_jax.processes import Preempted, Preemption
 from prouter_jax.progress import Progress
 from prouter_jax.scoring import Scorer, score_decisions
 from prouter_jax.sharding import agreed, make_mesh, place_graph, replicated, state_shardings, to_host
+from prouter_jax.store import store_of
 from prouter_jax.train_state import TrainState, init_state
 
 CHECKPOINTS = "checkpoints"

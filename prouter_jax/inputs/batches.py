@@ -9,8 +9,8 @@ import functools
 
 import numpy as np
 
-from prouter_jax.inputs.store import HistoryStore
 from prouter_jax.interactions import RATING
+from prouter_jax.store import HistoryStore
 
 _DRAWS_AT_ONCE = 4  # of 64 bits that a Philox counter stands for
 

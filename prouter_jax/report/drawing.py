@@ -1,17 +1,18 @@
-"""Drawing a plot of a report as SVG text: same numbers, same bytes.
+"""Drawing a plot as SVG text for a report, or as a PNG file: same numbers, same bytes.
 
 matplotlib is imported when the first plot is drawn and only through its object API: no pyplot, no
 settings left behind. Text stays text in the SVG, so that it can be searched, read aloud, and shown in
 any script. Colours are those of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
+import contextlib
 import dataclasses
 import html
 import io
 import re
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 BLUE, ORANGE, GREY, DARK = "#0072B2", "#D55E00", "#A6ACB5", "#30343B"
@@ -48,19 +49,40 @@ class Plot:
 
 def draw_svg(name: str, draw: Callable, height: float, label: str) -> str:
     """Draws a figure and returns it as an `<svg>` element with a label for those who cannot see it."""
-    import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with _LOCK, matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
-        # A glyph that matplotlib lacks is one that the browser has.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with _house_style(name):
         figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white")
         draw(figure.add_subplot())
         out = io.StringIO()
         # Not figure.savefig: it draws everything once more beforehand.
         FigureCanvasSVG(figure).print_svg(out, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return _inline(out.getvalue(), name, label)
+
+
+def draw_png(draw: Callable, width: float, height: float) -> bytes:
+    """Has `draw` fill a figure of this size in inches, and returns it as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with _house_style("png"):
+        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white", dpi=150)
+        draw(figure)
+        out = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def _house_style(name: str) -> Iterator[None]:
+    """matplotlib's settings for a plot of this name; one plot is drawn at a time."""
+    import matplotlib
+
+    with _LOCK, matplotlib.rc_context({**_SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
+        # A glyph that matplotlib lacks is one that the browser has.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
 
 
 def name_rows(axes, names: list[str], highlight: int | None = None) -> None:

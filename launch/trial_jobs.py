@@ -1,0 +1,104 @@
+"""The trials of a sweep as jobs of a back end: each is a run of launch.train."""
+
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from launch.backends.job import Backend, Job, Running
+from prouter_jax.sweep.fields import Values, flag_text
+from prouter_jax.sweep.trials import Trial
+
+_LOG = "log.txt"
+
+
+class TrialJobs:
+    """Starts trials.
+
+    Args:
+      command: of a trial, from its values and the workdir of its run.
+      environment: what jobs have besides this process's environment.
+      shares: cores for each of the trials that run at a time, see `core_shares`; none leaves them to the machine.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        command: Callable[[Values, pathlib.Path], Sequence[str]],
+        environment: Mapping[str, str],
+        shares: Sequence[str],
+    ):
+        self._backend, self._command, self._environment = backend, command, environment
+        self._shares = list(shares)
+        self._taken: dict[str, TrialRun] = {}
+
+    def __call__(self, trial: Trial, folder: pathlib.Path) -> "TrialRun":
+        command = list(self._command(trial.values, folder))
+        share = next((one for one in self._shares if one not in self._taken or self._taken[one].ended), None)
+        if share is not None:
+            command = ["taskset", "-c", share, *command]
+        job = Job(f"trial-{trial.name}", command, folder, 1, dict(self._environment))
+        run = TrialRun(self._backend.start(job), folder)
+        if share is not None:
+            self._taken[share] = run
+        return run
+
+
+class TrialRun:
+    """A trial's job, under way."""
+
+    def __init__(self, job: Running, folder: pathlib.Path):
+        self._job, self._folder = job, folder
+        self.ended = False
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs."""
+        code = self._job.poll()
+        self.ended = code is not None
+        return code
+
+    def stop(self) -> None:
+        """Asks it to end."""
+        self._job.stop()
+
+    def last_words(self) -> str:
+        """The last line of its log."""
+        path = self._folder / _LOG
+        lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+        # progress on a terminal ends in a carriage return
+        words = [line.split("\r")[-1].strip() for line in lines]
+        return next((line for line in reversed(words) if line), "its log is empty")
+
+
+def train_command(config: str, overrides: Values, values: Values, folder: pathlib.Path) -> list[str]:
+    """What a trial runs.
+
+    Args:
+      config: the experiment file.
+      overrides: fields of it that all trials have; `values` are the trial's own.
+    """
+    fields = [f"--config.{path}={flag_text(value)}" for path, value in {**overrides, **values}.items()]
+    return [sys.executable, "-m", "launch.train", f"--config={config}", f"--workdir={folder}", *fields]
+
+
+def core_shares(concurrency: int) -> list[str]:
+    """Cores for each of so many trials at a time, as taskset names them; nothing where there is nothing to share.
+
+    Threads of trials that run on all cores wait for one another: two at a time on two cores take twice as long.
+    """
+    if concurrency < 2 or shutil.which("taskset") is None:
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    each = len(cores) // concurrency
+    if not each:
+        return []
+    return [",".join(map(str, cores[place * each : (place + 1) * each])) for place in range(concurrency)]
+
+
+def compile_cache(workdir: pathlib.Path) -> dict[str, str]:
+    """Variables that let trials share what they compile, in the sweep's folder unless there is a cache already."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return {}
+    folder = str((workdir / "compiled").absolute())
+    return {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}

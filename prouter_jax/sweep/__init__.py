@@ -1,0 +1,1 @@
+"""Sweeps: many runs of one experiment with different values, compared by their validation rewards."""

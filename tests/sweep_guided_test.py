@@ -1,0 +1,120 @@
+"""Guided search: it learns, gives up what falls behind, and goes on from what lies in the trials' folders."""
+
+import statistics
+import sys
+
+import pytest
+from sweep_cases import Jobs, make_plan, small_config
+
+from prouter_jax.sweep import run as run_module
+from prouter_jax.sweep.run import Stopped, run_trials
+from prouter_jax.sweep.space import parse_space
+from prouter_jax.sweep.trials import BEGUN, DONE, PRUNED, TrialFolders
+
+pytest.importorskip("optuna", reason="pip install 'prouter-jax[sweep]'")
+TEXTS = ["model.near.noise=1:100", "model.hidden_dim=8:512:log", "model.head=dot,bilinear"]
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(run_module, "_PAUSE", 0)
+
+
+def _reward(values, seed):
+    return 1 - abs(values["model.near.noise"] - 60) / 100 - 0.2 * (values["model.head"] == "dot") + 0.01 * seed
+
+
+def _run(workdir, jobs, trials, seed=0, name="optuna", stopping=lambda: False, **more):
+    return run_trials(make_plan(workdir, jobs, TEXTS, name, trials, seed, **more), stopping)
+
+
+def _jobs(**more):
+    return Jobs(small_config(**more), reward=_reward)
+
+
+def test_it_learns_where_the_good_values_are(tmp_path):
+    """The mean of all later trials says it: a random search does as well later as before."""
+    later = {}
+    for name in ("optuna", "random"):
+        jobs = _jobs(seeds=1, steps=1)
+        _run(tmp_path / name, jobs, 40, name=name)
+        later[name] = statistics.fmean(_reward(jobs.values[number], 0) for number in range(20, 40))
+    assert later["optuna"] > later["random"] + 0.1
+
+
+def test_values_are_of_their_types_and_within_their_ranges(tmp_path):
+    jobs = _jobs(seeds=1, steps=1)
+    _run(tmp_path, jobs, 15)
+    for values in jobs.values.values():
+        assert {path: type(value) for path, value in values.items()} == {
+            "model.near.noise": float,
+            "model.hidden_dim": int,
+            "model.head": str,
+        }
+        assert 1 <= values["model.near.noise"] <= 100
+        assert 8 <= values["model.hidden_dim"] <= 512
+    assert len({tuple(values.values()) for values in jobs.values.values()}) == 15
+
+
+def test_a_trial_that_falls_behind_is_stopped_and_never_the_best(tmp_path):
+    jobs = _jobs(seeds=2, steps=8)
+    trials = _run(tmp_path, jobs, 20)
+    pruned = [trial for trial in trials if trial.state == PRUNED]
+    assert pruned
+    assert sorted(jobs.stopped) == [trial.number for trial in pruned]
+    assert all(not trial.rewards for trial in pruned)
+    done = [_reward(trial.values, 0) for trial in trials if trial.state == DONE]
+    for trial in pruned:
+        assert trial.number >= 5  # five are needed to compare with
+        assert _reward(trial.values, 0) < max(done)
+    assert max(done) == max(_reward(trial.values, 0) for trial in trials)
+
+
+def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    undisturbed = _jobs(seeds=1, steps=4)
+    whole = _run(tmp_path / "whole", undisturbed, 16)
+    values, states = {}, {}
+    for looks in (9, 30, 3, 21, 1000):
+        jobs, left = _jobs(seeds=1, steps=4), iter(range(looks))
+        try:
+            trials = _run(tmp_path / "parts", jobs, 16, stopping=lambda left=left: next(left, None) is None)
+        except Stopped:
+            pass
+        else:
+            states = {trial.number: trial.state for trial in trials}
+        assert not {number for number, one in values.items() if jobs.values.get(number, one) != one}
+        values |= jobs.values
+    assert values == undisturbed.values
+    assert states == {trial.number: trial.state for trial in whole}
+
+
+def test_a_half_done_trial_keeps_its_values(tmp_path):
+    jobs, left = _jobs(), iter(range(4))
+    with pytest.raises(Stopped):
+        _run(tmp_path, jobs, 6, stopping=lambda: next(left, None) is None, concurrency=2)
+    kept = TrialFolders(tmp_path).read(6)
+    assert [kept[number].state for number in range(2)] == [BEGUN, BEGUN]
+    again = _jobs()
+    _run(tmp_path, again, 6, concurrency=2)
+    assert again.started[:2] == [0, 1]
+    assert [again.values[number] for number in range(2)] == [jobs.values[number] for number in range(2)]
+
+
+def test_a_failed_trial_is_retried_with_its_values_and_its_failure_is_no_reward(tmp_path):
+    jobs = _jobs()
+    jobs.failures = {2: 9}
+    trials = _run(tmp_path, jobs, 8)
+    assert jobs.started.count(2) == 2
+    assert [trial.state for trial in trials].count("failed") == 1
+
+
+def test_what_to_install_is_said(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match=r"--search=optuna: pip install 'prouter-jax\[sweep\]' first"):
+        make_plan(tmp_path, _jobs(), TEXTS, "optuna", 3)
+
+
+def test_the_space_is_optunas(tmp_path):
+    search = make_plan(tmp_path, _jobs(), TEXTS, "optuna", 3).search
+    assert search.prunes
+    assert set(search.begin(0, None)) == {one.path for one in parse_space(TEXTS, small_config())}
