@@ -1,10 +1,11 @@
 """Compiles the train and score steps for TPUs that are not there, and says if they fit and how fast they would be.
 
-python -m launch.compile --config=experiments/embedded.py --topology=v5p:4x4x4 [--slices=2] [--users=10M]
-python -m launch.compile --config=experiments/embedded.py --scan [--topology=v5p] [--users_per_chip=4096]
+python -m launch.compile --config=experiments/million.py --topology=v5p:4x4x4 [--slices=2] [--users=10M]
+python -m launch.compile --config=experiments/million.py --scan [--topology=v5p] [--users_per_chip=1M]
 
 --scan compiles for 8 to 2,048 chips of v5p and to 256 of v5e (or for one of these kinds), with the same number of users
-for each chip, and writes OUTPUT/scan.md and scan.png. Every time is a forecast: no chip is asked.
+for each chip, and writes OUTPUT/scan.md and scan.png. There config.train.users_per_step is of one chip. Every time is a
+forecast: no chip is asked.
 """
 
 import os
@@ -22,7 +23,7 @@ _TOPOLOGY = flags.DEFINE_string("topology", None, "Kind and shape of a slice, su
 _SLICES = flags.DEFINE_integer("slices", 1, "So many slices, joined by the data centre's network.", lower_bound=1)
 _USERS = flags.DEFINE_string("users", None, "In place of the users in the data, such as 10M.")
 _SCAN = flags.DEFINE_boolean("scan", False, "Compile for more and more chips.")
-_USERS_PER_CHIP = flags.DEFINE_string("users_per_chip", "4096", "Of a scan.")
+_USERS_PER_CHIP = flags.DEFINE_string("users_per_chip", "1M", "Of a scan.")
 _OUTPUT = flags.DEFINE_string("output", "runs/compile", "Folder that a scan writes.")
 _JSON = flags.DEFINE_string("json", None, "Also write what was measured of one topology into this file.")
 
@@ -52,7 +53,7 @@ def _one() -> None:
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
     users = None if _USERS.value is None else parse_count("users", _USERS.value)
     mesh = topology_mesh(topology, _CONFIG.value.mesh.model)
-    from prouter_jax.ahead.full_graph import make_programs
+    from prouter_jax.ahead.programs import make_programs
     from prouter_jax.ahead.measure import measure, to_json
     from prouter_jax.ahead.report import report_lines
 
@@ -87,7 +88,8 @@ def _scan() -> None:
         def command(topology) -> list[str]:
             path.unlink(missing_ok=True)
             flags_given = [f"--topology={topology.name}", f"--users={each * topology.chips}", f"--json={path}"]
-            return [sys.executable, "-m", "launch.compile", *config_flags_given, *flags_given]
+            batch = f"--config.train.users_per_step={_CONFIG.value.train.users_per_step * topology.chips}"
+            return [sys.executable, "-m", "launch.compile", *config_flags_given, batch, *flags_given]
 
         def read(_) -> list:
             return [from_json(one) for one in files.read_sealed(path)["programs"]]

@@ -36,7 +36,7 @@ def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> 
         n_node=jnp.array([sum(layout.nodes)], jnp.int32),
         n_edge=jnp.array([sum(layout.edges)], jnp.int32),
     )
-    visibility = dataclasses.replace(graph.visibility, decisions=batch["shown"].astype(jnp.float32))
+    visibility = dataclasses.replace(graph.visibility, decisions=batch["shown"])
     return RouterGraph(moved_graph, graph.style, visibility, layout)
 
 

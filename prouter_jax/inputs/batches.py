@@ -51,8 +51,9 @@ class Batches:
         """Rows `start` to `stop` of the batch of a step; n = stop - start.
 
         Returns:
-          query int32 [n, history], shown bool [n, history]; llm int16, offered bool and target float32 [n, history,
-          candidates]; with ratings also rating float32 and rated bool, with sides shown_first bool.
+          query int32 [n, history], shown float32 [n, history], 1 where there is a decision; llm int16, offered int8 and
+          target float32 [n, history, candidates]; with ratings also rating float32 and rated int8, with sides
+          shown_first int8. (No bool: the TPU compiler of libtpu 0.0.42 dies of turning one into a number.)
         """
         user = self._users(step, start, stop)
         decision, there = self._decisions(user, step * self.users + start)
@@ -61,11 +62,15 @@ class Batches:
         offer = self.store.offer[decision]
         llm, slot = self._slots
         offered = there[..., None] & (np.arange(self.candidates) < self.store.offers.sum(1)[offer][..., None])
-        found = {"query": np.where(there, query, 0).astype(np.int32), "shown": there, "llm": llm[offer]}
-        found |= {"offered": offered, **self._said(decision, there, offer, slot)}
+        found = {
+            "query": np.where(there, query, 0).astype(np.int32),
+            "shown": there.astype(np.float32),
+            "llm": llm[offer],
+        }
+        found |= {"offered": offered.astype(np.int8), **self._said(decision, there, offer, slot)}
         if self.kinds[1]:
             first = self.store.first[decision][..., None]
-            found["shown_first"] = offered & (llm[offer] == first)
+            found["shown_first"] = (offered & (llm[offer] == first)).astype(np.int8)
         return found
 
     @functools.cached_property
@@ -102,7 +107,7 @@ class Batches:
         store, shape = self.store, (*decision.shape, self.candidates)
         found = {"target": np.zeros(shape, np.float32)}
         if self.kinds[0]:
-            found |= {"rating": np.zeros(shape, np.float32), "rated": np.zeros(shape, bool)}
+            found |= {"rating": np.zeros(shape, np.float32), "rated": np.zeros(shape, np.int8)}
         rows = np.flatnonzero(there)
         start = store.said[decision.ravel()[rows]]
         count = store.said[decision.ravel()[rows] + 1] - start
@@ -115,7 +120,7 @@ class Batches:
         found["target"].ravel()[cell[~rating]] = value[~rating]
         if self.kinds[0]:
             found["rating"].ravel()[cell[rating]] = value[rating]
-            found["rated"].ravel()[cell[rating]] = True
+            found["rated"].ravel()[cell[rating]] = 1
         return found
 
 

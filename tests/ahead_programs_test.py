@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from prouter_jax.ahead.full_graph import make_programs
+from prouter_jax.ahead.programs import make_programs
 from prouter_jax.ahead.memory import shape_bytes
 from prouter_jax.graph_build import USERS_AT_ONCE
 from prouter_jax.sharding import make_mesh
