@@ -53,8 +53,8 @@ def _one() -> None:
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
     users = None if _USERS.value is None else parse_count("users", _USERS.value)
     mesh = topology_mesh(topology, _CONFIG.value.mesh.model)
-    from prouter_jax.ahead.programs import make_programs
     from prouter_jax.ahead.measure import measure, to_json
+    from prouter_jax.ahead.programs import make_programs
     from prouter_jax.ahead.report import report_lines
 
     measured = []

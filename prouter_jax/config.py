@@ -290,9 +290,11 @@ def _check_split(data: Data) -> None:
 
 
 def _check_batches(config: ExperimentConfig) -> None:
-    train, more = config.train, config.data.embedded.more_users
-    share = f"a multiple of config.mesh.data = {config.mesh.data}"
-    _require(train.users_per_step % config.mesh.data == 0, "train.users_per_step", share, train.users_per_step)
+    train, more, devices = config.train, config.data.embedded.more_users, config.mesh.data
+    each = train.users_per_step // devices
+    fits = train.users_per_step % devices == 0 and (each <= _USERS_AT_ONCE or each % _USERS_AT_ONCE == 0)
+    share = f"for each of {devices} devices at most {_USERS_AT_ONCE} users, or a multiple of that"
+    _require(fits, "train.users_per_step", share, train.users_per_step)
     if more:
         plain = config.data.source == "embedded" and config.data.users == "recorded"
         _require(plain, "data.embedded.more_users", "0 but for the embedded benchmark's own users", more)
@@ -309,6 +311,7 @@ def _check_judge(data: Data) -> None:
         _require(priced or not judge.max_cost, "data.judge.max_cost", "0 without prices", judge.max_cost)
 
 
+_USERS_AT_ONCE = 128  # graph_build_history.USERS_AT_ONCE, which is not to be imported from here
 _POSITIVE = (1, 10**9)
 _SHARE = (0.0, 1.0)
 _CHOICES = {
