@@ -8,7 +8,6 @@ the table. The LLM's server is OPENAI_BASE_URL, the key OPENAI_API_KEY.
 """
 
 import collections
-import pathlib
 
 from absl import flags
 from ml_collections import config_flags
@@ -33,9 +32,10 @@ def main() -> None:
     from prouter_jax.judges.make import make_judge
     from prouter_jax.judges.personas import make_personas
     from prouter_jax.judges.questions import build_questions
+    from prouter_jax.paths import make_path
     from prouter_jax.prepare import read_interactions
 
-    source, workdir = read_interactions(data), pathlib.Path(_WORKDIR.value)
+    source, workdir = read_interactions(data), make_path(_WORKDIR.value)
     judge = make_judge(data.judge, source, workdir / "verdicts.jsonl", _RETRY.value)
     personas, questions = make_personas(data.num_users, data.judge.seed), build_questions(source)
     print(f"estimate: {judge.estimate(personas, questions).line()}", flush=True)

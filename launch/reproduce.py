@@ -28,7 +28,9 @@ _README = flags.DEFINE_string("readme", None, "Markdown document whose results s
 def main() -> None:
     if _TABLE.value is None and _README.value is None:
         raise ValueError("flag --table: expected the name of a table or all, found none")
-    workdir = pathlib.Path(_WORKDIR.value)
+    from prouter_jax.paths import local_path
+
+    workdir = local_path(_WORKDIR.value, "what several processes share")
     problems = _reproduce(workdir) if _TABLE.value is not None else []
     if _README.value is not None:
         from prouter_jax.protocol.results import write_results
@@ -42,11 +44,12 @@ def main() -> None:
 
 
 def _reproduce(workdir: pathlib.Path) -> list[str]:
+    from prouter_jax.paths import make_path
     from prouter_jax.protocol.definition import Size
     from prouter_jax.protocol.run import REPORT, reproduce
     from prouter_jax.protocol.tables import definitions
 
-    known = {one.name: one for one in definitions(Size(_SMALL.value, pathlib.Path(_DATA.value), workdir / "tuned"))}
+    known = {one.name: one for one in definitions(Size(_SMALL.value, make_path(_DATA.value), workdir / "tuned"))}
     if _TABLE.value not in (*known, "all"):
         raise ValueError(f"flag --table: expected one of {', '.join(known)}, all; found {_TABLE.value!r}")
     chosen = known.values() if _TABLE.value == "all" else [known[_TABLE.value]]

@@ -1,10 +1,13 @@
 """Picks an LLM for every (user, query) in a file.
 
 python -m launch.score --workdir=runs/embedded --input=pairs.jsonl --output=scored.jsonl
+
+Several processes share a file with --shard=0/3, --shard=1/3, --shard=2/3: each scores a part, the last joins them.
 """
 
 import sys
 import time
+from collections.abc import Callable
 
 from absl import flags
 
@@ -22,33 +25,49 @@ _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, 
 _MAX_COST = flags.DEFINE_float("max_cost", None, "Highest expected cost of an answer in USD.")
 _ALLOW = flags.DEFINE_list("allow", None, "The only LLMs to choose from.")
 _STRICT = flags.DEFINE_boolean("strict", False, "Stop at the first row that cannot be scored.")
+_SHARD = flags.DEFINE_string("shard", None, "I/N: score part I, from 0, of N; the parts are joined once all are there.")
 
 
 def main() -> None:
     from prouter_jax.offline.score import score_file
+    from prouter_jax.offline.shards import parse_shard, score_shard
     from prouter_jax.router import Router
 
+    shard = None if _SHARD.value is None else parse_shard(_SHARD.value)
     router = Router.load(_WORKDIR.value)
     if _LLMS.value:
         router = router.with_llms(_LLMS.value)
     if _HISTORY.value:
         router = router.with_history(_HISTORY.value)
     constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
+    paths = (_INPUT.value, _OUTPUT.value)
+    options = {"strict": _STRICT.value, "on_progress": _progress()}
+
+    def score(columns):
+        return router.score_columns(columns, constraints)
+
+    if shard is None:
+        counts = score_file(score, *paths, **options)
+        print(f"{counts.rows} rows scored, {counts.errors} with an error: {_OUTPUT.value}")
+        return
+    done = score_shard(score, *paths, shard, f"{router.digest()} {_MAX_COST.value} {_ALLOW.value}", **options)
+    how = "were there already" if done.kept else "scored"
+    print(f"part {_SHARD.value}: {done.part.rows} rows {how}, {done.part.errors} with an error")
+    if done.missing:
+        print(f"still to come, before there is an output: {', '.join(f'{i}/{shard.number}' for i in done.missing)}")
+    else:
+        print(f"all parts are there and joined: {_OUTPUT.value}")
+
+
+def _progress() -> Callable[[int, float | None], None]:
     begun = time.monotonic()
 
-    def progress(rows: int, share: float | None) -> None:
+    def say(rows: int, share: float | None) -> None:
         seconds = time.monotonic() - begun
         left = f", {seconds / share - seconds:.0f} s left" if share else ""
         print(f"{rows} rows, {rows / max(seconds, 1e-9):.0f} rows/s{left}", file=sys.stderr)
 
-    counts = score_file(
-        lambda columns: router.score_columns(columns, constraints),
-        _INPUT.value,
-        _OUTPUT.value,
-        strict=_STRICT.value,
-        on_progress=progress,
-    )
-    print(f"{counts.rows} rows scored, {counts.errors} with an error: {_OUTPUT.value}")
+    return say
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 Orbax needs about a millisecond for an array however small, so small ones travel as one.
 """
 
+import contextlib
+import logging
 import math
 import pathlib
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -16,11 +19,15 @@ _END = b"."  # Orbax refuses an empty array
 
 
 def write_leaves(path: pathlib.Path, leaves: list) -> None:
-    """Writes the leaves of a state into a new folder; all processes of a run make this call."""
+    """Writes the leaves of a state into a new folder; all processes of a run make this call.
+
+    Raises:
+      OSError, ValueError: if they cannot be written.
+    """
     small = jax.device_get([_whole(leaf) for leaf in leaves if _is_small(leaf)])
     packed = np.frombuffer(b"".join([*(leaf.tobytes() for leaf in small), _END]), np.uint8)
     large = [leaf for leaf in leaves if not _is_small(leaf)]
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+    with _without_tracebacks(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
         checkpointer.save(path, args=ocp.args.StandardSave([packed, *large]))
 
 
@@ -50,6 +57,21 @@ def describe(tree) -> list[list]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
     return [[name, str(leaf.dtype), list(leaf.shape)] for name, (_, leaf) in zip(names, leaves, strict=True)]
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """What Orbax's threads raise is raised by its save as well; they log it too, twice and with their stacks."""
+    logger = logging.getLogger("absl")
+    logger.addFilter(_has_no_traceback)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_has_no_traceback)
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    return not record.exc_info
 
 
 def _unpack(packed: np.ndarray, wanted: list):

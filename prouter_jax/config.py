@@ -27,7 +27,10 @@ SPLITS = ("cold_query", *WARM, "cold_user", *NEW_LLMS)
 
 @dataclasses.dataclass
 class Embedded:
-    """The size of the embedded benchmark; `preferences=False` gives every user the same taste."""
+    """The size of the embedded benchmark; `preferences=False` gives every user the same taste.
+
+    `more_users` only train, in minibatches: their histories are kept on disk, and no memory depends on their number.
+    """
 
     num_tasks: int = 5
     num_queries: int = 400
@@ -35,6 +38,7 @@ class Embedded:
     num_users: int = 40
     decisions_per_user: int = 60
     preferences: bool = True
+    more_users: int = 0
     seed: int = 0
 
 
@@ -186,6 +190,9 @@ class Train:
     What follows hidden decisions is the paper's network's: a pass hides every training decision once, in `folds` steps.
 
     Attributes:
+      users_per_step: users that a step reads; 0 for all of them and their whole histories.
+      history_length: the most decisions that are read of a user, drawn anew each time, where a step reads some users.
+      steps_per_round: how many such steps of the default network are a round; 0 for a pass over all users.
       full_history_share: share of users who show all that is visible; the others a part of it,
         their lengths spread evenly over orders of magnitude.
       no_task_share: share of hidden queries scored as if their task were unknown.
@@ -196,6 +203,9 @@ class Train:
     """
 
     num_train_steps: int = 16
+    users_per_step: int = 0
+    history_length: int = 32
+    steps_per_round: int = 0
     folds: int = 2
     full_history_share: float = 0.5
     no_task_share: float = 0.1
@@ -254,6 +264,7 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
     _check_split(data)
     if data.users == "llm_as_judge":
         _check_judge(data)
+    _check_batches(config)
     return config
 
 
@@ -278,6 +289,19 @@ def _check_split(data: Data) -> None:
     _require(not data.given or split in NEW_USERS + NEW_LLMS, "data.given", f"0 for split {split!r}", data.given)
 
 
+def _check_batches(config: ExperimentConfig) -> None:
+    train, more, devices = config.train, config.data.embedded.more_users, config.mesh.data
+    each = train.users_per_step // devices
+    fits = train.users_per_step % devices == 0 and (each <= _USERS_AT_ONCE or each % _USERS_AT_ONCE == 0)
+    share = f"for each of {devices} devices at most {_USERS_AT_ONCE} users, or a multiple of that"
+    _require(fits, "train.users_per_step", share, train.users_per_step)
+    if more:
+        plain = config.data.source == "embedded" and config.data.users == "recorded"
+        _require(plain, "data.embedded.more_users", "0 but for the embedded benchmark's own users", more)
+        _require(config.data.split == "cold_query", "data.split", "'cold_query' with more_users", config.data.split)
+        _require(train.users_per_step > 0, "train.users_per_step", "some users with more_users", 0)
+
+
 def _check_judge(data: Data) -> None:
     judge = data.judge
     _require(data.feedback == "choice", "data.feedback", "'choice' of users that are judges", data.feedback)
@@ -287,6 +311,7 @@ def _check_judge(data: Data) -> None:
         _require(priced or not judge.max_cost, "data.judge.max_cost", "0 without prices", judge.max_cost)
 
 
+_USERS_AT_ONCE = 128  # graph_build_history.USERS_AT_ONCE, which is not to be imported from here
 _POSITIVE = (1, 10**9)
 _SHARE = (0.0, 1.0)
 _CHOICES = {
@@ -316,6 +341,7 @@ _RANGES = {
     "data.embedded.num_llms": (2, 1000),
     "data.embedded.num_users": _POSITIVE,
     "data.embedded.decisions_per_user": _POSITIVE,
+    "data.embedded.more_users": (0, 10**9),
     "data.embedded.seed": (0, 2**31 - 1),
     "data.judge.noise": (0.0, 1000.0),
     "data.judge.seed": (0, 2**31 - 1),
@@ -343,6 +369,9 @@ _RANGES = {
     "optimizer.warmup_steps": (0, 10**9),
     "optimizer.clip_norm": (1e-9, 1e9),
     "train.num_train_steps": _POSITIVE,
+    "train.users_per_step": (0, 10**9),
+    "train.history_length": (1, 10**6),
+    "train.steps_per_round": (0, 10**9),
     "train.folds": (2, 100),
     "train.full_history_share": _SHARE,
     "train.no_task_share": _SHARE,

@@ -4,14 +4,17 @@ Cheap and strong LLMs answer queries whose topic and difficulty stand in their t
 quality against cost and like different styles, and choose the answer that pleases them most.
 """
 
+import dataclasses
+
 import numpy as np
 
 from prouter_jax import config as config_lib
 from prouter_jax import embedded_text as text
 from prouter_jax import interactions
 from prouter_jax.embedded_answers import answer_texts
-from prouter_jax.embedded_world import World, draw_world, utility
+from prouter_jax.embedded_world import World, draw_users, draw_world, utility
 from prouter_jax.grouping import distinct_sets
+from prouter_jax.store import HistoryStore
 from prouter_jax.validation import validate
 
 _CHOICE_NOISE = 0.03
@@ -24,7 +27,7 @@ def build_embedded(config: config_lib.Embedded) -> interactions.Interactions:
     `Users.preference` is NaN: a user's utility is more than a weight of quality, see `planted_utility`.
     """
     world = draw_world(config)
-    offers, decisions, feedback = _draw_decisions(world, config)
+    offers, decisions, feedback = _draw_decisions(world, config, np.random.default_rng([config.seed, 4]))
     data = interactions.Interactions(
         users=interactions.Users(_ids("u", config.num_users), np.full(config.num_users, np.nan, np.float32)),
         tasks=_tasks(config.num_tasks),
@@ -32,7 +35,7 @@ def build_embedded(config: config_lib.Embedded) -> interactions.Interactions:
         llms=_llm_table(world),
         outcomes=_outcomes(world, config),
         offers=offers,
-        decisions=decisions,
+        decisions=dataclasses.replace(decisions, ids=_ids("d", len(decisions.user))),
         feedback=feedback,
     )
     return validate(data)
@@ -50,15 +53,25 @@ def planted_utility(config: config_lib.Embedded) -> np.ndarray:
     return np.where(world.seen, utility(world, everybody, everything), np.float32(np.nan))
 
 
+def draw_histories(world: World, config: config_lib.Embedded, num_users: int, part: int) -> HistoryStore:
+    """Histories of further users of the same world, who are not in `build_embedded`; another `part`, other users."""
+    rng = np.random.default_rng([config.seed, 6, part])
+    weight, taste = draw_users(num_users, config.preferences, rng)
+    offers, decisions, said = _draw_decisions(dataclasses.replace(world, weight=weight, taste=taste), config, rng)
+    users = np.arange(num_users + 1) * (len(decisions.user) // num_users)
+    starts = np.searchsorted(said.decision, np.arange(len(decisions.user) + 1))
+    first = decisions.first.astype(np.int16)
+    return HistoryStore(users, decisions.query, decisions.offer, first, starts, said.llm, said.value, said.kind, offers)
+
+
 def _draw_decisions(
-    world: World, config: config_lib.Embedded
+    world: World, config: config_lib.Embedded, rng: np.random.Generator
 ) -> tuple[np.ndarray, interactions.Decisions, interactions.Feedback]:
-    rng = np.random.default_rng([config.seed, 4])
-    each = min(config.decisions_per_user, config.num_queries)
-    asked = [rng.choice(config.num_queries, each, replace=False) for _ in range(config.num_users)]
+    each, num_users = min(config.decisions_per_user, config.num_queries), len(world.weight)
+    asked = [rng.choice(config.num_queries, each, replace=False) for _ in range(num_users)]
     query = np.concatenate(asked).astype(np.int32)
-    user = np.repeat(np.arange(config.num_users, dtype=np.int32), each)
-    time = rng.exponential(size=(config.num_users, each)).cumsum(1).ravel()
+    user = np.repeat(np.arange(num_users, dtype=np.int32), each)
+    time = rng.exponential(size=(num_users, each)).cumsum(1).ravel()
     on_offer = _draw_offers(world.seen[query], rng)
     pleasure = utility(world, user, query) + _CHOICE_NOISE * rng.gumbel(size=on_offer.shape)
     pleasure[~on_offer] = -np.inf
@@ -66,7 +79,8 @@ def _draw_decisions(
     decision, llm = (rows.astype(np.int32) for rows in np.nonzero(best))
     share = (1 / best.sum(1))[decision].astype(np.float32)
     offers, offer = distinct_sets(on_offer)
-    decisions = interactions.Decisions(_ids("d", len(user)), user, query, offer, time, np.full(len(user), -1, np.int32))
+    nameless, no_side = interactions.strings([]), np.full(len(user), -1, np.int32)
+    decisions = interactions.Decisions(nameless, user, query, offer, time, no_side)
     return (
         offers,
         decisions,

@@ -65,7 +65,7 @@ def draw_world(config: config_lib.Embedded) -> World:
     pool = _draw_pool(config.num_llms, int(kinds[:, 0].max()) + 1, llm_rng)
     length = np.array([len(written) for written in texts])
     answers = _draw_answers(pool, kinds[task, 0], difficulty, length, outcome_rng)
-    weight, taste = _draw_users(config.num_users, config.preferences, user_rng)
+    weight, taste = draw_users(config.num_users, config.preferences, user_rng)
     return World(pool, texts, task, *answers, weight=weight, taste=taste)
 
 
@@ -76,6 +76,16 @@ def utility(world: World, user: np.ndarray, query: np.ndarray) -> np.ndarray:
     weight = world.weight[user][..., None]
     liking = world.taste @ world.pool.style.T.astype(np.float32)
     return weight * world.effect[query] - (1 - weight) * felt_cost[query] + _TASTE_STRENGTH * liking[user]
+
+
+def draw_users(num_users: int, preferences: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of quality [users] and tastes [users, styles]."""
+    weight = rng.uniform(0.2, 1.0, num_users)
+    kind = rng.integers(len(_ARCHETYPES), size=num_users)
+    taste = _ARCHETYPES[kind] + 0.3 * rng.standard_normal((num_users, len(text.STYLES)))
+    if not preferences:
+        weight[:], taste[:] = weight.mean(), taste.mean(0)
+    return weight.astype(np.float32), taste.astype(np.float32)
 
 
 def _draw_pool(num_llms: int, num_topics: int, rng: np.random.Generator) -> Pool:
@@ -112,12 +122,3 @@ def _draw_answers(
     seen[seen.sum(1) < 2] = True
     columns = (1 / (1 + np.exp(-logit)), cost, input_tokens, output_tokens)
     return *(column.astype(np.float32) for column in columns), seen
-
-
-def _draw_users(num_users: int, preferences: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    weight = rng.uniform(0.2, 1.0, num_users)
-    kind = rng.integers(len(_ARCHETYPES), size=num_users)
-    taste = _ARCHETYPES[kind] + 0.3 * rng.standard_normal((num_users, len(text.STYLES)))
-    if not preferences:
-        weight[:], taste[:] = weight.mean(), taste.mean(0)
-    return weight.astype(np.float32), taste.astype(np.float32)

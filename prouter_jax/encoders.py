@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prouter_jax import files
+from prouter_jax.paths import local_path
 
 
 class Encoder(typing.NamedTuple):
@@ -63,8 +64,11 @@ def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathL
 
     Args:
       folder: of the cache; by default $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+
+    Raises:
+      ValueError: if the folder is in a bucket.
     """
-    folder = pathlib.Path(folder) if folder is not None else _default_folder()
+    folder = local_path(folder if folder is not None else cache_folder(), "cached vectors")
     key = hashlib.sha256(json.dumps([_VERSION, encoder.name, encoder.width, list(texts)]).encode()).hexdigest()
     path = folder / f"{encoder.name}-{key}.npy"
     vectors = _read_vectors(path, (len(texts), encoder.width))
@@ -85,24 +89,30 @@ def _make_wordllama() -> Encoder:
     Not through `import wordllama`: that turns on INFO logging for the whole process, looks for the tokenizer in
     another folder than the wheel's, and pads every text to the longest of its batch, which takes several times as long.
     """
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
     package = importlib.util.find_spec("wordllama")
     if package is None or package.origin is None:
         raise ImportError("the encoder wordllama needs the package wordllama: pip install wordllama")
     folder = pathlib.Path(package.origin).parent
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].astype(np.float32)
+
+    @functools.cache
+    def load():
+        """Only where there is a text to encode: vectors are often kept, and these are 50 MB."""
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
+        return tokenizer, table.astype(np.float32)
 
     def embed(text: str) -> np.ndarray:
+        tokenizer, table = load()
         text = text.encode("utf-8", "replace").decode()  # the tokenizer refuses half of a surrogate pair
         # One text at a time: a batch would start threads, which warn when the process forks afterwards.
         return table[tokenizer.encode(text, add_special_tokens=False).ids].mean(axis=0)
 
-    return Encoder("wordllama", table.shape[1], embed)
+    return Encoder("wordllama", 256, embed)
 
 
 @functools.cache
@@ -143,9 +153,14 @@ _MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_h
 _VERSION = 1  # raise it when an encoder of the same name gives other vectors
 
 
-def _default_folder() -> pathlib.Path:
+def cache_folder() -> pathlib.Path:
+    """Where what can be made again is kept: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+
+    Raises:
+      ValueError: if that is in a bucket.
+    """
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "prouter_jax"
+    return local_path(os.path.join(root, "prouter_jax"), "the cache")
 
 
 def _write_vectors(path: pathlib.Path, vectors: np.ndarray) -> None:

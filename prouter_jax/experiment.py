@@ -10,7 +10,9 @@ from prouter_jax import config as configuration
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
+from prouter_jax.paths import make_path
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
+from prouter_jax.processes import is_first, together
 from prouter_jax.progress import require_tensorboard
 from prouter_jax.provenance import provenance
 from prouter_jax.report.types import Report
@@ -29,15 +31,29 @@ EXPERIMENT = "experiment.json"
 
 
 def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report:
-    """Trains every seed of `config`, evaluates it and writes WORKDIR/report.
+    """Trains every seed of `config`, evaluates it and writes WORKDIR/report; in one process.
 
     Started again with the same arguments it goes on where it was.
 
     Raises:
-      ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
+      ValueError, Preempted: as `train_experiment`.
     """
     begun = time.monotonic()
-    workdir = pathlib.Path(workdir)
+    source = train_experiment(config, workdir)
+    return evaluate_experiment(workdir, source, begun)
+
+
+def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Source:
+    """Trains every seed of `config`; of several JAX processes, all make this call and the first one writes.
+
+    Returns:
+      the data.
+
+    Raises:
+      ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
+      Preempted: after a SIGTERM, when the state is saved.
+    """
+    workdir = make_path(workdir)
     configuration.validate(config)
     _check_machine(config)
     _check_claim(workdir, config)
@@ -48,7 +64,7 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Repo
         _claim(workdir, config)
         _save_inputs(dataclasses.replace(config, seed=seed, seeds=0), prepared, folder)
         train(config, prepared, seed, folder)
-    return evaluate_experiment(workdir, source, begun)
+    return source
 
 
 def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None, begun: float | None = None) -> Report:
@@ -61,7 +77,7 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
     Raises:
       ValueError: if something is missing or damaged, or the data is not what was trained on.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = make_path(workdir)
     config = _read_claim(workdir)
     source = source or read_source(config.data)
     results, users = [], {}
@@ -112,7 +128,7 @@ def _check_claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
 
 def _claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
     """Writes the configuration into a new workdir, before anything else."""
-    if not (workdir / EXPERIMENT).exists():
+    if is_first() and not (workdir / EXPERIMENT).exists():
         workdir.mkdir(parents=True, exist_ok=True)
         files.write_whole(workdir / EXPERIMENT, configuration.to_json(config))
 
@@ -130,8 +146,12 @@ def _read_claim(workdir: pathlib.Path) -> ExperimentConfig:
 
 def _save_inputs(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> None:
     """What scoring needs besides checkpoints; written once, and whole when config.json is there."""
+    together("inputs")  # so that none looks for what the first is writing
     if (folder / CONFIG).exists():
         _check_same_data(prepared, folder)
+        return
+    together("inputs looked for")
+    if not is_first():
         return
     folder.mkdir(parents=True, exist_ok=True)
     save_world(prepared.world, folder / WORLD)
@@ -165,7 +185,7 @@ def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Se
     data = source.interactions
     users = config.data.num_users if config.data.users != "recorded" else len(data.users.ids)
     seeds = ", ".join(str(seed) for seed, _ in seed_folders(config, pathlib.Path()))
-    where = f" ({pathlib.Path(config.data.path).name})" if config.data.path else ""
+    where = f" ({make_path(config.data.path).name})" if config.data.path else ""
     return {
         "data": f"{config.data.source}{where}",
         "queries": f"{len(data.queries.ids)} in {len(data.tasks.ids)} tasks",

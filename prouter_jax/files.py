@@ -6,11 +6,13 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from prouter_jax.paths import files_below, is_remote, make_path
+
 MANIFEST = "manifest.json"
-DELETING = ".deleting-"
 
 
 def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
@@ -19,6 +21,9 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     Args:
       path: in a folder that exists.
       content: bytes, or text that is written as UTF-8.
+
+    Raises:
+      OSError: naming the file, if it cannot be written; a full disk, say.
     """
     with open_whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -26,22 +31,24 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def open_whole(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """As `write_whole`, for a file that is written piece by piece: it appears at the end, unless an exception came.
+    """As `write_whole`, for a file that is written piece by piece: it appears at the end, unless an exception came."""
+    path = make_path(path)
+    with _naming(path), _open_object(path) if is_remote(path) else _open_renamed(path) as file:
+        yield file
 
-    Args:
-      path: in a folder that exists.
+
+def append(path: str | os.PathLike, text: str) -> None:
+    """Adds `text` to a file, which is made where it is missing; in a bucket the whole file is written again.
+
+    Raises:
+      OSError: naming the file, if it cannot be written.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    path = make_path(path)
+    if is_remote(path):
+        write_whole(path, (path.read_bytes() if path.exists() else b"") + text.encode())
+        return
+    with _naming(path), open(path, "a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def sync_folder(folder: str | os.PathLike) -> None:
@@ -55,14 +62,17 @@ def sync_folder(folder: str | os.PathLike) -> None:
 
 
 def delete(path: str | os.PathLike) -> None:
-    """Deletes a file or a folder; a folder loses its name first, so that a kill leaves no half under the old name."""
-    path = pathlib.Path(path)
-    if path.is_symlink() or not path.is_dir():
+    """Deletes a file or a folder, its manifest first: half a folder passes for nothing."""
+    path = make_path(path)
+    if not path.is_dir() or (not is_remote(path) and path.is_symlink()):
         path.unlink()
         return
-    hidden = path if path.name.startswith(DELETING) else path.with_name(DELETING + path.name)
-    os.rename(path, hidden)
-    shutil.rmtree(hidden)
+    (path / MANIFEST).unlink(missing_ok=True)
+    if is_remote(path):
+        for name in files_below(path):
+            (path / name).unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path)
 
 
 def sha256_of(path: str | os.PathLike) -> str:
@@ -71,7 +81,7 @@ def sha256_of(path: str | os.PathLike) -> str:
     Raises:
       OSError: if the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with make_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -86,7 +96,7 @@ def read_sealed(path: str | os.PathLike) -> dict:
     Raises:
       ValueError: naming the file, which is missing, cannot be read, or is not what was written.
     """
-    path = pathlib.Path(path)
+    path = make_path(path)
     try:
         sealed = json.loads(path.read_bytes())
         values, seal = sealed["values"], sealed["sha256"]
@@ -103,7 +113,7 @@ def read_sealed(path: str | os.PathLike) -> dict:
 
 def write_manifest(folder: str | os.PathLike, values: dict) -> None:
     """Writes folder/manifest.json: `values` and the SHA-256 of every file now in `folder`."""
-    folder = pathlib.Path(folder)
+    folder = make_path(folder)
     hashes = {name: sha256_of(folder / name) for name in _file_names(folder)}
     write_sealed(folder / MANIFEST, {"values": values, "files": hashes})
 
@@ -114,7 +124,7 @@ def read_manifest(folder: str | os.PathLike) -> dict:
     Raises:
       ValueError: if the manifest is missing or damaged.
     """
-    return read_sealed(pathlib.Path(folder) / MANIFEST)["values"]
+    return read_sealed(make_path(folder) / MANIFEST)["values"]
 
 
 def verify(folder: str | os.PathLike) -> dict:
@@ -123,7 +133,7 @@ def verify(folder: str | os.PathLike) -> dict:
     Raises:
       ValueError: naming the first file that is missing, changed or new.
     """
-    folder = pathlib.Path(folder)
+    folder = make_path(folder)
     hashes = read_sealed(folder / MANIFEST)["files"]
     for name in sorted({*hashes, *_file_names(folder)}):
         if name not in hashes:
@@ -140,11 +150,43 @@ def verify(folder: str | os.PathLike) -> dict:
 
 
 def _file_names(folder: pathlib.Path) -> list[str]:
-    """Names, relative to `folder`, of everything in it but folders and the manifest."""
-    names = (
-        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
-    )
-    return sorted(name for name in names if name != MANIFEST)
+    """Names, relative to `folder`, of everything below it but folders and the manifest."""
+    return [name for name in files_below(folder) if name != MANIFEST]
+
+
+@contextlib.contextmanager
+def _open_renamed(path: pathlib.Path) -> Iterator[BinaryIO]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _open_object(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """An object appears whole, but also when its writer is closed by an exception, so it is sent at the end."""
+    with tempfile.TemporaryFile() as draft:
+        yield draft
+        draft.seek(0)
+        with path.open("wb") as file:
+            shutil.copyfileobj(draft, file, 2**20)
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """The system does not say which file a full disk cut short."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _seal(values: dict) -> str:

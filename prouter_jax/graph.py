@@ -76,7 +76,10 @@ class Layout:
 
 @struct.dataclass
 class EdgeSet:
-    """One edge set, each array [edges], with senders and receivers counted within their own node sets."""
+    """One edge set, each array [edges], with senders and receivers counted within their own node sets.
+
+    Flags are bytes where they are kept; those of world edges are numbers once `RouterGraph.edges` has hidden some.
+    """
 
     senders: Array
     receivers: Array

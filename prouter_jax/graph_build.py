@@ -8,11 +8,10 @@ import numpy as np
 
 from prouter_jax.decisions import CostScale, DecisionArrays, outcome_matrices
 from prouter_jax.graph import EDGE_ENDS, EDGE_SETS, NODE_SETS, OBSERVED, EdgeSet, Layout, RouterGraph, see_all
+from prouter_jax.graph_build_history import History, bucket, build_history
 from prouter_jax.interactions import Interactions
 
 _LLM_NUMBERS = 4  # log prices in and out, and whether each is known
-_FULL_ENOUGH = 0.3  # a matrix of users and queries is worth its zeros from this share of decisions on
-USERS_AT_ONCE = 128  # histories of so many users stay in a processor's cache while they are read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,29 +45,23 @@ def build_graph(
       histories: decisions over the users, queries and LLMs of `data`.
       shards: the number of users is padded to a multiple of it (devices along the data axis).
     """
-    shape, shared, history = _history(data, histories, shards)
-    nodes = _node_features(data, vectors, shape[0])
-    sets = _world_edges(data, scale) | {"history": history}
+    history = build_history(histories, len(data.users.ids), shards)
+    users, decisions, candidates = history.shape
+    nodes = _node_features(data, vectors, users)
+    sets = _world_edges(data, scale)
     layout = Layout(
         nodes=tuple(len(nodes[name]) for name in NODE_SETS),
-        edges=tuple(len(sets[name].senders) for name in EDGE_SETS),
-        users=shape[0],
-        decisions=shape[1],
-        candidates=shape[2],
-        shared_queries=shared,
+        edges=(*(len(sets[name].senders) for name in EDGE_SETS if name != "history"), users * decisions * candidates),
+        users=users,
+        decisions=decisions,
+        candidates=candidates,
+        shared_queries=history.shared,
         has_ratings=bool(history.second_known.any()),
         has_sides=bool(history.shown_first.any()),
         shards=shards,
     )
+    sets["history"] = history
     return RouterGraph(_as_graphs_tuple(nodes, sets, layout), _style(data, layout), see_all(layout), layout)
-
-
-def bucket(number: int) -> int:
-    """The next size of the form m * 2**k with 16 <= m < 32: at most 6 % more, and few compilations."""
-    if number <= 16:
-        return max(number, 1)
-    step = 1 << (number.bit_length() - 5)
-    return -(-number // step) * step
 
 
 def pad_features(vectors: np.ndarray, rows: int, width: int) -> np.ndarray:
@@ -78,7 +71,7 @@ def pad_features(vectors: np.ndarray, rows: int, width: int) -> np.ndarray:
     return padded
 
 
-def _as_graphs_tuple(nodes: dict, sets: dict[str, EdgeSet], layout: Layout) -> jraph.GraphsTuple:
+def _as_graphs_tuple(nodes: dict, sets: dict[str, EdgeSet | History], layout: Layout) -> jraph.GraphsTuple:
     """Concatenates the sets in their fixed order, node numbers shifted to their ranges."""
     start = {name: layout.node_range(name).start for name in NODE_SETS}
     ordered = [(sets[name], *EDGE_ENDS[name]) for name in EDGE_SETS]
@@ -122,7 +115,7 @@ def _style(data: Interactions, layout: Layout) -> np.ndarray:
     return style
 
 
-def _world_edges(data: Interactions, scale: CostScale) -> dict[str, EdgeSet]:
+def _world_edges(data: Interactions, scale: CostScale) -> dict[str, Any]:
     """The edge sets that all users share."""
     query = np.arange(bucket(len(data.queries.ids)), dtype=np.int32)
     task = np.pad(data.queries.task.astype(np.int32), (0, len(query) - len(data.queries.task)), constant_values=-1)
@@ -146,91 +139,14 @@ def _outcome_edges(data: Interactions, scale: CostScale) -> EdgeSet:
     return _padded(_edge_set(query, llm, query, np.ones(len(query)), effect[query, llm], cost[query, llm]))
 
 
-def _history(data: Interactions, histories: DecisionArrays, shards: int) -> tuple[tuple[int, int, int], bool, EdgeSet]:
-    """Each user's decisions in one row, padded to the longest; the candidates of a decision in its columns.
-
-    Returns:
-      (users, decisions, candidates), whether queries are shared, and the edges.
-    """
-    histories = _ordered_by_user(histories)
-    count = np.bincount(histories.user, minlength=len(data.users.ids))
-    shared = _queries_shared(histories, len(count))
-    column = _columns(histories, count, shared)
-    offered, llm = _candidates(histories.offered, shared)
-    shape = (_padded_users(len(count), shards), bucket(int(column.max(initial=0)) + 1), offered.shape[1])
-
-    def filled(values: np.ndarray) -> np.ndarray:
-        """Values [decisions, ...] at their places; zeros elsewhere."""
-        table = np.zeros((*shape[:2], *values.shape[1:]), values.dtype)
-        table[histories.user, column] = values
-        return table
-
-    observed = [np.take_along_axis(x, llm, 1) for x in (histories.target, histories.rating)]
-    known = [offered & ~np.isnan(x) for x in observed]
-    columns = {
-        "senders": filled(llm.astype(np.int32)),
-        "receivers": np.broadcast_to(np.arange(shape[0], dtype=np.int32)[:, None, None], shape),
-        "query": np.broadcast_to(filled(histories.query.astype(np.int32))[:, :, None], shape),
-        "weight": filled(offered.astype(np.float32)),
-        "shown_first": filled((offered & (llm == histories.first[:, None])).astype(np.float32)),
-    }
-    for name, value, is_known in zip(("first", "second"), observed, known, strict=True):
-        columns[name] = filled(np.where(is_known, value, 0).astype(np.float32))
-        columns[f"{name}_known"] = filled(is_known.astype(np.float32))
-    if shared:
-        # where a user did not decide takes part in the matrix products, so it must name the same queries and LLMs
-        columns["senders"] = np.broadcast_to(np.arange(shape[2], dtype=np.int32), shape)
-        columns["query"] = np.broadcast_to(columns["query"].max(0, keepdims=True), shape)
-        columns = {key: np.moveaxis(value, 0, -1) for key, value in columns.items()}
-    return shape, shared, EdgeSet(**{key: value.reshape(-1) for key, value in columns.items()})
-
-
-def _ordered_by_user(histories: DecisionArrays) -> DecisionArrays:
-    order = np.argsort(histories.user, kind="stable")
-    return DecisionArrays(**{f.name: getattr(histories, f.name)[order] for f in dataclasses.fields(histories)})
-
-
-def _padded_users(count: int, shards: int) -> int:
-    """Users of a shard: as many as are read at once, or a multiple of that."""
-    each = -(-count // shards)
-    each = bucket(each) if each <= USERS_AT_ONCE else -(-each // USERS_AT_ONCE) * USERS_AT_ONCE
-    return each * shards
-
-
-def _queries_shared(histories: DecisionArrays, num_users: int) -> bool:
-    """Whether users decided on the same queries, or on enough of the same for a full matrix of both to pay."""
-    if num_users < 2 or not len(histories.user) or (histories.first >= 0).any():
-        return False
-    num_queries = int(histories.query.max()) + 1
-    cells = np.unique(histories.user.astype(np.int64) * num_queries + histories.query)
-    distinct = len(np.unique(histories.query))
-    return len(cells) == len(histories.user) >= _FULL_ENOUGH * num_users * distinct
-
-
-def _columns(histories: DecisionArrays, count: np.ndarray, shared: bool) -> np.ndarray:
-    """The place of each decision in its user's row: that of its query where queries are shared."""
-    if shared:
-        return np.unique(histories.query, return_inverse=True)[1]
-    return np.arange(len(histories.user)) - (np.cumsum(count) - count)[histories.user]
-
-
-def _candidates(offered: np.ndarray, shared: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Which slots hold a candidate, and which LLM each slot holds; slots are the pool where queries are shared."""
-    if shared:
-        return offered, np.broadcast_to(np.arange(offered.shape[1]), offered.shape)
-    width = bucket(int(offered.sum(1).max(initial=1)))
-    llm = np.argsort(~offered, axis=1, kind="stable")[:, :width]
-    return np.take_along_axis(offered, llm, 1), llm
-
-
 def _edge_set(senders, receivers, query, weight, first=None, second=None) -> EdgeSet:
     whole = [np.asarray(a, np.int32) for a in (senders, receivers, query)]
     nothing = np.full(len(whole[0]), np.nan)
     values = [nothing if x is None else x for x in (first, second)]
     numbers = [np.nan_to_num(x).astype(np.float32) for x in values]
-    known = [(~np.isnan(x)).astype(np.float32) for x in values]
-    nobody = np.zeros(len(nothing), np.float32)
-    columns = (*whole, np.asarray(weight, np.float32), *numbers, *known, nobody)
+    known = [(~np.isnan(x)).astype(np.int8) for x in values]
+    nobody = np.zeros(len(nothing), np.int8)
+    columns = (*whole, np.asarray(weight, np.int8), *numbers, *known, nobody)
     return EdgeSet(**{f.name: column for f, column in zip(dataclasses.fields(EdgeSet), columns, strict=True)})
 
 

@@ -19,6 +19,16 @@ def first_seen(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return group, _first_rows(group)
 
 
+def sorted_distinct(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct keys in order and each key's place among them, as `np.unique` but without sorting all keys."""
+    encoded = pa.array(keys).dictionary_encode()
+    found = encoded.dictionary.to_numpy()
+    order = np.argsort(found)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return found[order], rank[encoded.indices.to_numpy()]
+
+
 def first_repeat(keys: np.ndarray) -> int | None:
     """The first row whose key stands in an earlier row."""
     repeated = np.ones(len(keys), bool)

@@ -8,7 +8,7 @@ import typing
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import special
 
 _CONFIDENCE = 0.95
 _FACTORS = (1e-3, 1e5)  # from logits to rewards that differ in the third decimal
@@ -113,6 +113,8 @@ def fit_temperature(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray)
     def loss(log_factor: float) -> float:
         factor = math.exp(log_factor)
         return float(np.log(np.exp(factor * z).sum(1)).mean() - factor * gain)
+
+    from scipy import optimize  # takes 20 MB, which those who only train and score are spared
 
     bounds = tuple(math.log(factor) for factor in _FACTORS)
     return math.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)
@@ -226,7 +228,7 @@ def _check_scores(scores: np.ndarray, offered: np.ndarray) -> None:
 
 
 def _interval(center: float, error: float, n: int) -> Interval:
-    reach = float(stats.t.ppf((1 + _CONFIDENCE) / 2, max(n - 1, 1))) * error
+    reach = float(special.stdtrit(max(n - 1, 1), (1 + _CONFIDENCE) / 2)) * error
     return Interval(center, center - reach, center + reach, n)
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from prouter_jax import config
+from prouter_jax.bayes import minibatch
 from prouter_jax.bayes.inference import BayesNetwork, make_bayes
 from prouter_jax.bayes.newcomers import meet_newcomers
 from prouter_jax.bayes.scorer import make_bayes_scorer
@@ -14,54 +15,67 @@ from prouter_jax.gnn.hiding import Hiding, make_hiding
 from prouter_jax.gnn.network import GraphNetwork, make_gnn
 from prouter_jax.gnn.scorer import make_gnn_scorer
 from prouter_jax.graph import RouterGraph
+from prouter_jax.histories_batch import with_batch
 from prouter_jax.scoring import Scorer
+from prouter_jax.sharding import DATA, place_whole
 from prouter_jax.world import World
 
 Network = BayesNetwork | GraphNetwork
 
+_MOST_KEPT = 1024  # users of a batch whose states stay among the parameters, to compare newcomers with
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; hashable, so that compiled functions can depend on it."""
+    """How a network is trained; hashable, so that compiled functions can depend on it.
+
+    Attributes:
+      steps_per_round: where a step reads a batch of users; 0 where it reads the whole graph.
+    """
 
     optimizer: tuple
     num_train_steps: int
     hiding: Hiding
+    steps_per_round: int
 
 
-def make_network(model: config.Model, graph: RouterGraph, num_users: int) -> Network:
+def make_network(experiment: config.ExperimentConfig, graph: RouterGraph, num_users: int) -> Network:
     """The network of a configuration for the world of a graph."""
-    return make_bayes(model, graph, num_users) if model.preset == "bayes" else make_gnn(model, graph)
+    model, batch = experiment.model, experiment.train.users_per_step
+    if model.preset != "bayes":
+        return make_gnn(model, graph)
+    return make_bayes(model, graph, min(batch, _MOST_KEPT) if batch else num_users)
 
 
-def make_recipe(experiment: config.ExperimentConfig) -> Recipe:
-    """What a configuration says of training."""
-    optimizer = dataclasses.astuple(experiment.optimizer)
-    return Recipe(optimizer, experiment.train.num_train_steps, make_hiding(experiment))
+def make_recipe(experiment: config.ExperimentConfig, steps_per_pass: int = 1) -> Recipe:
+    """What a configuration says of training, where so many batches are a pass over all users."""
+    train = experiment.train
+    steps = (train.steps_per_round or steps_per_pass) if train.users_per_step else 0
+    return Recipe(dataclasses.astuple(experiment.optimizer), train.num_train_steps, make_hiding(experiment), steps)
 
 
 def init_network(network: Network, recipe: Recipe, key: jax.Array) -> tuple[dict, object]:
-    """Parameters and the optimizer's state before the first step; the default network needs no optimizer."""
+    """Parameters and the optimizer's state before the first step; of the default network, the sums of a round."""
     params = network.init(key)
     if isinstance(network, BayesNetwork):
-        return params, ()
+        return params, minibatch.no_sums(network) if recipe.steps_per_round else ()
     return params, network.init_opt_state(params, config.Optimizer(*recipe.optimizer), recipe.num_train_steps)
 
 
 def make_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
-    """A function (params, opt_state, graph, step, key) -> (params, opt_state, metrics), to be compiled.
+    """A function (params, opt_state, graph, batch, step, key) -> (params, opt_state, metrics), to be compiled.
 
-    A step is a round of messages of the default network, a gradient step of the paper's.
+    A step is a round of messages of the default network, or a batch's part of one; a gradient step of the paper's.
+    The batch, if any, takes the place of the graph's users.
     """
-    if isinstance(network, BayesNetwork):
+    inner = _make_inner_step(network, recipe, mesh)
+    if not recipe.steps_per_round:
+        return lambda params, opt_state, graph, batch, number, key: inner(params, opt_state, graph, number, key)
 
-        def step(params, opt_state, graph, number, key):
-            del key
-            params, metrics = network.round(params, graph, number)
-            return params, opt_state, metrics
+    def step(params, opt_state, graph, batch, number, key):
+        return inner(params, opt_state, with_batch(graph, batch, mesh.shape[DATA]), number, key)
 
-        return step
-    return network.make_step(config.Optimizer(*recipe.optimizer), recipe.num_train_steps, recipe.hiding, mesh)
+    return step
 
 
 def make_scorer(
@@ -92,6 +106,32 @@ def meet(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, d
     if isinstance(network, BayesNetwork):
         return meet_newcomers(network, params, graph)
     return network, params
+
+
+def _make_inner_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
+    """A function (params, opt_state, graph, step, key) -> (params, opt_state, metrics)."""
+    if isinstance(network, GraphNetwork):
+        return network.make_step(config.Optimizer(*recipe.optimizer), recipe.num_train_steps, recipe.hiding, mesh)
+
+    def whole(params, opt_state, graph, number, key):
+        del key
+        params, metrics = network.round(params, graph, number)
+        return params, opt_state, metrics
+
+    def some(params, sums, graph, number, key):
+        del key
+        number, place = number // recipe.steps_per_round, number % recipe.steps_per_round
+        # tastes are kept in parts, one on each device; every user may need any of them
+        told, kept, metrics = minibatch.messages(network, place_whole(params, mesh), graph, number)
+        sums = jax.tree.map(jax.numpy.add, sums, told)
+        params, sums = jax.lax.cond(
+            place == recipe.steps_per_round - 1,
+            lambda: (minibatch.move(network, params, sums, number), minibatch.no_sums(network)),
+            lambda: (params, sums),
+        )
+        return {**params, **kept}, sums, metrics
+
+    return some if recipe.steps_per_round else whole
 
 
 def apply_network(

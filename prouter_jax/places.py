@@ -6,9 +6,7 @@ import jax
 import numpy as np
 from flax import struct
 
-from prouter_jax.graph_build import bucket
-
-_QUERIES_AT_ONCE = 4096
+_QUERIES_AT_ONCE = 128
 
 
 @struct.dataclass
@@ -25,7 +23,7 @@ class Places:
         return jax.tree.map(lambda x: x[rows], self)
 
     def padded(self, rows: int) -> "Places":
-        """With zeros up to a number of rows, so that few shapes are compiled."""
+        """With zeros up to a number of rows, so that one shape is compiled."""
         return jax.tree.map(lambda x: np.pad(x, ((0, rows - len(x)),) + ((0, 0),) * (x.ndim - 1)), self)
 
 
@@ -36,10 +34,10 @@ def places_of(vectors: np.ndarray, style: np.ndarray, task: np.ndarray, num_task
 
 
 def in_parts(function: Callable[[Places], jax.Array], places: Places) -> np.ndarray:
-    """`function` of places, some thousands at a time, padded so that few shapes are compiled."""
+    """`function` of places, always so many at a time: one shape is compiled, and whatever is asked beside a query,
+    here or in another process, what comes of it is the same to the last bit."""
     parts = []
     for start in range(0, len(places.task), _QUERIES_AT_ONCE):
         some = places.take(slice(start, start + _QUERIES_AT_ONCE))
-        number = len(some.task)
-        parts.append(np.asarray(function(some.padded(bucket(number))))[:number])
+        parts.append(np.asarray(function(some.padded(_QUERIES_AT_ONCE)))[: len(some.task)])
     return np.concatenate(parts)

@@ -3,12 +3,14 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style, with_answer_style
 from prouter_jax.config import WARM, Data
 from prouter_jax.decisions import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.embedded import build_embedded
+from prouter_jax.embedded_more import open_more_users
 from prouter_jax.encoders import encode_cached, make_encoder
 from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
@@ -18,17 +20,22 @@ from prouter_jax.readers.personaroute import read_personaroute
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_llm_as_judge, build_multi_cost_efficiency
 from prouter_jax.splits import TEST, TRAIN, Division, Parts, divide, split_queries
+from prouter_jax.store import HistoryStore
 from prouter_jax.validation import validate
 from prouter_jax.world import World
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """All data of an experiment before any split, with its text vectors; shared by all seeds."""
+    """All data of an experiment before any split, with its text vectors; shared by all seeds.
+
+    `store` has the histories of the users who only train, over the same queries and LLMs; None without such users.
+    """
 
     interactions: Interactions
     vectors: NodeVectors
     encoder: str
+    store: HistoryStore | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +53,7 @@ class Prepared:
       parts: rows of `data.decisions`; some may be in no part. What is given is in train.
       truth_scale: of the costs in rewards and in what simulated users decide: fitted on all LLMs' training
         queries, so that a reward is the same whatever is seen. Differs from `world.scale` only where LLMs are new.
+      store: of the source.
     """
 
     data: Interactions
@@ -54,6 +62,7 @@ class Prepared:
     world_query: np.ndarray
     parts: Parts
     truth_scale: CostScale
+    store: HistoryStore | None = None
 
     def labelled(self, part: str) -> "Labelled":
         """The decisions of "train", "validation" or "test" with what each candidate would have been worth."""
@@ -85,7 +94,9 @@ def read_source(config: Data) -> Source:
         data = validate(build_llm_as_judge(data, judge, config.num_users, config.judge.seed))
     # of an answer's text nothing but its style is used from here on
     data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=None))
-    return Source(data, encode_texts(data, config.encoder), config.encoder)
+    pa.default_memory_pool().release_unused()  # Arrow would keep what the texts took
+    store = open_more_users(config.embedded) if config.embedded.more_users else None
+    return Source(data, encode_texts(data, config.encoder), config.encoder, store)
 
 
 def read_interactions(config: Data) -> Interactions:
@@ -97,7 +108,7 @@ def read_interactions(config: Data) -> Interactions:
     if config.source == "embedded":
         data = build_embedded(config.embedded)
     elif config.source == "tables":
-        data = read_tables(config.path, pool=config.pool)
+        data = read_tables(config.path, pool=config.pool, feedback=config.users == "recorded")
     else:
         data = read_personaroute(config.path, config.llms_path)
     validate(data)
@@ -148,7 +159,7 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
     vectors = source.vectors.of_queries(visible)
     world = World(known, vectors, scale, source.encoder)
     world_query = np.where(visible, np.cumsum(visible) - 1, -1)
-    return Prepared(data, source.vectors, world, world_query, division.parts(), truth_scale)
+    return Prepared(data, source.vectors, world, world_query, division.parts(), truth_scale, source.store)
 
 
 def _fit_scale(data: Interactions, visible: np.ndarray) -> CostScale:

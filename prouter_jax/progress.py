@@ -8,6 +8,8 @@ import time
 
 from prouter_jax import files
 from prouter_jax.config import Train
+from prouter_jax.paths import local_path
+from prouter_jax.processes import is_first
 from prouter_jax.train_state import TrainState
 
 METRICS = "metrics.jsonl"
@@ -15,7 +17,7 @@ _SECONDS_BETWEEN_LINES = 1.0
 
 
 class Progress:
-    """Follows one run; a context manager that closes its files."""
+    """Follows one run; a context manager that closes its files. Of several processes, the first one speaks."""
 
     def __init__(self, workdir: pathlib.Path, config: Train, name: str):
         self.path = workdir / METRICS
@@ -24,7 +26,8 @@ class Progress:
         self.printed = time.monotonic()
         self.mark = (0, self.printed)  # step and time from which the rate is counted
         self.last = "no evaluation yet"
-        self.board = _open_tensorboard(workdir) if config.tensorboard else None
+        self.speaks = is_first()
+        self.board = _open_tensorboard(workdir) if config.tensorboard and self.speaks else None
 
     def __enter__(self) -> "Progress":
         return self
@@ -37,6 +40,8 @@ class Progress:
     def resume(self, step: int, rejected: list[str]) -> None:
         """Says where the run starts, and drops metrics of steps that will be done again."""
         self.mark = (max(step, 0), time.monotonic())
+        if not self.speaks:
+            return
         for reason in rejected:
             self._print(f"rejected checkpoint: {reason}")
         if step >= 0:
@@ -51,11 +56,13 @@ class Progress:
 
     def evaluated(self, state: TrainState, metrics: dict[str, float]) -> None:
         """Records one evaluation."""
+        if not self.speaks:
+            return
         step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
         record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
         rate = self._rate(step)
-        with open(self.path, "a") as file:
-            file.write(json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
+        if self.speaks:
+            files.append(self.path, json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
         if self.board is not None:
             for name, value in record.items():
                 self.board.add_scalar(name, value, step)
@@ -74,6 +81,8 @@ class Progress:
 
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()
+        if not self.speaks:
+            return
         clear = "\r\033[K" if sys.stderr.isatty() else ""
         if text or clear:
             print(f"{clear}{self.name}: {text}" if text else clear, end=end, file=sys.stderr, flush=True)
@@ -94,7 +103,8 @@ def require_tensorboard() -> None:
 
 
 def _open_tensorboard(workdir: pathlib.Path):
+    folder = local_path(workdir, "TensorBoard's files") / "tensorboard"
     require_tensorboard()
     from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
-    return SummaryWriter(str(workdir / "tensorboard"))
+    return SummaryWriter(str(folder))

@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 import pyarrow as pa
 
@@ -16,7 +18,8 @@ from prouter_jax.explain_types import Explanation
 from prouter_jax.growing import grow_world, only_users, price_factors
 from prouter_jax.interactions import Interactions
 from prouter_jax.networks import Network, apply_network, make_network
-from prouter_jax.offline.write import Scored
+from prouter_jax.offline.scored import Scored
+from prouter_jax.paths import inside, make_path
 from prouter_jax.readers.additions import read_history, read_llm_additions
 from prouter_jax.routing import Constraints, Pool, route
 from prouter_jax.scoring import Scorer
@@ -82,10 +85,10 @@ class Router:
         Raises:
           ValueError: if anything is missing, damaged or does not fit together. Never random weights.
         """
-        workdir = pathlib.Path(workdir)
+        workdir = make_path(workdir)
         config = read_config(workdir)
         world = load_world(workdir / WORLD)
-        network = make_network(config.model, world.build_graph(), len(world.interactions.users.ids))
+        network = make_network(config, world.build_graph(), len(world.interactions.users.ids))
         state = restore_best(config, network, workdir)
         return _make(Trained(config.model, network, state.params, float(state.temperature)), world)
 
@@ -193,6 +196,16 @@ class Router:
         factor = price_factors(world.interactions, merged)
         return dataclasses.replace(_make(self.trained, world, factor), known=merged)
 
+    def digest(self) -> str:
+        """SHA-256 of all that decides its answers: parameters, what is known of users and queries, LLMs and prices."""
+        total = hashlib.sha256(repr((self.trained.model, self.trained.temperature, self.world.encoder)).encode())
+        arrays = (self.trained.params, dataclasses.astuple(self.world.vectors), dataclasses.astuple(self.world.scale))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
+            total.update(repr(path).encode() + np.asarray(leaf).tobytes())
+        for data in (self.world.interactions, self.known):
+            total.update(dataclasses.replace(self.world, interactions=data).digest().encode())
+        return total.hexdigest()
+
     def forget_texts(self) -> None:
         """Drops the answers remembered of texts that were scored before."""
         self._pool.remembered.clear()
@@ -229,7 +242,7 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
     try:
         text = (workdir / CONFIG).read_text()
     except (FileNotFoundError, NotADirectoryError) as error:
-        seeds = sorted(path.name for path in workdir.glob("seed_*"))
+        seeds = sorted(path.name for path in inside(workdir) if path.name.startswith("seed_"))
         hint = f"; it holds {', '.join(seeds)}: name one of these" if seeds else ""
         raise ValueError(f"{workdir}: expected a trained router with {CONFIG}, found none{hint}") from error
     try:

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prouter_jax.decisions import CostScale
-from prouter_jax.offline.write import Scored
+from prouter_jax.grouping import sorted_distinct
+from prouter_jax.offline.scored import Scored
 from prouter_jax.places import Places
 from prouter_jax.scoring import Asked, Scorer, join
 
 _TEXTS_REMEMBERED = 1 << 16
+_BASES = ("cold_start", "history")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,32 +68,51 @@ def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) ->
     offered = _offered(pool, columns.get("candidates"), errors)
     offered &= _within(asked, constraints, offered, errors)
     logits = pool.temperature * pool.scorer.logits(pool.users, asked.asked, user, asked.place)
-    logits = np.where(offered, logits, -np.inf)
     wrong = errors.rows()
+    llm, shares = _choose(logits, offered, wrong)
+    basis = _named(_BASES, pool.has_history[user].astype(np.int32), wrong)
+    return Scored(_named(pool.llms, llm, wrong), pool.llms, shares, basis, errors.column())
+
+
+def _choose(logits: np.ndarray, offered: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best candidate of each row, and the shares of all, NaN for what is not on offer or wrong; [rows, llms]."""
+    logits = np.where(offered, logits, -np.inf)
     logits[wrong] = 0.0
-    shares = np.exp(logits - logits.max(1, keepdims=True))
-    shares = np.where(offered & ~wrong[:, None], shares / shares.sum(1, keepdims=True), np.nan)
-    names = pa.array(pool.llms, pa.string())
-    llm = names.take(pa.array(logits.argmax(1), mask=wrong))
-    basis = pa.array(np.where(pool.has_history[user], "history", "cold_start"), pa.string(), mask=wrong)
-    return Scored(llm, pool.llms, shares, basis, errors.column())
+    best = logits.argmax(1)
+    logits -= np.take_along_axis(logits, best[:, None], 1)
+    shares = np.exp(logits, out=logits)
+    shares /= shares.sum(1, keepdims=True)
+    shares[~offered] = np.nan
+    shares[wrong] = np.nan
+    return best, shares
+
+
+def _named(names: Sequence[str], which: np.ndarray, wrong: np.ndarray) -> pa.Array:
+    """The name of each row, null where it is wrong."""
+    return pa.array(names, pa.string()).take(pa.array(which, mask=wrong))
 
 
 class _Errors:
     """The first thing that is wrong with each row."""
 
     def __init__(self, number: int):
-        self.messages: list[str | None] = [None] * number
+        self.number = number
+        self.messages: dict[int, str] = {}
 
     def add(self, rows: np.ndarray, message: Callable[[int], str]) -> None:
-        for row in np.flatnonzero(rows):
-            self.messages[row] = self.messages[row] or message(int(row))
+        for row in np.flatnonzero(rows).tolist():
+            if row not in self.messages:
+                self.messages[row] = message(row)
 
     def rows(self) -> np.ndarray:
-        return np.array([message is not None for message in self.messages], bool)
+        wrong = np.zeros(self.number, bool)
+        wrong[list(self.messages)] = True
+        return wrong
 
     def column(self) -> pa.Array:
-        return pa.array(self.messages, pa.string())
+        if not self.messages:
+            return pa.nulls(self.number, pa.string())
+        return pa.array([self.messages.get(row) for row in range(self.number)], pa.string())
 
 
 def _codes(column: pa.Array) -> tuple[np.ndarray, list[str]]:
@@ -132,7 +153,7 @@ def _asked(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Querie
     # one number for each distinct thing asked: known queries first, then pairs of text and task
     key = np.where(by_id >= 0, by_id, len(pool.query_task) + code.astype(np.int64) * tasks + task + 1)
     key[errors.rows()] = -1
-    distinct, place = np.unique(key, return_inverse=True)
+    distinct, place = sorted_distinct(key)
     known = distinct[(distinct >= 0) & (distinct < len(pool.query_task))]
     pair = distinct[distinct >= len(pool.query_task)] - len(pool.query_task)
     pairs = [(values[text], int(task) - 1) for text, task in zip(pair // tasks, pair % tasks, strict=True)]
@@ -164,7 +185,7 @@ def _asked_texts(pool: Pool, pairs: list[tuple[str, int]]) -> Asked:
 
 def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray:
     """bool [rows, llms]: the row's candidates, all where it names none."""
-    number = len(errors.messages)
+    number = errors.number
     if column is None:
         return np.ones((number, len(pool.llms)), bool)
     row = pc.list_parent_indices(column).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]

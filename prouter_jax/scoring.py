@@ -73,16 +73,22 @@ class Scorer:
           users: [users, properties].
           user, place: rows of `users` and of `asked`, [decisions].
         """
-        found = np.empty((len(user), self.answers.shape[1]), np.float32)
         direct = np.ones(len(user), bool) if self.foresight is None else asked.known[place]
-        rows = np.flatnonzero(direct)
-        for start in range(0, len(rows), _DECISIONS_AT_ONCE):
-            some = rows[start : start + _DECISIONS_AT_ONCE]
-            found[some] = np.einsum("da,dla->dl", users[user[some]], asked.answers[place[some]], optimize=True)
-        found[rows] *= self.sharpness
-        rest = np.flatnonzero(~direct)
-        if self.foresight is not None and asked.kernel is not None and len(rest):
-            found[rest] = self.foresight(users, asked.kernel, user[rest], place[rest])
+        if direct.all():
+            return self._products(users, asked.answers, user, place)
+        found = np.empty((len(user), self.answers.shape[1]), np.float32)
+        found[direct] = self._products(users, asked.answers, user[direct], place[direct])
+        if self.foresight is not None and asked.kernel is not None:
+            found[~direct] = self.foresight(users, asked.kernel, user[~direct], place[~direct])
+        return found
+
+    def _products(self, users: np.ndarray, answers: np.ndarray, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Logits by the answers themselves, some decisions at a time: each brings its answers along."""
+        found = np.empty((len(user), answers.shape[1]), np.float32)
+        for start in range(0, len(user), _DECISIONS_AT_ONCE):
+            some = slice(start, start + _DECISIONS_AT_ONCE)
+            found[some] = np.einsum("da,dla->dl", users[user[some]], answers[place[some]], optimize=True)
+        found *= self.sharpness
         return found
 
 

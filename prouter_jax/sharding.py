@@ -1,10 +1,12 @@
 """Where arrays live: axis names, the mesh, and one table from parameter names to axes."""
 
 import dataclasses
+import math
 import re
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -13,8 +15,11 @@ from prouter_jax.graph import RouterGraph
 
 DATA, MODEL = "data", "model"
 
+_WORTH_SHARDING = 2**20  # elements: what is smaller is whole on every device, to be read without waiting for others
+
 # the first pattern that matches a parameter's (or its optimizer moment's) path decides
 RULES = (
+    (r".*/(tastes|push|curvature)", P(DATA)),  # by queries
     (r".*/(message|update|query|task|llm|both)/.*kernel", P(None, MODEL)),
     (r".*", P()),
 )
@@ -36,7 +41,10 @@ def make_mesh(config: Mesh) -> jax.sharding.Mesh:
 
 
 def state_shardings(state, mesh: jax.sharding.Mesh):
-    """A sharding for every array of a train state, by `RULES`; an axis that does not divide is not sharded."""
+    """A sharding for every array of a train state, by `RULES`.
+
+    An axis that does not divide is not sharded, nor are the answers' arrays where there are few queries.
+    """
 
     def one(path, leaf) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -44,7 +52,8 @@ def state_shardings(state, mesh: jax.sharding.Mesh):
         fits = len(spec) <= len(leaf.shape) and all(
             axis is None or size % mesh.shape[axis] == 0 for axis, size in zip(spec, leaf.shape, strict=False)
         )
-        return NamedSharding(mesh, spec if fits else P())
+        worth = DATA not in spec or math.prod(leaf.shape) >= _WORTH_SHARDING
+        return NamedSharding(mesh, spec if fits and worth else P())
 
     return jax.tree_util.tree_map_with_path(one, state)
 
@@ -54,13 +63,42 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
+def place_whole(arrays, mesh: jax.sharding.Mesh):
+    """In a compiled function: the same arrays, whole on every device from here on."""
+    return jax.lax.with_sharding_constraint(arrays, replicated(mesh))
+
+
 def users_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
     """For arrays [users, ...]: this is what spreads the work over the data axis."""
     return NamedSharding(mesh, P(DATA))
 
 
+def to_host(tree):
+    """Arrays whole on the host, also those whose parts lie with several processes, who then all make this call."""
+
+    def one(leaf):
+        if leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(one, tree)
+
+
+def agreed(numbers):
+    """The numbers as the first process has them."""
+    return multihost_utils.broadcast_one_to_all(np.asarray(numbers)) if jax.process_count() > 1 else numbers
+
+
 def place_graph(graph: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph:
     """Copies the graph to every device; what is visible of the histories is divided by users."""
-    placed = jax.device_put(jax.tree.map(np.asarray, graph), replicated(mesh))
-    decisions = jax.device_put(placed.visibility.decisions, users_sharding(mesh))
+
+    def put(array, sharding: NamedSharding) -> jax.Array:
+        if jax.process_count() == 1:
+            return jax.device_put(array, sharding)
+        # device_put would compare the processes' arrays, and find that NaN is not NaN
+        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+
+    graph = jax.tree.map(np.asarray, graph)
+    decisions = put(graph.visibility.decisions, users_sharding(mesh))
+    placed = jax.tree.map(lambda array: put(array, replicated(mesh)), graph)
     return dataclasses.replace(placed, visibility=dataclasses.replace(placed.visibility, decisions=decisions))

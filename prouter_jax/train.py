@@ -8,17 +8,22 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.decisions import choice_shares
 from prouter_jax.graph import RouterGraph
+from prouter_jax.inputs.batches import Batches
+from prouter_jax.inputs.pipeline import Input
 from prouter_jax.metrics import choose, fit_temperature, mean, of_picks
 from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
 from prouter_jax.prepare import Labelled, Prepared
+from prouter_jax.processes import Preempted, Preemption
 from prouter_jax.progress import Progress
 from prouter_jax.scoring import Scorer, score_decisions
-from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings
+from prouter_jax.sharding import agreed, make_mesh, place_graph, replicated, state_shardings, to_host
+from prouter_jax.store import store_of
 from prouter_jax.train_state import TrainState, init_state
 
 CHECKPOINTS = "checkpoints"
@@ -30,7 +35,8 @@ class Run:
 
     Attributes:
       model: of the configuration.
-      graph: placed on the mesh.
+      graph: placed on the mesh; `here` is the same, whole on this process's devices, to score with.
+      batches: what steps read in place of the graph's users; None where they read the whole graph.
       init: compiled function from a random key to a fresh state.
       abstract: shapes and shardings of the state.
     """
@@ -39,6 +45,9 @@ class Run:
     network: Network
     mesh: jax.sharding.Mesh
     graph: RouterGraph
+    here: RouterGraph
+    batches: Batches | None
+    recipe: Recipe
     init: Callable[[jax.Array], TrainState]
     abstract: TrainState
 
@@ -48,28 +57,35 @@ def train(config: ExperimentConfig, prepared: Prepared, seed: int, workdir: path
 
     Raises:
       ValueError: if there are checkpoints and none is sound, or if the loss is not a number.
+      Preempted: after a SIGTERM, when the state is saved.
     """
     run = make_run(config, prepared)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     state, restored, rejected = _start(run, checkpoints, seed)
-    step_fn = make_train_step(run, config)
+    step_fn = make_train_step(run)
     validation = prepared.labelled("validation")
     key = jax.random.key(seed)
-    with Progress(workdir, config.train, "router") as progress:
+    with Progress(workdir, config.train, "router") as progress, Preemption() as preemption:
         progress.resume(restored, rejected)
         metrics: dict[str, jax.Array] = {}
         # counted here as well: to ask the state for its step would wait for the device
         step, stale = int(state.step), int(state.stale)
+        batches = Input(run.batches, run.mesh, step, config.train.num_train_steps)
         while True:
             due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
             if due and step > max(restored, 0):
                 state = _evaluate(state, run, prepared, validation)
                 stale = int(state.stale)
-                progress.evaluated(state, _checked(metrics, step))
+                progress.evaluated(state, _checked(metrics, step) | batches.waiting())
                 checkpoints.save(step, state, float(state.validation_reward))
+                restored = step
             if step == config.train.num_train_steps or stale >= config.train.patience:
                 break
-            state, metrics = step_fn(state, run.graph, key)
+            if preemption.reached(step):
+                if step > restored:
+                    checkpoints.save(step, state)
+                raise Preempted(f"{workdir}: stopped by SIGTERM, step {step} is saved; the same command goes on")
+            state, metrics = step_fn(state, run.graph, next(batches), key)
             step += 1
             progress.stepped(step)
 
@@ -78,9 +94,13 @@ def make_run(config: ExperimentConfig, prepared: Prepared) -> Run:
     """Builds the graph and the network of a run and places them on the configured mesh."""
     mesh = make_mesh(config.mesh)
     graph = prepared.world.build_graph(shards=config.mesh.data)
-    network = make_network(config.model, graph, len(prepared.world.interactions.users.ids))
-    init, abstract = _compiled_init(network, make_recipe(config), mesh)
-    return Run(config.model, network, mesh, place_graph(graph, mesh), init, abstract)
+    network = make_network(config, graph, len(prepared.world.interactions.users.ids))
+    batches = _make_batches(config, prepared)
+    recipe = make_recipe(config, batches.steps if batches else 0)
+    init, abstract = _compiled_init(network, recipe, mesh)
+    placed = place_graph(graph, mesh)
+    here = placed if jax.process_count() == 1 else graph
+    return Run(config.model, network, mesh, placed, here, batches, recipe, init, abstract)
 
 
 def restore_best(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> TrainState:
@@ -93,9 +113,9 @@ def restore_best(config: ExperimentConfig, network: Network, workdir: pathlib.Pa
     return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0]
 
 
-def make_train_step(run: Run, config: ExperimentConfig):
-    """A compiled function (state, graph, key) -> (state, metrics); runs of equal shape share its compilation."""
-    return _compiled_step(run.network, make_recipe(config), run.mesh)
+def make_train_step(run: Run):
+    """A compiled function (state, graph, batch, key) -> (state, metrics); runs of equal shape share its compilation."""
+    return _compiled_step(run.network, run.recipe, run.mesh)
 
 
 def initial_state(run: Run, seed: int) -> TrainState:
@@ -105,7 +125,7 @@ def initial_state(run: Run, seed: int) -> TrainState:
 
 def run_scorer(run: Run, params: dict, prepared: Prepared) -> Scorer:
     """The network with `params`, applied to what it is trained on."""
-    return make_scorer(run.network, params, prepared.world, run.graph, run.model)
+    return make_scorer(run.network, params, prepared.world, run.here, run.model)
 
 
 def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> tuple[float, float]:
@@ -114,6 +134,17 @@ def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> 
     logits = score_decisions(run_scorer(run, params, prepared), prepared, decisions)
     reward = mean(of_picks(labelled.rewards, choose(logits, decisions.offered)))
     return reward, fit_temperature(logits, decisions.offered, choice_shares(decisions))
+
+
+def _make_batches(config: ExperimentConfig, prepared: Prepared) -> Batches | None:
+    train = config.train
+    if not train.users_per_step:
+        return None
+    store, rows = prepared.store, prepared.world_query
+    if store is None:
+        store = store_of(prepared.world.interactions)
+        rows = np.arange(len(prepared.world.interactions.queries.ids))
+    return Batches(store, rows, train.users_per_step, train.history_length, config.seed)
 
 
 def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, int, list[str]]:
@@ -125,8 +156,9 @@ def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, i
 
 
 def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Labelled) -> TrainState:
-    """The state with what early stopping must remember."""
-    reward, temperature = validate(run, state.params, prepared, validation)
+    """The state with what early stopping must remember; all processes measure it, the first one's word counts."""
+    found = validate(run, to_host(state.params), prepared, validation)
+    reward, temperature = (float(x) for x in agreed(found))
     better = reward > float(state.best_reward)
     numbers = {
         "validation_reward": jnp.float32(reward),
@@ -161,8 +193,8 @@ def _compiled_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
     inner = make_step(network, recipe, mesh)
     shardings = jax.tree.map(lambda x: x.sharding, _compiled_init(network, recipe, mesh)[1])
 
-    def step(state: TrainState, graph: RouterGraph, key: jax.Array):
-        params, opt_state, metrics = inner(state.params, state.opt_state, graph, state.step, key)
+    def step(state: TrainState, graph: RouterGraph, batch: dict[str, jax.Array], key: jax.Array):
+        params, opt_state, metrics = inner(state.params, state.opt_state, graph, batch, state.step, key)
         state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
         return state, metrics
 

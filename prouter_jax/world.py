@@ -15,6 +15,7 @@ from prouter_jax.encoders import make_encoder
 from prouter_jax.graph import RouterGraph
 from prouter_jax.graph_build import NodeVectors, build_graph
 from prouter_jax.interactions import Interactions
+from prouter_jax.paths import make_path
 from prouter_jax.places import Places, places_of
 from prouter_jax.readers.tables import read_tables, write_tables
 
@@ -89,12 +90,12 @@ def save_world(world: World, folder: str | os.PathLike) -> None:
 
     Texts of answers stay behind, only their style is kept: they would be most of the folder.
     """
-    folder = pathlib.Path(folder)
+    folder = make_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     data = world.interactions
     write_tables(data.replace(outcomes=dataclasses.replace(data.outcomes, response=None)), folder / "tables")
     for name, array in _arrays(world).items():
-        with open(folder / f"{name}.npy", "wb") as file:
+        with files.open_whole(folder / f"{name}.npy") as file:
             np.save(file, array)
     files.write_manifest(folder, {"encoder": world.encoder, "width": world.vectors.query.shape[1]})
 
@@ -105,15 +106,20 @@ def load_world(folder: str | os.PathLike) -> World:
     Raises:
       ValueError: if a file is missing or differs from the manifest.
     """
-    folder = pathlib.Path(folder)
+    folder = make_path(folder)
     kept = files.verify(folder)
-    arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS}
+    arrays = {name: _load(folder / f"{name}.npy") for name in _ARRAYS}
     vectors = NodeVectors(*(arrays[name] for name in _ARRAYS[:4]))
     scale = CostScale(arrays["lowest_costs"], arrays["highest_costs"])
     return World(read_tables(folder / "tables"), vectors, scale, kept["encoder"])
 
 
 _ARRAYS = ("task_vectors", "query_vectors", "llm_vectors", "query_style", "lowest_costs", "highest_costs")
+
+
+def _load(path: pathlib.Path) -> np.ndarray:
+    with path.open("rb") as file:
+        return np.load(file, allow_pickle=False)
 
 
 def _arrays(world: World) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bayes_cases import NAN, Facts, chosen, make_world, network_of, on_offer, rounds, some_facts, without_decisions_of
 
-from prouter_jax import graph_build
+from prouter_jax import graph_build_history
 from prouter_jax.bayes.columns import COST, EFFECT
 from prouter_jax.bayes.population import prior_mean
 from prouter_jax.graph import hide
@@ -75,7 +75,7 @@ def test_another_order_gives_the_same_in_that_order(what, facts):
 
 def test_both_layouts_of_a_history_say_the_same(monkeypatch):
     first, shared = network_of(SHARED.world(), **SMALL)
-    monkeypatch.setattr(graph_build, "_FULL_ENOUGH", 2.0)
+    monkeypatch.setattr(graph_build_history, "_FULL_ENOUGH", 2.0)
     second, own = network_of(SHARED.world(), **SMALL)
     assert (shared.layout.shared_queries, own.layout.shared_queries) == (True, False)
     for name, value in rounds(first, shared, 3).items():

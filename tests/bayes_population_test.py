@@ -4,11 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from prouter_jax.bayes import population
 from prouter_jax.bayes.columns import Columns
-from prouter_jax.bayes.population import PRIOR_VARIANCE, learn, plain_precision, prior_mean
+from prouter_jax.bayes.population import PRIOR_VARIANCE, plain_precision, prior_mean, spread_of, told_from
 
 PLAIN = Columns(style=2, llms=0, sides=0, crowd=0, tastes=0)
 CROWD = Columns(style=2, llms=0, sides=1, crowd=1, tastes=0)
+
+
+def learn(columns, users, unknown, known, crowd, strength):
+    """A step of learning from these users: users as told from the new crowd, the new crowd, the new precision."""
+    shift, precision = population.learn(columns, spread_of(columns, users, unknown, known, crowd), strength)
+    return told_from(columns, users, shift), crowd + shift, precision
 
 
 def _users(columns, number, seed=0):

@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from bucket_server import Bucket
 from flax import struct
 
+from prouter_jax import checkpoint, files
 from prouter_jax.checkpoint import Checkpoints
 
 
@@ -134,21 +136,40 @@ def test_keeps_the_best_and_the_newest(tmp_path):
 
 def test_a_step_saved_again_is_replaced(folder):
     Checkpoints(folder).save(30, make_state(31), 0.95)
-    state, step, _ = Checkpoints(folder).restore_newest(TARGET)
-    assert step == 30
+    state, step, rejected = Checkpoints(folder).restore_newest(TARGET)
+    assert (step, rejected) == (30, [])
     assert_bitwise_equal(state, make_state(31))
     assert Checkpoints(folder).restore_best(TARGET)[1] == 30
-    assert sorted(os.listdir(folder)) == ["20", "30", "best.json"]
+    assert sorted(os.listdir(folder)) == ["20", "30.1", "best.json"]
+    Checkpoints(folder).save(30, make_state(32), 0.96)
+    assert sorted(os.listdir(folder)) == ["20", "30.2", "best.json"]
+    assert_bitwise_equal(Checkpoints(folder).restore_best(TARGET)[0], make_state(32))
 
 
-def test_replacing_cut_short_between_its_two_renames(folder):
-    os.rename(folder / "30", folder / "30.replaced")
-    state, step, _ = Checkpoints(folder).restore_newest(TARGET)
+@pytest.mark.parametrize("moment", ["write_leaves", "write_manifest", "delete"])
+def test_replacing_cut_short_leaves_one_version_or_the_other(folder, monkeypatch, moment):
+    """Where `moment` is reached, the process is as good as dead."""
+    with monkeypatch.context() as patch:
+        where = checkpoint if moment == "write_leaves" else files
+        patch.setattr(where, moment, lambda *_: sys.exit(9))
+        with pytest.raises(SystemExit):
+            Checkpoints(folder, keep=3).save(30, make_state(31), 0.1)
+    state, step, rejected = Checkpoints(folder).restore_newest(TARGET)
+    assert (step, rejected) == (30, [] if moment == "delete" else ["step 30.1: manifest.json: missing"])
+    assert_bitwise_equal(state, make_state(31 if moment == "delete" else 30))
+    Checkpoints(folder, keep=3).save(40, make_state(40), 0.2)
+    last = "30.1" if moment == "delete" else "30"
+    assert sorted(os.listdir(folder)) == ["10", "20", last, "40", "best.json"]
+
+
+def test_the_newer_of_two_whole_versions_counts_and_the_older_helps_out(folder):
+    shutil.copytree(folder / "30", folder / "30.1")
+    Checkpoints(folder)
+    truncate(folder / "30.1")
+    state, step, rejected = Checkpoints(folder).restore_newest(TARGET)
     assert step == 30
+    assert [line[:11] for line in rejected] == ["step 30.1: "]
     assert_bitwise_equal(state, make_state(30))
-    Checkpoints(folder, keep=3).save(40, make_state(40), 0.1)
-    assert steps_in(folder) == [10, 20, 30, 40]
-    assert not (folder / "30.replaced").exists()
 
 
 def test_a_save_survives_damaged_newer_steps(folder):
@@ -157,16 +178,29 @@ def test_a_save_survives_damaged_newer_steps(folder):
     assert Checkpoints(folder).restore_newest(TARGET)[1] == 25
 
 
-def test_leftovers_go_when_a_save_starts_and_only_then(folder):
-    for name in (".writing-40/state", ".deleting-5/state", "50.orbax-checkpoint-tmp-1", "60"):
+def test_what_was_not_saved_to_its_end_goes_when_a_save_starts_and_only_then(folder):
+    for name in ("60/state.orbax-checkpoint-tmp", "70.2"):
         (folder / name).mkdir(parents=True)
-    (folder / "notes.txt").write_text("mine")
+    for name in (".best.json.17.tmp", "notes.txt", "007", "-1", "30.0", "1e3", "50.orbax-checkpoint-tmp-1"):
+        (folder / name).write_text("mine")
     before = picture(folder)
-    assert Checkpoints(folder).restore_newest(TARGET)[1] == 30
+    _, step, rejected = Checkpoints(folder).restore_newest(TARGET)
+    assert (step, rejected) == (30, ["step 70.2: manifest.json: missing", "step 60: manifest.json: missing"])
     Checkpoints(folder).restore_best(TARGET)
     assert picture(folder) == before
     Checkpoints(folder).save(40, make_state(40), 0.1)
-    assert sorted(os.listdir(folder)) == ["10", "30", "40", "best.json", "notes.txt"]
+    theirs = {"notes.txt", "007", "-1", "30.0", "1e3", "50.orbax-checkpoint-tmp-1"}
+    assert set(os.listdir(folder)) == {"10", "30", "40", "best.json"} | theirs
+
+
+def test_a_first_save_that_was_cut_short_is_as_if_it_never_was(tmp_path):
+    (tmp_path / "1" / "state").mkdir(parents=True)
+    assert Checkpoints(tmp_path).restore_newest(TARGET) is None
+    Checkpoints(tmp_path).save(1, make_state(1), 0.5)
+    assert sorted(os.listdir(tmp_path)) == ["1", "best.json"]
+    (tmp_path / "1" / "manifest.json").unlink()
+    with pytest.raises(ValueError, match=r"no checkpoint in .* is sound: step 1: manifest\.json: missing"):
+        Checkpoints(tmp_path).restore_newest(TARGET)
 
 
 def test_reading_writes_nothing(folder, tmp_path):
@@ -228,6 +262,10 @@ def make_a_file(step):
     step.write_bytes(b"not a folder")
 
 
+def keep_the_manifest_alone(step):
+    shutil.rmtree(step / "state")
+
+
 def take_another_step(step):
     shutil.rmtree(step)
     shutil.copytree(step.with_name("20"), step)
@@ -241,6 +279,7 @@ def take_another_step(step):
         (add_a_file, "state/extra: not in the manifest"),
         (remove_the_manifest, "manifest.json: missing"),
         (empty, "manifest.json: missing"),
+        (keep_the_manifest_alone, ": missing"),
         (make_a_file, "manifest.json: missing"),
         (take_another_step, "manifest.json: written for step 20"),
     ],
@@ -307,6 +346,95 @@ def test_best_needs_a_checkpoint_and_a_metric(tmp_path):
         Checkpoints(tmp_path).restore_best({"a": jax.ShapeDtypeStruct((1,), jnp.float32)})
 
 
+# ---- A full disk.
+
+
+def random_state(seed: int) -> dict:
+    """Two MiB that do not compress."""
+    return {"step": jnp.int32(seed), "large": jax.random.bits(jax.random.key(seed), (2**19,))}
+
+
+def test_a_full_disk_ends_in_one_line_and_loses_nothing(small_disk):
+    checkpoints, target = Checkpoints(small_disk / "checkpoints"), jax.eval_shape(lambda: random_state(0))
+    checkpoints.save(1, random_state(1), 0.1)
+    checkpoints.save(2, random_state(2), 0.2)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 2**20))
+    line = rf"step 3: expected to save it in {small_disk}/checkpoints, found .*No space left on device"
+    with pytest.raises(OSError, match=line) as raised:
+        checkpoints.save(3, random_state(3), 0.3)
+    assert "\n" not in str(raised.value)
+    state, step, _ = checkpoints.restore_newest(target)
+    assert step == 2
+    assert_bitwise_equal(state, random_state(2))
+    assert checkpoints.restore_best(target)[1] == 2
+    ballast.unlink()
+    checkpoints.save(3, random_state(3), 0.3)
+    assert_bitwise_equal(checkpoints.restore_newest(target)[0], random_state(3))
+    assert checkpoints.restore_newest(target)[2] == []
+
+
+def test_a_disk_without_room_for_a_single_byte(small_disk, capfd):
+    checkpoints, target = Checkpoints(small_disk / "checkpoints"), jax.eval_shape(lambda: random_state(0))
+    checkpoints.save(1, random_state(1), 0.1)
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    with pytest.raises(OSError, match=r"step 2: expected to save it in .* found .*No space left on device"):
+        checkpoints.save(2, {"step": jnp.int32(2)}, 0.3)
+    assert checkpoints.restore_best(target)[1] == checkpoints.restore_newest(target)[1] == 1
+    assert "Traceback" not in capfd.readouterr().err
+
+
+# ---- A bucket: no folders, no renames.
+
+
+@pytest.fixture
+def in_bucket(bucket) -> str:
+    """The steps of `saved`, in a bucket."""
+    checkpoints = Checkpoints(f"{bucket}/run/checkpoints")
+    for step, metric in ((10, 0.9), (20, 0.5), (30, 0.7)):
+        checkpoints.save(step, make_state(step), metric)
+    return f"{bucket}/run/checkpoints"
+
+
+def test_a_bucket_keeps_the_best_and_the_newest(in_bucket):
+    checkpoints = Checkpoints(in_bucket)
+    checkpoints.save(40, make_state(40), 0.1)
+    checkpoints.save(40, make_state(41), 0.1)
+    state, step, rejected = checkpoints.restore_newest(TARGET)
+    assert (step, rejected) == (40, [])
+    assert_bitwise_equal(state, make_state(41))
+    assert_bitwise_equal(checkpoints.restore_best(TARGET)[0], make_state(10))
+    assert {name.split("/")[4] for name in Bucket.store} == {"10", "30", "40.1", "best.json"}
+
+
+def test_every_damaged_or_missing_object_of_a_bucket_is_noticed(in_bucket):
+    objects = [name for name in Bucket.store if "/30/" in name]
+    assert len(objects) > 8
+    for name in objects:
+        content = Bucket.store[name].getvalue()
+        for damaged in (content[: len(content) // 2], bytes([content[0] ^ 1]) + content[1:], None):
+            if damaged is None:
+                del Bucket.store[name]
+            else:
+                Bucket().pipe_file(name, damaged)
+            _, step, rejected = Checkpoints(in_bucket).restore_newest(TARGET)
+            assert step == 20
+            assert rejected[0].startswith(f"step 30: {name.partition('/30/')[2]}: ")
+        Bucket().pipe_file(name, content)
+    assert Checkpoints(in_bucket).restore_newest(TARGET)[1:] == (30, [])
+
+
+def test_a_save_to_a_bucket_that_was_cut_short_is_no_checkpoint(in_bucket, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_manifest", lambda *_: sys.exit(9))
+        with pytest.raises(SystemExit):
+            Checkpoints(in_bucket).save(40, make_state(40), 0.95)
+    assert Checkpoints(in_bucket).restore_newest(TARGET)[1:] == (30, ["step 40: manifest.json: missing"])
+    assert Checkpoints(in_bucket).restore_best(TARGET)[1] == 10
+    Checkpoints(in_bucket).save(40, make_state(44), 0.95)
+    assert_bitwise_equal(Checkpoints(in_bucket).restore_best(TARGET)[0], make_state(44))
+
+
 # ---- Another state than the one that was saved.
 
 
@@ -365,7 +493,7 @@ def kill_a_saver(folder: pathlib.Path, after: float) -> int:
 def check_after_kill(folder: pathlib.Path, reported: int):
     target = {"step": jnp.int32(0), "values": jnp.zeros(1000), "large": jnp.zeros(2**18)}
     state, step, rejected = Checkpoints(folder).restore_newest(target)
-    assert rejected == []
+    assert rejected in ([], [f"step {step + 1}: manifest.json: missing"])
     assert step in (reported, reported + 1)
     for leaf in jax.tree.leaves(state):
         np.testing.assert_array_equal(leaf, np.full(leaf.shape, step))

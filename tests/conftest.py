@@ -14,11 +14,13 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import copy
 import dataclasses
 import pathlib
+import subprocess
 import typing
 
 import jax
 import numpy as np
 import pytest
+from bucket_server import Bucket, serve_bucket
 
 from prouter_jax import train as train_module
 from prouter_jax.config import Embedded, ExperimentConfig, Model
@@ -152,7 +154,7 @@ def trained(prepared, network, tmp_path_factory) -> Trained:
     train_module._compiled_step.cache_clear()  # other tests may have compiled the step for other graphs
     train(config, prepared, 0, workdir)
     run = make_run(config, prepared)
-    compilations = make_train_step(run, config)._cache_size()
+    compilations = make_train_step(run)._cache_size()
     params = restore_best(config, network, workdir).params
     return Trained(config, prepared, workdir, params, run_scorer(run, params, prepared), compilations)
 
@@ -188,3 +190,32 @@ def experiment_workdir(experiment, tmp_path_factory) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp("experiment") / "run"
     run_experiment(experiment, workdir)
     return workdir
+
+
+@pytest.fixture(scope="session")
+def served_bucket():
+    """TensorStore asks once where buckets are, so there is one server for all tests."""
+    with serve_bucket() as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TENSORSTORE_GCS_HTTP_URL", url)
+        yield
+
+
+@pytest.fixture
+def bucket(served_bucket) -> typing.Iterator[str]:
+    """An empty bucket in memory."""
+    yield "gs://bucket"
+    Bucket.store.clear()
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> typing.Iterator[pathlib.Path]:
+    """A disk of 8 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk needs the right to mount one: {error}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import shutil
 
 import pytest
 
 from prouter_jax import files
+from prouter_jax.paths import inside, make_path
 
 
 def test_write_whole_replaces_and_leaves_nothing_else(tmp_path):
@@ -71,13 +73,65 @@ def test_sealed_missing(tmp_path):
         files.read_sealed(tmp_path / "s.json")
 
 
+def test_append_adds_to_what_is_there(place):
+    files.append(place / "log", "ä\n")
+    files.append(place / "log", "b\n")
+    assert (place / "log").read_bytes() == "ä\nb\n".encode()
+
+
+def _fail_halfway(path):
+    with files.open_whole(path) as file:
+        file.write(b"half")
+        raise RuntimeError("halfway")
+
+
+def test_a_file_is_whole_or_not_there(place):
+    for old in (None, b"old"):
+        with pytest.raises(RuntimeError, match="halfway"):
+            _fail_halfway(place / "a")
+        assert ((place / "a").read_bytes() if (place / "a").exists() else None) == old
+        files.write_whole(place / "a", b"old")
+    files.write_whole(place / "a", "new")
+    assert (place / "a").read_text() == "new"
+    assert [path.name for path in inside(place)] == ["a"]
+
+
+def test_a_folder_loses_its_manifest_first(folder, monkeypatch):
+    """Half of a folder must not pass for the whole."""
+    deleted, unlink = [], type(folder).unlink
+
+    def note(path, missing_ok=False):
+        deleted.append(path.name)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(type(folder), "unlink", note)
+    files.delete(folder)
+    assert deleted[0] == "manifest.json"
+    assert not (folder / "b").exists()
+    assert inside(folder) == []
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(small_disk):
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 4096))
+    for write in (files.write_whole, files.append):
+        with pytest.raises(OSError, match=f"No space left on device: '{small_disk}/a'"):
+            write(small_disk / "a", "x" * 9000)
+    assert not [path for path in inside(small_disk) if path.name.endswith(".tmp")]
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def place(request, tmp_path):
+    """Where files may lie."""
+    return make_path(request.getfixturevalue("bucket") + "/place") if request.param == "bucket" else tmp_path
+
+
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "a").write_bytes(b"aaa")
-    (tmp_path / "b").write_bytes(b"")
-    files.write_manifest(tmp_path, {"step": 7})
-    return tmp_path
+def folder(place):
+    (place / "inner").mkdir(exist_ok=True)
+    files.write_whole(place / "inner" / "a", b"aaa")
+    files.write_whole(place / "b", b"")
+    files.write_manifest(place, {"step": 7})
+    return place
 
 
 def test_verify_returns_the_values(folder):
@@ -85,7 +139,7 @@ def test_verify_returns_the_values(folder):
 
 
 def test_verify_names_a_changed_file(folder):
-    (folder / "inner" / "a").write_bytes(b"aab")
+    files.write_whole(folder / "inner" / "a", b"aab")
     with pytest.raises(ValueError, match="inner/a: SHA-256 differs from the manifest"):
         files.verify(folder)
 
@@ -97,13 +151,15 @@ def test_verify_names_a_missing_file(folder):
 
 
 def test_verify_names_a_new_file(folder):
-    (folder / "inner" / "c").write_bytes(b"")
+    files.write_whole(folder / "inner" / "c", b"")
     with pytest.raises(ValueError, match="inner/c: not in the manifest"):
         files.verify(folder)
 
 
-def test_verify_names_a_folder_in_place_of_a_file(folder):
-    (folder / "b").unlink()
-    (folder / "b").mkdir()
+def test_verify_names_a_folder_in_place_of_a_file(tmp_path):
+    (tmp_path / "b").write_bytes(b"")
+    files.write_manifest(tmp_path, {"step": 7})
+    (tmp_path / "b").unlink()
+    (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match="b: cannot be read"):
-        files.verify(folder)
+        files.verify(tmp_path)

@@ -83,7 +83,7 @@ def test_a_step_is_the_same_on_any_mesh(tiny_config, prepared):
     for config.mesh in (Mesh(1, 1), Mesh(2, 2)):
         run = make_run(config, prepared)
         assert run.graph.layout.users == 6
-        step = make_train_step(run, config)
+        step = make_train_step(run)
         state, first = step(initial_state(run, 0), run.graph, jax.random.key(0))
         ends.append((first["loss"], step(state, run.graph, jax.random.key(0))[1]["loss"]))
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
@@ -93,7 +93,7 @@ def _shares(config):
     """Share of the choices in the test that router, blind twin and best LLM of a task match."""
     prepared = prepare(read_source(config.data), config.data, 0)
     run = make_run(config, prepared)
-    state, step = initial_state(run, 0), make_train_step(run, config)
+    state, step = initial_state(run, 0), make_train_step(run)
     for _ in range(config.train.num_train_steps):
         state, metrics = step(state, run.graph, jax.random.key(0))
     assert set(metrics) == {"loss", "choice"}

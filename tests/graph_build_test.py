@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from prouter_jax.decisions import build_decisions, outcome_matrices
-from prouter_jax.graph_build import bucket, build_graph, node_width
+from prouter_jax.graph_build import build_graph, node_width
+from prouter_jax.graph_build_history import bucket
 from prouter_jax.interactions import take
 
 
@@ -98,3 +99,12 @@ def test_a_graph_without_decisions_outcomes_or_families_can_be_built(prepared):
     graph = build_graph(data.replace(outcomes=empty, llms=loners), world.vectors, world.scale, histories)
     for name in ("query_to_llm", "family", "history"):
         assert not np.asarray(graph.edges(name).weight).any()
+
+
+def test_an_edge_takes_few_bytes(shared_prepared):
+    """Of a large graph the history edges are nearly all memory: numbers and places take 4 bytes each, flags 1."""
+    graph = shared_prepared.world.build_graph().graph
+    arrays = [*graph.edges.values(), graph.senders, graph.receivers]
+    assert sum(array.dtype.itemsize for array in arrays) == 5 * 4 + 4
+    flags = ("weight", "first_known", "second_known", "shown_first")
+    assert {graph.edges[name].dtype for name in flags} == {np.dtype(np.int8)}

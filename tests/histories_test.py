@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prouter_jax import graph_build, histories
+from prouter_jax import graph_build_history, histories
 from prouter_jax.bayes.reader import utilities
 from prouter_jax.decisions import build_decisions
 from prouter_jax.histories import only, over_users, read_histories, sum_by_llm, sum_over_users
@@ -14,7 +14,7 @@ from prouter_jax.histories import only, over_users, read_histories, sum_by_llm, 
 @pytest.mark.parametrize("fixture", ["prepared", "shared_prepared"])
 @pytest.mark.parametrize(("shards", "at_once"), [(1, 128), (2, 2)])
 def test_over_users_is_a_loop_over_users(request, monkeypatch, fixture, shards, at_once):
-    for module in (graph_build, histories):
+    for module in (graph_build_history, histories):
         monkeypatch.setattr(module, "USERS_AT_ONCE", at_once)
     world = request.getfixturevalue(fixture).world
     graph = world.build_graph(shards)
@@ -45,7 +45,7 @@ def test_over_users_is_a_loop_over_users(request, monkeypatch, fixture, shards, 
 @pytest.mark.parametrize("fixture", ["prepared", "shared_prepared"])
 @pytest.mark.parametrize(("shards", "at_once"), [(1, 128), (2, 2)])
 def test_a_sum_over_users_adds_up_every_decision_once(request, monkeypatch, fixture, shards, at_once):
-    for module in (graph_build, histories):
+    for module in (graph_build_history, histories):
         monkeypatch.setattr(module, "USERS_AT_ONCE", at_once)
     graph = request.getfixturevalue(fixture).world.build_graph(shards)
     layout = graph.layout

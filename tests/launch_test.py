@@ -175,6 +175,9 @@ def scored(experiment_workdir, tmp_path_factory):
         "cost.jsonl": ["--input=in.jsonl", "--max_cost=1e-12"],
         "allow.jsonl": ["--input=in.jsonl", f"--allow={llms[1]},{llms[2]}"],
         "unknown.jsonl": ["--input=in.jsonl", "--allow=unknown"],
+        "part.jsonl": ["--input=in.jsonl", "--shard=0/1"],
+        "other.jsonl": ["--input=in.jsonl", "--shard=1/2"],
+        "nopart.jsonl": ["--input=in.jsonl", "--shard=2/2"],
         "nofile.jsonl": ["--input=none.jsonl"],
         "badhistory.jsonl": ["--input=in.jsonl", "--history=in.jsonl"],
     }
@@ -233,3 +236,44 @@ def test_constraints_hold(scored):
     written = {path.name for path in folder.iterdir() if path.suffix in (".jsonl", ".csv", ".parquet")}
     assert not written & {"unknown.jsonl", "nofile.jsonl", "badhistory.jsonl"}
     assert not list(folder.glob(".*"))
+
+
+def test_a_part_of_a_file_and_what_is_no_part(scored):
+    folder, codes, done, _ = scored
+    assert codes["part.jsonl"] == codes["other.jsonl"] == 0
+    assert codes["nopart.jsonl"] == 1
+    lines = done.stdout.splitlines()
+    assert "part 0/1: 4 rows scored, 1 with an error" in lines
+    assert "all parts are there and joined: part.jsonl" in lines
+    assert "still to come, before there is an output: 0/2" in lines
+    assert (folder / "part.jsonl").read_bytes() == (folder / "plain.jsonl").read_bytes()
+    assert not (folder / "other.jsonl").exists()
+    assert "score: shard: expected I/N with I from 0 to N - 1, found '2/2'\n" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_make_the_file_of_one(experiment_workdir, tmp_path):
+    """The same texts come again in every part, so that one process remembers what the other has to find; one of two
+    is killed at work and started again."""
+    rows = [
+        {"user_id": f"u{row % 7:02}", "query": f"{TEXT} {row % 1999} {'and' * (row % 13)}"} for row in range(200_000)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet", row_group_size=30_000)
+
+    def start(output, *arguments):
+        command = [sys.executable, "-m", "launch.score", f"--workdir={experiment_workdir}", *arguments]
+        command += [f"--input={tmp_path}/in.parquet", f"--output={tmp_path}/{output}"]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    killed = start("many.parquet", "--shard=1/2")
+    assert killed.stderr is not None
+    assert "rows/s" in killed.stderr.readline()
+    killed.kill()
+    killed.communicate()
+    assert not (tmp_path / "many.parquet.parts" / "1-of-2.json").exists()
+    processes = [start("one.parquet"), *(start("many.parquet", f"--shard={index}/2") for index in range(2))]
+    for process in processes:
+        errors = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, errors
+    assert (tmp_path / "many.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+    assert not (tmp_path / "many.parquet.parts").exists()

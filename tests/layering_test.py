@@ -11,16 +11,16 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
-    *("config", "grouping", "interactions", "answer_style", "validation", "files", "readers", "encoders"),
-    *("embedded", "splits"),
+    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "encoders"),
+    *("store", "embedded", "splits"),
     *("decisions", "judges", "simulate", "new_llms", "metrics"),
 )
 ROOMS = (
     *WITHOUT_JAX,
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
-    *("sharding", "histories", "scoring", "bayes", "gnn", "networks"),
+    *("processes", "sharding", "histories", "inputs", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "report", "evaluate", "summary", "experiment", "protocol", "sweep"),
+    *("provenance", "machine", "report", "evaluate", "summary", "experiment", "protocol", "ahead", "sweep"),
 )
 NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}

@@ -18,7 +18,7 @@ def made(request, tiny_config, prepared):
     """(configuration, graph, network) of each preset."""
     tiny_config.model.preset = request.param
     graph = prepared.world.build_graph()
-    return tiny_config, graph, make_network(tiny_config.model, graph, 6)
+    return tiny_config, graph, make_network(tiny_config, graph, 6)
 
 
 def test_a_preset_names_its_network(made):
@@ -32,7 +32,7 @@ def _two_steps(config, graph, network):
     before, opt_state = init_network(network, recipe, jax.random.key(0))
     step, params = jax.jit(make_step(network, recipe, make_mesh(config.mesh))), before
     for number in range(2):
-        params, opt_state, metrics = step(params, opt_state, graph, number, jax.random.key(1))
+        params, opt_state, metrics = step(params, opt_state, graph, {}, number, jax.random.key(1))
     return before, params, opt_state, float(metrics["loss"])
 
 

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from table_files import write_rows
 
+from prouter_jax import files
 from prouter_jax.offline.score import Counts, score_file
-from prouter_jax.offline.write import Scored
+from prouter_jax.offline.scored import Scored
+from prouter_jax.paths import inside, make_path
 
 FORMATS = ("parquet", "csv", "jsonl")
 LLMS = ["a", 'b"%s', "ö"]
@@ -59,6 +61,24 @@ def _read(path):
     with open(path, newline="", encoding="utf-8") as file:
         rows = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
     return [row | {"probabilities": row["probabilities"] and json.loads(row["probabilities"])} for row in rows]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_bucket_gives_and_gets_the_same_bytes(tmp_path, bucket, kind):
+    here, there = write_rows(tmp_path / f"in.{kind}", PAIRS), make_path(f"{bucket}/deep/in.{kind}")
+    files.write_whole(there, here.read_bytes())
+    counts = score_file(_score, here, tmp_path / f"out.{kind}", rows_at_once=3)
+    assert score_file(_score, str(there), f"{bucket}/deep/out.{kind}", rows_at_once=3) == counts
+    assert (there.parent / f"out.{kind}").read_bytes() == (tmp_path / f"out.{kind}").read_bytes()
+    score_file(_score, there, tmp_path.as_uri() + f"/again.{kind}")
+    assert (tmp_path / f"again.{kind}").exists()
+    with pytest.raises(ValueError, match="an output that is not the input"):
+        score_file(_score, there, str(there))
+    with pytest.raises(ValueError, match="row 1: no user"):
+        score_file(_score, there, f"{bucket}/deep/strict.{kind}", strict=True)
+    assert {path.name for path in inside(there.parent)} == {f"in.{kind}", f"out.{kind}"}
+    with pytest.raises(ValueError, match="expected a file in 'gs://bucket/none', found none"):
+        score_file(_score, f"{bucket}/none/in.{kind}", tmp_path / f"out.{kind}")
 
 
 @pytest.mark.parametrize("rows_at_once", [3, 100])
@@ -144,6 +164,21 @@ def test_parquet_columns_come_back_with_their_types(tmp_path):
     score_file(_score, tmp_path / "in.parquet", tmp_path / "out.csv")
     row = _read(tmp_path / "out.csv")[0]
     assert (row["user_id"], row["query_id"], row["nested"]) == ("u", "1", '{"x": [1, 2]}')
+
+
+def test_shares_are_written_whether_or_not_every_row_offers_all(tmp_path):
+    rows = [{"user_id": "u", "query": "x", "candidates": "|".join(LLMS)} for _ in range(5)]
+    for number, some in enumerate((rows, [*rows, rows[0] | {"candidates": "ö|a"}], [rows[0] | {"user_id": ""}])):
+        path = write_rows(tmp_path / f"{number}.jsonl", some)
+        score_file(_score, path, tmp_path / "out.parquet", rows_at_once=3)
+        expected = [row["probabilities"] for row in _read_jsonl(path, tmp_path)]
+        found = [row["probabilities"] for row in _read(tmp_path / "out.parquet")]
+        assert found == [shares and pytest.approx(shares, abs=1e-6) for shares in expected]
+
+
+def _read_jsonl(path, folder):
+    score_file(_score, path, folder / "same.jsonl")
+    return _read(folder / "same.jsonl")
 
 
 def test_csv_cells_come_back_as_they_were_written(tmp_path):

@@ -6,6 +6,7 @@ import types
 import pytest
 
 from prouter_jax.config import Train
+from prouter_jax.paths import make_path
 from prouter_jax.progress import Progress
 
 
@@ -60,6 +61,27 @@ def test_a_line_has_loss_reward_speed_and_time_left(tmp_path, capsys, clock):
             "steps_per_second": 10.0,
         },
     ]
+
+
+def test_of_several_processes_the_first_alone_speaks_and_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    with Progress(tmp_path, Train(num_train_steps=50, tensorboard=True), "router") as progress:
+        progress.resume(10, ["step 20: manifest.json: missing"])
+        progress.stepped(11)
+        progress.evaluated(_state(20, 0.5, 0.5), {"loss": 1.5})
+    assert capsys.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_metrics_of_a_run_in_a_bucket(bucket):
+    for begin in (-1, 10):
+        with Progress(make_path(f"{bucket}/run"), Train(num_train_steps=50), "router") as progress:
+            progress.resume(begin, [])
+            for step in (10, 20):
+                progress.evaluated(_state(step + max(begin, 0), 0.5, 0.5), {})
+    assert [line["step"] for line in _lines(make_path(f"{bucket}/run"))] == [10, 20, 30]
+    with pytest.raises(ValueError, match=r"gs://bucket/run: expected a folder of this machine for TensorBoard"):
+        Progress(make_path(f"{bucket}/run"), Train(tensorboard=True), "router")
 
 
 def test_a_terminal_is_kept_up_to_date_between_evaluations(tmp_path, capsys, clock, monkeypatch):

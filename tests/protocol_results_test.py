@@ -7,9 +7,11 @@ from protocol_cases import constant, definition, measurement, table
 
 from prouter_jax.protocol import checks
 from prouter_jax.protocol.definition import ABLATION, Requirement
-from prouter_jax.protocol.results import BEGIN, END, results_section, write_results
+from prouter_jax.protocol.results import results_section, write_results
 from prouter_jax.protocol.run import reproduce
 from prouter_jax.protocol.stored import from_json, to_json
+
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 ASKED = [
     Requirement("better than everything", "", checks.gain(0)),

@@ -162,6 +162,15 @@ def test_who_was_shown_first_may_be_told(tmp_path, suffix):
     assert list(read_tables(_save(tmp_path / suffix, suffix, **SMALL, choices=CHOICES)).decisions.first) == [-1] * 3
 
 
+def test_feedback_may_be_passed_over(tmp_path):
+    folder = _save(tmp_path, **SMALL, choices=[{"user_id": "u", "query_id": "no such query", "llm": "a"}])
+    with pytest.raises(ValueError, match="no such query"):
+        read_tables(folder)
+    data = read_tables(folder, feedback=False)
+    assert len(data.decisions.user) == len(data.users.ids) == 0
+    assert data.queries.ids.tolist() == read_tables(_save(tmp_path / "alone", **SMALL)).queries.ids.tolist()
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_texts_of_answers_are_read_where_they_stand(tmp_path, suffix):
     texts = ['Two,\n"of course" - ä', None, "A poem."]

@@ -1,5 +1,6 @@
 """The router as it is used: what cannot be loaded, new users, LLMs and prices; it serves what was judged."""
 
+import dataclasses
 import json
 import shutil
 
@@ -395,3 +396,15 @@ def test_a_router_of_simulated_users_takes_in_a_stranger(experiment, tmp_path):
     table = _table(grown.score([users[1], "stranger", users[4]], [TEXT] * 3), router.llms)
     np.testing.assert_allclose(table[1], table[0], atol=1e-4)
     assert np.abs(table[2] - table[0]).max() > 1e-2
+
+
+def test_the_digest_is_that_of_what_decides(router, experiment_workdir, tmp_path):
+    again = Router.load(experiment_workdir)
+    assert again.digest() == router.digest()
+    row = {"user_id": "newcomer", "query": TEXT, "llm": router.llms[0]}
+    told = router.with_history(_write(tmp_path / "history" / "h.jsonl", [row]))
+    price = {"llm": router.llms[0], "description": "", "input_price": 5.0, "output_price": 7.0}
+    dearer = router.with_llms(_write(tmp_path / "llms" / "llms.jsonl", [price]).parent)
+    trained = dataclasses.replace(router.trained, temperature=router.trained.temperature + 0.1)
+    others = [told, dearer, dataclasses.replace(router, trained=trained)]
+    assert len({one.digest() for one in [router, *others]}) == 4

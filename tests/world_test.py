@@ -19,10 +19,10 @@ def worlds(prepared, shared_prepared, tiny_config):
     return [prepared.world, shared_prepared.world, warm.world]
 
 
-def test_a_world_comes_back_as_it_was(worlds, tmp_path):
-    for number, world in enumerate(worlds):
-        save_world(world, tmp_path / str(number))
-        loaded = load_world(tmp_path / str(number))
+def test_a_world_comes_back_as_it_was(worlds, tmp_path, bucket):
+    for number, (world, place) in enumerate(zip(worlds, (tmp_path, tmp_path.as_uri(), bucket), strict=True)):
+        save_world(world, f"{place}/{number}")
+        loaded = load_world(f"{place}/{number}")
         assert loaded.digest() == world.digest()
         assert loaded.encoder == world.encoder
         for table in ("users", "tasks", "queries", "llms", "outcomes", "decisions", "feedback"):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from prouter_jax.bayes import columns as properties
 from prouter_jax.bayes.columns import EFFECT, Columns, assemble
-from prouter_jax.bayes.population import learn, plain_precision, prior_mean
+from prouter_jax.bayes.population import learn, plain_precision, prior_mean, spread_of, told_from
 from prouter_jax.bayes.reader import Population, misfit, read, uncertainty, utilities
 from prouter_jax.bayes.tastes import move_tastes, with_sides
 from prouter_jax.config import Model
@@ -68,14 +68,16 @@ class BayesNetwork:
         users, unknown, told = self.read(graph, histories, answers, population, start, 1)
         has = (known.sum(1) > 0).astype(jnp.float32)
         strength = self.population_strength
-        users, crowd, precision = learn(self.columns, users, unknown, has, params["crowd"], strength)
+        spread = spread_of(self.columns, users, unknown, has, params["crowd"])
+        shift, precision = learn(self.columns, spread, strength)
+        users, crowd = told_from(self.columns, users, shift), params["crowd"] + shift
         new = {**params, "crowd": crowd, "precision": precision, "users": users[: self.users]}
         new["known"] = has[: self.users]
         new["met"] = _met(graph, histories, self.llms)
         metrics = {"loss": told["choice"].sum() / jnp.maximum(told["choices"].sum(), 1)}
         if graph.layout.has_ratings:
             error = told["rating"].sum() / jnp.maximum(told["ratings"].sum(), 1)
-            new["log_noise"] = 0.5 * jnp.log(error + _NOISE_FLOOR**2)
+            new["log_noise"] = self.log_noise(told["rating"].sum(), told["ratings"].sum())
             metrics = {"loss": metrics["loss"] + error, "rating_error": jnp.sqrt(error)}
         if self.columns.tastes:
             states = (users, self.answers(new, graph, tastes), params["tastes"])
@@ -88,6 +90,10 @@ class BayesNetwork:
         """What all users have in common."""
         mean, certainty = prior_mean(self.columns, params["crowd"]), jnp.exp(-2 * params["log_noise"])
         return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty)
+
+    def log_noise(self, error: jax.Array, ratings: jax.Array) -> jax.Array:
+        """Of ratings, from the sum of their squared errors and their number."""
+        return 0.5 * jnp.log(error / jnp.maximum(ratings, 1) + _NOISE_FLOOR**2)
 
     def answers(self, params: dict, graph: RouterGraph, tastes: jax.Array | None = None) -> jax.Array:
         """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means.

@@ -6,6 +6,7 @@ each theta, pulled towards a plain prior that counts as much as a few users.
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from prouter_jax.bayes.columns import Columns
 from prouter_jax.bayes.systems import inverse
@@ -36,29 +37,54 @@ def plain_precision(columns: Columns) -> jax.Array:
     return jnp.eye(columns.size) / PRIOR_VARIANCE
 
 
-def learn(
-    columns: Columns, users: jax.Array, unknown: jax.Array, known: jax.Array, crowd: jax.Array, strength: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One step of expectation maximisation.
+@struct.dataclass
+class Spread:
+    """What the population is learnt from, summed over users.
+
+    Attributes:
+      count: of users of whom something is known.
+      off: what they weigh beside the prior mean, [properties].
+      outer: products of these with themselves, and what is not known of each user, [properties, properties].
+    """
+
+    count: jax.Array
+    off: jax.Array
+    outer: jax.Array
+
+
+def spread_of(columns: Columns, users: jax.Array, unknown: jax.Array, known: jax.Array, crowd: jax.Array) -> Spread:
+    """Sums over users.
 
     Args:
       users: theta [users, properties]; unknown: covariance of each, [users, properties, properties].
       known: 1 for users of whom something is known, [users].
       crowd: weights of the population, [properties].
+    """
+    off = (users - prior_mean(columns, crowd)) * known[:, None]
+    return Spread(known.sum(), off.sum(0), off.T @ off + jnp.einsum("u,uab->ab", known, unknown))
+
+
+def learn(columns: Columns, spread: Spread, strength: float) -> tuple[jax.Array, jax.Array]:
+    """One step of expectation maximisation.
+
+    Args:
       strength: how many users the plain prior counts for.
 
     Returns:
-      users, told from the new mean; the new crowd; the new precision.
+      the shift of the crowd's weights [properties], and the new precision.
     """
-    count = jnp.maximum(known.sum(), 1)
-    off = (users - prior_mean(columns, crowd)) * known[:, None]
-    shift = off.sum(0) / (count + 1)  # one user's worth of caution: of an LLM nobody met nothing is learnt
+    count = jnp.maximum(spread.count, 1)
+    shift = spread.off / (count + 1)  # one user's worth of caution: of an LLM nobody met nothing is learnt
     if columns.crowd:
         shift = shift.at[columns.crowd_at].set(0.0)  # following the crowd once is what gives the crowd its scale
-        users = users - shift.at[columns.side].set(0.0) if columns.sides else users - shift
-        off = off - shift * known[:, None]
-    else:
-        off = off - shift * known[:, None]
-    total = off.T @ off + jnp.einsum("u,uab->ab", known, unknown) + strength * PRIOR_VARIANCE * jnp.eye(columns.size)
-    covariance = total / (count + strength)
-    return users, crowd + shift, inverse(covariance + _FLOOR * jnp.eye(columns.size))
+    moved = jnp.outer(shift, spread.off)
+    total = spread.outer - moved - moved.T + spread.count * jnp.outer(shift, shift)
+    covariance = (total + strength * PRIOR_VARIANCE * jnp.eye(columns.size)) / (count + strength)
+    return shift, inverse(covariance + _FLOOR * jnp.eye(columns.size))
+
+
+def told_from(columns: Columns, users: jax.Array, shift: jax.Array) -> jax.Array:
+    """Users [users, properties] as they are told from a crowd that has shifted: what they think stays the same."""
+    if not columns.crowd:
+        return users
+    return users - shift.at[columns.side].set(0.0) if columns.sides else users - shift

@@ -26,7 +26,8 @@ def inverse(matrix: jax.Array) -> jax.Array:
 def _each(function, *arrays: jax.Array) -> jax.Array:
     return jax.lax.platform_dependent(
         *arrays,
-        cpu=lambda *some: jax.lax.map(lambda rows: function(*rows), some),
+        # vmap over this map would batch the calls again
+        cpu=jax.custom_batching.sequential_vmap(lambda *some: jax.lax.map(lambda rows: function(*rows), some)),
         default=jax.vmap(function),
     )
 

@@ -81,9 +81,13 @@ def move_tastes(
 
     function = on_shared if graph.layout.shared_queries else on_own
     push, curvature = sum_over_users(graph, function, histories, graph.visibility.decisions, users, weights)
-    curvature = curvature.reshape(*shape, size, size)
-    push = push.reshape(*shape, size) - precision * (tastes - _usual(tastes, curvature))
-    return tastes + _DAMPING * solve(curvature + precision * jnp.eye(size), push)
+    return after_step(tastes, push.reshape(*shape, size), curvature.reshape(*shape, size, size), precision)
+
+
+def after_step(tastes: jax.Array, push: jax.Array, curvature: jax.Array, precision: float) -> jax.Array:
+    """Tastes [queries, llms, tastes] after the step that summed pushes, of the same shape, and curvature ask for."""
+    push = push - precision * (tastes - _usual(tastes, curvature))
+    return tastes + _DAMPING * solve(curvature + precision * jnp.eye(tastes.shape[-1]), push)
 
 
 def _usual(tastes: jax.Array, curvature: jax.Array) -> jax.Array:

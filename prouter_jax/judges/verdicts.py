@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from prouter_jax import files
+from prouter_jax.paths import local_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +47,9 @@ class VerdictStore:
           path: of the file, made where it is missing, with its folder. A last line that a kill cut off is dropped.
 
         Raises:
-          ValueError: if another process has it open, or a line is not a verdict.
+          ValueError: if another process has it open, a line is not a verdict, or it is to be in a bucket.
         """
-        self.path = pathlib.Path(path)
+        self.path = local_path(path, "verdicts, to which one is added at a time")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             self._file = stack.enter_context(open(self.path, "ab"))
@@ -79,9 +80,9 @@ def read_verdicts(path: str | os.PathLike) -> dict[str, Stored]:
     """The verdicts of a file by key, none if there is no file; leaves it as it is.
 
     Raises:
-      ValueError: if a line is not a verdict.
+      ValueError: if a line is not a verdict, or the file is to be in a bucket.
     """
-    path = pathlib.Path(path)
+    path = local_path(path, "verdicts, to which one is added at a time")
     return {verdict.key: verdict for verdict in _read_lines(path)[0]} if path.exists() else {}
 
 

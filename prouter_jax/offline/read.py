@@ -6,26 +6,33 @@ import functools
 import itertools
 import json
 import pathlib
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from prouter_jax.offline.columns import LIST, NEEDED, Chunk, from_arrow, from_python
+from prouter_jax.offline.columns import LIST, NEEDED, Chunk, from_arrow, from_python, is_utf8
+from prouter_jax.offline.read_parquet import parquet_size, parquet_tables
+from prouter_jax.paths import file_size
 from prouter_jax.readers.formats import csv_rows
 from prouter_jax.validation import row_error
 
-_READ_AHEAD = 1 << 20
 _EXACT = 1 << 53
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """A file: the schema of all its columns, and its rows."""
+    """A file.
+
+    Attributes:
+      schema: of all its columns.
+      count: how many rows it has; may read it to find out.
+      chunks: (first, last) -> the rows from `first` to before `last`, None for the end.
+    """
 
     schema: pa.Schema
-    chunks: Iterable[Chunk]
+    count: Callable[[], int]
+    chunks: Callable[[int, int | None], Iterator[Chunk]]
 
 
 def open_pairs(path: pathlib.Path, rows_at_once: int, reserved: tuple[str, ...]) -> Pairs:
@@ -51,63 +58,14 @@ def open_pairs(path: pathlib.Path, rows_at_once: int, reserved: tuple[str, ...])
 
 
 def _open_parquet(path: pathlib.Path, rows_at_once: int) -> Pairs:
-    with _readable(path), _parquet(path) as file:
-        return Pairs(file.schema_arrow, _parquet_chunks(path, rows_at_once))
+    schema, total = parquet_size(path)
 
-
-def _parquet(path: pathlib.Path) -> pq.ParquetFile:
-    """Reads pages as they are needed, not whole row groups: one may be as large as the file."""
-    return pq.ParquetFile(path, page_checksum_verification=True, buffer_size=_READ_AHEAD, pre_buffer=False)
-
-
-@contextlib.contextmanager
-def _readable(path: pathlib.Path):
-    try:
-        yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
-        raise ValueError(f"table {path.name}: expected a readable Parquet file, found {found}") from error
-
-
-def _parquet_chunks(path: pathlib.Path, rows_at_once: int) -> Generator[Chunk, None, None]:
-    first = 0
-    with _parquet(path) as file:
-        batches = file.iter_batches(rows_at_once)
-        while True:
-            with _readable(path):
-                batch = next(batches, None)
-            if batch is None:
-                return
-            table = pa.Table.from_batches([batch])
-            for name, column in zip(table.column_names, table.columns, strict=True):
-                _check_sound(path, name, column, first)
+    def chunks(first: int, last: int | None) -> Generator[Chunk, None, None]:
+        for table in parquet_tables(path, rows_at_once, first, total if last is None else last):
+            yield _arrow_chunk(path, table, first, (first + table.num_rows) / total)
             first += table.num_rows
-            yield _arrow_chunk(path, table, first - table.num_rows, first / file.metadata.num_rows)
 
-
-def _check_sound(path: pathlib.Path, name: str, column: pa.ChunkedArray, first: int) -> None:
-    """Arrow believes a file that its texts are UTF-8; whoever reads the output would find that they are not."""
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid as error:
-        cells = column.cast(pa.large_binary()).to_pylist() if _is_text(column.type) else []
-        for row, cell in enumerate(cells):
-            if cell is not None and not _is_utf8(cell):
-                raise row_error(path.name, name, first + row, "UTF-8 text", cell) from error
-        found = " ".join(str(error).split())
-        raise ValueError(f"table {path.name}, column {name}: expected sound data, found {found}") from error
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_utf8(cell: bytes | str) -> bool:
-    try:
-        cell.decode() if isinstance(cell, bytes) else cell.encode()
-    except UnicodeError:
-        return False
-    return True
+    return Pairs(schema, lambda: total, chunks)
 
 
 def _arrow_chunk(path: pathlib.Path, table: pa.Table, first: int, fraction: float) -> Chunk:
@@ -124,13 +82,20 @@ def _open_csv(path: pathlib.Path, rows_at_once: int) -> Pairs:
         raise ValueError(f"table {path.name}: expected a header, found an empty file")
     _column(path, "of names", header, pa.string(), -1)
     schema = pa.schema([(name, pa.string()) for name in header])
-    return Pairs(schema, _csv_chunks(path, schema, rows_at_once))
+    return Pairs(schema, lambda: _count_csv(path), functools.partial(_csv_chunks, path, schema, rows_at_once))
 
 
-def _csv_chunks(path: pathlib.Path, schema: pa.Schema, rows_at_once: int) -> Generator[Chunk, None, None]:
-    size, read, first = path.stat().st_size, 0, 0
+def _count_csv(path: pathlib.Path) -> int:
     with contextlib.closing(csv_rows(path)) as records:
-        next(records)
+        return sum(1 for _ in records) - 1
+
+
+def _csv_chunks(
+    path: pathlib.Path, schema: pa.Schema, rows_at_once: int, first: int, last: int | None
+) -> Generator[Chunk, None, None]:
+    size, read = file_size(path), 0
+    with contextlib.closing(csv_rows(path)) as all_records:
+        records = itertools.islice(all_records, first + 1, None if last is None else last + 1)
         while rows := list(itertools.islice(records, rows_at_once)):
             cells = zip(schema.names, zip(*rows, strict=True), strict=True)
             columns = [_column(path, name, list(column), pa.string(), first) for name, column in cells]
@@ -143,7 +108,7 @@ def _column(path: pathlib.Path, name: str, cells: list, kind: pa.DataType, first
     try:
         return pa.array(cells, kind)
     except UnicodeEncodeError as error:  # broken UTF-8 has come as surrogates, and JSON may spell them out
-        row = next(row for row, cell in enumerate(cells) if not _is_utf8(str(cell)))
+        row = next(row for row, cell in enumerate(cells) if not is_utf8(str(cell)))
         raise row_error(path.name, name, first + row, "UTF-8 text", cells[row]) from error
 
 
@@ -160,14 +125,14 @@ def _open_jsonl(path: pathlib.Path, rows_at_once: int) -> Pairs:
     _column(path, "of names", list(kinds), pa.string(), -1)
     types = {name: _plain_type(found) for name, found in kinds.items()}
     schema = pa.schema([(name, kind or pa.string()) for name, kind in types.items()])
-    return Pairs(schema, _json_chunks(path, types, rows_at_once, total))
+    return Pairs(schema, lambda: total, functools.partial(_json_chunks, path, types, rows_at_once, total))
 
 
 def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
     """Each row as it stands and as it reads; blank lines do not count."""
     row, line, decode = 0, b"", json.JSONDecoder().raw_decode
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             for line in file:
                 text = line.decode("utf-8" if row else "utf-8-sig").strip()
                 if text:
@@ -184,10 +149,15 @@ def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
 
 
 def _json_chunks(
-    path: pathlib.Path, types: dict[str, pa.DataType | None], rows_at_once: int, total: int
+    path: pathlib.Path,
+    types: dict[str, pa.DataType | None],
+    rows_at_once: int,
+    total: int,
+    first: int,
+    last: int | None,
 ) -> Generator[Chunk, None, None]:
-    first = 0
-    with contextlib.closing(_json_rows(path)) as rows:
+    with contextlib.closing(_json_rows(path)) as all_rows:
+        rows = itertools.islice(all_rows, first, last)
         while some := list(itertools.islice(rows, rows_at_once)):
             lines, records = [line for line, _ in some], [record for _, record in some]
             bad: dict[int, str] = {}

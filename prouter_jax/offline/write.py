@@ -1,67 +1,30 @@
 """Files of scored pairs, chunk by chunk: the input's columns, then llm, probabilities, basis and error."""
 
-import dataclasses
 import functools
 import json
 import math
+import shutil
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from prouter_jax.grouping import distinct_sets
 from prouter_jax.offline.columns import LIST, Chunk
+from prouter_jax.offline.scored import OUTPUT_COLUMNS, Scored
+from prouter_jax.offline.write_parquet import ParquetWriter
 
-OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
-_PROBABILITIES = pa.map_(pa.string(), pa.float64())
 _to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """The answers to some rows.
-
-    Attributes:
-      llm: string [rows], the chosen one, null on an error.
-      llms: the names of the columns of `probabilities`.
-      probabilities: float [rows, llms], NaN where an LLM is not a candidate.
-      basis: string [rows], what the choice rests on.
-      error: string [rows], what is wrong with the row, null for nothing.
-    """
-
-    llm: pa.Array
-    llms: list[str]
-    probabilities: np.ndarray
-    basis: pa.Array
-    error: pa.Array
-
-
-class _ParquetWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema):
-        self.schema = schema
-        for name in OUTPUT_COLUMNS:
-            self.schema = self.schema.append(pa.field(name, _PROBABILITIES if name == "probabilities" else pa.string()))
-        self.writer = pq.ParquetWriter(file, self.schema, write_page_checksum=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.writer.close()
-
-    def write(self, chunk: Chunk, scored: Scored) -> None:
-        added = [scored.llm, _as_map(scored), scored.basis, scored.error]
-        columns = [*chunk.table().columns, *added]
-        self.writer.write_table(pa.Table.from_arrays(columns, schema=self.schema))
-
-
 class _CsvWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema):
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        self.file = file
         fields = [pa.field(field.name, _csv_type(field.type)) for field in schema]
         self.schema = pa.schema([*fields, *((name, pa.string()) for name in OUTPUT_COLUMNS)])
-        self.writer = pyarrow.csv.CSVWriter(file, self.schema)
+        options = pyarrow.csv.WriteOptions(include_header=heading)
+        self.writer = pyarrow.csv.CSVWriter(file, self.schema, write_options=options)
 
     def __enter__(self):
         return self
@@ -75,9 +38,13 @@ class _CsvWriter:
         answers = [scored.llm, pa.array(_as_json(scored), pa.string()), scored.basis, scored.error]
         self.writer.write_table(pa.Table.from_arrays([*columns, *answers], schema=self.schema))
 
+    def append(self, part: BinaryIO) -> None:
+        shutil.copyfileobj(part, self.file)
+
 
 class _JsonlWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema):
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        del schema, heading
         self.file = file
 
     def __enter__(self):
@@ -96,18 +63,11 @@ class _JsonlWriter:
         ]
         self.file.write("".join(lines).encode())
 
+    def append(self, part: BinaryIO) -> None:
+        shutil.copyfileobj(part, self.file)
 
-WRITERS = {".parquet": _ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter}
 
-
-def _as_map(scored: Scored) -> pa.Array:
-    """map<string, double> [rows] of the candidates alone, null where there is none."""
-    given = ~np.isnan(scored.probabilities)
-    llm = np.nonzero(given)[1].astype(np.int32)
-    ends = np.append(0, given.sum(1).cumsum()).astype(np.int32)
-    names = pa.array(scored.llms, pa.string()).take(pa.array(llm))
-    values = pa.array(scored.probabilities[given].astype(np.float64, copy=False))
-    return pa.MapArray.from_arrays(ends, names, values, mask=pa.array(~given.any(1)))
+WRITERS = {".parquet": ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter}
 
 
 def _as_json(scored: Scored) -> list[str | None]:

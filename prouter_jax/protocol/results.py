@@ -5,15 +5,14 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from prouter_jax import files
 from prouter_jax.protocol.selection import most_to_gain
 from prouter_jax.protocol.stored import read_tables
 from prouter_jax.protocol.table import Table, Verdict, join_facts
 from prouter_jax.protocol.words import HOW_TO_READ, MET, duration, summary_table, useless_parts
 from prouter_jax.report import markdown
+from prouter_jax.report.section import write_section
 
 _MOST = 16  # rows of a table
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 
 def write_results(document: str | os.PathLike, workdir: pathlib.Path) -> None:
@@ -22,16 +21,10 @@ def write_results(document: str | os.PathLike, workdir: pathlib.Path) -> None:
     Raises:
       ValueError: naming the file, if the markers are not there once and in order, or there is no sound table.
     """
-    path = pathlib.Path(document)
-    text = path.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or text.count(BEGIN) + text.count(END) > 2:
-        raise ValueError(f"{path}: expected {BEGIN} once and then {END} once, found something else")
     tables = read_tables(workdir)
     if not tables:
         raise ValueError(f"{workdir}/tables: expected tables, found none; measure them first")
-    files.write_whole(path, f"{before}{BEGIN}\n{results_section(tables)}\n{END}{after}")
+    write_section(document, "results", results_section(tables))
 
 
 def results_section(tables: Sequence[Table]) -> str:

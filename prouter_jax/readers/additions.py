@@ -6,13 +6,13 @@ that what is new is what lies beyond the old lengths. Vectors of queries and tas
 
 import dataclasses
 import os
-import pathlib
 
 import numpy as np
 import pyarrow as pa
 
 from prouter_jax.grouping import first_seen
 from prouter_jax.interactions import Interactions, Queries, concatenate
+from prouter_jax.paths import make_path
 from prouter_jax.readers import columns, forms
 from prouter_jax.readers.assemble import assemble
 from prouter_jax.readers.folder import load_folder, names_of
@@ -48,7 +48,7 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
     Raises:
       ValueError: one line that names the file, column and row, what was expected and what was found.
     """
-    path = pathlib.Path(path)
+    path = make_path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
     table = columns.load(path, _HISTORY)
@@ -79,7 +79,7 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
     Raises:
       ValueError: one line that names the table (file), column and row, what was expected and what was found.
     """
-    tables = load_folder(pathlib.Path(folder), ("llms",))
+    tables = load_folder(make_path(folder), ("llms",))
     return _append(base, assemble(tables, base), names_of(tables))
 
 

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from prouter_jax.paths import inside
 from prouter_jax.readers import columns
 from prouter_jax.readers.formats import SUFFIXES
 from prouter_jax.readers.loaded_table import Table
@@ -28,22 +29,26 @@ SCHEMAS = {
     "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
     "offers": {"offer": "id", "llm": "id"},
 }
+FEEDBACK = ("choices", "votes", "ratings", "decisions", "feedback", "offers")
 
 
-def load_folder(folder: pathlib.Path, required: tuple[str, ...]) -> dict[str, Table]:
+def load_folder(folder: pathlib.Path, required: tuple[str, ...], passed_over: tuple[str, ...] = ()) -> dict[str, Table]:
     """The tables of a folder, by their name in `SCHEMAS`.
 
     Args:
       required: the tables that must be there.
+      passed_over: those that are not looked at.
 
     Raises:
       ValueError: if one is missing, doubled or damaged.
     """
     if not folder.is_dir():
         raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
-    tables = {}
+    tables, present = {}, {path.name: path for path in inside(folder)}
     for name, schema in SCHEMAS.items():
-        paths = [path for path in (folder / (name + suffix) for suffix in SUFFIXES) if path.exists()]
+        if name in passed_over:
+            continue
+        paths = [present[name + suffix] for suffix in SUFFIXES if name + suffix in present]
         if len(paths) > 1:
             found = " and ".join(path.name for path in paths)
             raise ValueError(f"table {name}: expected one file, found {found}")

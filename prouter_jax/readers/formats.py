@@ -13,6 +13,7 @@ from collections.abc import Generator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prouter_jax.paths import arrow_file, open_text
 from prouter_jax.validation import row_error
 
 
@@ -33,7 +34,7 @@ def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:
     limit = csv.field_size_limit(sys.maxsize)
     row = -1
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with open_text(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             header: list[str] = []
             for record in csv.reader(file, strict=True):
                 if not record:
@@ -58,7 +59,7 @@ def one_line(error: Exception) -> str:
 
 def _read_parquet(path: pathlib.Path, schema: dict[str, str]):
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(arrow_file(path), page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             _check_once(path, names, schema)
             table = file.read(columns=[name for name in names if name in schema])
@@ -90,7 +91,7 @@ def _read_csv(path: pathlib.Path, schema: dict[str, str]):
 def _read_jsonl(path: pathlib.Path, schema: dict[str, str]):
     records, line = [], ""
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        with open_text(path, encoding="utf-8-sig", errors="surrogateescape") as file:
             for line in file:
                 if line.strip():
                     records.append({name: cell for name, cell in json.loads(line).items() if name in schema})

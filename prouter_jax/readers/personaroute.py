@@ -17,6 +17,7 @@ import numpy as np
 from prouter_jax import interactions
 from prouter_jax.grouping import distinct_sets, first_repeat, first_seen
 from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
+from prouter_jax.paths import make_path
 from prouter_jax.readers.personaroute_stream import Stream, read_rows
 from prouter_jax.validation import row_error, validate
 
@@ -44,14 +45,14 @@ def read_personaroute(path: str | os.PathLike | Sequence[str], llms_path: str | 
     with contextlib.closing(read_rows(_files(path))) as rows:
         for row in rows:
             stream.add(row)
-    llms = _read_llms(pathlib.Path(llms_path)) if llms_path else _named_llms(list(stream.llms))
-    return validate(_interactions(stream, llms), {"llms": pathlib.Path(llms_path).name or "llms"})
+    llms = _read_llms(make_path(llms_path)) if llms_path else _named_llms(list(stream.llms))
+    return validate(_interactions(stream, llms), {"llms": make_path(llms_path).name if llms_path else "llms"})
 
 
 def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
     if not isinstance(path, str | os.PathLike):
-        return [pathlib.Path(file) for file in path]
-    path = pathlib.Path(path)
+        return [make_path(file) for file in path]
+    path = make_path(path)
     if not path.is_dir():
         return [path]
     matches = {file: match for file in sorted(path.iterdir()) if (match := _FILE.fullmatch(file.name))}
@@ -76,7 +77,7 @@ def _read_llms(path: pathlib.Path) -> Llms:
         entries = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)
         fields = [_checked(path.name, row, dict(entry)) for row, entry in enumerate(entries.values())]
     except OSError as error:
-        raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror}") from error
+        raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror or error}") from error
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
         found = " ".join(str(error).split())
         raise ValueError(f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found {found}") from error

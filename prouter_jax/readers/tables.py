@@ -17,25 +17,27 @@ import pyarrow.parquet as pq
 
 from prouter_jax import files
 from prouter_jax.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
+from prouter_jax.paths import inside, make_path
 from prouter_jax.readers.assemble import assemble
-from prouter_jax.readers.folder import OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
+from prouter_jax.readers.folder import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
 from prouter_jax.readers.formats import SUFFIXES
 from prouter_jax.validation import row_error, validate
 
 
-def read_tables(folder: str | os.PathLike, pool: str = "") -> Interactions:
+def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True) -> Interactions:
     """Reads a folder of tables; columns it does not know are not even loaded.
 
     Args:
       folder: see above for the files; users that only feedback names follow those of the users table, sorted.
       pool: keep only the LLMs of this pool. Decisions whose choice fell on another LLM, and choices that
         are left without an alternative, are dropped.
+      feedback: whether to read what users said, which is most of most folders.
 
     Raises:
       ValueError: one line that names table (file), column and row, what was expected and what was found.
     """
-    folder = pathlib.Path(folder)
-    tables = load_folder(folder, ("queries", "llms"))
+    folder = make_path(folder)
+    tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
     data = _with_arrays(assemble(tables), folder)
     return _keep_pool(validate(data, names_of(tables)), pool)
 
@@ -49,7 +51,7 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
     Raises:
       ValueError: if `folder` holds another table, which would be read along.
     """
-    folder = pathlib.Path(folder)
+    folder = make_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = {name: table for name, table in _arrow_tables(data).items() if table.num_rows}
     arrays = dict(zip(_ARRAYS, (data.queries.vectors, data.tasks.vectors, data.outcomes.style), strict=True))
@@ -82,7 +84,8 @@ def _read_array(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
     if not path.exists():
         return None
     try:
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"table {path.name}: expected a NumPy array, found {' '.join(str(error).split())}") from error
     if array.ndim != 2 or array.dtype.kind != "f" or len(array) != num_rows:
@@ -117,7 +120,7 @@ def _keep_pool(data: Interactions, pool: str) -> Interactions:
 
 def _check_alone(folder: pathlib.Path, written: set[str]) -> None:
     readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
-    others = sorted({path.name for path in folder.iterdir()} & readable - written)
+    others = sorted({path.name for path in inside(folder)} & readable - written)
     if others:
         raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from prouter_jax import files
+from prouter_jax.paths import make_path
 from prouter_jax.report import markdown, page
 from prouter_jax.report.types import Report
 
@@ -26,9 +27,10 @@ def write_report(report: Report, folder: str | Path) -> None:
         "report.html": page.to_html(report),
     }
     encoded = {name: text.encode() for name, text in pages.items()}
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder = make_path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, data in encoded.items():
-        files.write_whole(Path(folder) / name, data)
+        files.write_whole(folder / name, data)
 
 
 def to_json(report: Report) -> str:

@@ -1,0 +1,20 @@
+"""A million users of the embedded benchmark, 30 decisions each over 100,000 queries and 10 LLMs, in minibatches.
+
+Claim: memory and time for a user do not depend on how many there are. An epoch takes about EPOCH minutes on two cores.
+
+    python -m launch.train --config=experiments/million.py --workdir=runs/million
+"""
+
+from prouter_jax.config import Embedded, ExperimentConfig
+
+
+def get_config() -> ExperimentConfig:
+    config = ExperimentConfig(name="a million users")
+    config.data.embedded = Embedded(
+        num_tasks=5, num_queries=100_000, num_llms=10, num_users=1000, decisions_per_user=30, more_users=1_000_000
+    )
+    config.train.users_per_step = 8192
+    config.train.steps_per_round = 31  # a quarter of the users: four rounds an epoch
+    config.train.num_train_steps = 496
+    config.train.eval_every_steps = 124
+    return config

@@ -1,0 +1,97 @@
+"""Measured figures: what is printed of them, and the JSON file that keeps the newest of each."""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+
+from prouter_jax import files
+from prouter_jax.provenance import provenance
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What works are told: the folder of the data sets, and how often each work is timed."""
+
+    data: pathlib.Path
+    runs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure of several runs.
+
+    Attributes:
+      key: names it in the JSON.
+      values: one for each run.
+      at_least, at_most: what is required of the median, None for nothing.
+    """
+
+    key: str
+    name: str
+    unit: str
+    values: list[float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def entry(self) -> dict:
+        """The figure in numbers, for JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "median": statistics.median(self.values),
+            "low": min(self.values),
+            "high": max(self.values),
+            "runs": len(self.values),
+            "at_least": self.at_least,
+            "at_most": self.at_most,
+        }
+
+
+def keep(figure: Figure, path: pathlib.Path) -> None:
+    """Adds a figure, and where it comes from, to a file, in the place of an older one of its key."""
+    entries = read(path) if path.exists() else {}
+    entries[figure.key] = figure.entry() | provenance()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_whole(path, json.dumps(entries, indent=2) + "\n")
+
+
+def read(path: pathlib.Path) -> dict[str, dict]:
+    """The entries of a file, by key.
+
+    Raises:
+      ValueError: if it is not there, or not what `keep` writes.
+    """
+    try:
+        entries = json.loads(path.read_text())
+        if all({"name", "unit", "median"} <= entry.keys() for entry in entries.values()):
+            return entries
+    except FileNotFoundError:
+        raise ValueError(f"{path}: expected measured figures, found none; measure them first") from None
+    except (ValueError, AttributeError):
+        pass
+    raise ValueError(f"{path}: expected measured figures, found something else")
+
+
+def line(entry: dict) -> str:
+    """A figure for the terminal: `name: 1.46 s (median of 5, 1.40 to 1.60); required: at most 2 s: met`."""
+    required = in_words(entry)
+    spread = f"median of {entry['runs']}, {number(entry['low'])} to {number(entry['high'])}"
+    found = f"{entry['name']}: {number(entry['median'])} {entry['unit']}"
+    return found + (f" ({spread})" if entry["runs"] > 1 else "") + (f"; required: {required}" if required else "")
+
+
+def in_words(entry: dict) -> str:
+    """What is required, and whether it is met; "" for nothing."""
+    for bound, said, sign in (("at_least", "at least", 1), ("at_most", "at most", -1)):
+        if entry[bound] is not None:
+            met = sign * entry["median"] >= sign * entry[bound]
+            return f"{said} {number(entry[bound])} {entry['unit']}: {'met' if met else 'missed'}"
+    return ""
+
+
+def number(value: float) -> str:
+    """Three digits that count, more of large numbers."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,86 @@
+"""A pass over 1,000 users on alpaca_route: a round of messages, in which every training decision is read once."""
+
+import resource
+import time
+from collections.abc import Iterator
+
+from launch.benchmarks.figures import Figure, Setting
+from launch.benchmarks.routers import alpaca_config
+
+_USERS = 1000
+_FEW, _MORE = 64, 128  # users that are read in one piece: XLA counts what a loop does once only
+
+
+def measure(setting: Setting) -> Iterator[Figure]:
+    """Time and memory of a pass, and how far it is from what the machine can do at most."""
+    prepared, run = _run(setting, _USERS)
+    seconds = _passes(run, setting.runs + 1)
+    # before anything else takes memory
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    rewards = len(prepared.parts.train) * len(prepared.data.llms.ids)
+    what = f"1,000 users, {rewards:,} rewards"
+    yield Figure("pass", f"{what}: a pass", "s", seconds[1:], at_most=0.5)
+    yield Figure("pass_memory", f"{what}: peak memory of preparing and of all passes", "GB", [peak], at_most=1.0)
+    yield Figure("pass_first", f"{what}: the first pass, compilation included", "s", seconds[:1])
+    yield from _limits(setting, what, run, seconds[1:])
+
+
+def _limits(setting: Setting, what: str, run, seconds: list[float]) -> Iterator[Figure]:
+    from prouter_jax.machine import measure_bandwidth, measure_flops
+
+    moved, done = _bytes_of_histories(run.graph), _flops(setting)
+    of_memory, of_flops = moved / measure_bandwidth(), done / measure_flops()
+    name = f"{what}: share of the memory's speed, of {moved / 1e6:.0f} MB of histories that a pass must read"
+    yield Figure("pass_of_memory", name, "%", [100 * of_memory / time for time in seconds])
+    name = f"{what}: share of the float32 speed of matrix products, of {done / 1e9:.2f} billion operations"
+    yield Figure("pass_of_flops", name, "%", [100 * of_flops / time for time in seconds])
+
+
+def _run(setting: Setting, num_users: int):
+    from prouter_jax.prepare import prepare, read_source
+    from prouter_jax.train import make_run
+
+    config = alpaca_config(setting, num_users)
+    prepared = prepare(read_source(config.data), config.data, seed=0)
+    return prepared, make_run(config, prepared)
+
+
+def _passes(run, number: int) -> list[float]:
+    import jax
+
+    from prouter_jax.train import initial_state, make_train_step
+
+    step, state, key = make_train_step(run), initial_state(run, seed=0), jax.random.key(0)
+    seconds = []
+    for _ in range(number):
+        begun = time.perf_counter()
+        state, _ = step(state, run.graph, {}, key)
+        jax.block_until_ready(state)
+        seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def _bytes_of_histories(graph) -> int:
+    """Of the feedback and of what is visible of it, each array once."""
+    import jax
+
+    from prouter_jax.histories import read_histories
+
+    arrays = jax.tree.leaves((jax.eval_shape(read_histories, graph).said, graph.visibility.decisions))
+    return sum(array.size * array.dtype.itemsize for array in arrays)
+
+
+def _flops(setting: Setting) -> float:
+    """Operations of a pass over all users, by those over few and over more."""
+    few, more = (_flops_of(setting, number) for number in (_FEW, _MORE))
+    return few + (more - few) * (_USERS - _FEW) / (_MORE - _FEW)
+
+
+def _flops_of(setting: Setting, num_users: int) -> float:
+    import jax
+
+    from prouter_jax.train import make_train_step
+
+    _, run = _run(setting, num_users)
+    compiled = make_train_step(run).lower(run.abstract, run.graph, {}, jax.random.key(0)).compile()
+    return (compiled.cost_analysis() or {})["flops"]

@@ -1,0 +1,24 @@
+"""One seed on 9 users from start to report: a new process each time, compilation included."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+from launch.benchmarks.figures import Figure, Setting
+
+_MOST_RUNS = 3
+
+
+def measure(setting: Setting) -> Iterator[Figure]:
+    """How long a first result takes."""
+    seconds = []
+    for _ in range(min(setting.runs, _MOST_RUNS)):
+        with tempfile.TemporaryDirectory() as workdir:
+            command = [sys.executable, "-m", "launch.train", "--config=experiments/alpaca_route.py"]
+            command += [f"--workdir={workdir}/run", f"--config.data.path={setting.data}/alpaca_route"]
+            begun = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            seconds.append(time.perf_counter() - begun)
+    yield Figure("start", "9 users, one seed, from start to report, compilation included", "s", seconds)

@@ -1,0 +1,134 @@
+"""The programs of a run as shapes: for users that nobody has generated, on devices that are not there."""
+
+import copy
+import dataclasses
+import math
+
+import jax
+import numpy as np
+
+from prouter_jax import train
+from prouter_jax.ahead.program import Program
+from prouter_jax.bayes.inference import BayesNetwork
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.graph import EDGE_SETS, NODE_SETS, RouterGraph
+from prouter_jax.graph_build_history import USERS_AT_ONCE, bucket
+from prouter_jax.inputs.batches import Batches
+from prouter_jax.networks import Network, make_network, make_recipe
+from prouter_jax.prepare import Prepared, prepare, read_source
+from prouter_jax.sharding import DATA, replicated, users_sharding
+from prouter_jax.store import store_of
+from prouter_jax.train_state import TrainState
+
+_STATE = TrainState(*("batch", "parameters", "optimizer"), *["batch"] * 4)  # pyright: ignore[reportArgumentType]
+_ENOUGH_QUERIES = 500  # of the embedded benchmark, to see the shapes of: more would be the same
+
+
+def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int | None = None) -> list[Program]:
+    """Train step and score step of a configuration, as shapes: nothing is put on a device.
+
+    Args:
+      users: in place of those in the data; where a step reads all of them, filled up to whole chunks for each chip.
+
+    Raises:
+      ValueError: on bad data.
+    """
+    prepared, growth = _small(config)
+    shards = mesh.shape[DATA]
+    graph = prepared.world.build_graph(shards=shards)
+    sizes = {} if growth == 1 else _sizes(graph, growth)
+    batch, steps = {}, 0
+    number = users or max(len(prepared.world.interactions.users.ids), config.data.embedded.more_users)
+    if config.train.users_per_step:
+        batch, steps = _batch(config, prepared, mesh), math.ceil(number / config.train.users_per_step)
+    else:
+        number = _filled(number, shards)
+        sizes |= {"user": number, "history": number * graph.layout.decisions * graph.layout.candidates}
+    shapes = _shapes(graph, sizes, mesh)
+    network = make_network(config, shapes, number)
+    recipe = make_recipe(config, steps)
+    state = train._compiled_init(network, recipe, mesh)[1]
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(mesh))
+    step = train._compiled_step(network, recipe, mesh)
+    calls = steps or (1 if isinstance(network, BayesNetwork) else recipe.hiding.folds)
+    at_once = config.train.users_per_step or number
+    readers = (state.params, shapes), ("parameters", _kinds(shapes))
+    return [
+        Program(
+            "train step", step, (state, shapes, batch, key), (_STATE, _kinds(shapes), "batch", "batch"), at_once, calls
+        ),
+        Program("score step", _reader(network), *readers, shapes.layout.users, 0),
+    ]
+
+
+def _small(config: ExperimentConfig) -> tuple[Prepared, float]:
+    """The data, or a small part of the embedded benchmark and how many times as many queries there are."""
+    config = copy.deepcopy(config)
+    made, asked = config.data.embedded, config.data.embedded.num_queries
+    made.more_users, made.num_queries = 0, min(asked, _ENOUGH_QUERIES)
+    growth = asked / made.num_queries if config.data.source == "embedded" else 1
+    return prepare(read_source(config.data), config.data, config.seed), growth
+
+
+def _sizes(graph: RouterGraph, growth: float) -> dict[str, int]:
+    """Of the node and edge sets that grow with the queries."""
+    queries = bucket(int(graph.layout.num("query") * growth))
+    outcomes = bucket(queries * graph.layout.num("llm"))
+    by_query = dict.fromkeys(("query", "query_to_task", "task_to_query"), queries)
+    return by_query | dict.fromkeys(("query_to_llm", "llm_to_query"), outcomes)
+
+
+def _batch(config: ExperimentConfig, prepared: Prepared, mesh: jax.sharding.Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a batch, as of a row of one."""
+    store, train_config = store_of(prepared.world.interactions), config.train
+    rows = np.arange(len(prepared.world.interactions.queries.ids))
+    row = Batches(store, rows, 1, train_config.history_length, 0).rows(0, 0, 1)
+    shape = (train_config.users_per_step,)
+    return {
+        name: jax.ShapeDtypeStruct((*shape, *x.shape[1:]), x.dtype, sharding=users_sharding(mesh))
+        for name, x in row.items()
+    }
+
+
+def _reader(network: Network):
+    """Reads all users, as scoring does before it compares them with answers."""
+    if isinstance(network, BayesNetwork):
+        return jax.jit(lambda params, graph: network.read_users(params, graph, network.answers(params, graph)))
+    return jax.jit(lambda params, graph: network.bind(params)(graph))
+
+
+def _kinds(graph: RouterGraph) -> RouterGraph:
+    """The world is what does not grow with the users; here the histories are among its edges."""
+    kinds = jax.tree.map(lambda _: "world", graph)
+    return dataclasses.replace(kinds, visibility=dataclasses.replace(kinds.visibility, decisions="batch"))
+
+
+def _filled(users: int, shards: int) -> int:
+    each = math.ceil(users / shards)
+    return shards * (each if each <= USERS_AT_ONCE else math.ceil(each / USERS_AT_ONCE) * USERS_AT_ONCE)
+
+
+def _shapes(graph: RouterGraph, sizes: dict[str, int], mesh: jax.sharding.Mesh) -> RouterGraph:
+    """The graph's shapes as they would be with node and edge sets of other sizes."""
+    layout, whole = graph.layout, replicated(mesh)
+    nodes = tuple(sizes.get(name, size) for name, size in zip(NODE_SETS, layout.nodes, strict=True))
+    edges = tuple(sizes.get(name, size) for name, size in zip(EDGE_SETS, layout.edges, strict=True))
+    users, queries = nodes[NODE_SETS.index("user")], nodes[NODE_SETS.index("query")]
+
+    def like(x, rows: int | None = None) -> jax.ShapeDtypeStruct:
+        shape = np.shape(x) if rows is None else (rows, *np.shape(x)[1:])
+        return jax.ShapeDtypeStruct(shape, np.asarray(x).dtype, sharding=whole)
+
+    of_edges = {name: getattr(graph.graph, name) for name in ("edges", "senders", "receivers")}
+    sized = jax.tree.map(lambda x: like(x, sum(edges)), of_edges)
+    sized["nodes"] = like(graph.graph.nodes, sum(nodes))
+    seen = jax.tree.map(lambda x: like(x, queries), graph.visibility)
+    decided = jax.ShapeDtypeStruct((users, layout.decisions), np.float32, sharding=users_sharding(mesh))
+    return dataclasses.replace(
+        graph,
+        graph=jax.tree.map(like, graph.graph)._replace(**sized),
+        style=like(graph.style, queries),
+        visibility=dataclasses.replace(seen, decisions=decided),
+        layout=dataclasses.replace(layout, users=users, nodes=nodes, edges=edges),
+    )

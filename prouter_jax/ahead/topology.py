@@ -1,0 +1,164 @@
+"""TPU topologies by name, such as v5p:4x4x4, the numbers of their chips, and a mesh over their devices."""
+
+import dataclasses
+import math
+import re
+
+_GB, _GIB = 1e9, 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What is published of a chip; bandwidths in bytes a second.
+
+    Attributes:
+      axes: of the torus; most_chips: in one slice.
+      hbm: bytes of memory.
+      peak_flops: of bfloat16 a second.
+      clock: cycles a second, to turn the compiler's cycles into seconds.
+      ici_link: of one link to a neighbouring chip, in one direction.
+      dcn: of one chip's share in the network between slices.
+      wraps: an axis closes to a ring where its length is a multiple of this.
+    """
+
+    axes: int
+    most_chips: int
+    hbm: float
+    hbm_bandwidth: float
+    peak_flops: float
+    clock: float
+    ici_link: float
+    dcn: float
+    wraps: int
+
+
+# HBM, its bandwidth, peak, ICI and DCN: Google's pages of each chip, docs.cloud.google.com/tpu/docs/v5e and .../v5p.
+# ICI is given for all links and both directions of a chip: 400 GB/s over 4 links, 1,200 GB/s over 6.
+# Links in one direction again, rings and where they close: jax-ml.github.io/scaling-book/tpus.
+CHIPS = {
+    "v5e": Chip(
+        axes=2,
+        most_chips=256,
+        hbm=15.75 * _GIB,  # 16 GB less what the compiler keeps: "exceeds available HBM (15.75G)" is its message
+        hbm_bandwidth=819 * _GB,
+        peak_flops=197e12,
+        clock=1.5e9,  # scaling-book: 5e13 flops of each of 4 MXUs at 1.5 GHz
+        ici_link=400 * _GB / 4 / 2,
+        dcn=6.4e12 / 8 / 256,  # "6.4 Tbps" for a pod of 256 chips
+        wraps=16,
+    ),
+    "v5p": Chip(
+        axes=3,
+        most_chips=6144,  # "the largest job that can be scheduled"
+        hbm=95 * _GIB,  # the compiler allows 95.74
+        hbm_bandwidth=2765 * _GB,
+        peak_flops=459e12,
+        clock=1.75e9,  # what 459 TFLOP/s are with 2 cores of 4 MXUs, each 128 x 128 multiply-adds a cycle
+        ici_link=1200 * _GB / 6 / 2,
+        dcn=50e9 / 8,  # "50 Gbps" for a chip
+        wraps=4,
+    ),
+}
+# to be set before jax is imported, where there is no TPU: the compiler then asks nobody what machine this is, says
+# nothing on stderr, and does not mind other processes that have loaded it (it locks /tmp/libtpu_lockfile otherwise)
+ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-16",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+HOP_SECONDS = 1e-6  # from a chip to its neighbour: scaling-book/tpus, question 5, "about 1 us"
+
+_SCANS = {
+    "v5p": ("2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16", "8x16x16"),
+    "v5e": ("2x4", "4x4", "4x8", "8x8", "8x16", "16x16"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """Slices of `shape` chips along each axis of the torus, all of one kind."""
+
+    kind: str
+    shape: tuple[int, ...]
+    slices: int = 1
+
+    @property
+    def chip(self) -> Chip:
+        return CHIPS[self.kind]
+
+    @property
+    def chips(self) -> int:
+        """In all slices."""
+        return math.prod(self.shape) * self.slices
+
+    @property
+    def name(self) -> str:
+        """As the flag has it, such as v5p:4x4x4."""
+        return f"{self.kind}:{'x'.join(map(str, self.shape))}"
+
+    def __str__(self) -> str:
+        return self.name if self.slices == 1 else f"{self.slices} slices of {self.name}"
+
+
+def parse_topology(text: str, slices: int = 1) -> Topology:
+    """The topology that a flag names.
+
+    Raises:
+      ValueError: if there is no such topology.
+    """
+    found = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", text)
+    kind = found[1] if found else ""
+    if found is None or kind not in CHIPS:
+        raise ValueError(
+            f"flag --topology: expected one of {', '.join(CHIPS)} and a shape as in v5p:4x4x4, found {text!r}"
+        )
+    topology, chip = Topology(kind, tuple(map(int, found[2].split("x"))), slices), CHIPS[kind]
+    if len(topology.shape) != chip.axes:
+        raise ValueError(f"flag --topology: expected {chip.axes} axes of {kind}, found {text!r}")
+    if not 0 < topology.chips // slices <= chip.most_chips:
+        raise ValueError(f"flag --topology: expected 1 to {chip.most_chips} chips of {kind}, found {text!r}")
+    return topology
+
+
+def scan_topologies(kind: str) -> list[Topology]:
+    """Slices from 8 chips to the most of one kind that is asked for: 2,048 of v5p, 256 of v5e."""
+    return [parse_topology(f"{kind}:{shape}") for shape in _SCANS[kind]]
+
+
+def topology_mesh(topology: Topology, model: int = 1):
+    """A mesh (data, model) over the chips of a topology, described by the TPU compiler; slices are apart in `data`.
+
+    `ENVIRONMENT` must have been set.
+
+    Args:
+      model: chips along the axis `model`.
+
+    Raises:
+      ImportError: if libtpu is not installed.
+      ValueError: if the compiler does not know the topology, or `model` does not divide its chips.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("libtpu") is None:
+        raise ImportError("the TPU compiler is missing: pip install 'prouter-jax[ahead]'")
+    import jax
+    import numpy as np
+    from jax.experimental import mesh_utils, topologies
+    from jax.sharding import AxisType
+
+    from prouter_jax.sharding import DATA, MODEL
+
+    if topology.chips // topology.slices % model:
+        raise ValueError(f"config.mesh.model: expected a divisor of {topology.name}'s chips, found {model}")
+    several = {"num_slices": topology.slices} if topology.slices > 1 else {}
+    try:
+        devices = topologies.get_topology_desc(platform="tpu", topology_name=topology.name, **several).devices
+    except jax.errors.JaxRuntimeError as error:
+        raise ValueError(f"flag --topology: {topology.name} is not known to the compiler: {error}") from error
+    shape = (topology.chips // topology.slices // model, model)
+    parts = [[d for d in devices if getattr(d, "slice_index", 0) == place] for place in range(topology.slices)]
+    # in the order that jax.make_mesh gives a slice's devices; `model` may be a part of an axis of the torus
+    ordered = [mesh_utils.create_device_mesh(shape, part, allow_split_physical_axes=True) for part in parts]
+    return jax.sharding.Mesh(np.concatenate(ordered), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)

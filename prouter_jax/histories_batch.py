@@ -1,0 +1,77 @@
+"""A graph whose users are those of a minibatch: the world stays, the histories are the batch's."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from prouter_jax.graph import EDGE_SETS, NODE_SETS, OBSERVED, Layout, RouterGraph
+
+
+def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> RouterGraph:
+    """The graph with the histories of a batch in place of its own; traceable.
+
+    Args:
+      batch: what `inputs.batches.Batches.rows` describes, of all rows.
+      shards: devices along the data axis.
+    """
+    offered = batch["offered"]
+    layout = _layout(graph.layout, batch, shards)
+    edges = {name: _flat(value, offered) for name, value in _history(batch).items()}
+    at = graph.layout.edge_range("history")
+    old: dict = graph.graph.edges
+    columns = {
+        key: jnp.concatenate([old[key][: at.start], edges[key].astype(old[key].dtype)]) for key in ("query", *OBSERVED)
+    }
+    # users come first on the node axis, so another number of them moves all other nodes
+    moved = layout.users - graph.layout.users
+    senders = [graph.graph.senders[: at.start] + moved, edges["senders"] + layout.node_range("llm").start]
+    receivers = [graph.graph.receivers[: at.start] + moved, edges["receivers"]]
+    nobody = jnp.zeros((layout.users, graph.width), graph.graph.nodes.dtype)
+    moved_graph = graph.graph._replace(
+        nodes=jnp.concatenate([nobody, graph.graph.nodes[graph.layout.users :]]),
+        edges=columns,
+        senders=jnp.concatenate(senders),
+        receivers=jnp.concatenate(receivers),
+        n_node=jnp.array([sum(layout.nodes)], jnp.int32),
+        n_edge=jnp.array([sum(layout.edges)], jnp.int32),
+    )
+    visibility = dataclasses.replace(graph.visibility, decisions=batch["shown"])
+    return RouterGraph(moved_graph, graph.style, visibility, layout)
+
+
+def _layout(layout: Layout, batch: dict[str, jax.Array], shards: int) -> Layout:
+    users, decisions, candidates = batch["offered"].shape
+    sizes = {"user": users, "history": users * decisions * candidates}
+    return Layout(
+        nodes=tuple(sizes.get(name, size) for name, size in zip(NODE_SETS, layout.nodes, strict=True)),
+        edges=tuple(sizes.get(name, size) for name, size in zip(EDGE_SETS, layout.edges, strict=True)),
+        users=users,
+        decisions=decisions,
+        candidates=candidates,
+        shared_queries=False,
+        has_ratings="rated" in batch,
+        has_sides="shown_first" in batch,
+        shards=shards,
+    )
+
+
+def _history(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The columns of the history edges, [users, decisions, candidates] or what can be spread over these axes."""
+    offered = batch["offered"].astype(jnp.float32)
+    nothing = jnp.zeros_like(offered)
+    return {
+        "senders": batch["llm"].astype(jnp.int32),
+        "receivers": jnp.arange(len(offered), dtype=jnp.int32)[:, None, None],
+        "query": batch["query"][:, :, None],
+        "weight": offered,
+        "first": batch["target"],
+        "first_known": offered,
+        "second": batch.get("rating", nothing),
+        "second_known": batch["rated"].astype(jnp.float32) if "rated" in batch else nothing,
+        "shown_first": batch["shown_first"].astype(jnp.float32) if "shown_first" in batch else nothing,
+    }
+
+
+def _flat(values: jax.Array, like: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(values, like.shape).reshape(-1)

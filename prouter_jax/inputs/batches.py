@@ -1,0 +1,129 @@
+"""Which users a step reads, and what of their histories: a pure function of (seed, step).
+
+Any process can make any rows of any step, so 1, 2 and 4 processes train on the same global batches, and a run that is
+resumed needs no state of its input.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from prouter_jax.interactions import RATING
+from prouter_jax.store import HistoryStore
+
+_DRAWS_AT_ONCE = 4  # of 64 bits that a Philox counter stands for
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """All batches of a run.
+
+    Each pass goes through the users once, in an order of its own; the last batch of a pass is filled with nobody.
+
+    Attributes:
+      world_query: row in the world of each query of the store, -1 where it may not be seen.
+      users: number of them in a step; history: the most decisions of each.
+    """
+
+    store: HistoryStore
+    world_query: np.ndarray
+    users: int
+    history: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Of a pass."""
+        return -(-self.store.num_users // self.users)
+
+    @functools.cached_property
+    def candidates(self) -> int:
+        """The most on offer in a decision."""
+        return int(self.store.offers.sum(1).max(initial=1))
+
+    @functools.cached_property
+    def kinds(self) -> tuple[bool, bool]:
+        """Whether there are ratings, and whether any decision tells whose answer was shown first."""
+        return self.store.has_ratings, self.store.has_sides
+
+    def rows(self, step: int, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Rows `start` to `stop` of the batch of a step; n = stop - start.
+
+        Returns:
+          query int32 [n, history], shown float32 [n, history], 1 where there is a decision; llm int16, offered int8 and
+          target float32 [n, history, candidates]; with ratings also rating float32 and rated int8, with sides
+          shown_first int8. (No bool: the TPU compiler of libtpu 0.0.42 dies of turning one into a number.)
+        """
+        user = self._users(step, start, stop)
+        decision, there = self._decisions(user, step * self.users + start)
+        query = self.world_query[self.store.query[decision]]
+        there &= query >= 0
+        offer = self.store.offer[decision]
+        llm, slot = self._slots
+        offered = there[..., None] & (np.arange(self.candidates) < self.store.offers.sum(1)[offer][..., None])
+        found = {
+            "query": np.where(there, query, 0).astype(np.int32),
+            "shown": there.astype(np.float32),
+            "llm": llm[offer],
+        }
+        found |= {"offered": offered.astype(np.int8), **self._said(decision, there, offer, slot)}
+        if self.kinds[1]:
+            first = self.store.first[decision][..., None]
+            found["shown_first"] = (offered & (llm[offer] == first)).astype(np.int8)
+        return found
+
+    @functools.cached_property
+    def _slots(self) -> tuple[np.ndarray, np.ndarray]:
+        """The LLM in each slot of a candidate set [sets, candidates], and the slot of each LLM [sets, llms]."""
+        order = np.argsort(~self.store.offers, axis=1, kind="stable").astype(np.int16)
+        return order[:, : self.candidates], np.argsort(order, axis=1, kind="stable").astype(np.int16)
+
+    def _users(self, step: int, start: int, stop: int) -> np.ndarray:
+        """Rows of the store, -1 for nobody."""
+        number, place = divmod(step, self.steps)
+        order = self._order(number)[place * self.users + start : place * self.users + stop]
+        return np.pad(order, (0, stop - start - len(order)), constant_values=-1)
+
+    def _order(self, number: int) -> np.ndarray:
+        return _shuffled(self.seed, number, self.store.num_users)
+
+    def _decisions(self, user: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decisions of each user [n, history], all or as many drawn evenly over its history, and which there are."""
+        start = self.store.users[user]
+        count = np.where(user < 0, 0, self.store.users[user + 1] - start)[:, None]
+        column = np.arange(self.history)
+        place = np.broadcast_to(column, (len(user), self.history))
+        if (count > self.history).any():
+            each = -(-self.history // _DRAWS_AT_ONCE)  # rows are drawn apart, so that any process can draw its own
+            bits = np.random.Philox(key=[self.seed, 0]).advance(row * each)
+            drawn = np.random.Generator(bits).random((len(user), each * _DRAWS_AT_ONCE))[:, : self.history]
+            place = np.where(count > self.history, ((column + drawn) * count / self.history).astype(np.int64), place)
+        there = place < count
+        return np.where(there, start[:, None] + place, 0), there
+
+    def _said(self, decision, there, offer, slot) -> dict[str, np.ndarray]:
+        """What was said on each candidate."""
+        store, shape = self.store, (*decision.shape, self.candidates)
+        found = {"target": np.zeros(shape, np.float32)}
+        if self.kinds[0]:
+            found |= {"rating": np.zeros(shape, np.float32), "rated": np.zeros(shape, np.int8)}
+        rows = np.flatnonzero(there)
+        start = store.said[decision.ravel()[rows]]
+        count = store.said[decision.ravel()[rows] + 1] - start
+        before = np.cumsum(count) - count
+        at = np.repeat(start - before, count) + np.arange(count.sum())
+        cell = np.repeat(rows * self.candidates, count)
+        cell += slot[np.repeat(offer.ravel()[rows], count), store.said_llm[at]]
+        rating = store.said_kind[at] == RATING
+        value = store.said_value[at]
+        found["target"].ravel()[cell[~rating]] = value[~rating]
+        if self.kinds[0]:
+            found["rating"].ravel()[cell[rating]] = value[rating]
+            found["rated"].ravel()[cell[rating]] = 1
+        return found
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(seed: int, number: int, users: int) -> np.ndarray:
+    return np.random.default_rng([seed, number]).permutation(users)

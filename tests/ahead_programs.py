@@ -1,0 +1,89 @@
+"""Compiles small programs for v5e:4x4 and prints what was measured, as JSON: run by tests in a process of its own.
+
+The environment is the compiler's; the tests' own (eight virtual devices, no optimisation) is left out.
+"""
+
+import json
+import os
+
+from prouter_jax.ahead.measure import measure, to_json
+from prouter_jax.ahead.program import Program
+from prouter_jax.ahead.topology import ENVIRONMENT, parse_topology, topology_mesh
+
+WIDTH, BATCH, ROUNDS = 512, 1024, 10
+
+
+def main() -> None:
+    for name in ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS"):
+        os.environ.pop(name, None)
+    os.environ.update(ENVIRONMENT)
+    topology = parse_topology("v5e:4x4")
+    mesh = topology_mesh(topology, model=2)
+    programs = {"step": _step(mesh), "scan": _scan(mesh), "big": _big(mesh)}
+    found = {name: to_json(measure(program, topology, mesh)) for name, program in programs.items()}
+    found["scan on two slices"] = to_json(_on_two_slices(topology.name))
+    print(json.dumps(found))
+
+
+def _of(mesh, shape, *spec):
+    import jax
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    return jax.ShapeDtypeStruct(shape, "float32", sharding=NamedSharding(mesh, PartitionSpec(*spec)))
+
+
+def _step(mesh) -> Program:
+    """Matrix products of a batch over `data`, a gradient that is summed and left divided, a step of an optimizer."""
+    import jax
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    def loss(w, x):
+        return (jax.numpy.tanh(x @ w) ** 2).sum()
+
+    def step(w, moment, table, x):
+        gradient = jax.grad(loss)(w, x + table.mean(0))
+        moment = 0.9 * moment + gradient
+        return w - moment, moment
+
+    placed = NamedSharding(mesh, PartitionSpec())
+    parts = NamedSharding(mesh, PartitionSpec("data"))
+    function = jax.jit(step, donate_argnums=(0, 1), out_shardings=(placed, parts))
+    arguments = (
+        _of(mesh, (WIDTH, WIDTH)),
+        _of(mesh, (WIDTH, WIDTH), "data"),
+        _of(mesh, (256, WIDTH)),
+        _of(mesh, (BATCH, WIDTH), "data"),
+    )
+    return Program("train step", function, arguments, ("parameters", "optimizer", "world", "batch"), BATCH, 5)
+
+
+def _scan(mesh) -> Program:
+    """A psum of [128, 256] over `data` in each of ten rounds."""
+    import jax
+    from jax.sharding import PartitionSpec as P
+
+    def rounds(c, x):
+        return jax.lax.scan(lambda c, row: (c + jax.lax.psum(jax.numpy.sin(c) * row.sum(), "data"), None), c, x)[0]
+
+    function = jax.jit(jax.shard_map(rounds, mesh=mesh, in_specs=(P(), P("data")), out_specs=P(), check_vma=False))
+    arguments = (_of(mesh, (128, 256)), _of(mesh, (mesh.shape["data"] * ROUNDS, 8), "data"))
+    return Program("scan", function, arguments, ("parameters", "batch"), BATCH, 1)
+
+
+def _big(mesh) -> Program:
+    """Two arrays of 12 GiB on a chip of 16."""
+    import jax
+
+    function = jax.jit(lambda x, y: x[::-1] + y * 2)
+    arguments = (_of(mesh, (3 * 2**10, 2**20)), _of(mesh, (3 * 2**10, 2**20)))
+    return Program("big", function, arguments, ("world", "world"), BATCH, 1)
+
+
+def _on_two_slices(name: str):
+    topology = parse_topology(name, slices=2)
+    mesh = topology_mesh(topology, model=2)
+    return measure(_scan(mesh), topology, mesh)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Weak scaling from what was measured of each topology, and the processes that measure."""
+
+import dataclasses
+import sys
+
+import pytest
+from ahead_report_test import STEP
+
+from prouter_jax.ahead.measure import times_of
+from prouter_jax.ahead.scan import scan, table_lines, weak_scaling
+from prouter_jax.ahead.topology import parse_topology
+
+SMALL, MIDDLE, LARGE = (parse_topology(f"v5e:{shape}") for shape in ("2x4", "4x4", "4x8"))
+
+
+def _of(topology, slower=1.0, **changes):
+    work = dataclasses.replace(STEP.work, cycles=STEP.work.cycles * slower)
+    return [dataclasses.replace(STEP, users=512 * topology.chips, work=work, collectives=(), **changes)]
+
+
+def test_efficiency_is_a_chips_users_over_those_of_the_smallest():
+    points = weak_scaling([(SMALL, _of(SMALL)), (MIDDLE, _of(MIDDLE, slower=1.25)), (LARGE, _of(LARGE))])
+    assert [point.efficiency for point in points] == [1.0, pytest.approx(0.8), 1.0]
+    assert [point.users for point in points] == [4096, 8192, 16384]
+    assert points[2].rate == pytest.approx(16384 / times_of(STEP, SMALL).compute)
+    assert points[0].memory == 3.5 * 2**30
+
+
+def test_bytes_sent_are_those_of_a_step():
+    (point,) = weak_scaling([(SMALL, [STEP])])
+    assert point.sent == 2 * 10 * 15 / 8 * 2**20 + 1024
+    assert point.wire == pytest.approx(9e-3)
+
+
+def test_what_does_not_fit_has_no_speed_and_is_no_measure():
+    refused = _of(SMALL, fits=False, refusal="exceeds", slower=0)
+    points = weak_scaling([(SMALL, refused), (MIDDLE, _of(MIDDLE)), (LARGE, _of(LARGE))])
+    assert [point.fits for point in points] == [False, True, True]
+    assert [point.efficiency for point in points][1:] == [1.0, 1.0]
+    lines = table_lines(points)
+    assert lines[0].startswith("| chips | topology |")
+    assert len({line.count("|") for line in lines}) == 1
+    assert lines[2].endswith("| no |")
+    assert "| 100.0 % | yes |" in lines[3]
+
+
+def test_each_topology_has_a_process_of_its_own_and_time_left_is_told(capsys, tmp_path):
+    def command(topology):
+        code = f"import os; open(r'{tmp_path}/pids', 'a').write(f'{{os.getpid()}}\\n')"
+        return [sys.executable, "-c", code, topology.name]
+
+    points = scan([SMALL, MIDDLE, LARGE], command, _of)
+    assert [point.topology for point in points] == [SMALL, MIDDLE, LARGE]
+    assert len(set((tmp_path / "pids").read_text().split())) == 3
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "compile: v5e:2x4, 1 of 3"
+    assert told[2].startswith("compile: v5e:4x8, 3 of 3, about ")
+
+
+def test_a_process_that_fails_gives_its_last_line():
+    def command(_):
+        return [sys.executable, "-c", "import sys; print('compile: flag --x: wrong', file=sys.stderr); sys.exit(1)"]
+
+    with pytest.raises(ValueError, match=r"^v5e:2x4: flag --x: wrong$"):
+        scan([SMALL], command, _of)
