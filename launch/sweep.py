@@ -1,7 +1,7 @@
 """Searches values of an experiment's fields: many trials, compared by their validation rewards.
 
 python -m launch.sweep --config=experiments/X.py --workdir=DIR --sweep=model.taste_dim=4,8 \\
-    --sweep=model.near.noise=1:100:log --trials=20 [--config.seeds=3] [--concurrency=2] [--backend=slurm] [--dry_run]
+    --sweep=model.near.noise=1:100:log --trials=20 [--config.seeds=3] [--concurrency=2] [--dry_run]
 
 --sweep is given once for each field: a list (4,8), a range (1:10), or a range over orders of magnitude (1:100:log).
 Lists without --trials are a grid; otherwise --trials are drawn by chance, or with --search=optuna near what did well,
@@ -27,7 +27,7 @@ _TRIALS = flags.DEFINE_integer("trials", None, "Number of trials of a search tha
 _SEARCH = flags.DEFINE_enum("search", None, ["grid", "random", "optuna"], "How values are chosen.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the search; trials train the seeds of --config.seeds.", lower_bound=0)
 _CONCURRENCY = flags.DEFINE_integer("concurrency", 1, "Trials that run at a time, at most.", lower_bound=1)
-_BACKEND = flags.DEFINE_enum("backend", "local", ["local", "slurm"], "Where trials run.")
+_BACKEND = flags.DEFINE_enum("backend", "local", ["local"], "Where trials run.")
 _RETRY = flags.DEFINE_boolean("retry_failures", False, "Start again what failed in an earlier run.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the trials and their commands, and stop.")
 
@@ -90,17 +90,11 @@ def _write(result) -> None:
 
 def _make_start():
     """What starts a trial, on the chosen back end."""
+    from launch.local_jobs import LocalBackend
     from launch.trial_jobs import TrialJobs, compile_cache, core_shares
 
-    workdir, local = pathlib.Path(_WORKDIR.value), _BACKEND.value == "local"
-    shares = core_shares(_CONCURRENCY.value) if local else []
-    return TrialJobs(_make_backend(), _command, compile_cache(workdir) if local else {}, shares)
-
-
-def _make_backend():
-    from launch.backends.local import LocalBackend
-
-    return LocalBackend()
+    cache = compile_cache(pathlib.Path(_WORKDIR.value))
+    return TrialJobs(LocalBackend(), _command, cache, core_shares(_CONCURRENCY.value))
 
 
 def _command(values, folder: pathlib.Path) -> list[str]:

@@ -6,11 +6,9 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from launch.backends.job import Backend, Job, Running
+from launch.local_jobs import LOG, Backend, Job, Running
 from prouter_jax.sweep.fields import Values, flag_text
 from prouter_jax.sweep.trials import Trial
-
-_LOG = "log.txt"
 
 
 class TrialJobs:
@@ -64,7 +62,7 @@ class TrialRun:
 
     def last_words(self) -> str:
         """The last line of its log."""
-        path = self._folder / _LOG
+        path = self._folder / LOG
         lines = path.read_text(errors="replace").split("\n") if path.exists() else []
         # progress on a terminal ends in a carriage return
         words = [line.split("\r")[-1].strip() for line in lines]

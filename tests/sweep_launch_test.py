@@ -185,12 +185,28 @@ def _check_best(workdir):
 
 
 @pytest.mark.slow
+def test_runs_of_a_sweep_that_was_killed_are_not_joined_by_others(tmp_path):
+    process = _start(tmp_path, *GRID)
+    _wait_for((tmp_path / "trials" / "000" / "experiment.json").exists, process)
+    process.kill()
+    process.communicate()
+    code, _, err = _finish(_start(tmp_path, *GRID))
+    assert code == 1
+    assert "expected a folder that no job is at, found one that runs" in err.splitlines()[-1]
+    until = time.monotonic() + 300
+    while _alive(tmp_path):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    code, _, err = _finish(_start(tmp_path, *GRID))
+    assert code == 0, err
+    assert [one[1] for one in _results(tmp_path)[1]] == ["done"] * 4
+
+
+@pytest.mark.slow
 def test_a_trial_that_fails_twice_is_reported_and_the_others_are_compared(tmp_path):
     code, out, err = _finish(_start(tmp_path / "run", "--sweep=mesh.data=1,4096"))
     assert code == 1
-    assert err.splitlines()[-1].startswith(
-        "sweep: trial 001: exit code 1: train: config.train.tensorboard: pip install"
-    )
+    assert err.splitlines()[-1].startswith("sweep: trial 001: exit code 1: train: config.mesh: expected at most")
     assert "trial 001 failed and is started once more" in err
     assert "Best of 1: trial 000" in out
     assert "Failed twice: trial 001." in out
