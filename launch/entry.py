@@ -8,8 +8,12 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 
-def start(main: Callable[[], None]) -> None:
-    """Runs `main` once the flags are parsed; what is wrong with flags, files or data ends in one line on stderr."""
+def start(main: Callable[[], None], passes_on: bool = False) -> None:
+    """Runs `main` once the flags are parsed; what is wrong with flags, files or data ends in one line on stderr.
+
+    Args:
+      passes_on: whether what follows -- is for another program.
+    """
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -17,7 +21,7 @@ def start(main: Callable[[], None]) -> None:
         except Exception as error:
             # ml_collections lets out whatever it came across: KeyError, TypeError, errors of the experiment file
             _fail(_flag_error(argv, error))
-        if left[1:]:
+        if left[1:] and not (passes_on and left[1:] == _after_dashes(argv)):
             _fail(f"expected flags only, found {left[1]!r}")
         for name in flags.FLAGS:
             flag = flags.FLAGS[name]
@@ -33,6 +37,10 @@ def start(main: Callable[[], None]) -> None:
             _fail(str(error))
 
     app.run(guarded, flags_parser=parse)
+
+
+def _after_dashes(argv: list[str]) -> list[str]:
+    return argv[argv.index("--") + 1 :] if "--" in argv else []
 
 
 def _fail(message: str) -> NoReturn:

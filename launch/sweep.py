@@ -90,7 +90,7 @@ def _write(result) -> None:
 
 def _make_start():
     """What starts a trial, on the chosen back end."""
-    from launch.local_jobs import LocalBackend
+    from launch.backends.local import LocalBackend
     from launch.trial_jobs import TrialJobs, compile_cache, core_shares
 
     cache = compile_cache(pathlib.Path(_WORKDIR.value))

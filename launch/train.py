@@ -11,13 +11,12 @@ from absl import flags
 from ml_collections import config_flags
 
 from launch import cluster, entry
+from launch.backends.job import PREEMPTED
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; fields by --config.section.field=value.")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where everything is written; given again, a run goes on.", required=True
 )
-
-PREEMPTED = 128 + 15  # what a shell tells of a process that SIGTERM ended
 
 
 def main() -> None:

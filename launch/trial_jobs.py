@@ -6,7 +6,8 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from launch.local_jobs import LOG, Backend, Job, Running
+from launch.backends.job import Backend, Job, Running
+from launch.backends.local import LOG
 from prouter_jax.sweep.fields import Values, flag_text
 from prouter_jax.sweep.trials import Trial
 

@@ -6,12 +6,14 @@ import time
 
 import pytest
 
-from launch.local_jobs import Job, LocalBackend
+from launch.backends.job import Job
+from launch.backends.local import LocalBackend
 
 # A process that starts a job and is killed before the job's end.
 _KILLED = """
 import os, pathlib, signal, sys
-from launch.local_jobs import Job, LocalBackend
+from launch.backends.job import Job
+from launch.backends.local import LocalBackend
 LocalBackend().start(Job("x", [sys.executable, "-c", "import time; time.sleep(1.5)"], pathlib.Path(sys.argv[1])))
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -1,0 +1,50 @@
+"""Jobs on TPU pods of Google's Kubernetes Engine, by xpk (pip install xpk, in an environment of its own)."""
+
+import shlex
+import shutil
+import subprocess
+
+from launch.backends.job import Job
+from launch.backends.remote import Started, check_workdir, tpu_name
+
+_IMAGE = "launch/backends/Dockerfile"
+
+
+class GkeBackend:
+    """A GKE cluster.
+
+    Args:
+      topology: such as v5p:4x4x4.
+      options: of xpk, such as --cluster=NAME, --zone=ZONE, --project=PROJECT, --docker-image=IMAGE.
+    """
+
+    def __init__(self, topology: str, options: tuple[str, ...], restarts: int):
+        self._kind = tpu_name(topology)
+        self._options, self._restarts = options, restarts
+
+    def start(self, job: Job) -> Started:
+        """Creates a workload; its processes find each other by themselves, and GKE restarts them."""
+        if shutil.which("xpk") is None:
+            raise ValueError(
+                "--backend=gke: expected xpk on this machine, found none; pip install xpk, apart from this"
+            )
+        return Started(subprocess.run(self.command(job)).returncode)
+
+    def plan(self, job: Job) -> str:
+        """The command, and the image it needs."""
+        return f"# the image: docker build -f {_IMAGE} -t IMAGE . && docker push IMAGE\n{shlex.join(self.command(job))}"
+
+    def command(self, job: Job) -> list[str]:
+        """Of xpk."""
+        check_workdir(job)
+        inner = shlex.join([*_python(job.command), "--distributed"])
+        variables = [f"--env={name}={value}" for name, value in job.environment.items()]
+        return [
+            *("xpk", "workload", "create", f"--workload={job.name}", f"--tpu-type={self._kind}"),
+            *("--num-slices=1", f"--max-restarts={self._restarts}", f"--command={inner}", *variables, *self._options),
+        ]
+
+
+def _python(command) -> list[str]:
+    """The command with the image's Python in place of this machine's."""
+    return ["python", *command[1:]]

@@ -1,0 +1,54 @@
+"""`Job`, what it is while it runs, and what all back ends can do with it."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+PREEMPTED = 128 + 15  # the exit code of a run that SIGTERM stopped, when its state is saved
+BAD_INPUT = 1  # the exit code where another attempt would end alike
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command that runs by itself.
+
+    Attributes:
+      folder: where its logs are written.
+      processes: how many of the command run as one job; launch.train is told of the others.
+      environment: variables besides those of this process.
+    """
+
+    name: str
+    command: Sequence[str]
+    folder: pathlib.Path
+    processes: int = 1
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Running(Protocol):
+    """A job under way."""
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs; 0 only if all of its processes ended with 0."""
+        ...
+
+    def stop(self) -> None:
+        """Asks it to end."""
+        ...
+
+
+class Backend(Protocol):
+    """A place where jobs run."""
+
+    def start(self, job: Job) -> Running:
+        """Starts a job.
+
+        Raises:
+          ValueError: in one line, if it cannot be started.
+        """
+        ...
+
+    def plan(self, job: Job) -> str:
+        """The commands and files of `start`, as text; nothing is started or written."""
+        ...
