@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import shlex
 import signal
@@ -190,7 +191,13 @@ def test_runs_of_a_sweep_that_was_killed_are_not_joined_by_others(tmp_path):
     _wait_for((tmp_path / "trials" / "000" / "experiment.json").exists, process)
     process.kill()
     process.communicate()
+    left = [int(number) for number in _alive(tmp_path)]
+    assert left
+    for number in left:
+        os.kill(number, signal.SIGSTOP)  # so that they do not end before the next sweep looks
     code, _, err = _finish(_start(tmp_path, *GRID))
+    for number in left:
+        os.kill(number, signal.SIGCONT)
     assert code == 1
     assert "expected a folder that no job is at, found one that runs" in err.splitlines()[-1]
     until = time.monotonic() + 300

@@ -120,6 +120,13 @@ def _drawn(text, times=2000):
     return np.array([next(iter(draw(space, 0, number).values())) for number in range(times)])
 
 
+def test_fields_are_drawn_independently_of_one_another():
+    space = parse_space(["model.near.noise=1:2", "model.near.text=1:2", "model.style=true,false"], CONFIG)
+    drawn = np.array([list(draw(space, 0, number).values()) for number in range(500)], float)
+    off = np.corrcoef(drawn.T) - np.eye(3)
+    assert np.abs(off).max() < 0.15
+
+
 def test_log_ranges_are_even_over_orders_of_magnitude_and_others_over_values():
     logs = np.log10(_drawn("optimizer.learning_rate=1e-4:1e-1:log"))
     assert stats.kstest(logs, stats.uniform(-4, 3).cdf).pvalue > 0.01
