@@ -11,6 +11,7 @@ import shutil
 import subprocess
 
 from launch.backends.job import PREEMPTED, Job
+from launch.backends.local import LOG
 
 _SCRIPT, _CODE = "job.sh", "exit_code"
 
@@ -26,7 +27,7 @@ class SlurmBackend:
         self._options = options
 
     def start(self, job: Job) -> "SlurmRun":
-        """Submits a job; each task adds to FOLDER/log.N.txt."""
+        """Submits a job; its tasks add to FOLDER/log.N.txt, a lone one to log.txt."""
         if shutil.which("sbatch") is None:
             raise ValueError("--backend=slurm: expected Slurm's sbatch on this machine, found none")
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,8 @@ class SlurmBackend:
     def _script(self, job: Job) -> str:
         folder = job.folder.absolute()
         command = [*job.command, "--distributed"] if job.processes > 1 else list(job.command)
-        logs = f"--output={folder}/log.%t.txt --open-mode=append"
+        log = "log.%t.txt" if job.processes > 1 else LOG
+        logs = f"--output={folder}/{log} --open-mode=append"
         code = shlex.quote(str(folder / _CODE))
         options = [
             *(f"--job-name={job.name}", f"--nodes={job.processes}", f"--ntasks={job.processes}"),
