@@ -59,6 +59,7 @@ class SlurmBackend:
             *(f"#SBATCH {option}" for option in options),
             *(f"export {name}={shlex.quote(value)}" for name, value in job.environment.items()),
             f"cd {shlex.quote(os.getcwd())}",
+            f"rm -f {code}",
             # srun hands signals to python itself: a shell in between would lose the SIGTERM that asks for a save
             f"srun --kill-on-bad-exit=1 {logs} {shlex.join(command)}",
             f"echo $? > {code}.tmp && mv {code}.tmp {code}",
@@ -73,14 +74,15 @@ class SlurmRun:
         self.number, self._folder = number, folder
 
     def poll(self) -> int | None:
-        """The exit code, None while it waits or runs; PREEMPTED for one that left the queue without a word."""
-        path = self._folder / _CODE
-        if path.exists():
-            return int(path.read_text())
+        """The exit code, None while it waits or runs; PREEMPTED for one that left the queue without a word.
+
+        A job that Slurm requeues stays in the queue: its exit code is that of its last run.
+        """
         queued = subprocess.run(["squeue", "-h", "-j", self.number, "-o", "%T"], capture_output=True, text=True)
-        states = queued.stdout.split()
-        if queued.returncode == 0 and states and states[0] not in ("CANCELLED", "FAILED", "NODE_FAIL", "TIMEOUT"):
+        unknown = "Invalid job id" in queued.stderr
+        if queued.stdout.strip() or (queued.returncode and not unknown):
             return None
+        path = self._folder / _CODE
         return int(path.read_text()) if path.exists() else PREEMPTED
 
     def stop(self) -> None:
