@@ -2,7 +2,7 @@
 
 Claim: memory and time for a user do not depend on how many there are. An epoch takes about EPOCH minutes on two cores.
 
-    python -m launch.train --config=experiments/million.py --workdir=runs/million
+Command:  python -m launch.train --config=experiments/million.py --workdir=runs/million
 """
 
 from prouter_jax.config import Embedded, ExperimentConfig

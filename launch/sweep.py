@@ -1,7 +1,7 @@
 """Searches values of an experiment's fields: many trials, compared by their validation rewards.
 
-python -m launch.sweep --config=experiments/X.py --workdir=DIR --sweep=model.taste_dim=4,8 \\
-    --sweep=model.near.noise=1:100:log --trials=20 [--config.seeds=3] [--concurrency=2] [--dry_run]
+python -m launch.sweep --config=experiments/NAME.py --workdir=DIR --sweep=model.near.noise=1:100:log --trials=20
+    [--sweep=model.taste_dim=4,8] [--config.seeds=3] [--concurrency=2] [--backend=slurm] [--dry_run]
 
 --sweep is given once for each field: a list (4,8), a range (1:10), or a range over orders of magnitude (1:100:log).
 Lists without --trials are a grid; otherwise --trials are drawn by chance, or with --search=optuna near what did well,

@@ -1,4 +1,4 @@
-"""The programs of a run that reads the whole graph have the shapes and places of the run itself, for any users."""
+"""The programs of a run have the shapes and places of the run itself, for any number of users."""
 
 import jax
 import numpy as np
@@ -7,6 +7,7 @@ import pytest
 from prouter_jax.ahead.memory import shape_bytes
 from prouter_jax.ahead.programs import make_programs
 from prouter_jax.graph_build_history import USERS_AT_ONCE
+from prouter_jax.inputs.pipeline import Input
 from prouter_jax.sharding import make_mesh
 from prouter_jax.train import initial_state, make_run
 
@@ -16,7 +17,8 @@ def test_shapes_are_those_of_the_run(tiny_config, prepared, preset):
     tiny_config.model.preset, tiny_config.mesh.data = preset, 2
     step, score = make_programs(tiny_config, make_mesh(tiny_config.mesh))
     run = make_run(tiny_config, prepared)
-    state, graph, key = step.arguments
+    state, graph, batch, key = step.arguments
+    assert batch == {}
     assert (step.users, step.calls) == (run.graph.layout.users, 1 if preset == "bayes" else 2)
     assert (score.users, score.calls) == (step.users, 0)
     for wanted, found in ((run.graph, graph), (initial_state(run, 0), state), (jax.random.key(0), key)):
@@ -25,6 +27,34 @@ def test_shapes_are_those_of_the_run(tiny_config, prepared, preset):
     assert graph.layout == run.graph.layout
     assert graph.visibility.decisions.sharding == run.graph.visibility.decisions.sharding
     jax.eval_shape(score.function, *score.arguments)
+
+
+@pytest.mark.parametrize("preset", ["bayes", "paper"])
+def test_shapes_of_minibatches_are_those_of_the_run(tiny_config, prepared, preset):
+    tiny_config.model.preset, tiny_config.mesh.data, tiny_config.train.users_per_step = preset, 2, 4
+    step, _ = make_programs(tiny_config, make_mesh(tiny_config.mesh), users=1000)
+    assert (step.users, step.calls) == (4, 250)
+    run = make_run(tiny_config, prepared)
+    batch = next(Input(run.batches, run.mesh, 0, 1))
+    for wanted, found in ((run.graph, step.arguments[1]), (initial_state(run, 0), step.arguments[0])):
+        for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    assert {name: (x.shape, x.dtype, x.sharding) for name, x in batch.items()} == {
+        name: (x.shape, x.dtype, x.sharding) for name, x in step.arguments[2].items()
+    }
+    new, _ = jax.eval_shape(step.function, *step.arguments)
+    assert jax.tree.map(lambda x: x.shape, new) == jax.tree.map(lambda x: x.shape, step.arguments[0])
+
+
+def test_more_queries_of_the_embedded_benchmark_are_a_larger_world(tiny_config, monkeypatch):
+    monkeypatch.setattr("prouter_jax.ahead.programs._ENOUGH_QUERIES", 50)
+    tiny_config.train.users_per_step = 4
+    grown = make_programs(tiny_config, make_mesh(tiny_config.mesh))[0]
+    monkeypatch.setattr("prouter_jax.ahead.programs._ENOUGH_QUERIES", 500)
+    whole = make_programs(tiny_config, make_mesh(tiny_config.mesh))[0]
+    for name in ("query", "llm"):
+        assert grown.arguments[1].layout.num(name) == pytest.approx(whole.arguments[1].layout.num(name), rel=0.1)
+    jax.eval_shape(grown.function, *grown.arguments)
 
 
 def test_more_users_are_more_of_the_same_in_whole_chunks(tiny_config):

@@ -40,6 +40,7 @@ def test_defaults_are_valid_and_survive_json():
 @pytest.mark.parametrize(("path", "kind", "value"), LEAVES)
 def test_every_field_survives_json(path, kind, value):
     others = {
+        "train.users_per_step": 128,
         "data.source": "tables",
         "data.users": "multi_cost_efficiency",
         "data.feedback": "rating",
@@ -60,6 +61,8 @@ def test_every_field_survives_json(path, kind, value):
     config = _with(path, other)
     if path == "data.source":
         config.data.path = "somewhere"
+    if path == "data.embedded.more_users":
+        config.train.users_per_step = 128
     if path in ("data.new_llms", "data.given"):
         config.data.split = "cold_llm" if path == "data.new_llms" else "cold_user"
     assert from_json(to_json(config)) == config
@@ -135,3 +138,25 @@ def test_json_of_another_shape_is_refused():
             from_json(json.dumps(damaged))
     with pytest.raises(ValueError, match="line 1"):
         from_json("{")
+
+
+@pytest.mark.parametrize(
+    ("users", "devices", "good"), [(0, 3, True), (256, 2, True), (100, 2, True), (384, 2, False), (9, 2, False)]
+)
+def test_devices_share_the_users_of_a_step_in_whole_chunks(users, devices, good):
+    config = _with("train.users_per_step", users)
+    config.mesh.data = devices
+    if good:
+        assert validate(config) is config
+    else:
+        with pytest.raises(ValueError, match=rf"^config\.train\.users_per_step: .* found {users}$"):
+            validate(config)
+
+
+def test_more_users_are_the_embedded_benchmark_s_own_and_train_in_minibatches():
+    config = _with("data.embedded.more_users", 10)
+    with pytest.raises(ValueError, match="users_per_step: expected some users with more_users"):
+        validate(config)
+    config.train.users_per_step, config.data.split = 4, "warm_query"
+    with pytest.raises(ValueError, match="split: expected 'cold_query' with more_users"):
+        validate(config)

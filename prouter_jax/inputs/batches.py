@@ -95,12 +95,19 @@ class Batches:
         column = np.arange(self.history)
         place = np.broadcast_to(column, (len(user), self.history))
         if (count > self.history).any():
-            each = -(-self.history // _DRAWS_AT_ONCE)  # rows are drawn apart, so that any process can draw its own
-            bits = np.random.Philox(key=[self.seed, 0]).advance(row * each)
-            drawn = np.random.Generator(bits).random((len(user), each * _DRAWS_AT_ONCE))[:, : self.history]
-            place = np.where(count > self.history, ((column + drawn) * count / self.history).astype(np.int64), place)
+            place = np.where(count > self.history, self._drawn(count, row), place)
         there = place < count
         return np.where(there, start[:, None] + place, 0), there
+
+    def _drawn(self, count: np.ndarray, row: int) -> np.ndarray:
+        """Places in histories of `count` [n, 1] decisions: one of each of as many equal parts of a circle, turned."""
+        each = -(-(self.history + 1) // _DRAWS_AT_ONCE)  # rows are drawn apart, so that any process can draw its own
+        bits = np.random.Philox(key=[self.seed, 0]).advance(row * each)
+        drawn = np.random.Generator(bits).random((len(count), each * _DRAWS_AT_ONCE))
+        ends = np.arange(self.history + 1) * count // self.history
+        width = np.diff(ends, axis=1)
+        place = ends[:, :-1] + (drawn[:, : self.history] * width).astype(np.int64)
+        return (place + (drawn[:, -1:] * count).astype(np.int64)) % np.maximum(count, 1)
 
     def _said(self, decision, there, offer, slot) -> dict[str, np.ndarray]:
         """What was said on each candidate."""
