@@ -3,6 +3,8 @@
 On Slurm, GKE and TPU VMs `--distributed` is enough; elsewhere three flags say who is who. Alone, none is needed.
 """
 
+from typing import Any
+
 from absl import flags
 
 _DISTRIBUTED = flags.DEFINE_boolean(
@@ -20,16 +22,18 @@ def join() -> bool:
     Raises:
       ValueError: if the flags do not fit together, or the others cannot be found.
     """
-    explicit = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    if not _DISTRIBUTED.value and explicit == (None, None, None):
+    told: dict[str, Any] = dict(zip(_NAMES, (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value), strict=True))
+    given = [value for value in told.values() if value is not None]
+    if not given and not _DISTRIBUTED.value:
         return False
-    if not _DISTRIBUTED.value and None in explicit:
+    if len(given) not in (0, 3) or bool(given) == bool(_DISTRIBUTED.value):
         raise ValueError("--coordinator, --num_processes, --process_id: expected all three, or --distributed alone")
-    if not _DISTRIBUTED.value and _PROCESS_ID.value >= _NUM_PROCESSES.value:
-        raise ValueError(f"--process_id: expected less than {_NUM_PROCESSES.value}, found {_PROCESS_ID.value}")
+    number, index = _NUM_PROCESSES.value or 0, _PROCESS_ID.value or 0
+    if given and index >= number:
+        raise ValueError(f"--process_id: expected less than {number}, found {index}")
     import jax
 
-    arguments = {} if _DISTRIBUTED.value else dict(zip(_NAMES, explicit, strict=True))
+    arguments = told if given else {}
     try:
         jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=_HEARTBEAT.value)
     except (ValueError, RuntimeError) as error:

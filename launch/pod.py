@@ -1,7 +1,7 @@
 """Trains with several processes: on this machine, on Slurm, on TPU pods.
 
 python -m launch.pod --backend=local --processes=2 -- --config=experiments/million.py --workdir=DIR
-python -m launch.pod --backend=gke --topology=v5p:4x4x4 --option=--cluster=C --dry_run -- --config=... --workdir=gs://...
+python -m launch.pod --backend=gke --topology=v5p:4x4x4 --dry_run -- --config=experiments/NAME.py --workdir=gs://B/D
 
 What follows -- goes to launch.train as it is. A job that crashes is started again, all processes of it; it goes on from
 its newest sound checkpoint.

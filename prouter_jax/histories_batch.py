@@ -1,6 +1,7 @@
 """A graph whose users are those of a minibatch: the world stays, the histories are the batch's."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,22 +20,23 @@ def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> 
     layout = _layout(graph.layout, batch, shards)
     edges = {name: _flat(value, offered) for name, value in _history(batch).items()}
     at = graph.layout.edge_range("history")
-    old: dict = graph.graph.edges
+    before: Any = graph.graph  # jraph's annotations allow for None
+    old = before.edges
     columns = {
         key: jnp.concatenate([old[key][: at.start], edges[key].astype(old[key].dtype)]) for key in ("query", *OBSERVED)
     }
     # users come first on the node axis, so another number of them moves all other nodes
     moved = layout.users - graph.layout.users
-    senders = [graph.graph.senders[: at.start] + moved, edges["senders"] + layout.node_range("llm").start]
-    receivers = [graph.graph.receivers[: at.start] + moved, edges["receivers"]]
-    nobody = jnp.zeros((layout.users, graph.width), graph.graph.nodes.dtype)
-    moved_graph = graph.graph._replace(
-        nodes=jnp.concatenate([nobody, graph.graph.nodes[graph.layout.users :]]),
+    senders = [before.senders[: at.start] + moved, edges["senders"] + layout.node_range("llm").start]
+    receivers = [before.receivers[: at.start] + moved, edges["receivers"]]
+    nobody = jnp.zeros((layout.users, graph.width), before.nodes.dtype)
+    moved_graph = before._replace(
+        nodes=jnp.concatenate([nobody, before.nodes[graph.layout.users :]]),
         edges=columns,
         senders=jnp.concatenate(senders),
         receivers=jnp.concatenate(receivers),
-        n_node=jnp.array([sum(layout.nodes)], jnp.int32),
-        n_edge=jnp.array([sum(layout.edges)], jnp.int32),
+        n_node=None,  # the layout knows; the edges of a pod's batch are more than an int32 can count
+        n_edge=None,
     )
     visibility = dataclasses.replace(graph.visibility, decisions=batch["shown"])
     return RouterGraph(moved_graph, graph.style, visibility, layout)

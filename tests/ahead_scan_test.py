@@ -57,6 +57,15 @@ def test_each_topology_has_a_process_of_its_own_and_time_left_is_told(capsys, tm
     assert told[2].startswith("compile: v5e:4x8, 3 of 3, about ")
 
 
+def test_a_scan_ends_where_a_topology_fails_and_keeps_what_it_has(capsys):
+    def command(topology):
+        code = "import sys; print('compile: too large', file=sys.stderr); sys.exit(1)"
+        return [sys.executable, "-c", code if topology == LARGE else ""]
+
+    assert [point.topology for point in scan([SMALL, MIDDLE, LARGE], command, _of)] == [SMALL, MIDDLE]
+    assert capsys.readouterr().err.splitlines()[-1] == f"compile: {LARGE}: too large; the scan ends here"
+
+
 def test_a_process_that_fails_gives_its_last_line():
     def command(_):
         return [sys.executable, "-c", "import sys; print('compile: flag --x: wrong', file=sys.stderr); sys.exit(1)"]

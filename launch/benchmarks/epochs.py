@@ -18,15 +18,18 @@ def measure(setting: Setting) -> Iterator[Figure]:
     """Time of a user in passes over few and over all users, then memory and the share of time spent on input."""
     del setting  # an epoch takes minutes: its parts are the runs
     run, config = _run()
-    few = dataclasses.replace(run.batches.store, users=run.batches.store.users[: _FEW + 1])
+    batches = run.batches
+    if batches is None:
+        raise ValueError("experiments/million.py: expected an experiment in minibatches")
+    few = dataclasses.replace(batches.store, users=batches.store.users[: _FEW + 1])
     state = _start(run, config)
-    state, few_times, _ = _timed(run, state, dataclasses.replace(run.batches, store=few), _FEW_PASSES)
+    state, few_times, _ = _timed(run, state, dataclasses.replace(batches, store=few), _FEW_PASSES)
     per_few = [1e6 * seconds / _FEW for seconds in few_times]
     yield Figure("user_of_few", f"{_FEW:,} users: time of a user in an epoch", "us", per_few)
-    state, parts, waited = _timed(run, state, run.batches, 1, _PARTS)
-    users = run.batches.store.num_users
-    decisions = len(run.batches.store.query) // users
-    what = f"{users:,} users, {decisions} decisions each, {len(run.batches.world_query):,} queries"
+    state, parts, waited = _timed(run, state, batches, 1, _PARTS)
+    users = batches.store.num_users
+    decisions = len(batches.store.query) // users
+    what = f"{users:,} users, {decisions} decisions each, {len(batches.world_query):,} queries"
     per_many = [1e6 * seconds * _PARTS / users for seconds in parts]
     yield Figure("user_of_many", f"{what}: time of a user in an epoch", "us", per_many)
     ratio = float(np.median(per_many) / np.median(per_few))

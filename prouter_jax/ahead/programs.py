@@ -75,8 +75,8 @@ def _sizes(graph: RouterGraph, growth: float) -> dict[str, int]:
     """Of the node and edge sets that grow with the queries."""
     queries = bucket(int(graph.layout.num("query") * growth))
     outcomes = bucket(queries * graph.layout.num("llm"))
-    by_query = dict.fromkeys(("query", "query_to_task", "task_to_query"), queries)
-    return by_query | dict.fromkeys(("query_to_llm", "llm_to_query"), outcomes)
+    by_query: dict[str, int] = dict.fromkeys(("query", "query_to_task", "task_to_query"), queries)
+    return {**by_query, "query_to_llm": outcomes, "llm_to_query": outcomes}
 
 
 def _batch(config: ExperimentConfig, prepared: Prepared, mesh: jax.sharding.Mesh) -> dict[str, jax.ShapeDtypeStruct]:

@@ -48,8 +48,11 @@ def scan(
     Args:
       command: that measures a topology; read: what it has written.
 
+    Returns:
+      the points up to the first topology that failed.
+
     Raises:
-      ValueError: with the last line of a command that failed.
+      ValueError: with the reason of the first command, if it failed.
     """
     begun, found = time.monotonic(), []
     for done, topology in enumerate(topologies):
@@ -58,8 +61,11 @@ def scan(
         print(f"compile: {topology}, {done + 1} of {len(topologies)}{left}", file=sys.stderr, flush=True)
         result = subprocess.run(command(topology), capture_output=True, text=True, check=False)
         if result.returncode:
-            last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-            raise ValueError(f"{topology}: {last.removeprefix('compile: ')}")
+            message = f"{topology}: {_why(result)}"
+            if not found:
+                raise ValueError(message)
+            print(f"compile: {message}; the scan ends here", file=sys.stderr, flush=True)
+            break
         found.append((topology, read(topology)))
     return weak_scaling(found)
 
@@ -79,6 +85,12 @@ def table_lines(points: Sequence[Point]) -> list[str]:
         cells += [f"{p.rate:,.0f}", f"{100 * p.efficiency:.1f} %", "yes" if p.fits else "no"]
         rows.append(" | ".join(cells))
     return [f"| {row} |" for row in rows]
+
+
+def _why(result: subprocess.CompletedProcess) -> str:
+    """The last line of an error that is none of JAX's remarks on tracebacks."""
+    lines = [line for line in result.stderr.strip().splitlines() if line and "JAX_TRACEBACK_FILTERING" not in line]
+    return lines[-1].removeprefix("compile: ") if lines else f"exit code {result.returncode}"
 
 
 def _point(topology: Topology, measured: Sequence[Measured], first: float) -> Point:

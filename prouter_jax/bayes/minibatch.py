@@ -63,6 +63,8 @@ def messages(
       was told by what was read.
     """
     histories, population = read_histories(graph), network.population(params)
+    if histories.llm is None:
+        raise ValueError("a batch: expected users with histories of their own, found shared queries")
     answers = network.answers(params, graph, _shown_tastes(network, params, number))
     theta, unknown, told, surprise, weight = _read(network, graph, histories, answers, population)
     visible = graph.visibility.decisions[..., None] * histories.said.offered

@@ -45,7 +45,9 @@ class Input:
         """The rows of all processes as one array, of which this process holds `parts`."""
         shape = (self.users, *next(iter(parts.values())).shape[1:])
         return jax.make_array_from_callback(
-            shape, users_sharding(self.mesh), lambda index: parts[_bounds(index, self.users)]
+            shape,
+            users_sharding(self.mesh),
+            lambda index: parts[_bounds(index, self.users)],  # pyright: ignore[reportArgumentType]
         )
 
 
@@ -72,8 +74,8 @@ class _Source:
     def __len__(self) -> int:
         return 2**40
 
-    def __getitem__(self, step: SupportsIndex) -> dict[tuple[int, int], dict[str, np.ndarray]]:
-        return {rows: self.batches.rows(int(step), *rows) for rows in self.rows}
+    def __getitem__(self, index: SupportsIndex) -> dict[tuple[int, int], dict[str, np.ndarray]]:
+        return {rows: self.batches.rows(int(index), *rows) for rows in self.rows}
 
 
 def _bounds(index: tuple[slice, ...], number: int) -> tuple[int, int]:
