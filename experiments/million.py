@@ -1,6 +1,6 @@
 """A million users of the embedded benchmark, 30 decisions each over 100,000 queries and 10 LLMs, in minibatches.
 
-Claim: memory and time for a user do not depend on how many there are. An epoch takes about EPOCH minutes on two cores.
+Claim: memory and time for a user do not depend on how many there are: python -m launch.bench --only=epochs
 
 Command:  python -m launch.train --config=experiments/million.py --workdir=runs/million
 """

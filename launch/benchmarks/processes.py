@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 
 from launch.benchmarks.figures import Figure, Setting
@@ -31,18 +32,29 @@ def _users_a_second(number: int) -> list[float]:
             found.bind(("127.0.0.1", 0))
             port = found.getsockname()[1]
         processes = [_start(pathlib.Path(folder), number, index, port) for index in range(number)]
-        codes = [process.wait() for process in processes]
-        if any(codes):
-            raise ValueError(f"{number} processes: expected them to end well, found exit codes {codes}")
-        lines = (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()
+        try:
+            lines = _wait_for_lines(pathlib.Path(folder) / "metrics.jsonl", _STEPS // _EVERY, processes)
+        finally:  # the report that would follow is not what is timed
+            for process in processes:
+                process.kill()
+                process.wait()
     from experiments import million
 
     users = million.get_config().train.users_per_step
     return [json.loads(line)["steps_per_second"] * users for line in lines[1:]]
 
 
+def _wait_for_lines(path: pathlib.Path, number: int, processes: list[subprocess.Popen]) -> list[str]:
+    while True:
+        lines = path.read_text().splitlines() if path.exists() else []
+        if len(lines) >= number:
+            return lines
+        if any(process.poll() for process in processes):
+            raise ValueError(f"{len(processes)} processes: expected them to train, found that one ended")
+        time.sleep(0.5)
+
+
 def _start(workdir: pathlib.Path, number: int, index: int, port: int) -> subprocess.Popen:
-    """Training alone: process 0 would go on to the report, which is not what is timed."""
     command = [sys.executable, "-m", "launch.train", "--config=experiments/million.py", f"--workdir={workdir}"]
     command += [f"--config.mesh.data={number}", f"--config.train.num_train_steps={_STEPS}"]
     command += [f"--config.train.eval_every_steps={_EVERY}", "--config.train.steps_per_round=4"]
