@@ -62,8 +62,9 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> So
         prepared = prepare(source, config.data, seed)
         _check_parts(prepared)
         _claim(workdir, config)
-        _save_inputs(dataclasses.replace(config, seed=seed, seeds=0), prepared, folder)
-        train(config, prepared, seed, folder)
+        alone = dataclasses.replace(config, seed=seed, seeds=0)
+        _save_inputs(alone, prepared, folder)
+        train(alone, prepared, seed, folder)
     return source
 
 
