@@ -79,7 +79,6 @@ def _scan() -> None:
     if not set(kinds) <= set(CHIPS):
         raise ValueError(f"flag --topology: expected one of {', '.join(CHIPS)} with --scan, found {_TOPOLOGY.value!r}")
     each = parse_count("users_per_chip", _USERS_PER_CHIP.value)
-    config_flags_given = [argument for argument in sys.argv[1:] if argument.lstrip("-").startswith("config")]
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -87,9 +86,9 @@ def _scan() -> None:
 
         def command(topology) -> list[str]:
             path.unlink(missing_ok=True)
-            flags_given = [f"--topology={topology.name}", f"--users={each * topology.chips}", f"--json={path}"]
+            asked = [f"--topology={topology.name}", f"--users={each * topology.chips}", f"--json={path}"]
             batch = f"--config.train.users_per_step={_CONFIG.value.train.users_per_step * topology.chips}"
-            return [sys.executable, "-m", "launch.compile", *config_flags_given, batch, *flags_given]
+            return [sys.executable, "-m", "launch.compile", *_config_flags(), batch, *asked]
 
         def read(_) -> list:
             return [from_json(one) for one in files.read_sealed(path)["programs"]]
@@ -100,6 +99,14 @@ def _scan() -> None:
     files.write_whole(output / "scan.md", "\n".join(lines) + "\n")
     files.write_whole(output / "scan.png", draw_scan(scans))
     print(f"plot: {output / 'scan.png'}")
+
+
+def _config_flags() -> list[str]:
+    """The configuration that was given, for a process that is to have the same."""
+    flag = flags.FLAGS["config"]
+    overrides = config_flags.get_override_values(flag)
+    given = [f"--config.{name}={value}" for name, value in overrides.items()]
+    return [f"--config={config_flags.get_config_filename(flag)}", *given]
 
 
 if __name__ == "__main__":

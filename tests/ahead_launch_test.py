@@ -74,7 +74,7 @@ def test_the_real_steps_compile_for_a_topology():
     text = done.stdout
     assert text.startswith("v5e:4x4: 16 chips, mesh data 16 x model 1")
     for name in ("train step", "score step"):
-        assert f"\n{name}: 2,048 users a call" in text
+        assert f"\n{name}: 2,000 users a call" in text
     assert re.search(r"all-reduce over data, 16 chips by ICI: .* x 1", text)
     assert "counted once" not in text
     assert re.search(r"fits v5e:4x4: [\d,]+ users a second in training, [\d.e-]+ hours", text)
@@ -83,7 +83,8 @@ def test_the_real_steps_compile_for_a_topology():
 @compiles
 @pytest.mark.slow
 def test_a_scan_writes_a_table_and_a_plot(tmp_path):
-    done = _run(CONFIG, *SMALL, "--scan", "--topology=v5e", "--users_per_chip=64", f"--output={tmp_path}/scan")
+    config = ("--config", CONFIG.removeprefix("--config="), *SMALL)
+    done = _run(*config, "--scan", "--topology=v5e", "--users_per_chip=64", f"--output={tmp_path}/scan")
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "scan" / "scan.md").read_text()
     assert done.stdout.startswith(table)

@@ -1,10 +1,11 @@
 """Topologies by name, and what is asked of a name."""
 
+import importlib.util
 import math
 
 import pytest
 
-from prouter_jax.ahead.topology import CHIPS, parse_topology, scan_topologies
+from prouter_jax.ahead.topology import CHIPS, parse_topology, scan_topologies, topology_mesh
 
 
 def test_a_name_gives_kind_shape_and_chips():
@@ -44,3 +45,9 @@ def test_the_published_sums_of_links():
     # 8 matrix units of 128 x 128 multiply-adds a cycle
     assert CHIPS["v5p"].clock * 8 * 128 * 128 * 2 == pytest.approx(CHIPS["v5p"].peak_flops, rel=0.001)
     assert CHIPS["v5e"].clock * 4 * 128 * 128 * 2 == pytest.approx(CHIPS["v5e"].peak_flops, rel=0.01)
+
+
+def test_without_the_compiler_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ImportError, match=r"^the TPU compiler is missing: pip install 'prouter-jax\[ahead\]'$"):
+        topology_mesh(parse_topology("v5e:4x4"))

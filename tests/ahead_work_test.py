@@ -22,6 +22,9 @@ def test_a_loop_counts_as_often_as_it_goes_round():
     # in and out once; beside that only counters of 512 bytes are read
     assert 2 * 4 * size <= work.hbm_bytes < 2 * 4 * size + 100 * 512
     assert work.blind == {}
+    # all in HBM: in a round 2 arrays of the fusion, 2 of the sum over chips, 3 of the addition; 2 copies of 2 each
+    slow = _work(ahead_texts.SCAN.replace("S(1)", "")).hbm_bytes
+    assert (10 * 7 + 2 * 2) * 4 * size <= slow < (10 * 7 + 2 * 2) * 4 * size + 100 * 512
 
 
 def test_what_has_no_cycles_is_named_and_weighed():

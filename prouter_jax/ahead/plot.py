@@ -21,7 +21,7 @@ def draw_scan(scans: Mapping[str, Sequence[Point]]) -> bytes:
         points = [point for point in points if point.fits]
         if points:
             _draw_kind(rate, efficiency, parts, kind, points)
-    _finish(rate, "Users a second", "all chips together; dotted: as many times the smallest", "log")
+    _finish(rate, "Users a second", "all chips together (dotted: ideal)", "log")
     _finish(efficiency, "Weak scaling", "users a second of a chip, % of the smallest", "linear")
     _finish(parts, "A train step of a chip", "seconds", "log")
     efficiency.axhline(90, color=GREY, linewidth=1, linestyle="--")

@@ -16,7 +16,7 @@ def report_lines(measured: Sequence[Measured], topology: Topology, mesh_shape: d
         f"{topology}: {topology.chips:,} chips, mesh {axes}",
         f"  a chip: {bytes_in_words(chip.hbm)} of HBM at {chip.hbm_bandwidth / 1e9:,.0f} GB/s, "
         f"{chip.peak_flops / 1e12:,.0f} TFLOP/s, {chip.clock / 1e9} GHz; a link of ICI {chip.ici_link / 1e9:,.0f} GB/s "
-        f"one way and {seconds_in_words(HOP_SECONDS)} a hop, DCN {chip.dcn / 1e9:.3g} GB/s",
+        f"one way and {seconds_in_words(HOP_SECONDS)} a hop, DCN {chip.dcn / 1e9:.3g} GB/s, its delay not counted",
     ]
     for one in measured:
         lines += ["", *_program_lines(one, topology)]

@@ -60,13 +60,15 @@ CHIPS = {
     ),
 }
 # to be set before jax is imported, where there is no TPU: the compiler then asks nobody what machine this is, says
-# nothing on stderr, and does not mind other processes that have loaded it (it locks /tmp/libtpu_lockfile otherwise)
+# nothing on stderr, leaves no logs, and does not mind other processes that have loaded it (else it locks
+# /tmp/libtpu_lockfile)
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-16",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_LOG_DIR": "disabled",
 }
 HOP_SECONDS = 1e-6  # from a chip to its neighbour: scaling-book/tpus, question 5, "about 1 us"
 

@@ -13,7 +13,10 @@ from prouter_jax.ahead.loops import Runs
 from prouter_jax.ahead.traffic import anywhere, count_bytes
 
 _COSTLY = {"fusion", "custom-call", "sort", "gather", "scatter", "convolution", "dot", "reduce-window"}
-_NOTHING = {"ConcatBitcast", "AllocateBuffer"}  # custom calls that only name memory
+# custom calls that compute nothing
+_NOTHING = {
+    *("ConcatBitcast", "AllocateBuffer", "SliceId", "ZeroCrop", "PrepareAsyncCallStart", "PrepareAsyncCallDone"),
+}
 _INSIDE = ("gather", "scatter", "sort")
 
 
