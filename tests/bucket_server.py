@@ -6,6 +6,7 @@ As in a real bucket there are no folders, an object appears whole, and nothing c
 import contextlib
 import http.server
 import json
+import re
 import threading
 import urllib.parse
 
@@ -43,7 +44,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: "_Server"
 
     def log_message(self, format, *args):
-        self.server.requests.append(f"{self.command} {self.path}")
+        pass
 
     def handle_expect_100(self):
         go_on = super().handle_expect_100()
@@ -71,23 +72,57 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         _, query = self._place()
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        bucket = urllib.parse.urlsplit(self.path).path.split("/b/")[1].split("/")[0]
-        place = f"/{bucket}/{query['name']}"
+        if self.path.startswith("/batch/"):
+            return self._batch(content.decode())
+        if "upload_id" in query:
+            return self._resume(int(query["upload_id"]), content)
+        name = query["name"]
+        if query.get("uploadType") == "resumable":  # the content comes later, to the place that is answered
+            self.server.uploads.append(f"/{self._bucket()}/{name}")
+            place = f"http://{self.headers['Host']}/resumable?upload_id={len(self.server.uploads) - 1}"
+            return self._send(200, headers={"Location": place})
+        return self._put(f"/{self._bucket()}/{name}", content, query)
+
+    def _resume(self, number, content):
+        self.server.parts[number] = self.server.parts.get(number, b"") + content
+        if self.headers["Content-Range"].endswith("/*"):
+            return self._send(308, headers={"Range": f"bytes=0-{len(self.server.parts[number]) - 1}"})
+        return self._put(self.server.uploads[number], self.server.parts.pop(number), {})
+
+    def do_DELETE(self):
+        place, _ = self._place()
+        return self._send(204 if Bucket.store.pop(place, None) else 404)
+
+    def _put(self, place, content, query):
         found = _generation(place) if place in Bucket.store else "0"
         if query.get("ifGenerationMatch", found) != found:
             return self._send(412)
         Bucket().pipe_file(place, content)
         return self._send(200, json.dumps(_metadata(place)).encode())
 
-    def do_DELETE(self):
-        place, _ = self._place()
-        return self._send(204 if Bucket.store.pop(place, None) else 404)
+    def _batch(self, text):
+        """Deletions, each answered for itself."""
+        answers = []
+        for path in re.findall(r"DELETE (\S+)", text):
+            bucket, _, name = path.partition("/b/")[2].partition("/o/")
+            gone = Bucket.store.pop(f"/{bucket}/{urllib.parse.unquote(name).partition('?')[0]}", None)
+            answers.append(f"--x\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 {204 if gone else 404} OK\r\n\r\n")
+        headers = {"Content-Type": "multipart/mixed; boundary=x"}
+        return self._send(200, ("".join(answers) + "--x--").encode(), headers)
 
     def _list(self, query):
-        bucket = urllib.parse.urlsplit(self.path).path.split("/b/")[1].split("/")[0]
-        start = f"/{bucket}/{query.get('prefix', '')}"
-        items = [_metadata(place) for place in sorted(Bucket.store) if place.startswith(start)]
-        return self._send(200, json.dumps({"kind": "storage#objects", "items": items}).encode())
+        start, delimiter = query.get("prefix", ""), query.get("delimiter")
+        items, folders = [], set()
+        for place in sorted(Bucket.store):
+            name = place.removeprefix(f"/{self._bucket()}/")
+            head, found, _ = name.removeprefix(start).partition(delimiter) if delimiter else (name, "", "")
+            if name != place and name.startswith(start):
+                folders.add(start + head + found) if found else items.append(_metadata(place))
+        listed = {"kind": "storage#objects", "items": items, "prefixes": sorted(folders)}
+        return self._send(200, json.dumps(listed).encode())
+
+    def _bucket(self):
+        return urllib.parse.urlsplit(self.path).path.partition("/b/")[2].split("/")[0]
 
     def _place(self):
         parts = urllib.parse.urlsplit(self.path)
@@ -124,7 +159,7 @@ class _Server(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.requests = []
+        self.uploads, self.parts = [], {}
 
 
 @contextlib.contextmanager

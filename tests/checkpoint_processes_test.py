@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 import two_processes
+from bucket_server import Bucket
 
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.checkpoint_processes import ask_first_process
@@ -20,14 +21,15 @@ from prouter_jax.checkpoint_processes import ask_first_process
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def _run(folder, what, ends=(0, 0)):
+def _run(folder, what, ends=(0, 0), **variables):
     """Runs both processes to their ends; returns what each says, None for nothing."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     command = [sys.executable, "-W", "error", str(ROOT / "tests" / "two_processes.py")]
     devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    environment = os.environ | devices | {"PYTHONPATH": str(ROOT)}
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | devices | variables | {"PYTHONPATH": paths}
     both = [
         subprocess.Popen(
             [*command, str(index), port, str(folder), what],
@@ -121,3 +123,21 @@ def test_where_the_second_process_fails_alone_the_first_does_not_wait_for_ever(s
     assert "File too large" in second
     target = two_processes.make_target(8, 1)
     assert Checkpoints(folder).restore_newest(target)[1:] == (2, ["step 9: manifest.json: missing"])
+
+
+@pytest.mark.slow
+def test_two_processes_save_to_a_bucket_through_googles_client(bucket):
+    """All of it but Google: gcsfs and TensorStore speak HTTP with the bucket of this process."""
+    pytest.importorskip("gcsfs", reason="needs the extra: pip install 'prouter-jax[gcs]'")
+    url = os.environ["TENSORSTORE_GCS_HTTP_URL"]
+    folder = f"{bucket}/run/checkpoints"
+    _run(folder, "save", STORAGE_EMULATOR_HOST=url, GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT="false")
+    target = two_processes.make_target(4, 2)
+    state, step, rejected = Checkpoints(folder).restore_newest(target)
+    assert (step, rejected) == (2, [])
+    two_processes.check(state, target, 22)
+    assert {name.split("/")[4] for name in Bucket.store} == {"1", "2.1", "best.json"}
+    assert {name.split("/")[6] for name in Bucket.store if "ocdbt.process" in name} == {
+        "ocdbt.process_0",
+        "ocdbt.process_1",
+    }
