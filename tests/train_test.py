@@ -104,7 +104,8 @@ def test_a_killed_run_ends_bitwise_where_it_would_have(trained, tmp_path, capsys
     command = [sys.executable, "-c", textwrap.dedent(_CHILD), str(settings), str(workdir)]
     with subprocess.Popen(command, cwd=root, env=os.environ, stderr=subprocess.DEVNULL) as child:
         until = time.monotonic() + 300
-        while not (workdir / "checkpoints" / "8").exists():
+        # the manifest is written last: it makes the step one
+        while not (workdir / "checkpoints" / "8" / "manifest.json").exists():
             assert child.poll() is None
             assert time.monotonic() < until
             time.sleep(0.05)
