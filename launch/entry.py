@@ -1,5 +1,6 @@
 """What all entry points share: flags are checked before anything starts, bad input is one line and exit code 1."""
 
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -44,7 +45,9 @@ def _after_dashes(argv: list[str]) -> list[str]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"{pathlib.Path(sys.argv[0]).stem}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{pathlib.Path(sys.argv[0]).stem}: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
+        os._exit(1)  # JAX's own farewell would wait for the other processes, for minutes
     sys.exit(1)
 
 
