@@ -129,8 +129,8 @@ class StoreWriter:
         columns = {name: getattr(part, name) for name in _COLUMNS}
         columns["offer"] = np.array(sets, np.int32)[part.offer]
         for name, end in self.ends.items():
+            self.ends[name] = end + int(columns[name][-1])
             columns[name] = columns[name][1:] + end
-            self.ends[name] = int(columns[name][-1])
         for name, kind in _COLUMNS.items():
             columns[name].astype(kind).tofile(self.open[name])
 
