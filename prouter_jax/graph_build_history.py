@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from prouter_jax.config_limits import USERS_AT_ONCE
 from prouter_jax.decisions import DecisionArrays
 
 _FULL_ENOUGH = 0.3  # a matrix of users and queries is worth its zeros from this share of decisions on
-USERS_AT_ONCE = 128  # histories of so many users stay in a processor's cache while they are read
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from prouter_jax.config_limits import USERS_AT_ONCE
 from prouter_jax.graph import Layout, RouterGraph
-from prouter_jax.graph_build_history import USERS_AT_ONCE
 
 
 @struct.dataclass

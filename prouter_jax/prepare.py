@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style, with_answer_style
-from prouter_jax.config import WARM, Data
+from prouter_jax.config import Data
+from prouter_jax.config_limits import WARM
 from prouter_jax.decisions import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.embedded_more import open_more_users

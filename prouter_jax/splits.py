@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prouter_jax.config import NEW_LLMS, NEW_USERS, WARM, Data
+from prouter_jax.config import Data
+from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, WARM
 from prouter_jax.interactions import Interactions
 
 TRAIN, VALIDATION, TEST = range(3)

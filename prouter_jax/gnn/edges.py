@@ -6,7 +6,7 @@ HISTORY = "history"
 OUTCOME_EDGES = ("query_to_llm", "llm_to_query")
 WORLD_EDGES = tuple(name for name in EDGE_SETS if name != HISTORY)
 
-# the edge sets of each of `config.PARTS`
+# the edge sets of each of `config_limits.PARTS`
 _OF_PART = {
     "history": (HISTORY,),
     "tasks": ("query_to_task", "task_to_query"),

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.config import WARM, ExperimentConfig
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.config_limits import WARM
 from prouter_jax.graph import RouterGraph, Visibility
 from prouter_jax.histories import read_histories
 

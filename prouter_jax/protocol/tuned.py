@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from prouter_jax import files
-from prouter_jax.config import NEW_USERS, ExperimentConfig
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.config_limits import NEW_USERS
 from prouter_jax.policies.spaces import applicable
 from prouter_jax.policies.tuning import Trial, Tuned, pick_best, tune
 from prouter_jax.prepare import Prepared, prepare

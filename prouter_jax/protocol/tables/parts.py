@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from prouter_jax.config import PARTS, ExperimentConfig
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.config_limits import PARTS
 from prouter_jax.protocol import measure
 from prouter_jax.protocol.definition import ABLATION, Definition, Size, Unit
 from prouter_jax.protocol.settings import changed, to_arguments
