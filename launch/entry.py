@@ -22,7 +22,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
         except Exception as error:
             # ml_collections lets out whatever it came across: KeyError, TypeError, errors of the experiment file
             _fail(_flag_error(argv, error))
-        if left[1:] and not (passes_on and left[1:] == _after_dashes(argv)):
+        if left[1:] and not (passes_on and left[1:] == passed_on(argv)):
             _fail(f"expected flags only, found {left[1]!r}")
         for name in flags.FLAGS:
             flag = flags.FLAGS[name]
@@ -40,7 +40,8 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
     app.run(guarded, flags_parser=parse)
 
 
-def _after_dashes(argv: list[str]) -> list[str]:
+def passed_on(argv: list[str]) -> list[str]:
+    """What follows --, which is for another program."""
     return argv[argv.index("--") + 1 :] if "--" in argv else []
 
 

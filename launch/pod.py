@@ -30,7 +30,7 @@ def main() -> None:
     from launch.backends.job import Job
     from launch.backends.supervise import supervise
 
-    arguments = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    arguments = entry.passed_on(sys.argv)
     if not arguments:
         raise ValueError("expected launch.train's flags after --, found none")
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,30}[a-z0-9])?", _NAME.value):

@@ -61,8 +61,7 @@ class Progress:
         step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
         record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
         rate = self._rate(step)
-        if self.speaks:
-            files.append(self.path, json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
+        files.append(self.path, json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
         if self.board is not None:
             for name, value in record.items():
                 self.board.add_scalar(name, value, step)

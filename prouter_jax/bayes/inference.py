@@ -74,17 +74,14 @@ class BayesNetwork:
         new = {**params, "crowd": crowd, "precision": precision, "users": users[: self.users]}
         new["known"] = has[: self.users]
         new["met"] = _met(graph, histories, self.llms)
-        metrics = {"loss": told["choice"].sum() / jnp.maximum(told["choices"].sum(), 1)}
         if graph.layout.has_ratings:
-            error = told["rating"].sum() / jnp.maximum(told["ratings"].sum(), 1)
             new["log_noise"] = self.log_noise(told["rating"].sum(), told["ratings"].sum())
-            metrics = {"loss": metrics["loss"] + error, "rating_error": jnp.sqrt(error)}
         if self.columns.tastes:
             states = (users, self.answers(new, graph, tastes), params["tastes"])
             population = dataclasses.replace(population, mean=prior_mean(self.columns, crowd))
             moved = move_tastes(graph, histories, self.columns, population, states, crowd, self.taste_precision)
             new["tastes"] = jnp.where(step < self.warmup_rounds, params["tastes"], moved)
-        return new, metrics
+        return new, metrics_of(told)
 
     def population(self, params: dict) -> Population:
         """What all users have in common."""
@@ -164,6 +161,15 @@ def make_bayes(model: Model, graph: RouterGraph, num_users: int) -> BayesNetwork
     sizes = (layout.num("query"), layout.num("llm"), num_users)
     numbers = (model.taste_precision, model.population_strength, model.warmup_rounds)
     return BayesNetwork(columns, *sizes, *numbers, _SHARPNESS_BESIDE_RATINGS if layout.has_ratings else 1.0)
+
+
+def metrics_of(told: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """How badly feedback was told, as means over what was said; `told` is the `misfit` of each user."""
+    loss = told["choice"].sum() / jnp.maximum(told["choices"].sum(), 1)
+    if "rating" not in told:
+        return {"loss": loss}
+    error = told["rating"].sum() / jnp.maximum(told["ratings"].sum(), 1)
+    return {"loss": loss + error, "rating_error": jnp.sqrt(error)}
 
 
 def _decided(graph: RouterGraph, histories: Histories) -> jax.Array:

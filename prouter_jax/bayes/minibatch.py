@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prouter_jax.bayes.inference import BayesNetwork
+from prouter_jax.bayes.inference import BayesNetwork, metrics_of
 from prouter_jax.bayes.population import Spread, learn, spread_of
 from prouter_jax.bayes.reader import Population, misfit, read, residuals, uncertainty, utilities
 from prouter_jax.bayes.tastes import after_step, loadings, with_sides
@@ -66,7 +66,8 @@ def messages(
     if histories.llm is None:
         raise ValueError("a batch: expected users with histories of their own, found shared queries")
     answers = network.answers(params, graph, _shown_tastes(network, params, number))
-    theta, unknown, told, surprise, weight = _read(network, graph, histories, answers, population)
+    start = network.strangers(params, graph)
+    theta, unknown, told, surprise, weight = _read(network, graph, histories, answers, population, start)
     visible = graph.visibility.decisions[..., None] * histories.said.offered
     known = (visible.sum((1, 2)) > 0).astype(jnp.float32)
     by_tastes = loadings(network.columns, theta, params["crowd"])
@@ -81,11 +82,7 @@ def messages(
         ratings=told["ratings"].sum() if "ratings" in told else jnp.zeros(()),
     )
     kept = {"users": theta[: network.users], "known": known[: network.users]}
-    metrics = {"loss": told["choice"].sum() / jnp.maximum(told["choices"].sum(), 1)}
-    if "rating" in told:
-        error = sums.error / jnp.maximum(sums.ratings, 1)
-        metrics = {"loss": metrics["loss"] + error, "rating_error": jnp.sqrt(error)}
-    return sums, kept, metrics
+    return sums, kept, metrics_of(told)
 
 
 def move(network: BayesNetwork, params: dict, sums: Sums, number: jax.Array) -> dict:
@@ -107,7 +104,7 @@ def _shown_tastes(network: BayesNetwork, params: dict, number: jax.Array) -> jax
     return jnp.where(number < network.warmup_rounds, 0.0, params["tastes"])
 
 
-def _read(network: BayesNetwork, graph: RouterGraph, histories: Histories, answers: jax.Array, population: Population):
+def _read(network: BayesNetwork, graph: RouterGraph, histories: Histories, answers, population: Population, start):
     """theta, what is not known of it, how it tells what was said, surprise and curvature in each utility; by user."""
 
     def of_user(answers, said, _, visible, theta):
@@ -122,7 +119,6 @@ def _read(network: BayesNetwork, graph: RouterGraph, histories: Histories, answe
             *residuals(utility, said, population),
         )
 
-    start = jnp.broadcast_to(population.mean, (graph.layout.users, network.columns.size))
     return over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
 
 

@@ -60,8 +60,8 @@ class Batches:
         query = self.world_query[self.store.query[decision]]
         there &= query >= 0
         offer = self.store.offer[decision]
-        llm, slot = self._slots
-        offered = there[..., None] & (np.arange(self.candidates) < self.store.offers.sum(1)[offer][..., None])
+        llm, slot, filled = self._slots
+        offered = there[..., None] & filled[offer]
         found = {
             "query": np.where(there, query, 0).astype(np.int32),
             "shown": there.astype(np.float32),
@@ -74,19 +74,21 @@ class Batches:
         return found
 
     @functools.cached_property
-    def _slots(self) -> tuple[np.ndarray, np.ndarray]:
-        """The LLM in each slot of a candidate set [sets, candidates], and the slot of each LLM [sets, llms]."""
+    def _slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each candidate set: the LLM in each slot, the slot of each LLM [sets, llms], and which slots hold one.
+
+        Slots are [sets, candidates].
+        """
         order = np.argsort(~self.store.offers, axis=1, kind="stable").astype(np.int16)
-        return order[:, : self.candidates], np.argsort(order, axis=1, kind="stable").astype(np.int16)
+        filled = np.arange(self.candidates) < self.store.offers.sum(1, keepdims=True)
+        return order[:, : self.candidates], np.argsort(order, axis=1, kind="stable").astype(np.int16), filled
 
     def _users(self, step: int, start: int, stop: int) -> np.ndarray:
         """Rows of the store, -1 for nobody."""
         number, place = divmod(step, self.steps)
-        order = self._order(number)[place * self.users + start : place * self.users + stop]
-        return np.pad(order, (0, stop - start - len(order)), constant_values=-1)
-
-    def _order(self, number: int) -> np.ndarray:
-        return _shuffled(self.seed, number, self.store.num_users)
+        order = _shuffled(self.seed, number, self.store.num_users)
+        some = order[place * self.users + start : place * self.users + stop]
+        return np.pad(some, (0, stop - start - len(some)), constant_values=-1)
 
     def _decisions(self, user: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Decisions of each user [n, history], all or as many drawn evenly over its history, and which there are."""

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
+from prouter_jax.sweep.ranking import rank
 from prouter_jax.sweep.trials import BEGUN, DONE, FAILED, PRUNED, Trial
 
 _SECONDS_ON_TERMINAL = 1.0
@@ -52,10 +53,9 @@ class ProgressLine:
         states = [trial.state for trial in self.trials.values()]
         counts = {f"{state}": states.count(state) for state in (PRUNED, FAILED)} | {"running": len(elapsed)}
         parts = [f"{len(states)}/{self.total} trials", *(f"{n} {name}" for name, n in counts.items() if n)]
-        done = [trial for trial in self.trials.values() if trial.state == DONE]
-        if done:
-            best = max(done, key=lambda trial: statistics.fmean(trial.rewards))
-            parts.append(f"best {statistics.fmean(best.rewards):.4f} (trial {best.name})")
+        ranked = rank(self.trials.values())
+        if ranked:
+            parts.append(f"best {statistics.fmean(ranked[0].rewards):.4f} (trial {ranked[0].name})")
         return ", ".join([*parts, self._left(elapsed)])
 
     def _left(self, elapsed: Sequence[float]) -> str:

@@ -5,12 +5,11 @@ import pathlib
 
 from prouter_jax import config as configuration
 from prouter_jax import files
+from prouter_jax.checkpoint_steps import BEST
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.experiment import EXPERIMENT, seed_folders
 from prouter_jax.progress import METRICS
 from prouter_jax.train import CHECKPOINTS
-
-_BEST = "best.json"
 
 
 def read_rewards(config: ExperimentConfig, folder: pathlib.Path) -> list[float]:
@@ -48,7 +47,7 @@ def read_reports(config: ExperimentConfig, folder: pathlib.Path) -> list[tuple[i
 
 def _best_reward(checkpoints: pathlib.Path) -> float:
     try:
-        return float(files.read_sealed(checkpoints / _BEST)["metric"])
+        return float(files.read_sealed(checkpoints / BEST)["metric"])
     except ValueError as error:
         raise ValueError(f"{checkpoints}/{error}") from None
 
