@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
+
+from prouter_jax.sharding import to_host
 
 _SMALL_BYTES = 2**20
 _END = b"."  # Orbax refuses an empty array
@@ -24,7 +25,7 @@ def write_leaves(path: pathlib.Path, leaves: list) -> None:
     Raises:
       OSError, ValueError: if they cannot be written.
     """
-    small = jax.device_get([_whole(leaf) for leaf in leaves if _is_small(leaf)])
+    small = to_host([leaf for leaf in leaves if _is_small(leaf)])
     packed = np.frombuffer(b"".join([*(leaf.tobytes() for leaf in small), _END]), np.uint8)
     large = [leaf for leaf in leaves if not _is_small(leaf)]
     with _without_tracebacks(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
@@ -81,13 +82,6 @@ def _unpack(packed: np.ndarray, wanted: list):
         value = np.frombuffer(packed[start:end].tobytes(), leaf.dtype).reshape(leaf.shape)
         yield jax.make_array_from_callback(leaf.shape, leaf.sharding, value.__getitem__)
         start = end
-
-
-def _whole(leaf):
-    """A leaf this process can read, also if its parts live in several processes."""
-    if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
-        return multihost_utils.process_allgather(leaf, tiled=True)
-    return leaf
 
 
 def _is_small(leaf) -> bool:

@@ -64,7 +64,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> So
         _claim(workdir, config)
         alone = dataclasses.replace(config, seed=seed, seeds=0)
         _save_inputs(alone, prepared, folder)
-        train(alone, prepared, seed, folder)
+        train(alone, prepared, folder)
     return source
 
 

@@ -1,10 +1,16 @@
-"""The processes of one run: who writes, how they wait for each other, and what SIGTERM asks of them."""
+"""The processes of one run: who writes and tells, how they wait for each other, and what SIGTERM asks of them."""
 
+import json
 import signal
 import threading
+import typing
+from collections.abc import Callable
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
+
+T = typing.TypeVar("T")
 
 
 def is_first() -> bool:
@@ -16,6 +22,35 @@ def together(what: str) -> None:
     """Returns when all processes have come here."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
+
+
+def ask_first_process(ask: Callable[[], T]) -> T:
+    """What `ask` returns in process 0, which alone calls it: the small files are read and written by one process.
+
+    Args:
+      ask: returns JSON; in every process tuples come as lists, if there are several.
+
+    Raises:
+      OSError, ValueError: in every process what `ask` raised, so that none waits for another.
+    """
+    if jax.process_count() == 1:
+        return ask()
+    answer, error = None, None
+    if is_first():
+        try:
+            answer = ask()
+        except (OSError, ValueError) as raised:
+            error = raised
+    kind = "" if error is None else "OSError" if isinstance(error, OSError) else "ValueError"
+    answer, kind, message = _from_first([answer, kind, str(error)])
+    if kind:
+        raise (OSError if kind == "OSError" else ValueError)(message) from error
+    return answer
+
+
+def agreed(numbers):
+    """The numbers as the first process has them."""
+    return multihost_utils.broadcast_one_to_all(np.asarray(numbers)) if jax.process_count() > 1 else numbers
 
 
 def leave() -> None:
@@ -58,3 +93,11 @@ class Preemption:
 
     def _note(self, *_) -> None:
         self.signalled = True
+
+
+def _from_first(value):
+    """`value` of process 0, all of it JSON, in every process."""
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    told = multihost_utils.broadcast_one_to_all(np.resize(text, length))
+    return json.loads(np.asarray(told, np.uint8).tobytes())  # it comes in the wider type of a sum

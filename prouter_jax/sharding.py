@@ -76,21 +76,18 @@ def users_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
 def to_host(tree):
     """Arrays whole on the host, also those whose parts lie with several processes, who then all make this call."""
 
-    def one(leaf):
-        if leaf.is_fully_addressable or leaf.is_fully_replicated:
-            return np.asarray(leaf)
+    def gathered(leaf):
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return leaf
         return multihost_utils.process_allgather(leaf, tiled=True)
 
-    return jax.tree.map(one, tree)
-
-
-def agreed(numbers):
-    """The numbers as the first process has them."""
-    return multihost_utils.broadcast_one_to_all(np.asarray(numbers)) if jax.process_count() > 1 else numbers
+    return jax.device_get(jax.tree.map(gathered, tree))
 
 
 def place_graph(graph: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph:
     """Copies the graph to every device; what is visible of the histories is divided by users."""
+    places = jax.tree.map(lambda _: replicated(mesh), graph)
+    divided = dataclasses.replace(places.visibility, decisions=users_sharding(mesh))
 
     def put(array, sharding: NamedSharding) -> jax.Array:
         if jax.process_count() == 1:
@@ -98,7 +95,4 @@ def place_graph(graph: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph:
         # device_put would compare the processes' arrays, and find that NaN is not NaN
         return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
-    graph = jax.tree.map(np.asarray, graph)
-    decisions = put(graph.visibility.decisions, users_sharding(mesh))
-    placed = jax.tree.map(lambda array: put(array, replicated(mesh)), graph)
-    return dataclasses.replace(placed, visibility=dataclasses.replace(placed.visibility, decisions=decisions))
+    return jax.tree.map(put, jax.tree.map(np.asarray, graph), dataclasses.replace(places, visibility=divided))

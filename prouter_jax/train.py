@@ -19,10 +19,10 @@ from prouter_jax.inputs.pipeline import Input
 from prouter_jax.metrics import choose, fit_temperature, mean, of_picks
 from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
 from prouter_jax.prepare import Labelled, Prepared
-from prouter_jax.processes import Preempted, Preemption
+from prouter_jax.processes import Preempted, Preemption, agreed
 from prouter_jax.progress import Progress
 from prouter_jax.scoring import Scorer, score_decisions
-from prouter_jax.sharding import agreed, make_mesh, place_graph, replicated, state_shardings, to_host
+from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings, to_host
 from prouter_jax.store import store_of
 from prouter_jax.train_state import TrainState, init_state
 
@@ -52,8 +52,10 @@ class Run:
     abstract: TrainState
 
 
-def train(config: ExperimentConfig, prepared: Prepared, seed: int, workdir: pathlib.Path) -> None:
+def train(config: ExperimentConfig, prepared: Prepared, workdir: pathlib.Path) -> None:
     """Trains until the validation reward stops rising or the steps are done; resumes what is in `workdir`.
+
+    The seed is `config.seed`.
 
     Raises:
       ValueError: if there are checkpoints and none is sound, or if the loss is not a number.
@@ -61,10 +63,10 @@ def train(config: ExperimentConfig, prepared: Prepared, seed: int, workdir: path
     """
     run = make_run(config, prepared)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
-    state, restored, rejected = _start(run, checkpoints, seed)
+    state, restored, rejected = _start(run, checkpoints, config.seed)
     step_fn = make_train_step(run)
     validation = prepared.labelled("validation")
-    key = jax.random.key(seed)
+    key = jax.random.key(config.seed)
     with Progress(workdir, config.train, "router") as progress, Preemption() as preemption:
         progress.resume(restored, rejected)
         metrics: dict[str, jax.Array] = {}
@@ -97,7 +99,7 @@ def make_run(config: ExperimentConfig, prepared: Prepared) -> Run:
     network = make_network(config, graph, len(prepared.world.interactions.users.ids))
     batches = _make_batches(config, prepared)
     recipe = make_recipe(config, batches.steps if batches else 0)
-    init, abstract = _compiled_init(network, recipe, mesh)
+    init, abstract = compiled_init(network, recipe, mesh)
     placed = place_graph(graph, mesh)
     here = placed if jax.process_count() == 1 else graph
     return Run(config.model, network, mesh, placed, here, batches, recipe, init, abstract)
@@ -109,13 +111,13 @@ def restore_best(config: ExperimentConfig, network: Network, workdir: pathlib.Pa
     Raises:
       ValueError: if it is missing, damaged, or not of this network.
     """
-    _, abstract = _compiled_init(network, make_recipe(config), make_mesh(Mesh()))
+    _, abstract = compiled_init(network, make_recipe(config), make_mesh(Mesh()))
     return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0]
 
 
 def make_train_step(run: Run):
     """A compiled function (state, graph, batch, key) -> (state, metrics); runs of equal shape share its compilation."""
-    return _compiled_step(run.network, run.recipe, run.mesh)
+    return compiled_step(run.network, run.recipe, run.mesh)
 
 
 def initial_state(run: Run, seed: int) -> TrainState:
@@ -134,6 +136,30 @@ def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> 
     logits = score_decisions(run_scorer(run, params, prepared), prepared, decisions)
     reward = mean(of_picks(labelled.rewards, choose(logits, decisions.offered)))
     return reward, fit_temperature(logits, decisions.offered, choice_shares(decisions))
+
+
+@functools.lru_cache(maxsize=16)
+def compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
+    """`Run.init` and `Run.abstract`."""
+    init = functools.partial(init_state, network=network, recipe=recipe)
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    shardings = state_shardings(shapes, mesh)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+    return jax.jit(init, out_shardings=shardings), abstract
+
+
+@functools.lru_cache(maxsize=16)
+def compiled_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
+    """What `make_train_step` returns."""
+    inner = make_step(network, recipe, mesh)
+    shardings = jax.tree.map(lambda x: x.sharding, compiled_init(network, recipe, mesh)[1])
+
+    def step(state: TrainState, graph: RouterGraph, batch: dict[str, jax.Array], key: jax.Array):
+        params, opt_state, metrics = inner(state.params, state.opt_state, graph, batch, state.step, key)
+        state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
+        return state, metrics
+
+    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
 
 
 def _make_batches(config: ExperimentConfig, prepared: Prepared) -> Batches | None:
@@ -177,25 +203,3 @@ def _checked(metrics: dict[str, jax.Array], step: int) -> dict[str, float]:
             f"step {step}: expected a finite loss, found {numbers}; a lower config.optimizer.learning_rate may help"
         )
     return numbers
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
-    init = functools.partial(init_state, network=network, recipe=recipe)
-    shapes = jax.eval_shape(init, jax.random.key(0))
-    shardings = state_shardings(shapes, mesh)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
-    return jax.jit(init, out_shardings=shardings), abstract
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
-    inner = make_step(network, recipe, mesh)
-    shardings = jax.tree.map(lambda x: x.sharding, _compiled_init(network, recipe, mesh)[1])
-
-    def step(state: TrainState, graph: RouterGraph, batch: dict[str, jax.Array], key: jax.Array):
-        params, opt_state, metrics = inner(state.params, state.opt_state, graph, batch, state.step, key)
-        state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
-        return state, metrics
-
-    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))

@@ -5,7 +5,7 @@ import pytest
 
 from prouter_jax.ahead.memory import shape_bytes
 from prouter_jax.ahead.programs import make_programs
-from prouter_jax.graph_build_history import USERS_AT_ONCE
+from prouter_jax.config_limits import USERS_AT_ONCE
 from prouter_jax.inputs.pipeline import Input
 from prouter_jax.sharding import make_mesh
 from prouter_jax.train import initial_state, make_run

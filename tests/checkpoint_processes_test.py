@@ -16,7 +16,7 @@ import two_processes
 from bucket_server import Bucket
 
 from prouter_jax.checkpoint import Checkpoints
-from prouter_jax.checkpoint_processes import ask_first_process
+from prouter_jax.processes import ask_first_process
 
 ROOT = pathlib.Path(__file__).parent.parent
 

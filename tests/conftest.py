@@ -151,8 +151,8 @@ def params(prepared) -> dict:
 @pytest.fixture(scope="session")
 def trained(prepared, network, tmp_path_factory) -> Trained:
     config, workdir = copy.deepcopy(_CONFIG), tmp_path_factory.mktemp("trained")
-    train_module._compiled_step.cache_clear()  # other tests may have compiled the step for other graphs
-    train(config, prepared, 0, workdir)
+    train_module.compiled_step.cache_clear()  # other tests may have compiled the step for other graphs
+    train(config, prepared, workdir)
     run = make_run(config, prepared)
     compilations = make_train_step(run)._cache_size()
     params = restore_best(config, network, workdir).params

@@ -26,7 +26,7 @@ def _train(settings: config.ExperimentConfig, folder) -> Router:
     prepared = prepare(read_source(settings.data), settings.data, 0)
     save_world(prepared.world, folder / WORLD)
     (folder / CONFIG).write_text(config.to_json(settings))
-    train(settings, prepared, 0, folder)
+    train(settings, prepared, folder)
     return Router.load(folder)
 
 

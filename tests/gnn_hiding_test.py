@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prouter_jax.config import SPLITS
+from prouter_jax.config_limits import SPLITS
 from prouter_jax.gnn.hiding import Hiding, blur_texts, choose_hidden, make_hiding
 from prouter_jax.graph import see_all
 from prouter_jax.histories import read_histories

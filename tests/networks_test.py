@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.bayes.inference import BayesNetwork
-from prouter_jax.config import PRESETS
+from prouter_jax.config_limits import PRESETS
 from prouter_jax.decisions import build_decisions
 from prouter_jax.gnn.network import GraphNetwork
 from prouter_jax.networks import apply_network, init_network, make_network, make_recipe, make_scorer, make_step, meet

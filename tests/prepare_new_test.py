@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prouter_jax.config import NEW_LLMS, NEW_USERS, SPLITS, WARM, Data, Embedded
+from prouter_jax.config import Data, Embedded
+from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, SPLITS, WARM
 from prouter_jax.decisions import build_decisions
 from prouter_jax.interactions import strings
 from prouter_jax.prepare import Prepared, prepare, read_source

@@ -23,7 +23,7 @@ def _losses(workdir):
 def test_a_run_on_many_devices_is_the_run_on_one(trained, tiny_config, tmp_path, mesh):
     """With six users, which neither eight nor four devices share evenly."""
     tiny_config.mesh = mesh
-    train(tiny_config, trained.prepared, 0, tmp_path)
+    train(tiny_config, trained.prepared, tmp_path)
     np.testing.assert_allclose(_losses(tmp_path), _losses(trained.workdir), rtol=1e-4)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prouter_jax.config import PRESETS
+from prouter_jax.config_limits import PRESETS
 from prouter_jax.networks import make_network, make_recipe
 from prouter_jax.train import initial_state, make_run, make_train_step
 from prouter_jax.train_state import init_state

@@ -60,12 +60,12 @@ def test_an_interrupted_run_ends_bitwise_where_it_would_have(trained, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "stepped", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(trained.config, trained.prepared, 0, tmp_path)
+            train(trained.config, trained.prepared, tmp_path)
     assert _final(trained.config, trained.prepared, tmp_path)[1] == 4
-    train(trained.config, trained.prepared, 0, tmp_path)
+    train(trained.config, trained.prepared, tmp_path)
     assert "resumed from step 4" in capsys.readouterr().err
     _assert_same_end(trained, tmp_path)
-    train(trained.config, trained.prepared, 0, tmp_path)  # nothing is left to do
+    train(trained.config, trained.prepared, tmp_path)  # nothing is left to do
     _assert_same_end(trained, tmp_path)
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(trained, tmp_
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
-    train(trained.config, trained.prepared, 0, workdir)
+    train(trained.config, trained.prepared, workdir)
     said = capsys.readouterr().err
     assert "rejected checkpoint: step 12" in said
     assert largest.name in said
@@ -91,7 +91,7 @@ from prouter_jax.progress import Progress
 settings = config.from_json(pathlib.Path(sys.argv[1]).read_text())
 Progress.stepped = lambda self, step: time.sleep(0.3)
 prepared = prepare.prepare(prepare.read_source(settings.data), settings.data, 0)
-train.train(settings, prepared, 0, pathlib.Path(sys.argv[2]))
+train.train(settings, prepared, pathlib.Path(sys.argv[2]))
 """
 
 
@@ -112,7 +112,7 @@ def test_a_killed_run_ends_bitwise_where_it_would_have(trained, tmp_path, capsys
         os.kill(child.pid, signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
     assert _final(trained.config, trained.prepared, workdir)[1] == 8
-    train(trained.config, trained.prepared, 0, workdir)
+    train(trained.config, trained.prepared, workdir)
     assert "resumed from step 8" in capsys.readouterr().err
     _assert_same_end(trained, workdir)
 
@@ -124,7 +124,7 @@ def _fake_step(metrics):
 def test_a_run_that_gets_no_better_stops(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(train_module, "make_train_step", _fake_step({"loss": jnp.float32(1)}))
     config = dataclasses.replace(trained.config, train=dataclasses.replace(trained.config.train, patience=2))
-    train(config, trained.prepared, 0, tmp_path)
+    train(config, trained.prepared, tmp_path)
     state, step, _ = _final(config, trained.prepared, tmp_path)
     assert (step, state.stale) == (12, 2)
     # the first of equals is kept: nothing was better than the beginning
@@ -135,7 +135,7 @@ def test_a_run_that_gets_no_better_stops(trained, tmp_path, monkeypatch):
 def test_a_loss_that_is_no_number_is_an_error_and_no_checkpoint(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(train_module, "make_train_step", _fake_step({"loss": jnp.float32(jnp.nan)}))
     with pytest.raises(ValueError, match="step 4: expected a finite loss"):
-        train(trained.config, trained.prepared, 0, tmp_path)
+        train(trained.config, trained.prepared, tmp_path)
 
 
 # ---- What it must not look at.
@@ -161,7 +161,7 @@ def test_test_labels_change_no_prediction(trained, network, tmp_path):
     lying = prepare(dataclasses.replace(source, interactions=changed), trained.config.data, 0)
     decisions = trained.prepared.labelled("test").decisions
     assert (lying.labelled("test").decisions.target != decisions.target).any(1).all()
-    train(trained.config, lying, 0, tmp_path)
+    train(trained.config, lying, tmp_path)
     params = restore_best(trained.config, network, tmp_path).params
     scorer = run_scorer(make_run(trained.config, lying), params, lying)
     np.testing.assert_array_equal(
@@ -177,7 +177,7 @@ def test_histories_help_where_users_differ_and_only_there(tiny_config, tmp_path,
     config.data.embedded = configuration.Embedded(num_queries=200, num_users=24, preferences=preferences)
     config.train.eval_every_steps = 12  # a stranger's answer is behind before the population is learnt
     prepared = prepare(read_source(config.data), config.data, 0)
-    train(config, prepared, 0, tmp_path)
+    train(config, prepared, tmp_path)
     run, test = make_run(config, prepared), prepared.labelled("test")
     scorer = run_scorer(run, restore_best(config, run.network, tmp_path).params, prepared)
     logits = [score_decisions(scorer, prepared, test.decisions, blind) for blind in (False, True)]

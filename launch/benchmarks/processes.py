@@ -1,15 +1,14 @@
 """Two processes, a core each, against one process on one core: the same training, the same batches."""
 
 import json
-import os
 import pathlib
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
+from launch.backends.job import Job
+from launch.backends.local import LocalBackend, LocalRun
 from launch.benchmarks.figures import Figure, Setting
 
 _STEPS, _EVERY = 12, 4  # the first evaluation's time has the compilation in it
@@ -28,37 +27,33 @@ def measure(setting: Setting) -> Iterator[Figure]:
 def _users_a_second(number: int) -> list[float]:
     """What the run says of the steps after the first evaluation."""
     with tempfile.TemporaryDirectory() as folder:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
-        processes = [_start(pathlib.Path(folder), number, index, port) for index in range(number)]
+        running = LocalBackend(pin=True).start(_job(pathlib.Path(folder), number))
         try:
-            lines = _wait_for_lines(pathlib.Path(folder) / "metrics.jsonl", _STEPS // _EVERY, processes)
+            lines = _wait_for_lines(pathlib.Path(folder) / "run" / "metrics.jsonl", _STEPS // _EVERY, running)
         finally:  # the report that would follow is not what is timed
-            for process in processes:
-                process.kill()
-                process.wait()
+            running.kill()
+            while running.poll() is None:
+                time.sleep(0.1)
     from experiments import million
 
     users = million.get_config().train.users_per_step
     return [json.loads(line)["steps_per_second"] * users for line in lines[1:]]
 
 
-def _wait_for_lines(path: pathlib.Path, number: int, processes: list[subprocess.Popen]) -> list[str]:
+def _job(folder: pathlib.Path, number: int) -> Job:
+    command = [sys.executable, "-m", "launch.train", "--config=experiments/million.py", f"--workdir={folder}/run"]
+    command += [f"--config.mesh.data={number}", f"--config.train.num_train_steps={_STEPS}"]
+    command += [f"--config.train.eval_every_steps={_EVERY}", "--config.train.steps_per_round=4"]
+    alone = ["taskset", "-c", "0"] if number == 1 else []  # a lone process is not pinned by the back end
+    return Job("bench", [*alone, *command], folder, number, {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""})
+
+
+def _wait_for_lines(path: pathlib.Path, number: int, running: LocalRun) -> list[str]:
     while True:
         lines = path.read_text().splitlines() if path.exists() else []
         if len(lines) >= number:
             return lines
-        if any(process.poll() for process in processes):
-            raise ValueError(f"{len(processes)} processes: expected them to train, found that one ended")
+        code = running.poll()
+        if code is not None:
+            raise ValueError(f"the processes of a benchmark: expected them to train, found exit code {code}")
         time.sleep(0.5)
-
-
-def _start(workdir: pathlib.Path, number: int, index: int, port: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "launch.train", "--config=experiments/million.py", f"--workdir={workdir}"]
-    command += [f"--config.mesh.data={number}", f"--config.train.num_train_steps={_STEPS}"]
-    command += [f"--config.train.eval_every_steps={_EVERY}", "--config.train.steps_per_round=4"]
-    if number > 1:
-        command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={number}", f"--process_id={index}"]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    return subprocess.Popen(["taskset", "-c", str(index), *command], env=environment)

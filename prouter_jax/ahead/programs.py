@@ -11,8 +11,9 @@ from prouter_jax import train
 from prouter_jax.ahead.program import Program
 from prouter_jax.bayes.inference import BayesNetwork
 from prouter_jax.config import ExperimentConfig
+from prouter_jax.config_limits import USERS_AT_ONCE
 from prouter_jax.graph import EDGE_SETS, NODE_SETS, RouterGraph
-from prouter_jax.graph_build_history import USERS_AT_ONCE, bucket
+from prouter_jax.graph_build_history import bucket
 from prouter_jax.inputs.batches import Batches
 from prouter_jax.networks import Network, make_network, make_recipe
 from prouter_jax.prepare import Prepared, prepare, read_source
@@ -47,10 +48,10 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     shapes = _shapes(graph, sizes, mesh)
     network = make_network(config, shapes, number)
     recipe = make_recipe(config, steps)
-    state = train._compiled_init(network, recipe, mesh)[1]
+    state = train.compiled_init(network, recipe, mesh)[1]
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(mesh))
-    step = train._compiled_step(network, recipe, mesh)
+    step = train.compiled_step(network, recipe, mesh)
     calls = steps or (1 if isinstance(network, BayesNetwork) else recipe.hiding.folds)
     at_once = config.train.users_per_step or number
     readers = (state.params, shapes), ("parameters", _kinds(shapes))

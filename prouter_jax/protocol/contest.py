@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from prouter_jax.config import NEW_USERS, ExperimentConfig
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.config_limits import NEW_USERS
 from prouter_jax.decisions import DecisionArrays, choice_shares
 from prouter_jax.policies.make import make_policies
 from prouter_jax.policies.policy import Policy
@@ -92,9 +93,10 @@ def train_router(config: ExperimentConfig, prepared: Prepared, seed: int) -> Tra
     if config.data.split in NEW_USERS:
         # new users show nothing while others train: their reward could not tell a good step from a bad one
         config = changed(config, {"train.eval_every_steps": config.train.num_train_steps})
+    config = dataclasses.replace(config, seed=seed)
     run = make_run(config, prepared)
     with tempfile.TemporaryDirectory() as folder:
-        train(config, prepared, seed, pathlib.Path(folder))
+        train(config, prepared, pathlib.Path(folder))
         state = restore_best(config, run.network, pathlib.Path(folder))
     return Trained(config.model, run.network, state.params, float(state.temperature))
 
