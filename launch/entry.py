@@ -1,12 +1,18 @@
-"""What all entry points share: flags are checked before anything starts, bad input is one line and exit code 1."""
+"""What all entry points share: flags are checked before anything starts, bad input is one line and exit code 1.
+
+Any other error is a traceback and exit code 70.
+"""
 
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags, logging
+
+CRASH = 70  # the exit code of an error that nobody expected (EX_SOFTWARE of sysexits.h)
 
 
 def start(main: Callable[[], None], passes_on: bool = False) -> None:
@@ -36,6 +42,9 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             main()
         except (ValueError, OSError, ImportError) as error:
             _fail(str(error))
+        except Exception:
+            traceback.print_exc()
+            _end(CRASH)  # Python's own exit code is that of bad input, which is not tried again
 
     app.run(guarded, flags_parser=parse)
 
@@ -47,9 +56,15 @@ def passed_on(argv: list[str]) -> list[str]:
 
 def _fail(message: str) -> NoReturn:
     print(f"{pathlib.Path(sys.argv[0]).stem}: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    _end(1)
+
+
+def _end(code: int) -> NoReturn:
     if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
-        os._exit(1)  # JAX's own farewell would wait for the other processes, for minutes
-    sys.exit(1)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # JAX's own farewell would wait for the other processes, for minutes
+    sys.exit(code)
 
 
 def _flag_error(argv: list[str], error: Exception) -> str:

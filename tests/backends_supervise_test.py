@@ -85,11 +85,11 @@ def _wait_until(check):
 
 
 def _alive(pid):
+    """Whether it runs; one that nobody has reaped yet does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
         return False
-    return True
 
 
 _SUPERVISOR = """
@@ -120,6 +120,60 @@ def test_a_killed_process_takes_the_other_along_and_both_come_again(supervisor, 
     assert supervisor.wait(30) == 0
     assert [len(_pids(tmp_path, index)) for index in (0, 1)] == [2, 2]
     assert not any(map(_alive, first))
+
+
+_LEAVES_ONE = """
+import pathlib, subprocess, sys, time
+folder = pathlib.Path(sys.argv[1])
+if not list(folder.glob("left.*")):
+    # as multiprocessing does, it hands all files on
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+    (folder / f"left.{left.pid}").touch()
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_had_started_goes_with_it(tmp_path):
+    command = [sys.executable, "-c", _SUPERVISOR, str(tmp_path), _LEAVES_ONE]
+    supervisor = subprocess.Popen(command, cwd=ROOT)
+    left = _wait_until(lambda: _pids(tmp_path, "left"))[0]
+    os.kill(os.getpgid(left), signal.SIGKILL)
+    assert supervisor.wait(30) == 0
+    assert not _alive(left)
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [(("exit(1)", "exit(1)"), 1), (("exit(1)", "exit(70)"), 70), (("exit(143)", "exit(143)"), 143), (("0", "0"), 0)],
+)
+def test_a_crash_that_others_took_for_bad_input_is_a_crash(ends, expected, tmp_path):
+    code = "; ".join(["import sys", f"{ends[0]} if '--process_id=0' in sys.argv else {ends[1]}"])
+    running = LocalBackend().start(Job("job", [sys.executable, "-c", code], tmp_path, 2))
+    time.sleep(1)  # both have ended
+    assert running.poll() == expected
+
+
+_STUBBORN = """
+import signal, sys, time
+if "--process_id=0" in sys.argv:
+    time.sleep(0.5)
+    sys.exit(int(sys.argv[1]))
+signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
+end = time.monotonic() + 2
+while time.monotonic() < end:
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize(("code", "log"), [(3, "told\n"), (PREEMPTED, "")])
+def test_the_others_are_told_of_a_crash_and_left_to_save_at_a_preemption(code, log, tmp_path, monkeypatch):
+    monkeypatch.setattr("launch.backends.local._GRACE", 0.5)
+    running = LocalBackend().start(Job("job", [sys.executable, "-c", _STUBBORN, str(code)], tmp_path, 2))
+    begun = time.monotonic()
+    _wait_until(lambda: running.poll() is not None)
+    assert running.poll() == code
+    assert (tmp_path / "log.1.txt").read_text() == log
+    assert (time.monotonic() - begun > 2) == (code == PREEMPTED)
 
 
 def test_a_supervisor_that_is_told_to_stop_hands_it_on_and_leaves_nobody(supervisor, tmp_path):

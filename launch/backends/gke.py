@@ -2,10 +2,9 @@
 
 import shlex
 import shutil
-import subprocess
 
 from launch.backends.job import Job
-from launch.backends.remote import Started, check_workdir, tpu_name
+from launch.backends.remote import Started, check, tpu_name
 
 _IMAGE = "launch/backends/Dockerfile"
 
@@ -23,12 +22,15 @@ class GkeBackend:
         self._options, self._restarts = options, restarts
 
     def start(self, job: Job) -> Started:
-        """Creates a workload; its processes find each other by themselves, and GKE restarts them."""
+        """Creates a workload; its processes find each other by themselves.
+
+        GKE restarts them, except after exit code 1; a preemption counts as a restart there.
+        """
         if shutil.which("xpk") is None:
             raise ValueError(
                 "--backend=gke: expected xpk on this machine, found none; pip install xpk, apart from this"
             )
-        return Started(subprocess.run(self.command(job)).returncode)
+        return Started(self.command(job))
 
     def plan(self, job: Job) -> str:
         """The command, and the image it needs."""
@@ -36,8 +38,9 @@ class GkeBackend:
 
     def command(self, job: Job) -> list[str]:
         """Of xpk."""
-        check_workdir(job)
-        inner = shlex.join([*_python(job.command), "--distributed"])
+        check(job)
+        # in place of the shell that xpk starts, which would keep SIGTERM to itself
+        inner = shlex.join(["exec", *_python(job.command), "--distributed"])
         variables = [f"--env={name}={value}" for name, value in job.environment.items()]
         return [
             *("xpk", "workload", "create", f"--workload={job.name}", f"--tpu-type={self._kind}"),

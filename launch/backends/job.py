@@ -2,6 +2,8 @@
 
 import dataclasses
 import pathlib
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -24,6 +26,16 @@ class Job:
     folder: pathlib.Path
     processes: int = 1
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the variable of this name is a key or a password."""
+    return re.search("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", name.upper()) is not None
+
+
+def shown(environment: Mapping[str, str]) -> list[str]:
+    """NAME=VALUE of each variable as a shell takes it, without the values of secrets."""
+    return [f"{name}={'***' if is_secret(name) else shlex.quote(value)}" for name, value in environment.items()]
 
 
 class Running(Protocol):

@@ -1,6 +1,8 @@
 """Jobs as processes of this machine."""
 
+import contextlib
 import fcntl
+import math
 import os
 import pathlib
 import shlex
@@ -10,11 +12,12 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from launch.backends.job import Job
+from launch.backends.job import BAD_INPUT, PREEMPTED, Job, shown
 
 LOG = "log.txt"
 _HELD = "job.lock"
-_GRACE = 10.0  # seconds that the others have to end by themselves when one has ended badly
+# seconds that the others have to end when one has ended badly, or has saved with them because it was preempted
+_GRACE, _SAVE = 10.0, 60.0
 
 
 class LocalBackend:
@@ -45,9 +48,10 @@ class LocalBackend:
 
     def plan(self, job: Job) -> str:
         """One line for each process."""
-        variables = [f"{name}={shlex.quote(value)}" for name, value in job.environment.items()]
         commands = self._commands(job, "PORT")
-        return "\n".join(" ".join([*variables, shlex.join(command), ">>", str(log)]) for command, log in commands)
+        return "\n".join(
+            " ".join([*shown(job.environment), shlex.join(command), ">>", str(log)]) for command, log in commands
+        )
 
     def _commands(self, job: Job, port: int | str) -> list[tuple[list[str], pathlib.Path]]:
         """The command and the log of each process."""
@@ -67,32 +71,46 @@ class LocalRun:
 
     def __init__(self, processes: Sequence[subprocess.Popen]):
         self._processes = processes
-        self._bad: tuple[int, float] | None = None  # the first bad exit code, and when it was seen
+        self._bad: int | None = None  # the exit code of the first that ended badly
+        self._until = math.inf  # when the others are killed
 
     def poll(self) -> int | None:
-        """The exit code, None while it runs. When one ends badly, the others have some seconds to end as well."""
-        codes = [process.poll() for process in self._processes]
+        """The exit code, None while it runs. When one ends badly, the others are asked to end, then killed."""
+        codes = [_reap(process) for process in self._processes]
         if self._bad is None and any(codes):
-            self._bad = (next(code for code in codes if code), time.monotonic())
-        if self._bad is not None and None in codes and time.monotonic() - self._bad[1] > _GRACE:
-            self.kill()
-            codes = [process.wait() for process in self._processes]
+            self._bad = max(filter(None, codes), key=_tells)
+            self._until = time.monotonic() + (_SAVE if self._bad == PREEMPTED else _GRACE)
+            if self._bad != PREEMPTED:
+                self.stop()
+        if None in codes and time.monotonic() > self._until:
+            self._send(signal.SIGKILL)
         if None in codes:
             return None
-        return 0 if self._bad is None else self._bad[0]
+        return self._bad or 0
 
     def stop(self) -> None:
         """Asks it to end."""
         self._send(signal.SIGTERM)
 
-    def kill(self) -> None:
-        """Ends it."""
-        self._send(signal.SIGKILL)
-
     def _send(self, number: signal.Signals) -> None:
         for process in self._processes:
-            if process.poll() is None:
+            if process.returncode is None:
                 os.killpg(process.pid, number)
+
+
+def _reap(process: subprocess.Popen) -> int | None:
+    """The exit code; what the process started and left behind ends with it, and lets go of the folder."""
+    known = process.returncode is not None
+    code = process.poll()
+    if code is not None and not known:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return code
+
+
+def _tells(code: int) -> int:
+    """How much an exit code says of those that end together: one that lost another may take that for bad input."""
+    return {BAD_INPUT: 0, PREEMPTED: 1}.get(code, 2)
 
 
 def _start(job: Job, command: Sequence[str], log: pathlib.Path, held: int) -> subprocess.Popen:

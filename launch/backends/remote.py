@@ -1,26 +1,31 @@
 """What the back ends on Google's machines share."""
 
-import dataclasses
 import math
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
 
-from launch.backends.job import Job
+from launch.backends.job import Job, is_secret
 
 # chips, or cores where the name counts these, of a slice's name
 _NAMES = {"v5e": ("v5litepod", 1), "v5p": ("v5p", 2)}
 
 
-@dataclasses.dataclass(frozen=True)
 class Started:
-    """A job that goes on elsewhere, or a tool that has already said how it ended."""
+    """A tool under way that has the job run elsewhere."""
 
-    code: int
+    def __init__(self, command: Sequence[str]):
+        self._tool = subprocess.Popen(command, start_new_session=True)
 
-    def poll(self) -> int:
-        """What the tool ended with."""
-        return self.code
+    def poll(self) -> int | None:
+        """What the tool ended with, None while it runs."""
+        return self._tool.poll()
 
     def stop(self) -> None:
-        """The tool has ended."""
+        """Asks the tool, and what it started, to end."""
+        if self._tool.poll() is None:
+            os.killpg(self._tool.pid, signal.SIGTERM)
 
 
 def tpu_name(topology: str) -> str:
@@ -37,8 +42,15 @@ def tpu_name(topology: str) -> str:
     return f"{name}-{math.prod(map(int, sizes)) * cores}"
 
 
-def check_workdir(job: Job) -> None:
-    """Raises a ValueError unless the workdir is in a bucket: nothing on a worker's disk outlives it."""
+def check(job: Job) -> None:
+    """What a job on other machines must not have.
+
+    Raises:
+      ValueError: if the workdir is not in a bucket, for nothing on a worker's disk outlives it; or if a variable is a
+        secret, which all who may list processes or workloads would read.
+    """
     found = [argument for argument in job.command if argument.startswith("--workdir=")]
     if not found or not found[0].startswith("--workdir=gs://"):
         raise ValueError(f"--workdir: expected a bucket (gs://...) for TPU pods, found {' '.join(found) or 'none'}")
+    for name in filter(is_secret, job.environment):
+        raise ValueError(f"environment: expected no secrets for TPU pods, found {name}")

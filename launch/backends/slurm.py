@@ -9,11 +9,14 @@ import pathlib
 import shlex
 import shutil
 import subprocess
+import time
 
-from launch.backends.job import PREEMPTED, Job
+from launch.backends.job import Job, shown
 from launch.backends.local import LOG
 
 _SCRIPT, _CODE = "job.sh", "exit_code"
+_EVERY = 2.0  # seconds between questions to Slurm, which all users of a cluster ask
+LOST = 128 + 9  # for a job that left the queue without a word: as if it was killed
 
 
 class SlurmBackend:
@@ -41,7 +44,8 @@ class SlurmBackend:
 
     def plan(self, job: Job) -> str:
         """The script, and how it is submitted."""
-        return f"sbatch --parsable {job.folder / _SCRIPT}\n\n{job.folder / _SCRIPT}:\n{self._script(job)}"
+        submit = " ".join([*shown(job.environment), "sbatch", "--parsable", str(job.folder / _SCRIPT)])
+        return f"{submit}\n\n{job.folder / _SCRIPT}:\n{self._script(job)}"
 
     def _script(self, job: Job) -> str:
         folder = job.folder.absolute()
@@ -57,9 +61,9 @@ class SlurmBackend:
         lines = [
             "#!/bin/bash",
             *(f"#SBATCH {option}" for option in options),
-            *(f"export {name}={shlex.quote(value)}" for name, value in job.environment.items()),
             f"cd {shlex.quote(os.getcwd())}",
             f"rm -f {code}",
+            "trap : TERM",  # to write the exit code when the tasks have saved
             # srun hands signals to python itself: a shell in between would lose the SIGTERM that asks for a save
             f"srun --kill-on-bad-exit=1 {logs} {shlex.join(command)}",
             f"echo $? > {code}.tmp && mv {code}.tmp {code}",
@@ -72,18 +76,26 @@ class SlurmRun:
 
     def __init__(self, number: str, folder: pathlib.Path):
         self.number, self._folder = number, folder
+        self._code: int | None = None
+        self._next = 0.0  # when Slurm is asked again
 
     def poll(self) -> int | None:
-        """The exit code, None while it waits or runs; PREEMPTED for one that left the queue without a word.
+        """The exit code, None while it waits or runs; LOST for one that left the queue without a word.
 
         A job that Slurm requeues stays in the queue: its exit code is that of its last run.
         """
+        if self._code is None and time.monotonic() >= self._next:
+            self._code = self._ask()
+            self._next = time.monotonic() + _EVERY
+        return self._code
+
+    def _ask(self) -> int | None:
         queued = subprocess.run(["squeue", "-h", "-j", self.number, "-o", "%T"], capture_output=True, text=True)
         unknown = "Invalid job id" in queued.stderr
         if queued.stdout.strip() or (queued.returncode and not unknown):
             return None
         path = self._folder / _CODE
-        return int(path.read_text()) if path.exists() else PREEMPTED
+        return int(path.read_text()) if path.exists() else LOST
 
     def stop(self) -> None:
         """Asks it to end: its processes save at SIGTERM."""

@@ -2,12 +2,19 @@
 
 import shlex
 import shutil
-import subprocess
 
 from launch.backends.job import Job
-from launch.backends.remote import Started, check_workdir, tpu_name
+from launch.backends.remote import Started, check, tpu_name
 
 _RUNTIMES = {"v5e": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5"}
+_RESOURCES = ("gcloud", "compute", "tpus", "queued-resources")
+_VM = ("gcloud", "compute", "tpus", "tpu-vm")
+# minutes or days go by until a slice is there; one that is lost stays so until its queued resource is deleted
+_WAIT = """\
+until state=$({state}); [ "$state" = ACTIVE ]; do
+  case $state in FAILED | SUSPEND* | DELETING) echo "{name}: the slice is $state" >&2; exit 1 ;; esac
+  sleep 30
+done"""
 
 
 class TpuVmBackend:
@@ -23,31 +30,32 @@ class TpuVmBackend:
         self._runtime = _RUNTIMES[topology.partition(":")[0]]
 
     def start(self, job: Job) -> Started:
-        """Asks for the slice, then runs the command on all of its workers; gcloud shows what they say."""
+        """Asks for the slice and waits for it, then runs the command on all workers; gcloud shows what they say."""
         if shutil.which("gcloud") is None:
             raise ValueError("--backend=tpu_vm: expected gcloud on this machine, found none")
-        code = 0
-        for command in self.commands(job):
-            code = code or subprocess.run(command).returncode
-        return Started(code)
+        return Started(["bash", "-ec", self.plan(job)])
 
     def plan(self, job: Job) -> str:
-        """The commands."""
-        return "\n".join(shlex.join(command) for command in self.commands(job))
+        """The commands, as a script of bash."""
+        state = shlex.join(self.state(job))
+        ask = f"{state} || {shlex.join(self.ask(job))}"
+        return "\n".join([ask, _WAIT.format(state=state, name=job.name), *map(shlex.join, self.commands(job))])
+
+    def state(self, job: Job) -> list[str]:
+        """The command that tells the state of the slice, and fails where there is none."""
+        return [*_RESOURCES, "describe", job.name, "--format=value(state.state)", *self._options]
+
+    def ask(self, job: Job) -> list[str]:
+        """The command that asks for the slice."""
+        slice_ = [f"--node-id={job.name}", f"--accelerator-type={self._kind}", f"--runtime-version={self._runtime}"]
+        return [*_RESOURCES, "create", job.name, *slice_, *self._options]
 
     def commands(self, job: Job) -> list[list[str]]:
-        """Of gcloud: the slice, the checkout, the run."""
-        check_workdir(job)
+        """On the slice: the checkout, its installation, the run."""
+        check(job)
         variables = [f"{name}={shlex.quote(value)}" for name, value in job.environment.items()]
-        inner = " ".join([*variables, "exec", "python3", shlex.join([*job.command[1:], "--distributed"])])
-        ask = ["gcloud", "compute", "tpus", "queued-resources", "create", job.name, f"--node-id={job.name}"]
-        ask += [f"--accelerator-type={self._kind}", f"--runtime-version={self._runtime}", *self._options]
-        ssh = ["gcloud", "compute", "tpus", "tpu-vm", "ssh", job.name, "--worker=all", *self._options]
-        copy = ["gcloud", "compute", "tpus", "tpu-vm", "scp", "--recurse", "--worker=all", *self._options]
+        inner = " ".join(["exec", "env", *variables, "python3", shlex.join([*job.command[1:], "--distributed"])])
+        ssh = [*_VM, "ssh", job.name, "--worker=all", *self._options]
+        copy = [*_VM, "scp", "--recurse", "--worker=all", *self._options, ".", f"{job.name}:prouter_jax"]
         install = "cd prouter_jax && pip install -c constraints.txt -e '.[gcs]' 'jax[tpu]'"
-        return [
-            ask,
-            [*copy, ".", f"{job.name}:prouter_jax"],
-            [*ssh, f"--command={install}"],
-            [*ssh, f"--command=cd prouter_jax && {inner}"],
-        ]
+        return [copy, [*ssh, f"--command={install}"], [*ssh, f"--command=cd prouter_jax && {inner}"]]
