@@ -75,8 +75,8 @@ class Steps:
     def __exit__(self, *_) -> None:
         if self.tracing:
             self._stop()
-        elif self.traced:
-            self._say("were not run, so there is no trace of them")
+        elif self.traced and is_first():
+            say(TRACES, f"steps {self.traced.start}:{self.traced.stop} were not run, so there is no trace of them")
 
     @property
     def seconds(self) -> float | None:
@@ -87,7 +87,7 @@ class Steps:
     def one(self, step: int) -> Iterator[None]:
         """Around what step number `step` does."""
         if step in self.traced and not self.tracing:
-            self._start()
+            self._start(step)
         if not self.number:
             self.since = time.perf_counter()
         with jax.profiler.StepTraceAnnotation(STEP, step_num=step):
@@ -109,9 +109,11 @@ class Steps:
             self.paces.append((time.perf_counter() - self.since) / self.number)
         self.number = 0
 
-    def _start(self) -> None:
+    def _start(self, step: int) -> None:
         self.wait()
+        self.traced = range(step, self.traced.stop)
         options = jax.profiler.ProfileOptions()
+        options.session_id = f"step_{step}"  # otherwise the time in seconds: a second trace could replace the first
         options.python_tracer_level = 0  # every call of every function would fill the trace
         jax.profiler.start_trace(self.folder, create_perfetto_trace=True, profiler_options=options)
         self.tracing = True
@@ -121,9 +123,6 @@ class Steps:
             self.wait(counts=False)
         finally:
             jax.profiler.stop_trace()
-            self._say(f"are in {self.folder}")
+            if is_first():
+                say(TRACES, f"a trace from step {self.traced.start} on is in {self.folder}")
             self.tracing, self.traced = False, range(0)
-
-    def _say(self, what: str) -> None:
-        if is_first():
-            say(TRACES, f"steps {self.traced.start}:{self.traced.stop} {what}")

@@ -5,10 +5,8 @@ import functools
 import pathlib
 
 from prouter_jax import files, machine
-from prouter_jax.ahead.hlo import parse_module
-from prouter_jax.ahead.loops import count_runs
 from prouter_jax.ahead.quantity import bytes_in_words, count_in_words, seconds_in_words
-from prouter_jax.ahead.work import count_work
+from prouter_jax.ahead.work import read_work
 from prouter_jax.profiling import Pace
 
 SPEED = "speed.json"
@@ -39,9 +37,7 @@ class Speed:
 
 def measure_speed(pace: Pace) -> Speed:
     """Counts a step's work in its compiled text, and measures the machine the first time it is called."""
-    module = parse_module(pace.text)
-    runs = count_runs(module)
-    work = count_work(module, runs)
+    work, runs = read_work(pace.text)
     flops, bandwidth = _peaks()
     # virtual CPU devices share one machine; of accelerators each has its own speed
     machines = 1 if pace.platform == "cpu" else pace.devices
