@@ -22,7 +22,7 @@ class Pace:
     """What a run's steps were like.
 
     Attributes:
-      text: the compiled step's, which is what one device does.
+      text: the compiled step's, which is what one device does; None where the compiler gives none.
       seconds: of a step, the median between evaluations; None if there was one step alone, which was compiled.
       devices: of this process.
       platform: of the devices; those of "cpu" share one machine.
@@ -31,7 +31,7 @@ class Pace:
     parameters: int
     parameter_bytes: int
     optimizer_bytes: int
-    text: str
+    text: str | None
     seconds: float | None
     devices: int
     platform: str

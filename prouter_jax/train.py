@@ -193,7 +193,7 @@ def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Label
     return dataclasses.replace(state, **placed)
 
 
-def _pace(run: Run, text: str, seconds: float | None) -> Pace:
+def _pace(run: Run, text: str | None, seconds: float | None) -> Pace:
     params, optimizer = (jax.tree.leaves(part) for part in (run.abstract.params, run.abstract.opt_state))
     devices = run.mesh.local_devices
     return Pace(

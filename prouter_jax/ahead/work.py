@@ -39,9 +39,13 @@ class Work:
     blind_bytes: float
 
 
-def read_work(text: str) -> tuple[Work, Runs]:
-    """The work of a program from what its `compiled.as_text()` gives, and how often it ran what."""
-    module = parse_module(text)
+def read_work(text: str | None) -> tuple[Work, Runs]:
+    """The work of a program from what its `compiled.as_text()` gives, and how often it runs what.
+
+    Raises:
+      ValueError: if there is no program in it.
+    """
+    module = parse_module(text or "")
     runs = count_runs(module)
     return count_work(module, runs), runs
 
