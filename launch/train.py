@@ -17,6 +17,9 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; fiel
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where everything is written; given again, a run goes on.", required=True
 )
+_PROFILE = flags.DEFINE_string(
+    "profile", None, "START:STOP: writes a trace of these steps, counted from 0, into WORKDIR/profile."
+)
 
 
 def main() -> None:
@@ -28,17 +31,19 @@ def main() -> None:
     several = cluster.join()
     from prouter_jax.experiment import REPORT, run_experiment, train_experiment
     from prouter_jax.processes import Preempted, is_first, leave
+    from prouter_jax.profiling import parse_steps
     from prouter_jax.report.words import headline
 
+    traced = parse_steps(_PROFILE.value, _CONFIG.value.train.num_train_steps) if _PROFILE.value else None
     try:
         if several:
-            train_experiment(_CONFIG.value, _WORKDIR.value)
+            train_experiment(_CONFIG.value, _WORKDIR.value, traced)
             first = is_first()
             leave()
             if first:
                 _evaluate_alone()
             return
-        report = run_experiment(_CONFIG.value, _WORKDIR.value)
+        report = run_experiment(_CONFIG.value, _WORKDIR.value, traced)
     except Preempted as stopped:
         print(f"train: {stopped}", file=sys.stderr)
         sys.exit(PREEMPTED)

@@ -10,16 +10,18 @@ from prouter_jax import config as configuration
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
-from prouter_jax.paths import make_path
+from prouter_jax.paths import local_path, make_path
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.processes import is_first, together
-from prouter_jax.progress import require_tensorboard
+from prouter_jax.profiling import Pace
+from prouter_jax.progress import require_tensorboard, say
 from prouter_jax.provenance import provenance
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
 from prouter_jax.router import CONFIG, WORLD, Router, Trained
 from prouter_jax.scoring import score_decisions
 from prouter_jax.sharding import make_mesh
+from prouter_jax.speed import in_words, measure_speed, read_facts, write_speed
 from prouter_jax.summary import summarise
 from prouter_jax.summary_users import explain_users, map_users
 from prouter_jax.train import make_run, restore_best, run_scorer, train
@@ -30,21 +32,27 @@ REPORT = "report"
 EXPERIMENT = "experiment.json"
 
 
-def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Report:
+def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Report:
     """Trains every seed of `config`, evaluates it and writes WORKDIR/report; in one process.
 
     Started again with the same arguments it goes on where it was.
+
+    Args:
+      traced: as for `train_experiment`.
 
     Raises:
       ValueError, Preempted: as `train_experiment`.
     """
     begun = time.monotonic()
-    source = train_experiment(config, workdir)
+    source = train_experiment(config, workdir, traced)
     return evaluate_experiment(workdir, source, begun)
 
 
-def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> Source:
+def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Source:
     """Trains every seed of `config`; of several JAX processes, all make this call and the first one writes.
+
+    Args:
+      traced: steps of which the folder of each seed gets a trace; `workdir` must then be of this machine.
 
     Returns:
       the data.
@@ -56,6 +64,8 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> So
     workdir = make_path(workdir)
     configuration.validate(config)
     _check_machine(config)
+    if traced:
+        local_path(workdir, "the trace that --profile asks for")
     _check_claim(workdir, config)
     source = read_source(config.data)
     for seed, folder in seed_folders(config, workdir):
@@ -64,7 +74,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike) -> So
         _claim(workdir, config)
         alone = dataclasses.replace(config, seed=seed, seeds=0)
         _save_inputs(alone, prepared, folder)
-        train(alone, prepared, folder)
+        _account(train(alone, prepared, folder, traced), folder)
     return source
 
 
@@ -91,7 +101,7 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
             "explanations": explain_users(router, prepared, results[0]),
             "user_map": map_users(router),
         }
-    facts = _facts(config, source, results)
+    facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
     if begun is not None:
         facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
     report = dataclasses.replace(summarise(results, config.name, facts), **users)
@@ -162,6 +172,14 @@ def _save_inputs(config: ExperimentConfig, prepared: Prepared, folder: pathlib.P
 def _check_same_data(prepared: Prepared, folder: pathlib.Path) -> None:
     if load_world(folder / WORLD).digest() != prepared.world.digest():
         raise ValueError(f"{folder}: the data is not what this run was trained on; name another --workdir")
+
+
+def _account(pace: Pace | None, folder: pathlib.Path) -> None:
+    """Writes and says how fast a run was that did steps; the first process alone."""
+    if pace is not None and is_first():
+        speed = measure_speed(pace)
+        write_speed(speed, folder)
+        say("router", "; ".join(f"{name}: {value}" for name, value in in_words(speed).items()))
 
 
 def _restore(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> Router:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 _SIDE = 2048  # of the matrices: large enough that a product is arithmetic, not memory
 _BYTES = 1 << 28  # far more than a processor caches
-_RUNS = 10
+_RUNS = 10  # at most
+_SECONDS = 0.4  # after which no other run begins
 
 
 def measure_flops() -> float:
@@ -27,7 +28,7 @@ def _fastest(function: Callable, *arguments: jax.Array) -> float:
     """Seconds of the fastest run: whatever else the machine does makes runs longer, never shorter."""
     jax.block_until_ready(function(*arguments))
     seconds = []
-    for _ in range(_RUNS):
+    while len(seconds) < _RUNS and sum(seconds) < _SECONDS:
         begun = time.perf_counter()
         jax.block_until_ready(function(*arguments))
         seconds.append(time.perf_counter() - begun)

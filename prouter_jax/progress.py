@@ -80,11 +80,15 @@ class Progress:
 
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()
-        if not self.speaks:
-            return
-        clear = "\r\033[K" if sys.stderr.isatty() else ""
-        if text or clear:
-            print(f"{clear}{self.name}: {text}" if text else clear, end=end, file=sys.stderr, flush=True)
+        if self.speaks:
+            say(self.name, text, end)
+
+
+def say(name: str, text: str, end: str = "\n") -> None:
+    """Prints a line on stderr under a name, over what a terminal shows there; without text it clears that alone."""
+    clear = "\r\033[K" if sys.stderr.isatty() else ""
+    if text or clear:
+        print(f"{clear}{name}: {text}" if text else clear, end=end, file=sys.stderr, flush=True)
 
 
 def _step_of(line: str) -> float:

@@ -20,6 +20,7 @@ from prouter_jax.metrics import choose, fit_temperature, mean, of_picks
 from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
 from prouter_jax.prepare import Labelled, Prepared
 from prouter_jax.processes import Preempted, Preemption, agreed
+from prouter_jax.profiling import Pace, Steps
 from prouter_jax.progress import Progress
 from prouter_jax.scoring import Scorer, score_decisions
 from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings, to_host
@@ -52,10 +53,18 @@ class Run:
     abstract: TrainState
 
 
-def train(config: ExperimentConfig, prepared: Prepared, workdir: pathlib.Path) -> None:
+def train(
+    config: ExperimentConfig, prepared: Prepared, workdir: pathlib.Path, traced: range | None = None
+) -> Pace | None:
     """Trains until the validation reward stops rising or the steps are done; resumes what is in `workdir`.
 
     The seed is `config.seed`.
+
+    Args:
+      traced: steps of which WORKDIR/profile gets a trace.
+
+    Returns:
+      what its steps were like; None if nothing was left to do.
 
     Raises:
       ValueError: if there are checkpoints and none is sound, or if the loss is not a number.
@@ -67,15 +76,21 @@ def train(config: ExperimentConfig, prepared: Prepared, workdir: pathlib.Path) -
     step_fn = make_train_step(run)
     validation = prepared.labelled("validation")
     key = jax.random.key(config.seed)
-    with Progress(workdir, config.train, "router") as progress, Preemption() as preemption:
+    with (
+        Progress(workdir, config.train, "router") as progress,
+        Preemption() as preemption,
+        Steps(workdir, traced) as steps,
+    ):
         progress.resume(restored, rejected)
         metrics: dict[str, jax.Array] = {}
+        batch: dict[str, jax.Array] = {}
         # counted here as well: to ask the state for its step would wait for the device
         step, stale = int(state.step), int(state.stale)
         batches = Input(run.batches, run.mesh, step, config.train.num_train_steps)
         while True:
             due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
             if due and step > max(restored, 0):
+                steps.wait()
                 state = _evaluate(state, run, prepared, validation)
                 stale = int(state.stale)
                 progress.evaluated(state, _checked(metrics, step) | batches.waiting())
@@ -87,9 +102,17 @@ def train(config: ExperimentConfig, prepared: Prepared, workdir: pathlib.Path) -
                 if step > restored:
                     checkpoints.save(step, state)
                 raise Preempted(f"{workdir}: stopped by SIGTERM, step {step} is saved; the same command goes on")
-            state, metrics = step_fn(state, run.graph, next(batches), key)
+            with steps.one(step):
+                batch = next(batches)
+                state, metrics = step_fn(state, run.graph, batch, key)
             step += 1
+            steps.done(step, metrics)
             progress.stepped(step)
+    if not metrics:
+        return None
+    # the same arguments as those of the loop, so that this finds what was compiled for it
+    text = step_fn.lower(state, run.graph, batch, key).compile().as_text()
+    return _pace(run, text, steps.seconds)
 
 
 def make_run(config: ExperimentConfig, prepared: Prepared) -> Run:
@@ -194,6 +217,20 @@ def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Label
     }
     placed = {name: jax.device_put(value, state.best_reward.sharding) for name, value in numbers.items()}
     return dataclasses.replace(state, **placed)
+
+
+def _pace(run: Run, text: str | None, seconds: float | None) -> Pace:
+    params, optimizer = (jax.tree.leaves(part) for part in (run.abstract.params, run.abstract.opt_state))
+    devices = run.mesh.local_devices
+    return Pace(
+        sum(leaf.size for leaf in params),
+        sum(leaf.size * leaf.dtype.itemsize for leaf in params),
+        sum(leaf.size * leaf.dtype.itemsize for leaf in optimizer),
+        text,
+        seconds,
+        len(devices),
+        devices[0].platform,
+    )
 
 
 def _checked(metrics: dict[str, jax.Array], step: int) -> dict[str, float]:

@@ -43,6 +43,14 @@ def test_a_loop_that_is_not_understood_counts_once_and_is_told(change):
     assert runs.unknown == ("while.10",)
 
 
+def test_the_compiler_s_own_count_is_taken():
+    line = next(line for line in ahead_texts.SCAN.splitlines() if " while(" in line)
+    told = ahead_texts.SCAN.replace(line, line + ', backend_config={"known_trip_count":{"n":"40"}}')
+    runs = count_runs(parse_module(told.replace("direction=LT", "direction=NE")))
+    assert runs.times["body"] == 40
+    assert runs.unknown == ()
+
+
 def test_a_limit_may_be_carried_but_must_not_change():
     carried = ahead_texts.SCAN.replace("f32[])", "s32[])").replace("f32[]) \\\n", "s32[]) \\\n")
     carried = carried.replace(

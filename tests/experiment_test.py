@@ -55,6 +55,7 @@ def test_what_a_run_leaves_behind(experiment, experiment_workdir):
         "world",
         "checkpoints",
         "metrics.jsonl",
+        "speed.json",
         "report",
     }
     assert configuration.from_json((experiment_workdir / "experiment.json").read_text()) == experiment

@@ -19,8 +19,8 @@ ROOMS = (
     *WITHOUT_JAX,
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("processes", "sharding", "histories", "inputs", "scoring", "bayes", "gnn", "networks"),
-    *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "machine", "report", "evaluate", "summary", "experiment", "protocol", "ahead", "sweep"),
+    *("train_state", "progress", "profiling", "checkpoint", "train", "offline", "routing", "explain", "router"),
+    *("provenance", "machine", "report", "ahead", "speed", "evaluate", "summary", "experiment", "protocol", "sweep"),
 )
 NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}

@@ -118,7 +118,7 @@ def test_a_killed_run_ends_bitwise_where_it_would_have(trained, tmp_path, capsys
 
 
 def _fake_step(metrics):
-    return lambda *_: lambda state, graph, batch, key: (state.replace(step=state.step + 1), metrics)
+    return lambda *_: jax.jit(lambda state, graph, batch, key: (state.replace(step=state.step + 1), metrics))
 
 
 def test_a_run_that_gets_no_better_stops(trained, tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ from launch.benchmarks.figures import Figure, Setting
 from launch.benchmarks.routers import alpaca_config
 
 _USERS = 1000
-_FEW, _MORE = 64, 128  # users that are read in one piece: XLA counts what a loop does once only
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
@@ -22,13 +21,13 @@ def measure(setting: Setting) -> Iterator[Figure]:
     yield Figure("pass", f"{what}: a pass", "s", seconds[1:], at_most=0.5)
     yield Figure("pass_memory", f"{what}: peak memory of preparing and of all passes", "GB", [peak], at_most=1.0)
     yield Figure("pass_first", f"{what}: the first pass, compilation included", "s", seconds[:1])
-    yield from _limits(setting, what, run, seconds[1:])
+    yield from _limits(what, run, seconds[1:])
 
 
-def _limits(setting: Setting, what: str, run, seconds: list[float]) -> Iterator[Figure]:
+def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
     from prouter_jax.machine import measure_bandwidth, measure_flops
 
-    moved, done = _bytes_of_histories(run.graph), _flops(setting)
+    moved, done = _bytes_of_histories(run.graph), _flops(run)
     of_memory, of_flops = moved / measure_bandwidth(), done / measure_flops()
     name = f"{what}: share of the memory's speed, of {moved / 1e6:.0f} MB of histories that a pass must read"
     yield Figure("pass_of_memory", name, "%", [100 * of_memory / time for time in seconds])
@@ -70,17 +69,12 @@ def _bytes_of_histories(graph) -> int:
     return sum(array.size * array.dtype.itemsize for array in arrays)
 
 
-def _flops(setting: Setting) -> float:
-    """Operations of a pass over all users, by those over few and over more."""
-    few, more = (_flops_of(setting, number) for number in (_FEW, _MORE))
-    return few + (more - few) * (_USERS - _FEW) / (_MORE - _FEW)
-
-
-def _flops_of(setting: Setting, num_users: int) -> float:
+def _flops(run) -> float:
+    """Operations of a pass, as counted in its compiled text; it is compiled already."""
     import jax
 
+    from prouter_jax.ahead.work import read_work
     from prouter_jax.train import make_train_step
 
-    _, run = _run(setting, num_users)
     compiled = make_train_step(run).lower(run.abstract, run.graph, {}, jax.random.key(0)).compile()
-    return (compiled.cost_analysis() or {})["flops"]
+    return read_work(compiled.as_text())[0].flops

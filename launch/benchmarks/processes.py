@@ -31,7 +31,7 @@ def _users_a_second(number: int) -> list[float]:
         try:
             lines = _wait_for_lines(pathlib.Path(folder) / "run" / "metrics.jsonl", _STEPS // _EVERY, running)
         finally:  # the report that would follow is not what is timed
-            running.kill()
+            running.stop()
             while running.poll() is None:
                 time.sleep(0.1)
     from experiments import million

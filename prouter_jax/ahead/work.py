@@ -8,8 +8,8 @@ import dataclasses
 
 from prouter_jax.ahead.collectives import KINDS
 from prouter_jax.ahead.flops import count_flops
-from prouter_jax.ahead.hlo import Instruction, Module
-from prouter_jax.ahead.loops import Runs
+from prouter_jax.ahead.hlo import Instruction, Module, parse_module
+from prouter_jax.ahead.loops import Runs, count_runs
 from prouter_jax.ahead.traffic import anywhere, count_bytes
 
 _COSTLY = {"fusion", "custom-call", "sort", "gather", "scatter", "convolution", "dot", "reduce-window"}
@@ -37,6 +37,17 @@ class Work:
     cycles: float
     blind: dict[str, float]
     blind_bytes: float
+
+
+def read_work(text: str | None) -> tuple[Work, Runs]:
+    """The work of a program from what its `compiled.as_text()` gives, and how often it runs what.
+
+    Raises:
+      ValueError: if there is no program in it.
+    """
+    module = parse_module(text or "")
+    runs = count_runs(module)
+    return count_work(module, runs), runs
 
 
 def count_work(module: Module, runs: Runs) -> Work:
