@@ -28,6 +28,7 @@ _SEARCH = flags.DEFINE_enum("search", None, ["grid", "random", "optuna"], "How v
 _SEED = flags.DEFINE_integer("seed", 0, "Of the search; trials train the seeds of --config.seeds.", lower_bound=0)
 _CONCURRENCY = flags.DEFINE_integer("concurrency", 1, "Trials that run at a time, at most.", lower_bound=1)
 _BACKEND = flags.DEFINE_enum("backend", "local", ["local", "slurm"], "Where trials run.")
+_OPTION = flags.DEFINE_multi_string("option", [], "Of sbatch, such as --partition=NAME; may be repeated.")
 _RETRY = flags.DEFINE_boolean("retry_failures", False, "Start again what failed in an earlier run.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the trials and their commands, and stop.")
 
@@ -89,14 +90,14 @@ def _write(result) -> None:
 
 
 def _make_start():
-    """What starts a trial, on the chosen back end."""
+    """What starts trials, on the chosen back end."""
     from launch.backends.local import LocalBackend
     from launch.backends.slurm import SlurmBackend
     from launch.trial_jobs import TrialJobs, compile_cache, core_shares
 
     cache = compile_cache(pathlib.Path(_WORKDIR.value))
     if _BACKEND.value == "slurm":
-        return TrialJobs(SlurmBackend(), _command, cache, [])
+        return TrialJobs(SlurmBackend(tuple(_OPTION.value)), _command, cache, [])
     return TrialJobs(LocalBackend(), _command, cache, core_shares(_CONCURRENCY.value))
 
 

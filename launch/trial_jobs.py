@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from launch.backends.job import Backend, Job, Running
+from launch.backends.job import Job, ManyBackend, Running
 from launch.backends.local import LOG
 from prouter_jax.sweep.fields import Values, flag_text
 from prouter_jax.sweep.trials import Trial
@@ -23,7 +23,7 @@ class TrialJobs:
 
     def __init__(
         self,
-        backend: Backend,
+        backend: ManyBackend,
         command: Callable[[Values, pathlib.Path], Sequence[str]],
         environment: Mapping[str, str],
         shares: Sequence[str],
@@ -32,16 +32,17 @@ class TrialJobs:
         self._shares = list(shares)
         self._taken: dict[str, TrialRun] = {}
 
-    def __call__(self, trial: Trial, folder: pathlib.Path) -> "TrialRun":
-        command = list(self._command(trial.values, folder))
-        share = next((one for one in self._shares if one not in self._taken or self._taken[one].ended), None)
-        if share is not None:
-            command = ["taskset", "-c", share, *command]
-        job = Job(f"trial-{trial.name}", command, folder, 1, dict(self._environment))
-        run = TrialRun(self._backend.start(job), folder)
-        if share is not None:
-            self._taken[share] = run
-        return run
+    def __call__(self, trials: Sequence[tuple[Trial, pathlib.Path]]) -> list["TrialRun"]:
+        shares = [one for one in self._shares if one not in self._taken or self._taken[one].ended]
+        jobs = []
+        for place, (trial, folder) in enumerate(trials):
+            command = list(self._command(trial.values, folder))
+            if place < len(shares):
+                command = ["taskset", "-c", shares[place], *command]
+            jobs.append(Job(f"trial-{trial.name}", command, folder, 1, dict(self._environment)))
+        runs = [TrialRun(running, job.folder) for running, job in zip(self._backend.start_all(jobs), jobs, strict=True)]
+        self._taken.update(zip(shares, runs, strict=False))
+        return runs
 
 
 class TrialRun:

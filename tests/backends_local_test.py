@@ -73,3 +73,16 @@ def test_a_folder_has_one_job_at_a_time_though_who_started_it_was_killed(tmp_pat
         else:
             break
     assert _wait(running) == 0
+
+
+def test_jobs_start_together_or_not_at_all(tmp_path):
+    first, taken, last = (_python(tmp_path / name, "import time; time.sleep(60)") for name in "abc")
+    busy = LocalBackend().start(taken)
+    with pytest.raises(ValueError, match="expected a folder that no job is at"):
+        LocalBackend().start_all([first, taken, last])
+    busy.stop()
+    _wait(busy)
+    again = LocalBackend().start_all([_python(tmp_path / "b", "pass"), _python(tmp_path / "c", "raise SystemExit(3)")])
+    assert [_wait(one) for one in again] == [0, 3]
+    assert not (tmp_path / "c" / "log.txt").read_text()
+    _wait(LocalBackend().start(_python(tmp_path / "a", "pass")))  # the first was stopped, so its folder is free

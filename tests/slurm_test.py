@@ -66,6 +66,21 @@ def test_a_sweep_runs_its_trials_as_jobs(slurm, tmp_path):
     _run("sweep", *TINY, *flags)
     assert (tmp_path / "sweep" / "best.py").exists()
     assert all((tmp_path / "sweep" / "trials" / name / "job.sh").exists() for name in ("000", "001"))
+    assert "#SBATCH --array=0-1" in (tmp_path / "sweep" / "trials" / "000" / "array.sh").read_text()
+
+
+def test_tasks_of_an_array_end_each_with_its_own_code_and_can_be_stopped(slurm, tmp_path):
+    codes = ["import sys; sys.exit(0)", "import sys; sys.exit(3)", "import time; time.sleep(300)"]
+    jobs = [
+        Job(f"task-{number}", [sys.executable, "-c", code], tmp_path / str(number)) for number, code in enumerate(codes)
+    ]
+    running = SlurmBackend().start_all(jobs)
+    assert len({one.number.partition("_")[0] for one in running}) == 1
+    _wait_for(lambda: None not in [one.poll() for one in running[:2]])
+    assert [one.poll() for one in running] == [0, 3, None]
+    running[2].stop()
+    _wait_for(lambda: running[2].poll() is not None)
+    assert running[2].poll() != 0
 
 
 _REQUEUED = """

@@ -47,7 +47,10 @@ class Jobs:
     stopped: list = dataclasses.field(default_factory=list)
     most: int = 0
 
-    def __call__(self, trial, folder):
+    def __call__(self, trials):
+        return [self._start(trial, folder) for trial, folder in trials]
+
+    def _start(self, trial, folder):
         assert trial.number not in self.running
         self.started.append(trial.number)
         self.values[trial.number] = dict(trial.values)

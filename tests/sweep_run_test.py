@@ -127,14 +127,27 @@ def test_a_run_that_ends_well_without_its_result_has_failed(tmp_path, jobs):
 
 
 def test_others_are_stopped_where_one_cannot_be_started(tmp_path, jobs):
-    def start(trial, folder):
-        if trial.number == 2:
+    def start(trials):
+        if any(trial.number == 3 for trial, _ in trials):
             raise ValueError("slurm: no such partition")
-        return jobs(trial, folder)
+        return jobs(trials)
 
     with pytest.raises(ValueError, match="no such partition"):
         run_trials(dataclasses.replace(make_plan(tmp_path, jobs, concurrency=3), start=start))
-    assert jobs.stopped == [0, 1]
+    assert len(jobs.started) == 3
+    assert set(jobs.stopped) == jobs.running
+
+
+def test_all_that_may_run_at_a_time_are_started_together(tmp_path, jobs):
+    batches = []
+
+    def start(trials):
+        batches.append([trial.number for trial, _ in trials])
+        return jobs(trials)
+
+    run_trials(dataclasses.replace(make_plan(tmp_path, jobs, concurrency=4), start=start))
+    assert batches[0] == [0, 1, 2, 3]
+    assert sorted(sum(batches, [])) == list(range(6))
 
 
 def test_a_damaged_trial_is_one_line(tmp_path, jobs):

@@ -16,9 +16,9 @@ class _Backend:
     def __init__(self):
         self.jobs, self.codes, self.stopped = [], {}, []
 
-    def start(self, job):
-        self.jobs.append(job)
-        return _Running(self, job.name)
+    def start_all(self, jobs):
+        self.jobs += jobs
+        return [_Running(self, job.name) for job in jobs]
 
 
 class _Running:
@@ -46,7 +46,7 @@ def test_a_trial_is_launch_train_with_its_values_after_those_of_all(tmp_path):
 
 def test_a_job_has_the_trials_folder_and_the_environment(tmp_path):
     backend = _Backend()
-    run = TrialJobs(backend, _command, {"A": "b"}, [])(Trial(7, {"x": 1}), tmp_path)
+    [run] = TrialJobs(backend, _command, {"A": "b"}, [])([(Trial(7, {"x": 1}), tmp_path)])
     [job] = backend.jobs
     assert (job.name, list(job.command), job.folder, job.processes) == (
         "trial-007",
@@ -63,13 +63,13 @@ def test_a_job_has_the_trials_folder_and_the_environment(tmp_path):
 def test_trials_that_run_at_a_time_have_cores_of_their_own(tmp_path):
     backend = _Backend()
     start = TrialJobs(backend, _command, {}, ["0,1", "2,3"])
-    runs = [start(Trial(number, {}), tmp_path) for number in range(2)]
+    runs = start([(Trial(number, {}), tmp_path) for number in range(2)])
     backend.codes["trial-001"] = 0
     assert [run.poll() for run in runs] == [None, 0]
-    runs.append(start(Trial(2, {}), tmp_path))
+    runs += start([(Trial(2, {}), tmp_path)])
     backend.codes["trial-000"] = 1
     assert runs[0].poll() == 1
-    start(Trial(3, {}), tmp_path)
+    start([(Trial(3, {}), tmp_path)])
     assert [job.command[:3] for job in backend.jobs] == [
         ["taskset", "-c", cores] for cores in ("0,1", "2,3", "2,3", "0,1")
     ]

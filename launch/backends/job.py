@@ -64,3 +64,15 @@ class Backend(Protocol):
     def plan(self, job: Job) -> str:
         """The commands and files of `start`, as text; nothing is started or written."""
         ...
+
+
+class ManyBackend(Backend, Protocol):
+    """A place where many small jobs can be started together."""
+
+    def start_all(self, jobs: Sequence[Job]) -> Sequence[Running]:
+        """Starts all of them, or none.
+
+        Raises:
+          ValueError: in one line, if one cannot be started.
+        """
+        ...

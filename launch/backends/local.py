@@ -46,6 +46,16 @@ class LocalBackend:
             commands = self._commands(job, _free_port())
             return LocalRun([_start(job, command, log, held.fileno()) for command, log in commands])
 
+    def start_all(self, jobs: Sequence[Job]) -> list["LocalRun"]:
+        """Starts the jobs, side by side; if one cannot be started, those before it are stopped."""
+        with contextlib.ExitStack() as begun:
+            running = []
+            for job in jobs:
+                running.append(self.start(job))
+                begun.callback(running[-1].stop)
+            begun.pop_all()
+        return running
+
     def plan(self, job: Job) -> str:
         """One line for each process."""
         commands = self._commands(job, "PORT")

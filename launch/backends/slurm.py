@@ -1,4 +1,4 @@
-"""Jobs of Slurm: one task on each node, found by each other through jax.distributed.
+"""Jobs of Slurm: one task on each node, found by each other through jax.distributed; small jobs as a job array.
 
 The script is written here: submitit would pickle a function for the job to unpickle, and needs Slurm's accounting to
 know how it ended.
@@ -10,11 +10,13 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 
 from launch.backends.job import Job, shown
 from launch.backends.local import LOG
 
-_SCRIPT, _CODE = "job.sh", "exit_code"
+_SCRIPT, _ARRAY, _CODE = "job.sh", "array.sh", "exit_code"
+_OF_ONE = ("--ntasks-per-node=1", "--requeue", "--open-mode=append")
 _EVERY = 2.0  # seconds between questions to Slurm, which all users of a cluster ask
 LOST = 128 + 9  # for a job that left the queue without a word: as if it was killed
 
@@ -31,21 +33,36 @@ class SlurmBackend:
 
     def start(self, job: Job) -> "SlurmRun":
         """Submits a job; its tasks add to FOLDER/log.N.txt, a lone one to log.txt."""
-        if shutil.which("sbatch") is None:
-            raise ValueError("--backend=slurm: expected Slurm's sbatch on this machine, found none")
-        job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / _CODE).unlink(missing_ok=True)
-        (job.folder / _SCRIPT).write_text(self._script(job))
-        command = ["sbatch", "--parsable", str(job.folder / _SCRIPT)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **job.environment})
-        if done.returncode:
-            raise ValueError(f"sbatch: expected it to take the job, found: {' '.join(done.stderr.split())}")
-        return SlurmRun(done.stdout.strip().split(";")[0], job.folder)
+        return SlurmRun(_submit(self._write(job), job), job.folder)
+
+    def start_all(self, jobs: Sequence[Job]) -> list["SlurmRun"]:
+        """Submits jobs that have the same environment and each one process: several are the tasks of a job array."""
+        if len(jobs) < 2:
+            return [self.start(job) for job in jobs]
+        scripts = [str(self._write(job).absolute()) for job in jobs]
+        options = [*_OF_ONE, f"--array=0-{len(jobs) - 1}", f"--output={jobs[0].folder.absolute()}/array.%a.txt"]
+        lines = [
+            *_head([f"--job-name={jobs[0].name}", *options, *self._options]),
+            f"scripts=({shlex.join(scripts)})",
+            'exec bash "${scripts[SLURM_ARRAY_TASK_ID]}"',
+        ]
+        array = jobs[0].folder / _ARRAY
+        array.write_text("\n".join(lines) + "\n")
+        number = _submit(array, jobs[0])
+        return [SlurmRun(f"{number}_{task}", job.folder) for task, job in enumerate(jobs)]
 
     def plan(self, job: Job) -> str:
         """The script, and how it is submitted."""
         submit = " ".join([*shown(job.environment), "sbatch", "--parsable", str(job.folder / _SCRIPT)])
         return f"{submit}\n\n{job.folder / _SCRIPT}:\n{self._script(job)}"
+
+    def _write(self, job: Job) -> pathlib.Path:
+        """Writes the job's script, and forgets how the job ended before."""
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / _CODE).unlink(missing_ok=True)
+        script = job.folder / _SCRIPT
+        script.write_text(self._script(job))
+        return script
 
     def _script(self, job: Job) -> str:
         folder = job.folder.absolute()
@@ -55,12 +72,10 @@ class SlurmBackend:
         code = shlex.quote(str(folder / _CODE))
         options = [
             *(f"--job-name={job.name}", f"--nodes={job.processes}", f"--ntasks={job.processes}"),
-            *("--ntasks-per-node=1", "--requeue", "--open-mode=append", f"--output={folder}/batch.txt"),
-            *self._options,
+            *(*_OF_ONE, f"--output={folder}/batch.txt", *self._options),
         ]
         lines = [
-            "#!/bin/bash",
-            *(f"#SBATCH {option}" for option in options),
+            *_head(options),
             f"cd {shlex.quote(os.getcwd())}",
             f"rm -f {code}",
             "trap : TERM",  # to write the exit code when the tasks have saved
@@ -69,6 +84,21 @@ class SlurmBackend:
             f"echo $? > {code}.tmp && mv {code}.tmp {code}",
         ]
         return "\n".join(lines) + "\n"
+
+
+def _head(options: Sequence[str]) -> list[str]:
+    return ["#!/bin/bash", *(f"#SBATCH {option}" for option in options)]
+
+
+def _submit(script: pathlib.Path, job: Job) -> str:
+    """The number under which Slurm runs a script, with the environment of a job."""
+    if shutil.which("sbatch") is None:
+        raise ValueError("--backend=slurm: expected Slurm's sbatch on this machine, found none")
+    command = ["sbatch", "--parsable", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **job.environment})
+    if done.returncode:
+        raise ValueError(f"sbatch: expected it to take the job, found: {' '.join(done.stderr.split())}")
+    return done.stdout.strip().split(";")[0]
 
 
 class SlurmRun:

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from prouter_jax.config import ExperimentConfig
@@ -34,7 +34,7 @@ class Running(Protocol):
         ...
 
 
-Start = Callable[[Trial, pathlib.Path], Running]  # of a trial and the workdir of its run
+Start = Callable[[Sequence[tuple[Trial, pathlib.Path]]], Sequence[Running]]  # of trials and the workdirs of their runs
 
 
 class Stopped(Exception):
@@ -47,7 +47,7 @@ class Plan:
 
     Attributes:
       config: what trials have besides their values.
-      start: starts a trial; may raise a ValueError or OSError, which ends the sweep.
+      start: starts trials, all or none; may raise a ValueError or OSError, which ends the sweep.
       concurrency: trials that run at a time, at most.
       retry_failures: start again what failed for good in an earlier run.
     """
@@ -105,8 +105,9 @@ class _Loop:
         while self.waiting or self.running:
             if stopping():
                 raise Stopped
-            while self.waiting and len(self.running) < self.plan.concurrency:
-                self._begin(self.waiting.pop(0))
+            free = self.plan.concurrency - len(self.running)
+            self._begin(self.waiting[:free])
+            del self.waiting[:free]
             for started in list(self.running.values()):
                 self._follow(started)
             self.progress.show([time.monotonic() - one.begun for one in self.running.values()])
@@ -122,12 +123,15 @@ class _Loop:
         self.running.clear()
         self.progress.close()
 
-    def _begin(self, number: int) -> None:
-        trial = self.trials.get(number) or Trial(number, {})
-        trial = dataclasses.replace(trial, values=self.plan.search.begin(number, trial.values or None))
-        self._keep(trial)
-        running = self.plan.start(trial, self.plan.folders.folder(trial))
-        self.running[number] = _Started(trial, running, time.monotonic())
+    def _begin(self, numbers: Sequence[int]) -> None:
+        trials = []
+        for number in numbers:
+            trial = self.trials.get(number) or Trial(number, {})
+            trials.append(dataclasses.replace(trial, values=self.plan.search.begin(number, trial.values or None)))
+            self._keep(trials[-1])
+        started = self.plan.start([(trial, self.plan.folders.folder(trial)) for trial in trials]) if trials else []
+        for trial, running in zip(trials, started, strict=True):
+            self.running[trial.number] = _Started(trial, running, time.monotonic())
 
     def _follow(self, started: _Started) -> None:
         code, trial = started.running.poll(), started.trial
