@@ -147,7 +147,7 @@ def test_all_that_may_run_at_a_time_are_started_together(tmp_path, jobs):
 
     run_trials(dataclasses.replace(make_plan(tmp_path, jobs, concurrency=4), start=start))
     assert batches[0] == [0, 1, 2, 3]
-    assert sorted(sum(batches, [])) == list(range(6))
+    assert sorted(number for batch in batches for number in batch) == list(range(6))
 
 
 def test_a_damaged_trial_is_one_line(tmp_path, jobs):
