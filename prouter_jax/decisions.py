@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax.interactions import CHOICE, RATING, Interactions
+from prouter_jax.interactions import CHOICE, RATING, THUMB, Interactions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +17,7 @@ class DecisionArrays:
       target: float [decisions, llms], shares of the choice; all zero without one.
       rating: float [decisions, llms], NaN where there is none.
       first: int [decisions], the LLM whose answer was shown first, -1 where unknown.
+      thumb: int8 [decisions, llms], 1 up, 0 down, -1 where there is none.
     """
 
     user: np.ndarray
@@ -25,6 +26,7 @@ class DecisionArrays:
     target: np.ndarray
     rating: np.ndarray
     first: np.ndarray
+    thumb: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,25 +94,29 @@ def build_decisions(data: Interactions, rows: np.ndarray) -> DecisionArrays:
     at = position[feedback.decision]
     target = np.zeros((len(rows), len(data.llms.ids)), np.float32)
     rating = np.full(target.shape, np.nan, np.float32)
-    for kind, array in ((CHOICE, target), (RATING, rating)):
+    thumb = np.full(target.shape, -1, np.int8)
+    for kind, array in ((CHOICE, target), (RATING, rating), (THUMB, thumb)):
         of_kind = (at >= 0) & (feedback.kind == kind)
         array[at[of_kind], feedback.llm[of_kind]] = feedback.value[of_kind]
     offered = data.offers[decisions.offer[rows]]
-    return DecisionArrays(decisions.user[rows], decisions.query[rows], offered, target, rating, decisions.first[rows])
+    user, query, first = (column[rows] for column in (decisions.user, decisions.query, decisions.first))
+    return DecisionArrays(user, query, offered, target, rating, first, thumb)
 
 
 def build_rewards(data: Interactions, scale: CostScale, decisions: DecisionArrays) -> np.ndarray:
     """What each candidate would have been worth to the user, float32 [decisions, llms], NaN where not known.
 
     With a known preference w: w * effect - (1 - w) * scaled cost (arXiv 2511.16883). Without: the
-    rating where there is one, else the share of the choice; nothing is known without feedback.
+    rating where there is one, else the share of the choice, else 1 for a thumb up and 0 for one down; nothing is known
+    without feedback.
     """
     effect, cost = outcome_matrices(data, scale)
     weight = data.users.preference[decisions.user].astype(np.float32)[:, None]
     simulated = weight * effect[decisions.query] - (1 - weight) * cost[decisions.query]
     rated = ~np.isnan(decisions.rating).all(1, keepdims=True)
     chosen = decisions.target.any(1, keepdims=True)
-    stated = np.where(rated, decisions.rating, np.where(chosen, decisions.target, np.nan))
+    thumbs = np.where(decisions.thumb < 0, np.nan, decisions.thumb)
+    stated = np.where(rated, decisions.rating, np.where(chosen, decisions.target, thumbs))
     rewards = np.where(np.isnan(weight), stated, simulated)
     return np.where(decisions.offered, rewards, np.nan)
 

@@ -176,6 +176,9 @@ def _words(known: Interactions, said: DecisionArrays, row: int) -> str:
     chosen = known.llms.ids[said.target[row] > 0]
     if len(chosen):
         return f"chose {' = '.join(chosen)}"
+    if np.isnan(said.rating[row]).all():
+        given = np.flatnonzero(said.thumb[row] >= 0)
+        return ", ".join(f"thumb {('down', 'up')[said.thumb[row, llm]]} for {known.llms.ids[llm]}" for llm in given)
     best = int(np.nanargmax(said.rating[row]))
     return f"rated {known.llms.ids[best]} best ({said.rating[row, best]:.2g})"
 

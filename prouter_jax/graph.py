@@ -10,9 +10,10 @@ each with a flag that says whether it is known, and `shown_first`, for a candida
 | query_to_task, task_to_query | a query and its task | | |
 | query_to_llm, llm_to_query | a query and an LLM that answered it | effect | scaled cost |
 | family | LLMs of one family | | |
-| history | an LLM on offer -> the user who decided | share of the choice | rating |
+| history | an LLM on offer -> the user who decided | share of the choice | rating, or 1 for a thumb up |
 
-History edges, read backwards, also bring the users' feedback to the LLMs.
+A history edge with a thumb has the flag -1 in place of 1. History edges, read backwards, also bring the users'
+feedback to the LLMs.
 """
 
 import dataclasses
@@ -48,7 +49,7 @@ class Layout:
       shared_queries: a decision's place is that of its query, for all users, and its candidates are the whole pool
         (a query that a user did not decide on has no weight there); the history edges are then ordered by decision,
         candidate, user, and messages are matrix products.
-      has_ratings: whether any feedback is a rating.
+      has_ratings, has_thumbs: whether any feedback is a rating, or a thumb.
       has_sides: whether any decision says whose answer was shown first.
       shards: the users come in that many equal groups, one for each device of the data axis.
     """
@@ -60,6 +61,7 @@ class Layout:
     candidates: int
     shared_queries: bool
     has_ratings: bool
+    has_thumbs: bool
     has_sides: bool
     shards: int
 

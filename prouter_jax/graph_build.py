@@ -56,7 +56,8 @@ def build_graph(
         decisions=decisions,
         candidates=candidates,
         shared_queries=history.shared,
-        has_ratings=bool(history.second_known.any()),
+        has_ratings=bool((history.second_known > 0).any()),
+        has_thumbs=bool((history.second_known < 0).any()),
         has_sides=bool(history.shown_first.any()),
         shards=shards,
     )

@@ -66,11 +66,17 @@ class History:
 
     @property
     def second(self) -> np.ndarray:
-        return self._numbers(np.where(self._known(self.decisions.rating), self._of_slots(self.decisions.rating), 0))
+        """A rating; else 1 for a thumb up."""
+        thumb = self._of_slots(self.decisions.thumb) > 0
+        return self._numbers(np.where(self._known(self.decisions.rating), self._of_slots(self.decisions.rating), thumb))
 
     @property
     def second_known(self) -> np.ndarray:
-        return self._flags(self._known(self.decisions.rating))
+        """1 for a rating, -1 for a thumb."""
+        rated = self._known(self.decisions.rating)
+        return self._flags(
+            rated - (~rated & self.offered & (self._of_slots(self.decisions.thumb) >= 0)).astype(np.int8)
+        )
 
     def _known(self, values: np.ndarray) -> np.ndarray:
         return self.offered & ~np.isnan(self._of_slots(values))

@@ -25,6 +25,7 @@ class Said:
       target: the same shape, shares of the choice.
       rating, rated: the same shape, and whether it was given; None where nobody rates.
       shown_first: the same shape, 1 for the candidate seen first; None where nobody knows.
+      thumb, thumbed: as rating and rated, 1 for a thumb up; None where nobody gives any.
     """
 
     offered: jax.Array
@@ -32,6 +33,8 @@ class Said:
     rating: jax.Array | None
     rated: jax.Array | None
     shown_first: jax.Array | None
+    thumb: jax.Array | None = None
+    thumbed: jax.Array | None = None
 
 
 @struct.dataclass
@@ -55,11 +58,14 @@ def read_histories(graph: RouterGraph) -> Histories:
     shape = (layout.users, layout.decisions, layout.candidates)
     if layout.shared_queries:
         shape = (*shape[1:], shape[0])
+    second, flag = edges.second.reshape(shape), edges.second_known.reshape(shape)
     said = Said(
         offered=edges.weight.reshape(shape),
         target=edges.first.reshape(shape),
-        rating=edges.second.reshape(shape) if layout.has_ratings else None,
-        rated=edges.second_known.reshape(shape) if layout.has_ratings else None,
+        rating=second if layout.has_ratings else None,
+        rated=jnp.maximum(flag, 0) if layout.has_ratings else None,
+        thumb=second if layout.has_thumbs else None,
+        thumbed=jnp.maximum(-flag, 0) if layout.has_thumbs else None,
         shown_first=edges.shown_first.reshape(shape) if layout.has_sides else None,
     )
     if layout.shared_queries:

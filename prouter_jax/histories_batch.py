@@ -53,6 +53,7 @@ def _layout(layout: Layout, batch: dict[str, jax.Array], shards: int) -> Layout:
         candidates=candidates,
         shared_queries=False,
         has_ratings="rated" in batch,
+        has_thumbs="thumbed" in batch,
         has_sides="shown_first" in batch,
         shards=shards,
     )
@@ -62,6 +63,9 @@ def _history(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """The columns of the history edges, [users, decisions, candidates] or what can be spread over these axes."""
     offered = batch["offered"].astype(jnp.float32)
     nothing = jnp.zeros_like(offered)
+    rating, rated, thumb, thumbed = (
+        batch.get(name, nothing).astype(jnp.float32) for name in ("rating", "rated", "thumb", "thumbed")
+    )
     return {
         "senders": batch["llm"].astype(jnp.int32),
         "receivers": jnp.arange(len(offered), dtype=jnp.int32)[:, None, None],
@@ -69,8 +73,8 @@ def _history(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         "weight": offered,
         "first": batch["target"],
         "first_known": offered,
-        "second": batch.get("rating", nothing),
-        "second_known": batch["rated"].astype(jnp.float32) if "rated" in batch else nothing,
+        "second": rating + thumb * (1 - rated),
+        "second_known": rated - thumbed * (1 - rated),
         "shown_first": batch["shown_first"].astype(jnp.float32) if "shown_first" in batch else nothing,
     }
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from prouter_jax.grouping import distinct_sets
 
-KINDS = ("choice", "rating")
-CHOICE, RATING = range(len(KINDS))
+KINDS = ("choice", "rating", "thumb")
+CHOICE, RATING, THUMB = range(len(KINDS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,10 @@ class Decisions:
 
 @dataclasses.dataclass(frozen=True)
 class Feedback:
-    """What a user said on a decision: a choice (`value` is the share of it, ties divide 1) or a rating."""
+    """What a user said on a decision: a choice, a rating or a thumb.
+
+    `value` is the share of the choice (ties divide 1), the rating, or 1 for a thumb up and 0 for one down.
+    """
 
     decision: np.ndarray
     kind: np.ndarray

@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 
 from prouter_jax import files
-from prouter_jax.interactions import RATING, Interactions
+from prouter_jax.interactions import RATING, THUMB, Interactions
 
 _COLUMNS = {
     "users": np.int64,
@@ -53,6 +53,11 @@ class HistoryStore:
     def has_ratings(self) -> bool:
         """Whether any feedback is a rating; looks at all of it."""
         return bool((self.said_kind == RATING).any())
+
+    @property
+    def has_thumbs(self) -> bool:
+        """Whether any feedback is a thumb; looks at all of it."""
+        return bool((self.said_kind == THUMB).any())
 
     @property
     def has_sides(self) -> bool:

@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 
 from prouter_jax.grouping import first_repeat
-from prouter_jax.interactions import CHOICE, KINDS, Feedback, Interactions
+from prouter_jax.interactions import CHOICE, KINDS, THUMB, Feedback, Interactions
 
 
 def validate(data: Interactions, table_names: dict[str, str] | None = None) -> Interactions:
@@ -180,8 +180,9 @@ def _check_feedback(data: Interactions, table: str) -> None:
 
 
 def _check_values(feedback: Feedback, num_decisions: int, table: str) -> None:
-    value, choice = feedback.value, feedback.kind == CHOICE
+    value, choice, thumb = feedback.value, feedback.kind == CHOICE, feedback.kind == THUMB
     _check(np.isfinite(value), table, "value", value, "a finite number")
     _check(~choice | ((value > 0) & (value <= 1)), table, "value", value, "a share in (0, 1]")
+    _check(~thumb | (value == 0) | (value == 1), table, "value", value, "a thumb, 1 (up) or 0 (down)")
     total = np.bincount(feedback.decision, value * choice, num_decisions)[feedback.decision]
     _check(~choice | (total < 1.001), table, "value", total, "shares of one choice that add up to 1")

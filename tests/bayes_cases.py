@@ -107,12 +107,20 @@ def without_decisions_of(world: World, user: int) -> World:
     )
 
 
-def said_by(offered: np.ndarray, target: np.ndarray, rating: np.ndarray | None = None) -> Said:
-    """What somebody said, as arrays of the reader; ratings NaN where none was given."""
+def said_by(
+    offered: np.ndarray, target: np.ndarray, rating: np.ndarray | None = None, thumb: np.ndarray | None = None
+) -> Said:
+    """What somebody said, as arrays of the reader; ratings and thumbs NaN where none was given."""
     numbers = [np.asarray(x, np.float32) for x in (offered, target)]
-    if rating is None:
-        return Said(*numbers, None, None, None)
-    return Said(*numbers, np.nan_to_num(rating).astype(np.float32), (~np.isnan(rating)).astype(np.float32), None)
+    given = {
+        name: None if values is None else np.nan_to_num(values).astype(np.float32)
+        for name, values in (("rating", rating), ("thumb", thumb))
+    }
+    flags = {
+        name: None if values is None else (~np.isnan(values)).astype(np.float32)
+        for name, values in (("rated", rating), ("thumbed", thumb))
+    }
+    return Said(*numbers, shown_first=None, **given, **flags)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """What a history says of its user: the most probable weights, with caution, alone or with others."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,22 +27,26 @@ def _population(sharpness=1.0, certainty=4.0, seed=0):
     rng = np.random.default_rng(seed)
     root = rng.normal(size=(SIZE, SIZE))
     precision = root @ root.T / SIZE + np.eye(SIZE)
-    numbers = (rng.normal(size=SIZE), precision, sharpness, certainty)
+    numbers = (rng.normal(size=SIZE), precision, sharpness, certainty, 0.7)
     return Population(*[jnp.asarray(x, jnp.float32) for x in numbers])
 
 
 def _history(kind, seed=0, truth_scale=1.5):
-    """Answers, and what a user said of them: choices, ratings, or the one on some and the other on the rest."""
+    """Answers, and what a user said of them: choices, ratings, thumbs, or each of these on a third of them."""
     rng = np.random.default_rng(seed)
     answers = rng.normal(size=(DECISIONS, CANDIDATES, SIZE)).astype(np.float32)
     offered = on_offer(DECISIONS, CANDIDATES, 3, rng)
     utility = answers @ (truth_scale * rng.normal(size=SIZE))
     target = chosen(utility, offered, rng)
     rating = np.where(offered, utility + 0.5 * rng.normal(size=utility.shape), NAN)
-    chooses = {"choices": True, "ratings": False, "both": np.arange(DECISIONS) % 2 == 0}[kind]
-    chooses = np.broadcast_to(chooses, DECISIONS)[:, None]
-    said = said_by(offered, target * chooses, None if kind == "choices" else np.where(chooses, NAN, rating))
-    return jnp.asarray(answers), said
+    alone = {"choices": 0, "ratings": 1, "thumbs": 2}.get(kind)
+    turn = (np.arange(DECISIONS) % 3 if alone is None else np.full(DECISIONS, alone))[:, None]
+    thumb = np.where(offered, rng.random(utility.shape) < 1 / (1 + np.exp(0.7 - utility)), NAN)
+    rating, thumb = (
+        np.where(turn == place, values, NAN) if alone in (None, place) else None
+        for place, values in ((1, rating), (2, thumb))
+    )
+    return jnp.asarray(answers), said_by(offered, target * (turn == 0), rating, thumb)
 
 
 def _minus_log_posterior(theta, answers, said, population):
@@ -51,13 +57,16 @@ def _minus_log_posterior(theta, answers, said, population):
     logits = np.where(offered > 0, float(population.sharpness) * utility, -np.inf)
     log_share = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     total = -(target * np.where(offered > 0, log_share, 0)).sum() + 0.5 * (theta - mean) @ precision @ (theta - mean)
-    if said.rated is None:
-        return total
-    error = np.asarray(said.rated) * (np.asarray(said.rating) - utility) ** 2
-    return total + 0.5 * float(population.certainty) * error.sum()
+    if said.rated is not None:
+        error = np.asarray(said.rated) * (np.asarray(said.rating) - utility) ** 2
+        total += 0.5 * float(population.certainty) * error.sum()
+    if said.thumbed is not None:
+        towards = np.where(np.asarray(said.thumb) > 0, 1, -1) * float(population.sharpness) * (utility - 0.7)
+        total += (np.asarray(said.thumbed) * np.logaddexp(0, -towards)).sum()
+    return total
 
 
-@pytest.mark.parametrize("kind", ["choices", "ratings", "both"])
+@pytest.mark.parametrize("kind", ["choices", "ratings", "thumbs", "all"])
 @pytest.mark.parametrize("sharpness", [1.0, 3.0])
 def test_newton_steps_end_at_the_most_probable_weights(kind, sharpness):
     population, (answers, said) = _population(sharpness), _history(kind)
@@ -75,8 +84,8 @@ def test_where_it_starts_does_not_matter(start):
 
 
 def test_users_who_share_answers_are_read_as_each_would_be():
-    population, answers = _population(), _history("both")[0]
-    histories = [_history("both", seed)[1] for seed in range(3)]
+    population, answers = _population(), _history("all")[0]
+    histories = [_history("all", seed)[1] for seed in range(3)]
     together = jax.tree.map(lambda *x: jnp.stack(x, -1), *histories)
     start = jnp.stack([population.mean, jnp.zeros(SIZE), jnp.ones(SIZE)], -1)
     found = read(start, answers, together, population, 4)
@@ -90,7 +99,7 @@ def test_users_who_share_answers_are_read_as_each_would_be():
             assert told[name][user] == pytest.approx(float(value), rel=1e-3), name
 
 
-@pytest.mark.parametrize("kind", ["choices", "both"])
+@pytest.mark.parametrize("kind", ["choices", "all"])
 def test_somebody_who_said_nothing_is_the_mean_and_as_unknown_as_anybody(kind):
     population, (answers, said) = _population(), _history(kind)
     silent = jax.tree.map(jnp.zeros_like, said)
@@ -111,17 +120,30 @@ def test_the_more_was_said_the_less_is_unknown():
 
 
 def test_surprise_is_the_slope_and_weight_the_curvature_of_what_was_said():
-    population, (answers, said) = _population(2.0), _history("both")
+    population, (answers, said) = _population(2.0), _history("all")
     utility = utilities(jnp.ones(SIZE) * 0.3, answers)
     surprise, weight = residuals(utility, said, population)
 
     def log_likelihood(utility):
         told = misfit(utility, said, population)
-        return -told["choice"] - 0.5 * population.certainty * told["rating"]
+        return -told["choice"] - 0.5 * population.certainty * told["rating"] - told["thumb"]
 
     np.testing.assert_allclose(surprise, jax.grad(log_likelihood)(utility), atol=1e-4)
     hessian = jax.hessian(log_likelihood)(utility).reshape(utility.size, utility.size)
     np.testing.assert_allclose(-np.diagonal(hessian).reshape(utility.shape), weight, atol=1e-3)
+
+
+def test_the_bar_moves_by_the_slope_and_curvature_of_the_thumbs():
+    population, (answers, said) = _population(2.0), _history("thumbs")
+    utility = utilities(jnp.ones(SIZE) * 0.3, answers)
+
+    def told(bar):
+        return misfit(utility, said, dataclasses.replace(population, bar=bar))["thumb"]
+
+    found = misfit(utility, said, population)
+    assert found["thumbs"] == said.thumbed.sum() > 50
+    assert found["too_high"] == pytest.approx(-float(jax.grad(told)(population.bar)), rel=1e-4)
+    assert found["steep"] == pytest.approx(float(jax.hessian(told)(population.bar)), rel=1e-4)
 
 
 def test_nothing_is_asked_of_who_is_not_on_offer():

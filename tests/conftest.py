@@ -122,14 +122,18 @@ def shared_prepared() -> Prepared:
 
 
 @pytest.fixture(scope="session")
-def both_kinds(shared_prepared) -> DecisionArrays:
-    """Those users' past: of each three decisions one is a choice, the others are rated."""
+def all_kinds(shared_prepared) -> DecisionArrays:
+    """Those users' past: of each three decisions one is a choice, one is rated and one has thumbs."""
     data = shared_prepared.world.interactions
     decisions = build_decisions(data, np.arange(len(data.decisions.user)))
-    chooses = (np.arange(len(decisions.user)) % 3 == 0)[:, None]
+    turn = (np.arange(len(decisions.user)) % 3)[:, None]
     best = np.nan_to_num(decisions.rating, nan=-np.inf).argmax(1)[:, None] == np.arange(4)
+    likes = (decisions.rating > np.nanmedian(decisions.rating)).astype(np.int8)
     return dataclasses.replace(
-        decisions, target=(chooses & best).astype(np.float32), rating=np.where(chooses, np.nan, decisions.rating)
+        decisions,
+        target=((turn == 0) & best).astype(np.float32),
+        rating=np.where(turn == 1, decisions.rating, np.nan),
+        thumb=np.where((turn == 2) & ~np.isnan(decisions.rating), likes, -1).astype(np.int8),
     )
 
 

@@ -153,7 +153,13 @@ def test_a_missing_outcome_makes_a_reward_unknown_and_no_other():
 def test_the_best_rated_share_the_choice_where_none_was_made(rating, expected):
     nothing, offered = np.zeros((1, 3), np.float32), np.ones((1, 3), bool)
     decisions = DecisionArrays(
-        np.zeros(1, int), np.zeros(1, int), offered, nothing, np.array([rating], np.float32), np.array([-1])
+        np.zeros(1, int),
+        np.zeros(1, int),
+        offered,
+        nothing,
+        np.array([rating], np.float32),
+        np.array([-1]),
+        -np.ones((1, 3), np.int8),
     )
     np.testing.assert_array_equal(choice_shares(decisions), [expected])
 
@@ -162,7 +168,7 @@ def test_a_choice_counts_more_than_a_rating():
     shares = choice_shares(
         DecisionArrays(
             *(np.zeros(1, int), np.zeros(1, int), np.ones((1, 2), bool)),
-            *(np.array([[1.0, 0]]), np.array([[1.0, 9]]), np.array([-1])),
+            *(np.array([[1.0, 0]]), np.array([[1.0, 9]]), np.array([-1]), np.full((1, 2), -1)),
         )
     )
     np.testing.assert_array_equal(shares, [[1, 0]])

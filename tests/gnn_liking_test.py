@@ -14,7 +14,7 @@ from prouter_jax.histories import Said
 
 def _said(offered, target, rating=None, rated=None):
     arrays = (None if x is None else np.asarray(x, np.float32) for x in (offered, target, rating, rated))
-    return Said(*arrays, None)
+    return Said(*arrays, shown_first=None)
 
 
 def test_a_choice_counts_against_what_else_was_offered():
@@ -33,22 +33,24 @@ def _expected(decisions, visible, messages):
     found = np.zeros((len(visible), messages.shape[-1]))
     for user in range(6):
         rows = np.flatnonzero(decisions.user == user)[visible[user]]
-        offered, target, rating = (getattr(decisions, x)[rows] for x in ("offered", "target", "rating"))
+        offered, target, rating, thumb = (getattr(decisions, x)[rows] for x in ("offered", "target", "rating", "thumb"))
+        thumb = np.where(thumb < 0, np.nan, thumb)
         chosen = target.sum(1, keepdims=True)
         weight = target - chosen * offered / offered.sum(1, keepdims=True)
-        weight += np.nan_to_num(rating - np.nanmean(rating)) if (~np.isnan(rating)).any() else 0
+        for value in (rating, thumb):
+            weight += np.nan_to_num(value - np.nanmean(value)) if (~np.isnan(value)).any() else 0
         found[user] = (weight[..., None] * messages[decisions.query[rows]]).sum((0, 1)) / (len(rows) + 3)
     return found
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_users_receive_means_of_what_they_liked_in_either_layout(shared_prepared, both_kinds, shuffled):
+def test_users_receive_means_of_what_they_liked_in_either_layout(shared_prepared, all_kinds, shuffled):
     world, rng = shared_prepared.world, np.random.default_rng(0)
-    order = np.argsort(both_kinds.user, kind="stable")
+    order = np.argsort(all_kinds.user, kind="stable")
     if shuffled:  # one user's decisions twice: queries are no longer shared
-        order = np.concatenate([np.flatnonzero(both_kinds.user == 0), order])
-        order = order[np.argsort(both_kinds.user[order], kind="stable")]
-    histories = dataclasses.replace(both_kinds, **{name: x[order] for name, x in vars(both_kinds).items()})
+        order = np.concatenate([np.flatnonzero(all_kinds.user == 0), order])
+        order = order[np.argsort(all_kinds.user[order], kind="stable")]
+    histories = dataclasses.replace(all_kinds, **{name: x[order] for name, x in vars(all_kinds).items()})
     graph = build_graph(world.interactions, world.vectors, world.scale, histories)
     assert graph.layout.shared_queries != shuffled
     messages = rng.normal(size=(graph.layout.num("query"), 4, 3)).astype(np.float32)

@@ -15,10 +15,10 @@ HIDDEN = slice(0, 9)  # queries
 
 
 @pytest.fixture(scope="module")
-def world(shared_prepared, both_kinds):
-    """A graph of which two thirds of the decisions are rated and one third chosen, and what a step hides of it."""
+def world(shared_prepared, all_kinds):
+    """A graph of whose decisions a third is chosen, a third rated and a third has thumbs, and what a step hides of it."""
     world = shared_prepared.world
-    graph = build_graph(world.interactions, world.vectors, world.scale, both_kinds)
+    graph = build_graph(world.interactions, world.vectors, world.scale, all_kinds)
     everything = see_all(graph.layout)
     outcomes, scored = everything.outcomes.copy(), np.zeros_like(everything.decisions)
     outcomes[HIDDEN] = 0
@@ -33,14 +33,14 @@ def _loss(network, params, graph, visibility, scored):
     return jax.value_and_grad(lambda x: routing_loss(network.bind(x), graph, visibility, scored), has_aux=True)(params)
 
 
-def test_parts_are_the_misfits_of_what_was_hidden(world, both_kinds):
+def test_parts_are_the_misfits_of_what_was_hidden(world, all_kinds):
     graph, visibility, scored = world
     network = small(graph)
     (total, parts), _ = _loss(network, noisy(network), graph, visibility, scored)
     states = states_of(network, hide(graph, visibility))
-    hidden = both_kinds.query < HIDDEN.stop
-    user, query, offered, target, rating = (
-        getattr(both_kinds, name)[hidden] for name in ("user", "query", "offered", "target", "rating")
+    hidden = all_kinds.query < HIDDEN.stop
+    user, query, offered, target, rating, thumb = (
+        getattr(all_kinds, name)[hidden] for name in ("user", "query", "offered", "target", "rating", "thumb")
     )
     score = np.einsum("da,dla->dl", states.users[user], states.answers[query])
     logits = np.where(offered, np.exp(noisy(network)["head"]["log_sharpness"]) * score, -np.inf)
@@ -50,7 +50,9 @@ def test_parts_are_the_misfits_of_what_was_hidden(world, both_kinds):
     np.testing.assert_allclose(parts["choice"], -logs[chosen].mean(), rtol=1e-4)
     assert (~np.isnan(rating)).sum() > 10
     np.testing.assert_allclose(parts["rating"], np.nanmean((rating - score) ** 2), rtol=1e-4)
-    np.testing.assert_allclose(total, parts["choice"] + parts["rating"], rtol=1e-5)
+    assert (thumb >= 0).sum() > 10
+    np.testing.assert_allclose(parts["thumb"], ((thumb - score)[thumb >= 0] ** 2).mean(), rtol=1e-4)
+    np.testing.assert_allclose(total, sum(parts.values()), rtol=1e-5)
 
 
 def test_every_parameter_is_learnt(world):

@@ -175,12 +175,12 @@ def test_padding_changes_no_score(network, prepared, states):
     _assert_close(found.answers, states.answers, 1e-5)
 
 
-def test_both_ways_to_run_over_histories_agree(shared_prepared, both_kinds):
+def test_both_ways_to_run_over_histories_agree(shared_prepared, all_kinds):
     world = shared_prepared.world
-    order = np.concatenate([np.flatnonzero(both_kinds.user == 0)[::-1], np.flatnonzero(both_kinds.user)])
+    order = np.concatenate([np.flatnonzero(all_kinds.user == 0)[::-1], np.flatnonzero(all_kinds.user)])
     order = np.append(order, order[-1])  # somebody decided twice: queries are no longer shared
-    other = dataclasses.replace(both_kinds, **{name: value[order] for name, value in vars(both_kinds).items()})
-    shared, own = (build_graph(world.interactions, world.vectors, world.scale, x) for x in (both_kinds, other))
+    other = dataclasses.replace(all_kinds, **{name: value[order] for name, value in vars(all_kinds).items()})
+    shared, own = (build_graph(world.interactions, world.vectors, world.scale, x) for x in (all_kinds, other))
     assert shared.layout.shared_queries
     assert not own.layout.shared_queries
     expected, found = (states_of(small(shared), graph) for graph in (shared, own))

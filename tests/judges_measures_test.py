@@ -91,7 +91,7 @@ def test_any_text_has_finite_scores(text):
     assert np.isfinite(scores).all()
 
 
-def test_apostrophes_of_both_kinds_are_the_same():
+def test_apostrophes_of_all_kinds_are_the_same():
     straight, curly = _scores("You're here.", "You\u2019re here.")
     np.testing.assert_array_equal(straight, curly)
 

@@ -44,7 +44,9 @@ def _fit_and_score(policy: Policy, prepared: Prepared) -> np.ndarray:
 def _asked(user, query, num_llms: int) -> DecisionArrays:
     offered = np.ones((len(user), num_llms), bool)
     nothing = np.zeros(offered.shape, np.float32)
-    return DecisionArrays(np.array(user), np.array(query), offered, nothing, nothing * NAN, np.full(len(user), -1))
+    return DecisionArrays(
+        np.array(user), np.array(query), offered, nothing, nothing * NAN, np.full(len(user), -1), nothing - 1
+    )
 
 
 # Users 0 and 1 on queries 0 (task 0), 1 (task 1), 2 (no task); nobody has met the last LLM.

@@ -35,7 +35,9 @@ def labelled(user, query, rewards, first=None) -> Labelled:
     first = np.full(len(rewards), -1) if first is None else np.array(first)
     given = np.nan_to_num(rewards)
     unrated = np.full(rewards.shape, np.nan, np.float32)
-    arrays = DecisionArrays(np.array(user), np.array(query), ~np.isnan(rewards), given, unrated, first)
+    arrays = DecisionArrays(
+        np.array(user), np.array(query), ~np.isnan(rewards), given, unrated, first, np.full(rewards.shape, -1, np.int8)
+    )
     return Labelled(arrays, rewards)
 
 

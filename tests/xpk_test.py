@@ -1,4 +1,4 @@
-"""xpk's own dry run takes the command of the GKE back end; xpk has an environment of its own, for its pins are not ours."""
+"""xpk's own dry run takes the command of the GKE back end; it has an environment of its own: its pins are not ours."""
 
 import os
 import shutil

@@ -22,6 +22,7 @@ from prouter_jax.histories import Histories, only, over_users, read_histories, s
 _FIRST_SCALE = 0.2  # of the tastes that answers begin with, by chance: equal ones would stay equal
 _NOISE_FLOOR = 1e-2  # of ratings: what is told more exactly is told exactly enough
 _SHARPNESS_BESIDE_RATINGS = 10.0  # ratings fix the scale of utility, so choices need one of their own
+SUMS = ("rating", "ratings", "too_high", "steep")  # of `misfit`, what `scales` takes
 _READING_STEPS = 12  # Newton steps from the prior to a user that is read anew
 
 
@@ -52,6 +53,7 @@ class BayesNetwork:
             "crowd": crowd,
             "precision": plain_precision(self.columns),
             "log_noise": jnp.log(jnp.full((), 0.1)),
+            "bar": jnp.zeros(()),
             "tastes": tastes,
             "met": jnp.zeros(self.llms),
             "users": jnp.broadcast_to(prior_mean(self.columns, crowd), (self.users, size)),
@@ -71,11 +73,10 @@ class BayesNetwork:
         spread = spread_of(self.columns, users, unknown, has, params["crowd"])
         shift, precision = learn(self.columns, spread, strength)
         users, crowd = told_from(self.columns, users, shift), params["crowd"] + shift
-        new = {**params, "crowd": crowd, "precision": precision, "users": users[: self.users]}
+        new = {**params, **scales(params, sums_of(told)), "crowd": crowd, "precision": precision}
+        new["users"] = users[: self.users]
         new["known"] = has[: self.users]
         new["met"] = _met(graph, histories, self.llms)
-        if graph.layout.has_ratings:
-            new["log_noise"] = self.log_noise(told["rating"].sum(), told["ratings"].sum())
         if self.columns.tastes:
             states = (users, self.answers(new, graph, tastes), params["tastes"])
             population = dataclasses.replace(population, mean=prior_mean(self.columns, crowd))
@@ -86,11 +87,7 @@ class BayesNetwork:
     def population(self, params: dict) -> Population:
         """What all users have in common."""
         mean, certainty = prior_mean(self.columns, params["crowd"]), jnp.exp(-2 * params["log_noise"])
-        return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty)
-
-    def log_noise(self, error: jax.Array, ratings: jax.Array) -> jax.Array:
-        """Of ratings, from the sum of their squared errors and their number."""
-        return 0.5 * jnp.log(error / jnp.maximum(ratings, 1) + _NOISE_FLOOR**2)
+        return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty, params["bar"])
 
     def answers(self, params: dict, graph: RouterGraph, tastes: jax.Array | None = None) -> jax.Array:
         """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means.
@@ -165,11 +162,27 @@ def make_bayes(model: Model, graph: RouterGraph, num_users: int) -> BayesNetwork
 
 def metrics_of(told: dict[str, jax.Array]) -> dict[str, jax.Array]:
     """How badly feedback was told, as means over what was said; `told` is the `misfit` of each user."""
-    loss = told["choice"].sum() / jnp.maximum(told["choices"].sum(), 1)
-    if "rating" not in told:
-        return {"loss": loss}
-    error = told["rating"].sum() / jnp.maximum(told["ratings"].sum(), 1)
-    return {"loss": loss + error, "rating_error": jnp.sqrt(error)}
+    means = {kind: _mean(told, kind) for kind in ("choice", "rating", "thumb") if kind in told}
+    found = {"loss": sum(means.values(), jnp.zeros(()))}
+    return found | ({"rating_error": jnp.sqrt(means["rating"])} if "rating" in means else {})
+
+
+def sums_of(told: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """What `scales` takes, from the `misfit` of each user; zero for kinds of feedback that nobody gives."""
+    return {name: told[name].sum() if name in told else jnp.zeros(()) for name in SUMS}
+
+
+def scales(params: dict, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The parameters that relate ratings and thumbs to utility: the ratings' noise, and one Newton step of the bar."""
+    noise = 0.5 * jnp.log(_mean(sums, "rating") + _NOISE_FLOOR**2)
+    return {
+        "log_noise": jnp.where(sums["ratings"] > 0, noise, params["log_noise"]),
+        "bar": params["bar"] + sums["too_high"] / (sums["steep"] + 1),
+    }
+
+
+def _mean(told: dict[str, jax.Array], kind: str) -> jax.Array:
+    return told[kind].sum() / jnp.maximum(told[f"{kind}s"].sum(), 1)
 
 
 def _decided(graph: RouterGraph, histories: Histories) -> jax.Array:

@@ -26,7 +26,7 @@ _MOST = 100  # known users that are compared with
 def compare_with_known(
     network: BayesNetwork, params: dict, graph: RouterGraph, answers: jax.Array, users: np.ndarray
 ) -> np.ndarray:
-    """theta of the users of a graph without ratings, drawn towards known users with whom they agree.
+    """theta of the users of a graph of nothing but choices, drawn towards known users with whom they agree.
 
     For few properties: a hundred users do not fill a space of many, and in the trials they were in the way there.
 

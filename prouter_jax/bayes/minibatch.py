@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prouter_jax.bayes.inference import BayesNetwork, metrics_of
+from prouter_jax.bayes.inference import SUMS, BayesNetwork, metrics_of, scales, sums_of
 from prouter_jax.bayes.population import Spread, learn, spread_of
 from prouter_jax.bayes.reader import Population, misfit, read, residuals, uncertainty, utilities
 from prouter_jax.bayes.tastes import after_step, loadings, with_sides
@@ -27,15 +27,14 @@ class Sums:
     Attributes:
       push: on the tastes of each answer, [queries, llms, tastes]; curvature: the upper triangle of its matrix.
       met: in how many decisions each LLM was on offer, [llms].
-      error, ratings: squared errors of ratings, and how many there were.
+      told: see `inference.sums_of`.
     """
 
     spread: Spread
     push: jax.Array
     curvature: jax.Array
     met: jax.Array
-    error: jax.Array
-    ratings: jax.Array
+    told: dict[str, jax.Array]
 
 
 def no_sums(network: BayesNetwork) -> Sums:
@@ -48,8 +47,7 @@ def no_sums(network: BayesNetwork) -> Sums:
         push=jnp.zeros((*answers, tastes)),
         curvature=jnp.zeros((*answers, tastes * (tastes + 1) // 2)),
         met=jnp.zeros(network.llms),
-        error=zero,
-        ratings=zero,
+        told=dict.fromkeys(SUMS, zero),
     )
 
 
@@ -78,8 +76,7 @@ def messages(
         push=_to_answers(network, surprise, by_tastes, place),
         curvature=_to_answers(network, weight, by_tastes[:, upper[0]] * by_tastes[:, upper[1]], place),
         met=jax.ops.segment_sum(visible.reshape(-1), histories.llm.reshape(-1), network.llms),
-        error=told["rating"].sum() if "rating" in told else jnp.zeros(()),
-        ratings=told["ratings"].sum() if "ratings" in told else jnp.zeros(()),
+        told=sums_of(told),
     )
     kept = {"users": theta[: network.users], "known": known[: network.users]}
     return sums, kept, metrics_of(told)
@@ -88,8 +85,8 @@ def messages(
 def move(network: BayesNetwork, params: dict, sums: Sums, number: jax.Array) -> dict:
     """The parameters after round `number`."""
     shift, precision = learn(network.columns, sums.spread, network.population_strength)
-    new = {**params, "crowd": params["crowd"] + shift, "precision": precision, "met": sums.met}
-    new["log_noise"] = jnp.where(sums.ratings > 0, network.log_noise(sums.error, sums.ratings), params["log_noise"])
+    new = {**params, **scales(params, sums.told), "crowd": params["crowd"] + shift, "precision": precision}
+    new["met"] = sums.met
     if network.columns.tastes:
         rows, columns = np.triu_indices(network.columns.tastes)
         curvature = jnp.zeros((*sums.push.shape, network.columns.tastes))

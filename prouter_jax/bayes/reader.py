@@ -1,7 +1,8 @@
 """What a history says about its user: messages of surprise, answered with Bayesian caution.
 
 A user weighs an answer's properties a by theta: utility = theta . a. A choice follows the softmax of
-sharpness * utility over the candidates on offer, a rating is utility plus noise. Reading a history is a few
+sharpness * utility over the candidates on offer, a rating is utility plus noise, and a thumb goes up with the
+probability sigmoid(sharpness * (utility - bar)). Reading a history is a few
 Newton steps towards the most probable theta; each is one round of messages along the history edges:
 
     message = (what the user said - what theta predicts) * a          per candidate on offer
@@ -33,18 +34,22 @@ class Population:
       mean, precision: of theta before anything is known of a user, [properties] and [properties, properties].
       sharpness: of choices, in utility.
       certainty: of ratings, 1 / variance of their noise.
+      bar: the utility at which thumbs go up as often as down.
     """
 
     mean: jax.Array
     precision: jax.Array
     sharpness: jax.Array
     certainty: jax.Array
+    bar: jax.Array | float = 0.0
 
 
 def read(theta: jax.Array, answers: jax.Array, said: Said, population: Population, steps: int) -> jax.Array:
     """Moves theta [properties, ...] by Newton steps; `answers` [decisions, candidates, properties]."""
     even = _even_shares(said)
     spread = _covariance(answers, even)
+    if said.thumbed is not None:
+        spread += _second_moment(answers, said.thumbed)
 
     def step(_, theta):
         return _newton_step(theta, answers, said, population, even, spread)
@@ -66,15 +71,34 @@ def residuals(utility: jax.Array, said: Said, population: Population) -> tuple[j
     if said.rating is not None and said.rated is not None:
         surprise += population.certainty * said.rated * (said.rating - utility)
         weight += population.certainty * said.rated
+    if said.thumb is not None and said.thumbed is not None:
+        up = _thumbs_up(utility, population)
+        surprise += sharpness * said.thumbed * (said.thumb - up)
+        weight += sharpness**2 * said.thumbed * up * (1 - up)
     return surprise, weight
 
 
 def misfit(utility: jax.Array, said: Said, population: Population) -> dict[str, jax.Array]:
-    """Negative log likelihood of the choices and their number, squared errors of the ratings and theirs, by user."""
+    """How badly what was said is told, and how much was said, by user.
+
+    Returns:
+      choice, rating and thumb: negative log likelihood of the choices, squared errors of the ratings, negative log
+      likelihood of the thumbs; choices, ratings and thumbs: their numbers; too_high and steep: what moves `bar`, slope
+      and curvature of the thumbs' log likelihood in it. Only of the kinds that there are, beside choices.
+    """
     share = log_choice_probabilities(population.sharpness * utility, said.offered)
     found = {"choice": -(said.target * share).sum((0, 1)), "choices": said.target.sum((0, 1))}
     if said.rating is not None and said.rated is not None:
         found |= {"rating": (said.rated * (said.rating - utility) ** 2).sum((0, 1)), "ratings": said.rated.sum((0, 1))}
+    if said.thumb is not None and said.thumbed is not None:
+        up, logit = _thumbs_up(utility, population), population.sharpness * (utility - population.bar)
+        told = {
+            "thumb": jax.nn.softplus(jnp.where(said.thumb > 0, -logit, logit)),
+            "thumbs": 1.0,
+            "too_high": population.sharpness * (up - said.thumb),
+            "steep": population.sharpness**2 * up * (1 - up),
+        }
+        found |= {name: (said.thumbed * value).sum((0, 1)) for name, value in told.items()}
     return found
 
 
@@ -102,6 +126,11 @@ def _shares(utility: jax.Array, said: Said, population: Population) -> tuple[jax
     return chosen * choice_probabilities(population.sharpness * utility, said.offered), population.sharpness
 
 
+def _thumbs_up(utility: jax.Array, population: Population) -> jax.Array:
+    """The probability of a thumb up."""
+    return jax.nn.sigmoid(population.sharpness * (utility - population.bar))
+
+
 def _newton_step(theta, answers, said: Said, population: Population, even, spread) -> jax.Array:
     mean = population.mean.reshape(-1, *[1] * (theta.ndim - 1))
     utility = utilities(theta, answers)
@@ -119,13 +148,18 @@ def _curvature(utility, answers, said: Said, population: Population, even: jax.A
     curvature = sharpness**2 * _covariance(answers, (1 - _EVENNESS) * share + _EVENNESS * even)
     if said.rated is not None:
         curvature += population.certainty * _second_moment(answers, said.rated)
+    if said.thumbed is not None:
+        up = _thumbs_up(utility, population)
+        even_thumbs = (1 - _EVENNESS) * up * (1 - up) + _EVENNESS / 4
+        curvature += sharpness**2 * _second_moment(answers, said.thumbed * even_thumbs)
     return curvature
 
 
 def _shortened(step: jax.Array, spread: jax.Array, said: Said, population: Population) -> jax.Array:
     """What a step [..., properties] is multiplied with, so that it moves logits by `_LONGEST_STEP` at most."""
     moved = jnp.einsum("...a,...ab,...b->...", step, spread, step)
-    logits = population.sharpness * jnp.sqrt(moved / jnp.maximum(said.target.sum((0, 1)), 1) + 1e-12)
+    number = said.target.sum((0, 1)) + (0 if said.thumbed is None else said.thumbed.sum((0, 1)))
+    logits = population.sharpness * jnp.sqrt(moved / jnp.maximum(number, 1) + 1e-12)
     return jnp.minimum(1, _LONGEST_STEP / logits)[..., None]
 
 

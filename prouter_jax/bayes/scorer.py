@@ -66,7 +66,7 @@ def _people(network: BayesNetwork, params: dict, graph: RouterGraph, answers, us
     """Users, and whom nobody knows, as shares or utilities want them: [users, properties] and [properties]."""
     if by_share:
         return users, np.asarray(prior_mean(network.columns, params["crowd"]))
-    if network.columns.plain and not graph.layout.has_ratings:
+    if network.columns.plain and not (graph.layout.has_ratings or graph.layout.has_thumbs):
         users = compare_with_known(network, params, graph, answers, users)
     return users, np.asarray(middle(params["users"], params["known"]))
 

@@ -1,7 +1,8 @@
 """How much users liked the answers on offer, and the mean messages along their histories that follow from it.
 
 The weight of a history edge is what was chosen against what else was offered, (share of the choice - even share), plus
-what was rated against the user's other ratings. It sums to nothing over what a user likes equally well.
+what was rated against the user's other ratings, and thumbs against its other thumbs. It sums to nothing over what a
+user likes equally well.
 """
 
 import jax
@@ -35,7 +36,8 @@ def liking(said: Said) -> jax.Array:
     """The weight of each candidate, the shape of `said`, zero where nothing was said."""
     chosen = said.target.sum(1, keepdims=True)
     weight = said.target - chosen * said.offered / jnp.maximum(said.offered.sum(1, keepdims=True), 1)
-    if said.rating is None or said.rated is None:
-        return weight
-    mean = (said.rated * said.rating).sum((0, 1)) / jnp.maximum(said.rated.sum((0, 1)), 1)
-    return weight + said.rated * (said.rating - mean)
+    for value, given in ((said.rating, said.rated), (said.thumb, said.thumbed)):
+        if value is not None and given is not None:
+            mean = (given * value).sum((0, 1)) / jnp.maximum(given.sum((0, 1)), 1)
+            weight += given * (value - mean)
+    return weight

@@ -9,10 +9,13 @@ import functools
 
 import numpy as np
 
-from prouter_jax.interactions import RATING
+from prouter_jax.interactions import CHOICE, RATING, THUMB
 from prouter_jax.store import HistoryStore
 
 _DRAWS_AT_ONCE = 4  # of 64 bits that a Philox counter stands for
+
+
+_GIVEN = {"rating": "rated", "thumb": "thumbed"}  # the column that says for which candidates a number is given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +46,23 @@ class Batches:
         return int(self.store.offers.sum(1).max(initial=1))
 
     @functools.cached_property
-    def kinds(self) -> tuple[bool, bool]:
-        """Whether there are ratings, and whether any decision tells whose answer was shown first."""
-        return self.store.has_ratings, self.store.has_sides
+    def kinds(self) -> dict[str, int]:
+        """Columns of a batch with a number for some candidates, by name, and the kind of feedback that it is."""
+        there = {("rating", RATING): self.store.has_ratings, ("thumb", THUMB): self.store.has_thumbs}
+        return {name: kind for (name, kind), is_there in there.items() if is_there}
+
+    @functools.cached_property
+    def sides(self) -> bool:
+        """Whether any decision tells whose answer was shown first."""
+        return self.store.has_sides
 
     def rows(self, step: int, start: int, stop: int) -> dict[str, np.ndarray]:
         """Rows `start` to `stop` of the batch of a step; n = stop - start.
 
         Returns:
           query int32 [n, history], shown float32 [n, history], 1 where there is a decision; llm int16, offered int8 and
-          target float32 [n, history, candidates]; with ratings also rating float32 and rated int8, with sides
+          target float32 [n, history, candidates]; with ratings also rating float32 and rated int8, with thumbs
+          thumb and thumbed alike, with sides
           shown_first int8. (No bool: the TPU compiler of libtpu 0.0.42 dies of turning one into a number.)
         """
         user = self._users(step, start, stop)
@@ -68,7 +78,7 @@ class Batches:
             "llm": llm[offer],
         }
         found |= {"offered": offered.astype(np.int8), **self._said(decision, there, offer, slot)}
-        if self.kinds[1]:
+        if self.sides:
             first = self.store.first[decision][..., None]
             found["shown_first"] = (offered & (llm[offer] == first)).astype(np.int8)
         return found
@@ -115,8 +125,6 @@ class Batches:
         """What was said on each candidate."""
         store, shape = self.store, (*decision.shape, self.candidates)
         found = {"target": np.zeros(shape, np.float32)}
-        if self.kinds[0]:
-            found |= {"rating": np.zeros(shape, np.float32), "rated": np.zeros(shape, np.int8)}
         rows = np.flatnonzero(there)
         start = store.said[decision.ravel()[rows]]
         count = store.said[decision.ravel()[rows] + 1] - start
@@ -124,12 +132,12 @@ class Batches:
         at = np.repeat(start - before, count) + np.arange(count.sum())
         cell = np.repeat(rows * self.candidates, count)
         cell += slot[np.repeat(offer.ravel()[rows], count), store.said_llm[at]]
-        rating = store.said_kind[at] == RATING
-        value = store.said_value[at]
-        found["target"].ravel()[cell[~rating]] = value[~rating]
-        if self.kinds[0]:
-            found["rating"].ravel()[cell[rating]] = value[rating]
-            found["rated"].ravel()[cell[rating]] = 1
+        kind, value = store.said_kind[at], store.said_value[at]
+        found["target"].ravel()[cell[kind == CHOICE]] = value[kind == CHOICE]
+        for name, number in self.kinds.items():
+            found |= {name: np.zeros(shape, np.float32), _GIVEN[name]: np.zeros(shape, np.int8)}
+            found[name].ravel()[cell[kind == number]] = value[kind == number]
+            found[_GIVEN[name]].ravel()[cell[kind == number]] = 1
         return found
 
 

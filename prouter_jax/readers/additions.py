@@ -27,6 +27,7 @@ _HISTORY = {
     "task_id": "id?",
     "llm": "id",
     "rating": "number?",
+    "thumb": "number?",
     "candidates": "list?",
     "first": "id?",
     "time": "number?",
@@ -36,10 +37,10 @@ _HISTORY = {
 def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
     """Reads what users, known or new, chose or how they rated it, one row an LLM.
 
-    With a column rating the rows are ratings, without it choices, as in `read_tables`; candidates default to
-    the LLMs rated, or to all. A row names its query by query_id or gives its text in query. A text without an id
-    is the query of `base` that has this text, or else a new one under a made-up id; an unknown id with a
-    text is a new query, of the task in task_id; a known id says it all.
+    With a column rating the rows are ratings, with a column thumb thumbs, without either choices, as in `read_tables`;
+    candidates default to the LLMs rated, or to all. A row names its query by query_id or gives its text in query. A
+    text without an id is the query of `base` that has this text, or else a new one under a made-up id; an unknown id
+    with a text is a new query, of the task in task_id; a known id says it all.
 
     Args:
       path: a .parquet, .csv or .jsonl file.
@@ -55,10 +56,12 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
     ids, queries = _resolve_queries(table, base)
     number = np.arange(table.num_rows)
     texts = table.texts | {"query_id": Texts(number, pa.array(ids, pa.large_string()), number)}
-    form = "choices"
-    if "rating" in table.numbers:
-        form = "ratings"
-        _check_ratings(table)
+    given = [name for name in ("rating", "thumb") if name in table.numbers]
+    if len(given) > 1:
+        raise ValueError(f"table {path.name}: expected a column rating or a column thumb, found both")
+    form = f"{given[0]}s" if given else "choices"
+    if given:
+        _check_given(table, given[0])
     tables = {form: dataclasses.replace(table, texts=texts)}
     new = assemble(tables, base.replace(queries=concatenate([base.queries, queries])))
     return _append(base, new, {"decisions": path.name, "feedback": path.name})
@@ -83,10 +86,10 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
     return _append(base, assemble(tables, base), names_of(tables))
 
 
-def _check_ratings(table: Table) -> None:
-    missing = np.isnan(table.numbers["rating"])
+def _check_given(table: Table, column: str) -> None:
+    missing = np.isnan(table.numbers[column])
     if missing.any():
-        raise table.error("rating", missing.argmax(), "a number", None)
+        raise table.error(column, missing.argmax(), "a number", None)
 
 
 def _append(base: Interactions, new: Interactions, names: dict[str, str]) -> Interactions:

@@ -153,6 +153,9 @@ def _read_outcomes(tables: dict[str, Table], known: dict[str, Known]) -> Outcome
     return Outcomes(query, llm, **{column: table.floats(column) for column in OUTCOME_NUMBERS}, response=response)
 
 
+_FORMS = (("choices", forms.choices), ("votes", forms.votes), ("ratings", forms.ratings), ("thumbs", forms.thumbs))
+
+
 def _read_feedback(tables: dict[str, Table], known: dict[str, Known]) -> forms.Record:
     """All forms that are there; the long form comes first, so that its rows keep their numbers in complaints."""
     records = []
@@ -162,7 +165,7 @@ def _read_feedback(tables: dict[str, Table], known: dict[str, Known]) -> forms.R
         )
         records.append(forms.long_form(tables["decisions"], tables.get("feedback"), tables.get("offers"), known))
         known = known | {"decision_id": dataclasses.replace(known["decision_id"], ids=ids)}
-    for name, read in (("choices", forms.choices), ("votes", forms.votes), ("ratings", forms.ratings)):
+    for name, read in _FORMS:
         if name in tables:
             records.append(read(tables[name], known))
     return forms.join(records, len(known["llm"].ids))

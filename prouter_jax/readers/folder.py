@@ -25,11 +25,12 @@ SCHEMAS = {
     "choices": _FEEDBACK_ROW | {"llm": "id", "candidates": "list?", "first": "id?"},
     "votes": _FEEDBACK_ROW | {"llm_a": "id", "llm_b": "id", "winner": "text"},
     "ratings": _FEEDBACK_ROW | {"llm": "id", "rating": "number", "candidates": "list?", "first": "id?"},
+    "thumbs": _FEEDBACK_ROW | {"llm": "id", "thumb": "number", "candidates": "list?", "first": "id?"},
     "decisions": _FEEDBACK_ROW | {"decision_id": "key", "candidates": "list?", "offer": "id?", "first": "id?"},
     "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
     "offers": {"offer": "id", "llm": "id"},
 }
-FEEDBACK = ("choices", "votes", "ratings", "decisions", "feedback", "offers")
+FEEDBACK = ("choices", "votes", "ratings", "thumbs", "decisions", "feedback", "offers")
 
 
 def load_folder(folder: pathlib.Path, required: tuple[str, ...], passed_over: tuple[str, ...] = ()) -> dict[str, Table]:

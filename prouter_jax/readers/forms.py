@@ -1,4 +1,4 @@
-"""Feedback in its short forms (choices, votes, ratings) and its long form (decisions, feedback), as one `Record`."""
+"""Feedback as one `Record`: its short forms (choices, votes, ratings, thumbs), its long form (decisions, feedback)."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from prouter_jax import interactions
 from prouter_jax.grouping import distinct_sets, first_repeat, first_seen
-from prouter_jax.interactions import CHOICE, KINDS, RATING, Decisions, Feedback
+from prouter_jax.interactions import CHOICE, KINDS, RATING, THUMB, Decisions, Feedback
 from prouter_jax.readers.loaded_table import Known, Table
 
 
@@ -37,6 +37,17 @@ def ratings(table: Table, known: dict[str, Known]) -> Record:
     member = np.zeros((len(rows.first), len(known["llm"].ids)), bool)
     member[rows.group, rows.llm] = True
     return _grouped_record(table, known, rows, member, "rating", RATING, table.floats("rating"))
+
+
+def thumbs(table: Table, known: dict[str, Known]) -> Record:
+    """Each row is a thumb, 1 (up) or 0 (down), for one LLM's answer; without candidates all LLMs were on offer."""
+    rows = _group(table, known)
+    value = table.floats("thumb")
+    bad = (value != 0) & (value != 1)
+    if bad.any():
+        raise table.error("thumb", int(bad.argmax()), "1 (up) or 0 (down)", value[bad.argmax()])
+    member = np.ones((len(rows.first), len(known["llm"].ids)), bool)
+    return _grouped_record(table, known, rows, member, "thumb", THUMB, value)
 
 
 def votes(table: Table, known: dict[str, Known]) -> Record:
