@@ -16,7 +16,7 @@ HIDDEN = slice(0, 9)  # queries
 
 @pytest.fixture(scope="module")
 def world(shared_prepared, all_kinds):
-    """A graph of whose decisions a third is chosen, a third rated and a third has thumbs, and what a step hides of it."""
+    """A graph of which a third of the decisions is chosen, a third rated, a third has thumbs; and what a step hides."""
     world = shared_prepared.world
     graph = build_graph(world.interactions, world.vectors, world.scale, all_kinds)
     everything = see_all(graph.layout)
