@@ -10,13 +10,13 @@ _SECONDS_IN_LOG = 30.0
 class ProgressLine:
     """Written to stderr; a context manager that ends with a last line."""
 
-    def __init__(self, who: str, what: str, total: int, stored: int, spent: float):
+    def __init__(self, who: str, what: str, total: int, stored: int, spent: float | None = None):
         """
         Args:
           who: asks.
           what: is had, in the plural.
           total: of them in all; `stored` of them are there already.
-          spent: USD so far.
+          spent: USD so far; None where nothing costs money.
         """
         self.who, self.what, self.total, self.stored, self.spent = who, what, total, stored, spent
         self.asked = self.failed = 0
@@ -29,7 +29,7 @@ class ProgressLine:
     def __exit__(self, *_) -> None:
         self._print("\n")
 
-    def step(self, failed: bool, spent: float) -> None:
+    def step(self, failed: bool, spent: float | None = None) -> None:
         """One more reply, or a failure.
 
         Args:
@@ -47,7 +47,8 @@ class ProgressLine:
         done, seconds = self.stored + self.asked, time.monotonic() - self._begun
         left = f"{(self.total - done) * seconds / self.asked:.0f} s left" if self.asked else "time left unknown"
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.who}: {done}/{self.total} {self.what}{failed}, {self.spent:.4f} USD spent, {left}"
+        spent = "" if self.spent is None else f", {self.spent:.4f} USD spent"
+        return f"{self.who}: {done}/{self.total} {self.what}{failed}{spent}, {left}"
 
     def _print(self, end: str) -> None:
         self._printed = time.monotonic()

@@ -38,7 +38,8 @@ def write_collected(
     outcomes.unlink(missing_ok=True)  # those of earlier queries would fit no more, were this to end half-way
     write_table(make_path(folder) / "queries.parquet", _queries_table(queries))
     write_table(make_path(folder) / "llms.parquet", _llms_table([llm for llm, _ in llms]))
-    write_table(outcomes, _outcomes_table(pairs))
+    if pairs:
+        write_table(outcomes, _outcomes_table(pairs))
 
 
 def write_table(path: str | os.PathLike, table: pa.Table) -> None:
