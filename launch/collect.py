@@ -38,7 +38,7 @@ def main() -> None:
         return
     found = collect(queries, llms, _OUT.value, _BUDGET.value, _CONCURRENCY.value)
     _say(found)
-    found.raise_if_refused()
+    found.raise_if_broken_off()
 
 
 def _say(found) -> None:

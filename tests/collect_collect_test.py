@@ -96,7 +96,7 @@ def test_one_server_that_refuses_everything_does_not_stop_the_others(tmp_path):
     assert found.answers == 20
     assert list(found.stopped) == ["bad"]
     with pytest.raises(ValueError, match=r"^bad: the server refuses every request: HTTP 401"):
-        found.raise_if_refused()
+        found.raise_if_broken_off()
     assert len(read_tables(tmp_path).outcomes.query) == 20
 
 
@@ -129,7 +129,7 @@ def test_the_budget_is_not_overrun_and_more_of_it_goes_on(tmp_path):
         assert found.answers == len(server.requests)
         assert 0.02 < found.spent <= 0.03
         assert set(found.stopped) == {"a", "b"}
-        found.raise_if_refused()  # an empty purse is no error
+        found.raise_if_broken_off()  # an empty purse is no error
         assert _collect(tmp_path, make_queries(20), llms, budget=0.03).spent == found.spent
         rest = _collect(tmp_path, make_queries(20), llms, budget=1.0)
         assert len(server.requests) == rest.answers == 40

@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from judge_server import Act, JudgeServer
@@ -95,3 +97,22 @@ def test_a_server_that_refuses_everything_ends_with_exit_code_1(run, tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("collect: a: the server refuses every request: HTTP 404")
     assert f"answers: 0 of 3, 0.0000 USD: {tmp_path}/out" in done.stdout
+
+
+def test_ctrl_c_waits_for_what_is_under_way(run, tmp_path):
+    with JudgeServer(lambda *_: Act("Surely 2", stall=0.5)) as server:
+        llm = {"model": "m", "base_url": server.url, "input_price": 0, "output_price": 0}
+        (tmp_path / "llms.json").write_text(json.dumps({"a": llm}))
+        command = [sys.executable, "-m", *_collect(tmp_path, "--concurrency=2")]
+        command[2] = f"launch.{command[2]}"
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not server.requests:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 1
+        assert f"answers: {len(server.requests)} of 3" in out
+        assert err.splitlines()[-1] == "collect: interrupted; the same command goes on"
+        assert 1 <= len(server.requests) <= 2
+        assert run(*_collect(tmp_path)).returncode == 0
+        assert len(server.requests) == 3

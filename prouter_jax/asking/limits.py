@@ -53,9 +53,8 @@ class Pace:
         self._next = 0.0
 
     async def wait(self) -> None:
-        """Returns when it is time for one more."""
+        """Returns when it is time for one more; to be waited for by one at a time."""
         if self._distance:
             now = asyncio.get_running_loop().time()
-            begin = max(now, self._next)
-            self._next = begin + self._distance
-            await asyncio.sleep(begin - now)
+            await asyncio.sleep(max(self._next - now, 0))
+            self._next = max(self._next, now) + self._distance

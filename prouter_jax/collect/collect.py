@@ -2,9 +2,11 @@
 
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -44,11 +46,11 @@ class Collected:
     stopped: dict[str, Exception]
     spent: float
 
-    def raise_if_refused(self) -> None:
+    def raise_if_broken_off(self) -> None:
         """
         Raises:
           ValueError: naming the LLMs whose servers refuse everything, if there are any.
-          OSError: if an answer could not be stored.
+          OSError: if an answer could not be stored, or the run was interrupted.
         """
         errors = [error for error in self.stopped.values() if not isinstance(error, BudgetError)]
         refused = [error for error in errors if isinstance(error, ValueError)]
@@ -64,6 +66,7 @@ def collect(
 ) -> Collected:
     """Asks for all answers that are not in `folder` yet, and writes them as a folder of tables.
 
+    SIGINT (Ctrl-C) and SIGTERM end it once the answers that are under way have come: they are paid for.
     Not to be called from a running event loop.
 
     Args:
@@ -117,10 +120,12 @@ class _Run:
     progress: ProgressLine | None = None
     failures: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     stopped: dict[str, Exception] = dataclasses.field(default_factory=dict)
+    callers: list[Caller] = dataclasses.field(default_factory=list)
 
     async def ask(self, lanes: list[tuple[Lane, Client]]) -> None:
         """All lanes at the same time; one that ends early does not end the others."""
-        await asyncio.gather(*(self._ask_lane(lane, client, seed) for seed, (lane, client) in enumerate(lanes)))
+        with self._interruptible():
+            await asyncio.gather(*(self._ask_lane(lane, client, seed) for seed, (lane, client) in enumerate(lanes)))
 
     async def _ask_lane(self, lane: Lane, client: Client, seed: int) -> None:
         llm = lane.llm
@@ -133,6 +138,7 @@ class _Run:
             places=self.places,
             pace=Pace(llm.requests_per_minute),
         )
+        self.callers.append(caller)
 
         async def answer(ask: Ask, usage: Usage) -> Reply:
             return await caller.complete(llm.messages(self.queries.texts[ask.row]), usage)
@@ -144,6 +150,27 @@ class _Run:
             error = await ask_all(lane.asks, llm.concurrency or self.concurrency, answer, keep)
         if error is not None:
             self.stopped[llm.name] = error
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """A second signal of the kind ends the process as usual."""
+        loop = asyncio.get_running_loop()
+        told = []
+
+        def interrupt(number: int) -> None:
+            for caller in self.callers:
+                caller.halted = caller.halted or InterruptedError("interrupted; the same command goes on")
+            loop.remove_signal_handler(number)
+
+        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # not in the main thread, not on Unix
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, interrupt, number)
+                told.append(number)
+        try:
+            yield
+        finally:
+            for number in told:
+                loop.remove_signal_handler(number)
 
     async def _keep(self, llm: PoolLlm, ask: Ask, reply: Reply | None, failure: str | None, usage: Usage) -> None:
         who = ask.key, llm.name, str(self.queries.ids[ask.row])
