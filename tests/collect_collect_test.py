@@ -71,7 +71,9 @@ def test_failures_are_kept_apart_and_asked_again_in_the_next_run(tmp_path):
     refuse = True
 
     def decide(messages, number):
-        return Act(status=400, body=b"{}") if refuse and messages[-1]["content"] == "What is 1" else echo(messages, number)
+        return (
+            Act(status=400, body=b"{}") if refuse and messages[-1]["content"] == "What is 1" else echo(messages, number)
+        )
 
     with JudgeServer(decide) as server:
         found = _collect(tmp_path, make_queries(3), [make_llm(server)])
@@ -140,7 +142,9 @@ def test_answers_that_got_lost_count_as_if_they_had_been_as_long_as_may_be(tmp_p
         found = _collect(tmp_path, make_queries(1), [make_llm(server)])
     lost = (3 * 10.0 + 50 * 100.0) / 1e6  # "What is 0" is three tokens or so
     assert found.spent == pytest.approx(COST + lost)
-    assert read_tables(tmp_path).outcomes.cost == pytest.approx([COST])  # an answer costs what it costs without bad luck
+    assert read_tables(tmp_path).outcomes.cost == pytest.approx(
+        [COST]
+    )  # an answer costs what it costs without bad luck
 
 
 def test_cut_off_and_uncounted_answers_are_noted(tmp_path):

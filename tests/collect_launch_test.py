@@ -58,7 +58,9 @@ def test_from_queries_to_graded_answers(run, tmp_path):
         dry = run(*_collect(tmp_path, "--dry_run"))
         assert (dry.returncode, server.requests, (tmp_path / "out").exists()) == (0, [], False)
         assert dry.stdout.splitlines()[0] == "queries: 1 rows that repeat another are left out"
-        assert dry.stdout.splitlines()[1].startswith("a: 3 answers; about 10 tokens in and 150 out, 0.0151 USD, at most ")
+        assert dry.stdout.splitlines()[1].startswith(
+            "a: 3 answers; about 10 tokens in and 150 out, 0.0151 USD, at most "
+        )
         assert dry.stdout.splitlines()[3].startswith("estimate: 6 requests, about ")
         done = run(*_collect(tmp_path))
         assert done.stderr == "collect: 6/6 answers, 0.0090 USD spent, 0 s left\n"
@@ -78,7 +80,12 @@ def test_from_queries_to_graded_answers(run, tmp_path):
     data = read_tables(tmp_path / "out")
     assert data.outcomes.effect.tolist() == [1.0, 0.0, 0.9, 1.0, 0.0, 0.9]
     assert data.tasks.ids.tolist() == ["sums"]
-    told = [done.stdout, done.stderr, dry.stdout, *(path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*.*"))]
+    told = [
+        done.stdout,
+        done.stderr,
+        dry.stdout,
+        *(path.read_bytes().decode(errors="replace") for path in tmp_path.rglob("*.*")),
+    ]
     assert not [text for text in told if "sk-very-secret" in text]
 
 

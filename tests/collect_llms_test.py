@@ -16,11 +16,25 @@ def _read(tmp_path, content):
 
 
 def test_what_is_not_said_has_a_default(tmp_path):
-    more = {"base_url": "http://here/v1", "requests_per_minute": 60, "temperature": 0, "family": "f", "system": "Be brief."}
+    more = {
+        "base_url": "http://here/v1",
+        "requests_per_minute": 60,
+        "temperature": 0,
+        "family": "f",
+        "system": "Be brief.",
+    }
     first, second = _read(tmp_path, {"a": PLAIN, "b": PLAIN | more})
     assert first == PoolLlm("a", "m", 1.0, 2.5)
     assert second == PoolLlm(
-        "b", "m", 1.0, 2.5, base_url="http://here/v1", requests_per_minute=60.0, temperature=0.0, family="f", system="Be brief."
+        "b",
+        "m",
+        1.0,
+        2.5,
+        base_url="http://here/v1",
+        requests_per_minute=60.0,
+        temperature=0.0,
+        family="f",
+        system="Be brief.",
     )
     assert second.messages("Hi") == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert first.messages("Hi") == [{"role": "user", "content": "Hi"}]
@@ -33,7 +47,10 @@ BAD = {
     "bool": ({"a": PLAIN | {"input_price": True}}, r"field input_price: expected a number >= 0, found true$"),
     "negative": ({"a": PLAIN | {"output_price": -1}}, r"field output_price: expected a number >= 0, found -1$"),
     "nan": ('{"a": {"model": "m", "input_price": NaN, "output_price": 1}}', r"input_price: .*found NaN$"),
-    "part": ({"a": PLAIN | {"max_output_tokens": 1.5}}, r"max_output_tokens: expected a whole number >= 1, found 1\.5$"),
+    "part": (
+        {"a": PLAIN | {"max_output_tokens": 1.5}},
+        r"max_output_tokens: expected a whole number >= 1, found 1\.5$",
+    ),
     "no attempt": ({"a": PLAIN | {"attempts": 0}}, r"field attempts: expected a whole number >= 1, found 0$"),
     "no model": ({"a": PLAIN | {"model": ""}}, r"field model: expected a text, found \"\"$"),
     "null": ({"a": PLAIN | {"timeout": None}}, r"field timeout: expected a number >= 0\.001, found null$"),

@@ -31,7 +31,9 @@ def _prepare(folder, stub, number, **changes):
 
 def _run(command):
     environment = os.environ | {"NO_PROXY": "127.0.0.1"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def _finish(command):
@@ -84,7 +86,9 @@ def test_a_server_that_fails_for_30_percent_leads_to_the_same_table(tmp_path):
             assert "answers: 600 of 600" in said
             worst = max(asked for asked, _ in stub.counts().values())
             assert (worst > 1) == bool(faults)
-        tables[name] = [pq.read_table(tmp_path / name / "out" / f"{table}.parquet") for table in ("queries", "llms", "outcomes")]
+        tables[name] = [
+            pq.read_table(tmp_path / name / "out" / f"{table}.parquet") for table in ("queries", "llms", "outcomes")
+        ]
     assert all(clean.equals(faulty) for clean, faulty in zip(tables["clean"], tables["faulty"], strict=True))
     outcomes = tables["clean"][2].to_pylist()
     assert all(row["response"] == answer_to(f"m{row['llm']}", f"What of {row['query_id'][1:]}?") for row in outcomes)

@@ -52,7 +52,8 @@ def test_other_references_are_refused(tmp_path, cell):
 
 
 @pytest.mark.parametrize(
-    ("cells", "expected"), [([["x", "y"], None], [["x", "y"], [""]]), ([7, 8], [["7"], ["8"]]), (["s", "t"], [["s"], ["t"]])]
+    ("cells", "expected"),
+    [([["x", "y"], None], [["x", "y"], [""]]), ([7, 8], [["7"], ["8"]]), (["s", "t"], [["s"], ["t"]])],
 )
 def test_parquet_has_lists_and_numbers_of_its_own(tmp_path, cells, expected):
     pq.write_table(pa.table({"query": ["a", "b"], "reference": cells}), tmp_path / "q.parquet")
@@ -61,7 +62,9 @@ def test_parquet_has_lists_and_numbers_of_its_own(tmp_path, cells, expected):
 
 
 def test_csv_has_all_columns_as_text(tmp_path):
-    (tmp_path / "q.csv").write_text('query_id,query,task_id,reference,metric,choices\n1,Why?,t,B,multiple_choice,"[""x"", ""y""]"\n')
+    (tmp_path / "q.csv").write_text(
+        'query_id,query,task_id,reference,metric,choices\n1,Why?,t,B,multiple_choice,"[""x"", ""y""]"\n'
+    )
     found = read_queries(tmp_path / "q.csv")
     row = [getattr(found, name)[0] for name in ("ids", "texts", "tasks", "references", "metrics")]
     assert row == ["1", "Why?", "t", "B", "multiple_choice"]
@@ -71,7 +74,10 @@ def test_csv_has_all_columns_as_text(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("q.txt", r"^table q\.txt: expected one of \.parquet, \.csv, \.jsonl, found '\.txt'$"), ("none.csv", "expected a file")],
+    [
+        ("q.txt", r"^table q\.txt: expected one of \.parquet, \.csv, \.jsonl, found '\.txt'$"),
+        ("none.csv", "expected a file"),
+    ],
 )
 def test_what_cannot_be_read_is_named(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):

@@ -32,7 +32,9 @@ def test_the_letter_that_an_answer_picks(answer):
     assert find_letter(answer) == SAID[answer]
 
 
-@pytest.mark.parametrize("answer", ["", "I think that a dog barks.", "A dog. Because it barks.", "The answer is a matter of taste"])
+@pytest.mark.parametrize(
+    "answer", ["", "I think that a dog barks.", "A dog. Because it barks.", "The answer is a matter of taste"]
+)
 def test_words_are_no_letters(answer):
     assert find_letter(answer) is None
 
@@ -54,7 +56,9 @@ def test_the_reference_is_a_letter_or_the_text_of_a_choice(reference):
     assert multiple_choice("The answer is A", reference, ["no", "yes"]) == 0
 
 
-@pytest.mark.parametrize(("reference", "choices"), [("1", ["no", "yes"]), ("C", ["no", "yes"]), ("maybe", ()), ("", ())])
+@pytest.mark.parametrize(
+    ("reference", "choices"), [("1", ["no", "yes"]), ("C", ["no", "yes"]), ("maybe", ()), ("", ())]
+)
 def test_another_reference_is_no_guess(reference, choices):
-    with pytest.raises(ValueError, match="^expected a letter from A to [BJ]"):
+    with pytest.raises(ValueError, match=r"^expected a letter from A to [BJ]"):
         multiple_choice("A", reference, choices)

@@ -14,7 +14,14 @@ QUERIES = {
     "query_id": ["f", "n", "c", "own", "none", "open"],
     "query": list("abcdef"),
     "reference": ['["rock n roll", "pop"]', "#### 7", "yes", "abcd", "x", None],
-    "metric": ["token_f1", "number_at_end", "multiple_choice", "grading_metrics_test:length_share", None, "exact_match"],
+    "metric": [
+        "token_f1",
+        "number_at_end",
+        "multiple_choice",
+        "grading_metrics_test:length_share",
+        None,
+        "exact_match",
+    ],
     "choices": [None, None, '["no", "yes"]', None, None, None],
 }
 OUTCOMES = {
@@ -75,15 +82,25 @@ def test_a_judge_needs_no_reference_and_its_failures_are_counted(folder, monkeyp
     assert any(reason.startswith("judge: HTTP 400") for reason in graded.ungraded)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"reference": ["many"] * 6, "metric": ["number_at_end"] * 6}, r"^table outcomes\.parquet, row 0 \(query_id 'f', llm 'a'\): metric number_at_end: expected a number in"),
-        ({"metric": ["token_f1", "f1", *QUERIES["metric"][2:]]}, r"^table queries\.parquet, column metric, row 1: expected a metric"),
-        ({"query_id": ["x", *QUERIES["query_id"][1:]]}, r"^table outcomes\.parquet, column query_id, row 0: expected a query_id of queries\.parquet, found 'f'$"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_graded_is_named_and_nothing_is_written(folder, changes, message):
+BAD = {
+    "reference": (
+        {"reference": ["many"] * 6, "metric": ["number_at_end"] * 6},
+        r"^table outcomes\.parquet, row 0 \(query_id 'f', llm 'a'\): metric number_at_end: expected a number in",
+    ),
+    "metric": (
+        {"metric": ["token_f1", "f1", *QUERIES["metric"][2:]]},
+        r"^table queries\.parquet, column metric, row 1: expected a metric",
+    ),
+    "query": (
+        {"query_id": ["x", *QUERIES["query_id"][1:]]},
+        r"^table outcomes\.parquet, column query_id, row 0: expected a query_id of queries\.parquet, found 'f'$",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_graded_is_named_and_nothing_is_written(folder, name):
+    changes, message = BAD[name]
     pq.write_table(pa.table(QUERIES | changes), folder / "queries.parquet")
     before = (folder / "outcomes.parquet").read_bytes()
     with pytest.raises(ValueError, match=message):

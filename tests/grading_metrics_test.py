@@ -35,7 +35,9 @@ def test_a_function_of_ones_own():
     assert find_metric(f"{__name__}:odd")("list", ["a", "b"], []) == 0.5  # several come as a list
 
 
-@pytest.mark.parametrize(("answer", "found"), [("two", "2"), ("nan", "nan"), ("none", "TypeError"), ("other", "KeyError")])
+@pytest.mark.parametrize(
+    ("answer", "found"), [("two", "2"), ("nan", "nan"), ("none", "TypeError"), ("other", "KeyError")]
+)
 def test_what_it_must_return_is_told(answer, found):
     with pytest.raises(ValueError, match=rf"^expected a number in \[0, 1\], found {found}"):
         find_metric(f"{__name__}:odd")(answer, ["x"], [])

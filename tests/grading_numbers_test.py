@@ -4,7 +4,7 @@ import pytest
 
 from prouter_jax.grading.numbers import number_at_end
 
-DUCKS = "She makes 9 * 2 = $<<9*2=18>>18 every day at the farmer’s market.\n#### 18"
+DUCKS = "She makes 9 * 2 = $<<9*2=18>>18 every day at the farmer\u2019s market.\n#### 18"
 HOUSE = "So he made a profit of 200,000-130,000=$<<200000-130000=70000>>70,000\n#### 70000"
 BOLTS = "So the total amount of fabric is 2+1=<<2+1=3>>3 bolts of fabric\n#### 3"
 GLASSES = "So in total Kylar needs to pay 24 + 40 = $<<24+40=64>>64 for the glasses he wants to buy.\n#### 64"
@@ -48,5 +48,5 @@ def test_another_number_or_none(answer, reference):
 
 
 def test_a_reference_without_a_number_is_told():
-    with pytest.raises(ValueError, match="^expected a number in the reference, found 'many'$"):
+    with pytest.raises(ValueError, match=r"^expected a number in the reference, found 'many'$"):
         number_at_end("5", "many")

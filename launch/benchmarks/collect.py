@@ -33,7 +33,13 @@ def _collect() -> float:
         (folder / "queries.jsonl").write_text("\n".join(queries))
         llm = {"model": "m", "base_url": stub.url, "input_price": 0.1, "output_price": 0.4}
         (folder / "llms.json").write_text(json.dumps({"m": llm}))
-        command = [sys.executable, "-m", "launch.collect", f"--queries={name}/queries.jsonl", f"--llms={name}/llms.json"]
+        command = [
+            sys.executable,
+            "-m",
+            "launch.collect",
+            f"--queries={name}/queries.jsonl",
+            f"--llms={name}/llms.json",
+        ]
         command += [f"--out={name}/out", f"--concurrency={_CONCURRENCY}"]
         begun = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True, env=os.environ | {"NO_PROXY": "127.0.0.1"})

@@ -15,7 +15,7 @@ _STATED = re.compile(
     re.IGNORECASE,
 )
 # a capital by itself; A and I are words as well, so they need a sign around them or a line of their own
-_BARE = re.compile(rf"(?<![\w'])(?:([B-HJ])(?![\w'])|([AI])(?=[)\]}}*:]|\.?\s*$))", re.MULTILINE)
+_BARE = re.compile(r"(?<![\w'])(?:([B-HJ])(?![\w'])|([AI])(?=[)\]}*:]|\.?\s*$))", re.MULTILINE)
 
 
 def multiple_choice(answer: str, reference: str, choices: Sequence[str] = ()) -> float:

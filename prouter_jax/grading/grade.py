@@ -77,10 +77,12 @@ class Outcomes:
           grader: for rows of the metric judge.
 
         Raises:
-          ValueError: naming the row of a reference that its metric cannot use, or if there is no grader but rows for it.
+          ValueError: naming the row of a reference that its metric cannot use, or if rows need a grader.
         """
         if JUDGE in self.rows and grader is None:
-            raise ValueError(f"metric {JUDGE}: expected an LLM that grades {len(self.rows[JUDGE]):,} answers, found none")
+            raise ValueError(
+                f"metric {JUDGE}: expected an LLM that grades {len(self.rows[JUDGE]):,} answers, found none"
+            )
         effect, given = self._table.floats("effect").copy(), {}
         ungraded = self.ungraded.copy()
         plain = sum(len(self.rows[name]) for name in self._grades)

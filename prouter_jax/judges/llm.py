@@ -82,9 +82,7 @@ class LlmJudge:
         limits = config.timeout, config.max_output_tokens, config.output_limit
         return Server("judge", config.model, find_address(), *limits)
 
-    async def _ask(
-        self, asks: Iterator[Ask], client: Client, store: Ledger[Stored], progress: ProgressLine
-    ) -> None:
+    async def _ask(self, asks: Iterator[Ask], client: Client, store: Ledger[Stored], progress: ProgressLine) -> None:
         config = self.config
         caller = Caller(
             client=client,

@@ -10,7 +10,11 @@ import pyarrow as pa
 from prouter_jax.readers.loaded_table import Table
 
 EXPECTED = {
-    **{"id": "an id", "key": "an id", "text": "a text", "number": "a number", "list": "a list of texts"},
+    "id": "an id",
+    "key": "an id",
+    "text": "a text",
+    "number": "a number",
+    "list": "a list of texts",
     "texts": "a text or a list of texts",
 }
 
