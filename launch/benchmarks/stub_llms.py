@@ -17,6 +17,7 @@ import random
 import re
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -47,14 +48,11 @@ def run_stub(latency: float, faults: float = 0.0, stall: float = 2.0, seed: int 
     """Starts a stub and ends it with the block."""
     options = json.dumps({"latency": latency, "faults": faults, "stall": stall, "seed": seed})
     command = [sys.executable, "-m", "launch.benchmarks.stub_llms", options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield Stub(int(process.stdout.readline()))
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Stub(int(process.stdout.readline() if process.stdout else 0))
+        finally:
+            process.kill()
 
 
 def answer_to(model: str, query: str) -> str:
@@ -95,7 +93,7 @@ class _Connection(asyncio.Protocol):
         self.server, self.buffer = server, b""
 
     def connection_made(self, transport):
-        self.transport = transport
+        self.transport = typing.cast(asyncio.Transport, transport)
 
     def data_received(self, data):
         self.buffer += data

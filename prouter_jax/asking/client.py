@@ -146,10 +146,10 @@ def _reply_of(response) -> Reply:
     """Servers differ in what they leave out; a page of HTML comes as a plain str."""
     choices = getattr(response, "choices", None)
     message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-    if message is None:
+    if not isinstance(choices, list) or message is None:
         raise TransientError("not a chat completion", maybe_paid=True)
     usage = getattr(response, "usage", None)
-    tokens = [_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens")]
+    tokens = _count(getattr(usage, "prompt_tokens", None)), _count(getattr(usage, "completion_tokens", None))
     text, reason = getattr(message, "content", None), getattr(choices[0], "finish_reason", None)
     return Reply(_text(text), *tokens, _text(reason))
 

@@ -9,7 +9,8 @@ from prouter_jax.asking.client import RefusedError, TransientError
 from prouter_jax.asking.form import NonsenseError
 from prouter_jax.asking.spending import Usage
 
-Ask, Had = TypeVar("Ask"), TypeVar("Had")
+Ask = TypeVar("Ask")
+Had = TypeVar("Had")
 
 
 async def ask_all(

@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 import json
-import math
 import os
+from typing import Any
 
 from prouter_jax.asking.address import Address, find_address
 from prouter_jax.asking.client import Messages, Server
@@ -120,19 +120,20 @@ def _read_llm(place: str, name: str, fields: object) -> PoolLlm:
 
 
 _AT_LEAST = {"timeout": 0.001, "max_output_tokens": 1, "attempts": 1}
+_TOO_MUCH = 1e12
 _NOT_EMPTY = ("model", "output_limit")
 
 
-def _checked(place: str, field: str, kind: object, found: object):
+def _checked(place: str, field: str, kind: object, found: Any) -> Any:
     """The value of a field, numbers as what they are declared to be."""
-    number = type(found) in (int, float) and math.isfinite(found)  # pyright: ignore[reportArgumentType]
+    number = isinstance(found, int | float) and type(found) is not bool and abs(found) < _TOO_MUCH
     if kind is str:
         sound, expected = isinstance(found, str) and bool(found or field not in _NOT_EMPTY), "a text"
     else:
         least = _AT_LEAST.get(field, 0)
         whole = kind is not int or type(found) is int
-        sound = (number and whole and found >= least) or (found is None and kind == float | None)  # pyright: ignore
+        sound = (number and whole and found >= least) or (found is None and kind == float | None)
         expected = f"a {'whole ' if kind is int else ''}number >= {least}"
     if not sound:
         raise ValueError(f"{place}, field {field}: expected {expected}, found {json.dumps(found)[:80]}")
-    return float(found) if number and kind is not int else found  # pyright: ignore[reportArgumentType]
+    return float(found) if isinstance(found, int | float) and kind is not int else found

@@ -48,8 +48,9 @@ def several(cell: str) -> list[str]:
         found = json.loads(cell) if cell.startswith("[") else None
     except (ValueError, RecursionError):
         found = None
-    texts = isinstance(found, list) and bool(found) and all(isinstance(text, str) for text in found)
-    return found if texts else [cell]
+    if isinstance(found, list) and found and all(isinstance(text, str) for text in found):
+        return found
+    return [cell]
 
 
 def _add_column(table: Table, name: str, kind: str, optional: bool, cells) -> None:
