@@ -102,6 +102,15 @@ def test_one_server_that_refuses_everything_does_not_stop_the_others(tmp_path):
     assert len(read_tables(tmp_path).outcomes.query) == 20
 
 
+def test_who_is_refused_begins_nothing_more(tmp_path):
+    with JudgeServer(lambda *_: Act(status=401, body=b"{}")) as server:
+        begun = time.monotonic()
+        found = _collect(tmp_path, make_queries(20), [make_llm(server, requests_per_minute=120)])
+        assert len(server.requests) <= 2  # the others were waiting for their turn
+        assert time.monotonic() - begun < 3
+    assert found.failures == {}
+
+
 def test_a_missing_key_ends_before_anything_is_asked(tmp_path):
     with JudgeServer(echo) as server:
         llms = [make_llm(server, "a"), make_llm(server, "b", key_variable="NOT_SET")]

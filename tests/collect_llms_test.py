@@ -84,6 +84,6 @@ def test_an_answer_is_known_by_what_it_depends_on():
     others = [PoolLlm("a", "n", 1.0, 2.0), PoolLlm("a", "m", 1.0, 2.0, base_url="http://here/v1")]
     others += [PoolLlm("a", "m", 1.0, 2.0, **change) for change in ({"temperature": 0.0}, {"system": "s"})]
     others += [PoolLlm("a", "m", 1.0, 2.0, max_output_tokens=5)]
-    keys = {llm.key("q"), llm.key("r"), *(other.key("q") for other in others)}
+    keys = {*llm.keys(["q", "r"]), *(other.keys("q")[0] for other in others)}
     assert len(keys) == 7
-    assert {other.key("q") for other in same} == {llm.key("q")}
+    assert {other.keys("q")[0] for other in same} == set(llm.keys("q"))

@@ -16,7 +16,7 @@ class Answer:
     """One answer.
 
     Attributes:
-      key: see `PoolLlm.key`.
+      key: see `PoolLlm.keys`.
       llm, query_id: of the run that asked, for people who read the file.
       text: of the answer, "" where the LLM said nothing.
       finish_reason: as the server said; "length" where the text was cut off.

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from prouter_jax.asking.address import Address, find_address
@@ -70,9 +71,10 @@ class PoolLlm:
         """What an answer depends on, the query apart."""
         return [self.model, self.address().base_url, self.max_output_tokens, self.temperature, self.system]
 
-    def key(self, query: str) -> str:
-        """What the answer to a query is stored under: SHA-256 of the query and `parameters`."""
-        return hashlib.sha256(json.dumps([query, self.parameters()]).encode()).hexdigest()
+    def keys(self, queries: Iterable[str]) -> list[str]:
+        """What the answers to queries are stored under: SHA-256 of the query and `parameters`."""
+        parameters = self.parameters()
+        return [hashlib.sha256(json.dumps([query, parameters]).encode()).hexdigest() for query in queries]
 
 
 def read_llms(path: str | os.PathLike) -> list[PoolLlm]:

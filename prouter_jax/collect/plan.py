@@ -41,7 +41,7 @@ def build_lanes(queries: Queries, llms: Sequence[PoolLlm], answers: dict[str, An
     """
     lanes, seen = [], set(answers)
     for llm in llms:
-        keys = [llm.key(text) for text in queries.texts]
+        keys = llm.keys(queries.texts)
         asks = []
         for row, key in enumerate(keys):
             if key not in seen:
