@@ -45,6 +45,12 @@ def test_model_and_limit_are_sent_under_the_servers_name(monkeypatch, name):
     assert server.requests == [asked, asked | {"temperature": 0.5}]
 
 
+def test_half_a_character_becomes_a_whole_one(monkeypatch):
+    half = b'{"choices": [{"message": {"content": "So \\ud83d"}, "finish_reason": "stop"}]}'
+    with serving(monkeypatch, lambda *_: Act(body=half)):
+        assert _complete().text == "So ?"
+
+
 def test_why_a_reply_ended_is_told(monkeypatch):
     cut = b'{"choices": [{"message": {"content": "So"}, "finish_reason": "length"}]}'
     with serving(monkeypatch, lambda *_: Act(body=cut)):

@@ -1,6 +1,7 @@
 """Collecting: every answer in the table, stored when it comes, never asked twice, whatever a server does."""
 
 import dataclasses
+import json
 import time
 
 import pytest
@@ -213,3 +214,20 @@ def test_the_estimate_is_what_is_then_paid(tmp_path):
     assert after.about.cost == pytest.approx(found.spent * 6 / 10, rel=0.05)
     assert before.most > before.about.cost > found.spent * 0.9
     assert nothing.line() == "a: 10 answers, 10 of them stored; nothing to pay"
+
+
+def test_a_full_disk_is_told_and_what_is_stored_is_not_asked_again(small_disk):
+    folder, filler = small_disk / "out", small_disk / "filler"
+    filler.write_bytes(b"x" * (6 * 2**20))
+    with JudgeServer(lambda *_: Act("x" * 200_000)) as server:
+        with pytest.raises(OSError, match="No space left"):
+            _collect(folder, make_queries(30), [make_llm(server)], concurrency=2).raise_if_broken_off()
+        whole = (folder / "answers.jsonl").read_text().rpartition("\n")[0]
+        stored = {json.loads(line)["query_id"] for line in whole.splitlines()}
+        assert 1 <= len(stored) < 12
+        filler.unlink()
+        before = len(server.requests)
+        assert before < 15
+        assert _collect(folder, make_queries(30), [make_llm(server)], concurrency=2).answers == 30
+        assert not {f"q{content.split()[-1]}" for _, content in _asked(server)[before:]} & stored
+    assert len(read_tables(folder).outcomes.query) == 30

@@ -67,7 +67,7 @@ def test_a_judge_needs_no_reference_and_its_failures_are_counted(folder, monkeyp
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
     def decide(messages, number):
-        return Act(status=400, body=b"{}") if "<answer>\n(B)\n" in messages[1]["content"] else Act('{"grade": 7}')
+        return Act(status=400, body=b"{}") if "<answer>\nIt is 8\n" in messages[1]["content"] else Act('{"grade": 7}')
 
     with pytest.raises(ValueError, match=r"^metric judge: expected an LLM that grades 6 answers, found none$"):
         Outcomes(folder, "judge").grade(None)
@@ -76,7 +76,7 @@ def test_a_judge_needs_no_reference_and_its_failures_are_counted(folder, monkeyp
         outcomes = Outcomes(folder, "judge")
         assert outcomes.estimate(grader).asked == 6
         graded = outcomes.grade(grader)
-    assert _effects(folder) == [0.7, 0.7, None, 0.7, 0.7, 0.7, None]
+    assert _effects(folder) == [0.7, 0.25, 0.7, 0.7, 0.7, 0.7, None]
     assert graded.effects == {"judge": [0.7] * 5}
     assert sorted(graded.ungraded.values()) == [1, 1]
     assert any(reason.startswith("judge: HTTP 400") for reason in graded.ungraded)

@@ -34,6 +34,7 @@ def test_published_verdicts(answer, reference, correct):
         ("x = -5", "-5"),
         ("between 2-5", "5"),
         ("a list: 1,2,34", "34"),
+        ("a list: 1,2345", "2345"),
         ("0.5", ".50"),
         ("**$1,234,567**", "1234567"),
     ],

@@ -155,7 +155,8 @@ def _reply_of(response) -> Reply:
 
 
 def _text(found) -> str:
-    return found if isinstance(found, str) else ""
+    """Half a character, as JSON may have it, would fit into no table."""
+    return found.encode("utf-8", "replace").decode() if isinstance(found, str) else ""
 
 
 def _count(tokens) -> int | None:

@@ -85,10 +85,10 @@ class Outcomes:
             )
         effect, given = self._table.floats("effect").copy(), {}
         ungraded = self.ungraded.copy()
-        plain = sum(len(self.rows[name]) for name in self._grades)
-        with ProgressLine("grade", "answers", plain, 0) as progress:
-            for name in self._grades:
-                given[name] = self._grade_plain(name, progress)
+        if self._grades:
+            plain = sum(len(self.rows[name]) for name in self._grades)
+            with ProgressLine("grade", "answers", plain, 0) as progress:
+                given = {name: self._grade_plain(name, progress) for name in self._grades}
         if grader is not None and JUDGE in self.rows:
             given[JUDGE], failures = grader.grade(self._judged())
             ungraded.update(f"{JUDGE}: {failure}" for failure in failures if failure)
