@@ -2,21 +2,17 @@
 
 import asyncio
 import collections
-import contextlib
 import dataclasses
 import os
-import signal
-from collections.abc import Iterator, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from prouter_jax.asking.caller import Caller
-from prouter_jax.asking.client import Client, Reply
+from prouter_jax.asking.client import Reply
 from prouter_jax.asking.crew import ask_all
+from prouter_jax.asking.interruption import interruptible
 from prouter_jax.asking.ledger import read_ledger
-from prouter_jax.asking.limits import Pace, Places
+from prouter_jax.asking.limits import Places
 from prouter_jax.asking.progress_line import ProgressLine
-from prouter_jax.asking.retry import Retry
 from prouter_jax.asking.spending import Budget, BudgetError, Usage
 from prouter_jax.collect.answers import ANSWERS, Answer, Failure, Store, open_store
 from prouter_jax.collect.llms import PoolLlm
@@ -80,8 +76,9 @@ def collect(
     folder = local_path(folder, "answers, to which one is added at a time")
     with open_store(folder) as store:
         lanes = build_lanes(queries, llms, store.answers.entries)
-        run = _Run(queries, store, Budget(budget, store.spent), Places(concurrency), concurrency)
-        open_lanes = [(lane, Client(lane.llm.server())) for lane in lanes if lane.asks]
+        run = _Run(queries, store, concurrency)
+        shared = Budget(budget, store.spent), Places(concurrency)
+        open_lanes = [(lane, lane.llm.caller(*shared, seed)) for seed, lane in enumerate(lanes) if lane.asks]
         total = sum(len(lane.keys) for lane in lanes)
         left = sum(len(lane.asks) for lane, _ in open_lanes)
         if open_lanes:
@@ -114,31 +111,18 @@ class _Run:
 
     queries: Queries
     store: Store
-    budget: Budget
-    places: Places
     concurrency: int
     progress: ProgressLine | None = None
     failures: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     stopped: dict[str, Exception] = dataclasses.field(default_factory=dict)
-    callers: list[Caller] = dataclasses.field(default_factory=list)
 
-    async def ask(self, lanes: list[tuple[Lane, Client]]) -> None:
+    async def ask(self, lanes: list[tuple[Lane, Caller]]) -> None:
         """All lanes at the same time; one that ends early does not end the others."""
-        with self._interruptible():
-            await asyncio.gather(*(self._ask_lane(lane, client, seed) for seed, (lane, client) in enumerate(lanes)))
+        with interruptible([caller for _, caller in lanes]):
+            await asyncio.gather(*(self._ask_lane(lane, caller) for lane, caller in lanes))
 
-    async def _ask_lane(self, lane: Lane, client: Client, seed: int) -> None:
+    async def _ask_lane(self, lane: Lane, caller: Caller) -> None:
         llm = lane.llm
-        caller = Caller(
-            client=client,
-            prices=llm.prices(),
-            budget=self.budget,
-            retry=Retry(llm.attempts, llm.backoff),
-            rng=np.random.default_rng(seed),
-            places=self.places,
-            pace=Pace(llm.requests_per_minute),
-        )
-        self.callers.append(caller)
 
         async def answer(ask: Ask, usage: Usage) -> Reply:
             return await caller.complete(llm.messages(self.queries.texts[ask.row]), usage)
@@ -146,31 +130,10 @@ class _Run:
         async def keep(ask: Ask, reply: Reply | None, failure: str | None, usage: Usage) -> None:
             await self._keep(llm, ask, reply, failure, usage)
 
-        async with client:
+        async with caller.client:
             error = await ask_all(lane.asks, llm.concurrency or self.concurrency, answer, keep)
         if error is not None:
             self.stopped[llm.name] = error
-
-    @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """A second signal of the kind ends the process as usual."""
-        loop = asyncio.get_running_loop()
-        told = []
-
-        def interrupt(number: int) -> None:
-            for caller in self.callers:
-                caller.halted = caller.halted or InterruptedError("interrupted; the same command goes on")
-            loop.remove_signal_handler(number)
-
-        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):  # not in the main thread, not on Unix
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, interrupt, number)
-                told.append(number)
-        try:
-            yield
-        finally:
-            for number in told:
-                loop.remove_signal_handler(number)
 
     async def _keep(self, llm: PoolLlm, ask: Ask, reply: Reply | None, failure: str | None, usage: Usage) -> None:
         who = ask.key, llm.name, str(self.queries.ids[ask.row])

@@ -7,9 +7,14 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from prouter_jax.asking.address import Address, find_address
-from prouter_jax.asking.client import Messages, Server
-from prouter_jax.asking.spending import Prices
+from prouter_jax.asking.caller import Caller
+from prouter_jax.asking.client import Client, Messages, Server
+from prouter_jax.asking.limits import Pace, Places
+from prouter_jax.asking.retry import Retry
+from prouter_jax.asking.spending import Budget, Prices
 from prouter_jax.paths import make_path
 
 
@@ -52,11 +57,32 @@ class PoolLlm:
     pool: str = ""
 
     def address(self) -> Address:
+        """
+        Raises:
+          ValueError: see `find_address`.
+        """
         return find_address(self.base_url, self.key_variable)
 
-    def server(self) -> Server:
+    def caller(self, budget: Budget, places: Places, seed: int) -> Caller:
+        """Who asks it.
+
+        Args:
+          budget, places: of all LLMs of a run.
+          seed: of the waits between attempts.
+
+        Raises:
+          ValueError: if the package openai is missing, or the key.
+        """
         limits = self.timeout, self.max_output_tokens, self.output_limit, self.temperature
-        return Server(self.name, self.model, self.address(), *limits)
+        return Caller(
+            client=Client(Server(self.name, self.model, self.address(), *limits)),
+            prices=self.prices(),
+            budget=budget,
+            retry=Retry(self.attempts, self.backoff),
+            rng=np.random.default_rng(seed),
+            places=places,
+            pace=Pace(self.requests_per_minute),
+        )
 
     def prices(self) -> Prices:
         """An answer that got lost is taken to have been as long as it may be: the budget must hold."""

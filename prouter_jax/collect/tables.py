@@ -4,13 +4,12 @@ import os
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from prouter_jax import files
 from prouter_jax.collect.answers import Answer
 from prouter_jax.collect.llms import PoolLlm
 from prouter_jax.collect.queries import Queries
 from prouter_jax.paths import make_path
+from prouter_jax.readers.formats import write_parquet
 
 
 def write_collected(
@@ -36,16 +35,10 @@ def write_collected(
     ]
     outcomes = make_path(folder) / "outcomes.parquet"
     outcomes.unlink(missing_ok=True)  # those of earlier queries would fit no more, were this to end half-way
-    write_table(make_path(folder) / "queries.parquet", _queries_table(queries))
-    write_table(make_path(folder) / "llms.parquet", _llms_table([llm for llm, _ in llms]))
+    write_parquet(make_path(folder) / "queries.parquet", _queries_table(queries))
+    write_parquet(make_path(folder) / "llms.parquet", _llms_table([llm for llm, _ in llms]))
     if pairs:
-        write_table(outcomes, _outcomes_table(pairs))
-
-
-def write_table(path: str | os.PathLike, table: pa.Table) -> None:
-    """Writes a Parquet file, whole."""
-    with files.open_whole(path) as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+        write_parquet(outcomes, _outcomes_table(pairs))
 
 
 def _queries_table(queries: Queries) -> pa.Table:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 from prouter_jax.asking.progress_line import ProgressLine
 from prouter_jax.asking.spending import Estimate
 from prouter_jax.collect.queries import Queries, read_queries
-from prouter_jax.collect.tables import write_table
 from prouter_jax.grading.judge import Grader, Judged
 from prouter_jax.grading.metrics import JUDGE, Metric, find_metric
 from prouter_jax.paths import arrow_file, make_path
 from prouter_jax.readers import columns
+from prouter_jax.readers.formats import write_parquet
 from prouter_jax.readers.loaded_table import Known, Table
 
 QUERIES, OUTCOMES = "queries.parquet", "outcomes.parquet"
@@ -148,4 +148,4 @@ class Outcomes:
         column = pa.array(effect, pa.float64(), mask=np.isnan(effect))
         place = table.column_names.index("effect") if "effect" in table.column_names else None
         table = table.append_column("effect", column) if place is None else table.set_column(place, "effect", column)
-        write_table(path, table)
+        write_parquet(path, table)

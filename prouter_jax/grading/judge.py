@@ -7,16 +7,13 @@ import json
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
-from prouter_jax.asking.caller import Caller
-from prouter_jax.asking.client import Client, Messages
+from prouter_jax.asking.client import Messages
 from prouter_jax.asking.crew import ask_all
 from prouter_jax.asking.form import REPLY_TOKENS, Form, ask_number
+from prouter_jax.asking.interruption import interruptible
 from prouter_jax.asking.ledger import Ledger, read_ledger
-from prouter_jax.asking.limits import Pace, Places
+from prouter_jax.asking.limits import Places
 from prouter_jax.asking.progress_line import ProgressLine
-from prouter_jax.asking.retry import Retry
 from prouter_jax.asking.spending import Budget, BudgetError, Estimate, Usage, count_characters, guess_tokens
 from prouter_jax.collect.llms import PoolLlm
 
@@ -124,15 +121,7 @@ class Grader:
 
     async def _ask(self, asks: dict[str, Judged], store: Ledger[Grade], progress: ProgressLine) -> None:
         llm = self.llm
-        caller = Caller(
-            client=Client(llm.server()),
-            prices=llm.prices(),
-            budget=Budget(self.budget, store.spent),
-            retry=Retry(llm.attempts, llm.backoff),
-            rng=np.random.default_rng(0),
-            places=Places(self.concurrency),
-            pace=Pace(llm.requests_per_minute),
-        )
+        caller = llm.caller(Budget(self.budget, store.spent), Places(self.concurrency), seed=0)
 
         async def answer(pair: tuple[str, Judged], usage: Usage) -> int:
             return await ask_number(caller, _messages(pair[1]), _FORM, usage)
@@ -144,7 +133,8 @@ class Grader:
             progress.step(failure is not None, store.spent)
 
         async with caller.client:
-            stopped = await ask_all(asks.items(), llm.concurrency or self.concurrency, answer, keep)
+            with interruptible([caller]):
+                stopped = await ask_all(asks.items(), llm.concurrency or self.concurrency, answer, keep)
         if stopped is not None and not isinstance(stopped, BudgetError):
             raise stopped
 

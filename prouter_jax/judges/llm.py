@@ -13,6 +13,7 @@ from prouter_jax.asking.caller import Caller
 from prouter_jax.asking.client import Client, Server
 from prouter_jax.asking.crew import ask_all
 from prouter_jax.asking.form import REPLY_TOKENS
+from prouter_jax.asking.interruption import interruptible
 from prouter_jax.asking.ledger import Ledger, read_ledger
 from prouter_jax.asking.limits import Pace, Places
 from prouter_jax.asking.progress_line import ProgressLine
@@ -95,7 +96,8 @@ class LlmJudge:
         )
         chooser = Chooser(caller, store, progress)
         async with client:
-            stopped = await ask_all(asks, config.concurrency, chooser.choose, chooser.keep)
+            with interruptible([caller]):
+                stopped = await ask_all(asks, config.concurrency, chooser.choose, chooser.keep)
         if stopped is not None and not isinstance(stopped, BudgetError):
             raise stopped
 
