@@ -52,6 +52,8 @@ def _say(found) -> None:
     print(f"answers: {found.answers:,} of {found.wanted:,}{noted}, {found.spent:.4f} USD: {_OUT.value}")
     if found.answers < found.wanted:
         print("the same command again asks for what is missing")
+    if found.answers:
+        print(f"not graded yet: python -m launch.grade --answers={_OUT.value}")
 
 
 if __name__ == "__main__":
