@@ -38,7 +38,7 @@ def main() -> None:
     source, workdir = read_interactions(data), make_path(_WORKDIR.value)
     judge = make_judge(data.judge, source, workdir / "verdicts.jsonl", _RETRY.value)
     personas, questions = make_personas(data.num_users, data.judge.seed), build_questions(source)
-    print(f"estimate: {judge.estimate(personas, questions).line()}", flush=True)
+    print(f"estimate: {judge.estimate(personas, questions).line('verdicts')}", flush=True)
     if _DRY_RUN.value:
         return
     workdir.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from prouter_jax import Router, files
+from prouter_jax.asking.ledger import Ledger, read_ledger
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.embedded import build_embedded
 from prouter_jax.experiment import evaluate_experiment, run_experiment
-from prouter_jax.judges.verdicts import VerdictStore, read_verdicts
+from prouter_jax.judges.verdicts import Stored
 from prouter_jax.paths import files_below, make_path
 from prouter_jax.readers.additions import read_history
 from prouter_jax.readers.tables import read_tables, write_tables
@@ -90,9 +91,9 @@ def test_a_history_in_a_bucket(two_users, bucket):
 
 
 def test_verdicts_stay_on_this_machine(bucket):
-    for opens in (VerdictStore, read_verdicts):
-        with pytest.raises(ValueError, match=r"^gs://bucket/v\.jsonl: expected a folder of this machine for verdicts"):
-            opens(f"{bucket}/v.jsonl")
+    for opens in (Ledger, read_ledger):
+        with pytest.raises(ValueError, match=r"^gs://bucket/v\.jsonl: expected a folder of this machine for a file"):
+            opens(f"{bucket}/v.jsonl", Stored, "a verdict")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="gcsfs is installed")

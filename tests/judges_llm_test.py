@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from judge_server import Act, judge_config, longest, make_questions, serving, shown_answers
 
+from prouter_jax.asking.ledger import Ledger
 from prouter_jax.judges.judge import NOTHING_TO_CHOOSE
 from prouter_jax.judges.llm import NOT_ASKED, LlmJudge
 from prouter_jax.judges.personas import make_personas
-from prouter_jax.judges.verdicts import VerdictStore
 
 PERSONAS = make_personas(9, seed=0)
 PRICED = {"input_price": 10.0, "output_price": 100.0}
@@ -274,18 +274,18 @@ def _asked(requests):
 
 
 def test_a_run_that_broke_off_goes_on_where_it_was(monkeypatch, path):
-    kept = VerdictStore.add
+    kept = Ledger.add
 
-    def break_off(self, verdict):
-        if len(self.verdicts) == 4:
+    async def break_off(self, verdict):
+        if len(self.entries) == 4:
             raise OSError("no space left")
-        kept(self, verdict)
+        await kept(self, verdict)
 
     with serving(monkeypatch, longest) as server:
-        monkeypatch.setattr(VerdictStore, "add", break_off)
+        monkeypatch.setattr(Ledger, "add", break_off)
         with pytest.raises(OSError, match="no space left"):
             _choose(path, 3, 4, concurrency=2)
-        monkeypatch.setattr(VerdictStore, "add", kept)
+        monkeypatch.setattr(Ledger, "add", kept)
         stored, first = _pairs(path), len(server.requests)
         assert len(stored) == 4
         assert first <= 6  # nothing new was begun after the break
@@ -356,11 +356,11 @@ def test_the_estimate_is_what_is_then_sent(monkeypatch, path):
     with serving(monkeypatch, lambda *_: Act(usage=None)) as server:
         judge.choose(PERSONAS[:2], questions)
     characters = sum(len(message["content"]) for body in server.requests for message in body["messages"])
-    assert (before.verdicts, before.stored) == (6, 0)
+    assert (before.asked, before.stored) == (6, 0)
     assert before.input_tokens == -(-characters // 4)
     assert before.cost == pytest.approx(sum(line["cost"] for line in _lines(path)), rel=0.5)
     after = judge.estimate(PERSONAS[:2], questions)
-    assert (after.verdicts, after.stored, after.cost) == (6, 6, 0)
+    assert (after.asked, after.stored, after.cost) == (6, 6, 0)
 
 
 def test_the_budget_is_not_overrun_and_more_of_it_goes_on(monkeypatch, path):

@@ -154,8 +154,8 @@ def test_a_thousand_persons_take_seconds():
 
 def test_rules_cost_nothing(questions):
     estimate = StyleJudge(questions, 0.1, 0).estimate(make_personas(3, 0), questions)
-    assert (estimate.verdicts, estimate.cost) == (120, 0.0)
-    assert estimate.line() == "120 verdicts; nothing to pay"
+    assert (estimate.asked, estimate.cost) == (120, 0.0)
+    assert estimate.line("verdicts") == "120 verdicts; nothing to pay"
 
 
 def test_on_real_answers_the_default_noise_lets_people_contradict_themselves_one_time_in_four():

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
     *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "encoders"),
     *("store", "embedded", "splits"),
-    *("decisions", "judges", "simulate", "new_llms", "metrics"),
+    *("decisions", "asking", "judges", "collect", "grading", "simulate", "new_llms", "metrics"),
 )
 ROOMS = (
     *WITHOUT_JAX,

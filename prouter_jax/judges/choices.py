@@ -5,12 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from prouter_jax import files
 from prouter_jax.judges.judge import Verdicts
 from prouter_jax.judges.personas import Persona
 from prouter_jax.judges.questions import Questions
+from prouter_jax.readers.formats import write_parquet
 
 
 def write_choices(
@@ -31,6 +30,5 @@ def write_choices(
             "candidates": pa.array(listed, pa.list_(pa.string())).take(pa.array(question)),
         }
     )
-    with files.open_whole(path) as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+    write_parquet(path, table)
     return table.num_rows

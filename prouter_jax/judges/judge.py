@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from prouter_jax.asking.spending import Estimate
 from prouter_jax.judges.personas import Persona
 from prouter_jax.judges.questions import Questions
 
@@ -23,27 +24,6 @@ class Verdicts:
 
     choice: np.ndarray
     failures: dict[tuple[int, int], str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-    """What verdicts are going to cost. Tokens are guesses (four characters each), `cost` is in USD.
-
-    Attributes:
-      verdicts: asked for; `stored` of them need not be asked again.
-    """
-
-    verdicts: int
-    stored: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float = 0.0
-
-    def line(self) -> str:
-        """The estimate in words."""
-        stored = f", {self.stored:,} of them stored" if self.stored else ""
-        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out, {self.cost:.4f} USD"
-        return f"{self.verdicts:,} verdicts{stored}; {tokens if self.input_tokens else 'nothing to pay'}"
 
 
 class Judge(Protocol):

@@ -8,16 +8,23 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from prouter_jax import config as config_lib
+from prouter_jax.asking.address import find_address
+from prouter_jax.asking.caller import Caller
+from prouter_jax.asking.client import Client, Server
+from prouter_jax.asking.crew import ask_all
+from prouter_jax.asking.form import REPLY_TOKENS
+from prouter_jax.asking.interruption import interruptible
+from prouter_jax.asking.ledger import Ledger, read_ledger
+from prouter_jax.asking.limits import Pace, Places
+from prouter_jax.asking.progress_line import ProgressLine
+from prouter_jax.asking.retry import Retry
+from prouter_jax.asking.spending import Budget, BudgetError, Estimate, Prices, guess_tokens
 from prouter_jax.judges import dialogue
-from prouter_jax.judges.asking import Ask, Asker
-from prouter_jax.judges.client import Client
-from prouter_jax.judges.judge import NOTHING_TO_CHOOSE, Estimate, Verdicts
+from prouter_jax.judges.choosing import Ask, Chooser
+from prouter_jax.judges.judge import NOTHING_TO_CHOOSE, Verdicts
 from prouter_jax.judges.personas import Persona
-from prouter_jax.judges.progress_line import ProgressLine
 from prouter_jax.judges.questions import Questions
-from prouter_jax.judges.retry import Retry
-from prouter_jax.judges.spending import Budget, Prices, guess_reply_tokens, guess_tokens
-from prouter_jax.judges.verdicts import Stored, VerdictStore, read_verdicts
+from prouter_jax.judges.verdicts import WORD, Stored
 
 NOT_ASKED = "not asked: the budget is spent"
 
@@ -45,22 +52,22 @@ class LlmJudge:
           ValueError: if the package openai or a key is missing, the server refuses everything, or the file is in use.
         """
         pairs = _Pairs(self.config, personas, questions)
-        with VerdictStore(self.verdicts) as store:
-            open_pairs = [pair for pair, key in pairs.keys.items() if not self._settled(store.verdicts.get(key))]
+        with Ledger(self.verdicts, Stored, WORD) as store:
+            open_pairs = [pair for pair, key in pairs.keys.items() if not self._settled(store.entries.get(key))]
             if open_pairs:
-                client = Client(self.config)
-                with ProgressLine(len(pairs.keys), len(pairs.keys) - len(open_pairs)) as progress:
+                client, stored = Client(self._server()), len(pairs.keys) - len(open_pairs)
+                with ProgressLine("judge", "verdicts", len(pairs.keys), stored, store.spent) as progress:
                     asyncio.run(self._ask(pairs.asks(open_pairs), client, store, progress))
-            return pairs.verdicts(store.verdicts)
+            return pairs.verdicts(store.entries)
 
     def estimate(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
         """What the verdicts that are not in the file would cost, replies in form at the first attempt."""
-        pairs, stored = _Pairs(self.config, personas, questions), read_verdicts(self.verdicts)
+        pairs, stored = _Pairs(self.config, personas, questions), read_ledger(self.verdicts, Stored, WORD)
         open_pairs = [pair for pair, key in pairs.keys.items() if not self._settled(stored.get(key))]
         by_persona = np.bincount([persona for persona, _ in open_pairs], minlength=len(personas))
         by_question = np.bincount([question for _, question in open_pairs], minlength=len(questions.ids))
         characters = int(by_persona @ pairs.persona_lengths() + by_question @ pairs.question_lengths())
-        tokens = guess_tokens(characters), guess_reply_tokens(len(open_pairs))
+        tokens = guess_tokens(characters), len(open_pairs) * REPLY_TOKENS
         cost = self._prices().cost(*tokens)
         return Estimate(len(pairs.keys), len(pairs.keys) - len(open_pairs), *tokens, cost)
 
@@ -68,19 +75,31 @@ class LlmJudge:
         return stored is not None and not (self.retry_failures and stored.failure)
 
     def _prices(self) -> Prices:
-        return Prices(self.config.input_price, self.config.output_price, self.config.max_output_tokens)
+        config = self.config
+        return Prices(config.input_price, config.output_price, config.max_output_tokens, REPLY_TOKENS)
 
-    async def _ask(self, asks: Iterator[Ask], client: Client, store: VerdictStore, progress: ProgressLine) -> None:
-        asker = Asker(
+    def _server(self) -> Server:
+        config = self.config
+        limits = config.timeout, config.max_output_tokens, config.output_limit
+        return Server("judge", config.model, find_address(), *limits)
+
+    async def _ask(self, asks: Iterator[Ask], client: Client, store: Ledger[Stored], progress: ProgressLine) -> None:
+        config = self.config
+        caller = Caller(
             client=client,
-            store=store,
             prices=self._prices(),
-            budget=Budget(self.config.max_cost, store.spent),
-            retry=Retry(self.config.attempts, self.config.backoff),
-            rng=np.random.default_rng(self.config.seed),
-            progress=progress,
+            budget=Budget(config.max_cost, store.spent),
+            retry=Retry(config.attempts, config.backoff),
+            rng=np.random.default_rng(config.seed),
+            places=Places(config.concurrency),
+            pace=Pace(0),
         )
-        await asker.ask_all(asks, self.config.concurrency)
+        chooser = Chooser(caller, store, progress)
+        async with client:
+            with interruptible([caller]):
+                stopped = await ask_all(asks, config.concurrency, chooser.choose, chooser.keep)
+        if stopped is not None and not isinstance(stopped, BudgetError):
+            raise stopped
 
 
 class _Pairs:

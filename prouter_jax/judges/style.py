@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prouter_jax.judges.judge import NOTHING_TO_CHOOSE, Estimate, Verdicts
+from prouter_jax.asking.spending import Estimate
+from prouter_jax.judges.judge import NOTHING_TO_CHOOSE, Verdicts
 from prouter_jax.judges.measures import measure_styles
 from prouter_jax.judges.personas import STYLES, Persona
 from prouter_jax.judges.questions import Questions

@@ -3,11 +3,20 @@
 Texts become bytes that need not be UTF-8, so that all formats meet the same check later.
 """
 
+import json
+
 import pyarrow as pa
 
 from prouter_jax.readers.loaded_table import Table
 
-EXPECTED = {"id": "an id", "key": "an id", "text": "a text", "number": "a number", "list": "a list of texts"}
+EXPECTED = {
+    "id": "an id",
+    "key": "an id",
+    "text": "a text",
+    "number": "a number",
+    "list": "a list of texts",
+    "texts": "a text or a list of texts",
+}
 
 
 def from_python(table: Table, name: str, kind: str, cells: list) -> pa.Array:
@@ -44,10 +53,20 @@ def _number(cell: float) -> float:
     return float(cell)
 
 
+def _texts(cell: str | float | list) -> bytes:
+    """Numbers are texts as well: a right answer may be one."""
+    if type(cell) is list:
+        if not cell or not all(isinstance(text, str) for text in cell):
+            raise TypeError
+        return json.dumps(cell, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    return _bytes(json.dumps(cell) if type(cell) in (int, float) else cell)
+
+
 _CONVERT = {
     "id": _id,
     "key": _id,
     "text": _bytes,
     "number": _number,
     "list": lambda cell: [_bytes(text) for text in (cell if type(cell) is list else cell.split("|"))],
+    "texts": _texts,
 }

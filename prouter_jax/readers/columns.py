@@ -1,11 +1,12 @@
 """The columns of a table file (.parquet, .csv or .jsonl), each of a declared kind, checked cell by cell.
 
 A schema maps column names to kinds: "id" (text or whole number), "key" (an id that no two rows share),
-"text", "number" or "list" (of texts, or one text joined by "|"); a "?" behind the kind allows missing cells
-and the column to be absent. Columns outside the schema are not loaded. Complaints count rows from 0 at the
-first row of data.
+"text", "number", "list" (of texts, or one text joined by "|") or "texts" (a text, or a list of texts, which becomes
+JSON; see `several`); a "?" behind the kind allows missing cells and the column to be absent. Columns outside the
+schema are not loaded. Complaints count rows from 0 at the first row of data.
 """
 
+import json
 import pathlib
 
 import numpy as np
@@ -41,8 +42,21 @@ def load(path: pathlib.Path, schema: dict[str, str]) -> Table:
     return table
 
 
+def several(cell: str) -> list[str]:
+    """The texts of a cell of the kind "texts"."""
+    try:
+        found = json.loads(cell) if cell.startswith("[") else None
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, list) and found and all(isinstance(text, str) for text in found):
+        return found
+    return [cell]
+
+
 def _add_column(table: Table, name: str, kind: str, optional: bool, cells) -> None:
     """Checks one column, from Arrow (Parquet) or a list of Python values, and puts it into the table."""
+    if kind == "texts" and not isinstance(cells, list) and not _is_text(cells.type):
+        cells = cells.to_pylist()
     if isinstance(cells, list):
         cells = from_python(table, name, kind, cells)
     if isinstance(cells.type, pa.DictionaryType):
@@ -88,6 +102,7 @@ def _check_type(table: Table, name: str, kind: str, cells) -> None:
         "text": text,
         "number": whole or pa.types.is_floating(cells.type),
         "list": text or _is_list_of_texts(cells.type),
+        "texts": text,
     }
     if not fits[kind] and not pa.types.is_null(cells.type):
         present = cells.is_valid().to_numpy(zero_copy_only=False)

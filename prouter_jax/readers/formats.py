@@ -6,6 +6,7 @@ Rows count from 0 at the first row of data; blank lines of CSV and JSONL do not 
 import contextlib
 import csv
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Generator
@@ -13,6 +14,7 @@ from collections.abc import Generator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prouter_jax import files
 from prouter_jax.paths import arrow_file, open_text
 from prouter_jax.validation import row_error
 
@@ -24,6 +26,16 @@ def read_cells(path: pathlib.Path, schema: dict[str, str]) -> tuple[dict, int]:
       By column an Arrow array (Parquet) or a list of Python values, None for an empty cell; not yet checked.
     """
     return _FORMATS[path.suffix](path, schema)
+
+
+def write_parquet(path: str | os.PathLike, table: pa.Table) -> None:
+    """Writes a table whole, with checksums that reading verifies.
+
+    Raises:
+      OSError: naming the file, if it cannot be written.
+    """
+    with files.open_whole(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:

@@ -13,14 +13,13 @@ import pathlib
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from prouter_jax import files
 from prouter_jax.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.paths import inside, make_path
 from prouter_jax.readers.assemble import assemble
 from prouter_jax.readers.folder import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
-from prouter_jax.readers.formats import SUFFIXES
+from prouter_jax.readers.formats import SUFFIXES, write_parquet
 from prouter_jax.validation import row_error, validate
 
 
@@ -58,9 +57,7 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
     arrays = {name: values for name, values in arrays.items() if values is not None}
     _check_alone(folder, {f"{name}.parquet" for name in written} | set(arrays))
     for name, table in written.items():
-        buffer = pa.BufferOutputStream()
-        pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-        files.write_whole(folder / f"{name}.parquet", buffer.getvalue().to_pybytes())
+        write_parquet(folder / f"{name}.parquet", table)
     for name, values in arrays.items():
         buffer = io.BytesIO()
         np.save(buffer, values, allow_pickle=False)

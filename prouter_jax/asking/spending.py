@@ -3,11 +3,9 @@
 import asyncio
 import dataclasses
 
-from prouter_jax.judges.client import Reply
-from prouter_jax.judges.dialogue import Messages
+from prouter_jax.asking.client import Messages, Reply
 
 _CHARACTERS_PER_TOKEN = 4
-_REPLY_TOKENS = 10  # {"best": n}; an LLM that thinks aloud takes more
 _TOKENS_PER_MESSAGE = 16  # what servers put around a message, generously
 
 
@@ -26,11 +24,17 @@ class Usage:
 
 @dataclasses.dataclass(frozen=True)
 class Prices:
-    """USD per million tokens, and the highest number of tokens of a reply."""
+    """USD per million tokens, and how many tokens a reply has.
+
+    Attributes:
+      max_output_tokens: at most.
+      lost_output_tokens: what a reply is taken to have that never came but may have been paid for.
+    """
 
     input_price: float
     output_price: float
     max_output_tokens: int
+    lost_output_tokens: int
 
     def cost(self, input_tokens: int, output_tokens: int) -> float:
         """USD for so many tokens."""
@@ -47,11 +51,10 @@ class Prices:
         Args:
           reply: None for a request that got none but may have been paid for.
         """
-        characters = sum(len(message["content"]) for message in messages)
         known = (reply.input_tokens, reply.output_tokens) if reply is not None else (None, None)
-        said = len(reply.text) // _CHARACTERS_PER_TOKEN + 1 if reply is not None else _REPLY_TOKENS
-        tokens_in, tokens_out = guess_tokens(characters) if known[0] is None else known[0], known[1]
-        tokens_out = said if tokens_out is None else tokens_out
+        said = self.lost_output_tokens if reply is None else len(reply.text) // _CHARACTERS_PER_TOKEN + 1
+        tokens_in = guess_tokens(count_characters(messages)) if known[0] is None else known[0]
+        tokens_out = said if known[1] is None else known[1]
         usage.input_tokens += tokens_in
         usage.output_tokens += tokens_out
         cost = self.cost(tokens_in, tokens_out)
@@ -64,9 +67,34 @@ def guess_tokens(characters: int) -> int:
     return -(-characters // _CHARACTERS_PER_TOKEN)
 
 
-def guess_reply_tokens(replies: int) -> int:
-    """Tokens of so many replies that keep to the form."""
-    return replies * _REPLY_TOKENS
+def count_characters(messages: Messages) -> int:
+    """Of all messages."""
+    return sum(len(message["content"]) for message in messages)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What replies are going to cost. Tokens are guesses (four characters each), `cost` is in USD.
+
+    Attributes:
+      asked: replies that are wanted; `stored` of them need not be asked for again.
+    """
+
+    asked: int
+    stored: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def line(self, what: str) -> str:
+        """The estimate in words.
+
+        Args:
+          what: replies are, in the plural.
+        """
+        stored = f", {self.stored:,} of them stored" if self.stored else ""
+        tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out, {self.cost:.4f} USD"
+        return f"{self.asked:,} {what}{stored}; {tokens if self.input_tokens else 'nothing to pay'}"
 
 
 class Budget:

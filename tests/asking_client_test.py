@@ -5,17 +5,21 @@ import datetime
 import email.utils
 
 import pytest
-from judge_server import Act, judge_config, serving
+from judge_server import Act, serving
 
-from prouter_jax.judges import client
-from prouter_jax.judges.client import Client, Reply, TransientError
+from prouter_jax.asking import client
+from prouter_jax.asking.address import find_address
+from prouter_jax.asking.client import Client, Reply, Server, TransientError
 
 ASKED = [{"role": "user", "content": "Which?"}]
 
 
-def _complete(**config):
+def _complete(**changes):
+    plain = {"model": "m", "timeout": 5.0, "max_output_tokens": 1000, "output_limit": "max_completion_tokens"}
+    server = Server("a", address=find_address(), **(plain | changes))
+
     async def once():
-        async with Client(judge_config(**config)) as speaker:
+        async with Client(server) as speaker:
             return await speaker.complete(ASKED)
 
     return asyncio.run(once())
@@ -23,20 +27,34 @@ def _complete(**config):
 
 def test_a_reply_comes_with_the_tokens_it_took(monkeypatch):
     with serving(monkeypatch, lambda *_: Act("yes")):
-        assert _complete() == Reply("yes", 100, 5)
+        assert _complete() == Reply("yes", 100, 5, "stop")
 
 
 @pytest.mark.parametrize("usage", [None, {"prompt_tokens": None}, {"prompt_tokens": -1, "completion_tokens": "many"}])
 def test_a_count_that_makes_no_sense_is_none(monkeypatch, usage):
     with serving(monkeypatch, lambda *_: Act("yes", usage=usage)):
-        assert _complete() == Reply("yes", None, None)
+        assert _complete() == Reply("yes", None, None, "stop")
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_model_and_limit_are_sent_under_the_servers_name(monkeypatch, name):
     with serving(monkeypatch, lambda *_: Act("yes")) as server:
         _complete(output_limit=name, max_output_tokens=77, model="some/model")
-    assert server.requests == [{"model": "some/model", "messages": ASKED, name: 77}]
+        _complete(output_limit=name, max_output_tokens=77, model="some/model", temperature=0.5)
+    asked = {"model": "some/model", "messages": ASKED, name: 77}
+    assert server.requests == [asked, asked | {"temperature": 0.5}]
+
+
+def test_half_a_character_becomes_a_whole_one(monkeypatch):
+    half = b'{"choices": [{"message": {"content": "So \\ud83d"}, "finish_reason": "stop"}]}'
+    with serving(monkeypatch, lambda *_: Act(body=half)):
+        assert _complete().text == "So ?"
+
+
+def test_why_a_reply_ended_is_told(monkeypatch):
+    cut = b'{"choices": [{"message": {"content": "So"}, "finish_reason": "length"}]}'
+    with serving(monkeypatch, lambda *_: Act(body=cut)):
+        assert _complete() == Reply("So", None, None, "length")
 
 
 @pytest.mark.parametrize("act", [Act(status=500, body=b"{}"), Act(drop=True), Act(status=429, body=b"{}")])

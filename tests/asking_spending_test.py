@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from prouter_jax.judges.client import Reply
-from prouter_jax.judges.spending import Budget, BudgetError, Prices, Usage, guess_tokens
+from prouter_jax.asking.client import Reply
+from prouter_jax.asking.spending import Budget, BudgetError, Estimate, Prices, Usage, count_characters, guess_tokens
 
-PRICES = Prices(input_price=2.0, output_price=10.0, max_output_tokens=50)
+PRICES = Prices(input_price=2.0, output_price=10.0, max_output_tokens=50, lost_output_tokens=10)
 MESSAGES = [{"role": "user", "content": "x" * 4001}]
 
 
@@ -23,6 +23,16 @@ def test_the_servers_count_comes_before_the_guess():
     assert PRICES.count(usage, MESSAGES, None) == pytest.approx(PRICES.cost(1001, 10))
     assert (usage.input_tokens, usage.output_tokens) == (2702, 24)
     assert usage.cost == pytest.approx(PRICES.cost(2702, 24))
+
+
+def test_an_estimate_in_words():
+    assert Estimate(12).line("verdicts") == "12 verdicts; nothing to pay"
+    found = Estimate(1200, 200, 3000, 40, 0.125).line("answers")
+    assert found == "1,200 answers, 200 of them stored; about 3,000 tokens in and 40 out, 0.1250 USD"
+
+
+def test_characters_of_all_messages_count():
+    assert count_characters([*MESSAGES, {"role": "system", "content": "äö"}]) == 4003
 
 
 def test_guesses_are_four_characters_a_token():

@@ -5,11 +5,11 @@ import dataclasses
 import datetime
 import email.utils
 import math
-import os
 from typing import Any
 
-from prouter_jax import config as config_lib
-from prouter_jax.judges.dialogue import Messages
+from prouter_jax.asking.address import Address
+
+Messages = list[dict[str, str]]
 
 _TIMED_OUT = 408
 _TOO_MANY = 429
@@ -18,12 +18,39 @@ _LONGEST_REASON = 200
 
 
 @dataclasses.dataclass(frozen=True)
+class Server:
+    """An LLM, where it is, and what it is told with every request.
+
+    Attributes:
+      name: of the LLM, for complaints.
+      model: what the server calls it.
+      timeout: seconds for one reply.
+      max_output_tokens: for one reply, thinking included; `output_limit` is what the server calls this limit.
+      temperature: None leaves it to the server.
+    """
+
+    name: str
+    model: str
+    address: Address
+    timeout: float
+    max_output_tokens: int
+    output_limit: str
+    temperature: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Reply:
-    """What an LLM said; tokens as the server counted them, None where it did not."""
+    """What an LLM said.
+
+    Attributes:
+      input_tokens, output_tokens: as the server counted them, None where it did not.
+      finish_reason: as the server says, "length" where `max_output_tokens` cut the text off; "" where it does not say.
+    """
 
     text: str
     input_tokens: int | None
     output_tokens: int | None
+    finish_reason: str = ""
 
 
 class TransientError(Exception):
@@ -44,24 +71,18 @@ class RefusedError(Exception):
 
 
 class Client:
-    """Speaks to the server that OPENAI_BASE_URL names, with the key in OPENAI_API_KEY; an async context manager.
+    """Speaks to one server; an async context manager. The key appears in no error."""
 
-    A server of one's own needs no key. The key appears in no error.
-    """
-
-    def __init__(self, config: config_lib.Judge):
+    def __init__(self, server: Server):
         """
         Raises:
-          ValueError: if the package openai is missing, or a key for its own server.
+          ValueError: if the package openai is missing, or the key.
         """
-        self.config = config
-        self._key = os.environ.get("OPENAI_API_KEY", "")
-        base_url = os.environ.get("OPENAI_BASE_URL") or None
+        self.server = server
         self._openai = _import_openai()
-        if not self._key and base_url is None:
-            raise ValueError("environment: expected OPENAI_API_KEY, or OPENAI_BASE_URL of a server without keys")
+        self._key = server.address.key()
         self._client = self._openai.AsyncOpenAI(
-            api_key=self._key or "none", base_url=base_url, max_retries=0, timeout=config.timeout
+            api_key=self._key or "none", base_url=server.address.base_url, max_retries=0, timeout=server.timeout
         )
 
     async def __aenter__(self) -> "Client":
@@ -78,14 +99,17 @@ class Client:
           RefusedError: on any other 4xx.
           ValueError: where the same would happen to every request: wrong key, no such model, no credit.
         """
-        asked: dict[str, Any] = {"model": self.config.model, "messages": messages}
-        asked[self.config.output_limit] = self.config.max_output_tokens
+        server = self.server
+        asked: dict[str, Any] = {"model": server.model, "messages": messages}
+        asked[server.output_limit] = server.max_output_tokens
+        if server.temperature is not None:
+            asked["temperature"] = server.temperature
         try:
             # the client's own time-out starts anew with every byte: a server that trickles would never end
-            async with asyncio.timeout(self.config.timeout):
+            async with asyncio.timeout(server.timeout):
                 response = await self._client.chat.completions.create(**asked)
         except (TimeoutError, self._openai.APITimeoutError):
-            raise TransientError(f"no reply within {self.config.timeout:g} s", maybe_paid=True) from None
+            raise TransientError(f"no reply within {server.timeout:g} s", maybe_paid=True) from None
         except self._openai.APIStatusError as error:
             raise self._meaning(error) from None
         except self._openai.APIConnectionError as error:
@@ -100,7 +124,7 @@ class Client:
         """Which of the errors of `complete` an HTTP status is."""
         status, reason = error.status_code, self._clean(f"HTTP {error.status_code}: {error.message}")
         if status in (401, 404) or error.code == "insufficient_quota":
-            return ValueError(f"judge: the server refuses every request: {reason}")
+            return ValueError(f"{self.server.name}: the server refuses every request: {reason}")
         if status in (_TIMED_OUT, _TOO_MANY) or status >= _SERVER_ERROR:
             return TransientError(reason, _retry_after(error.response.headers.get("retry-after")))
         return RefusedError(reason)
@@ -114,7 +138,7 @@ def _import_openai():
     try:
         import openai
     except ImportError:
-        raise ValueError("config.data.judge.name: 'llm' needs pip install 'prouter-jax[judge]' first") from None
+        raise ValueError("asking an LLM needs the package openai: pip install 'prouter-jax[judge]'") from None
     return openai
 
 
@@ -122,12 +146,17 @@ def _reply_of(response) -> Reply:
     """Servers differ in what they leave out; a page of HTML comes as a plain str."""
     choices = getattr(response, "choices", None)
     message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-    if message is None:
+    if not isinstance(choices, list) or message is None:
         raise TransientError("not a chat completion", maybe_paid=True)
     usage = getattr(response, "usage", None)
-    tokens = [_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens")]
-    text = getattr(message, "content", None)
-    return Reply(text if isinstance(text, str) else "", *tokens)
+    tokens = _count(getattr(usage, "prompt_tokens", None)), _count(getattr(usage, "completion_tokens", None))
+    text, reason = getattr(message, "content", None), getattr(choices[0], "finish_reason", None)
+    return Reply(_text(text), *tokens, _text(reason))
+
+
+def _text(found) -> str:
+    """Half a character, as JSON may have it, would fit into no table."""
+    return found.encode("utf-8", "replace").decode() if isinstance(found, str) else ""
 
 
 def _count(tokens) -> int | None:

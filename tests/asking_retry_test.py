@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prouter_jax.judges.retry import Retry
+from prouter_jax.asking.retry import Retry
 
 
 def _delays(attempt, wait=None, base=1.0):

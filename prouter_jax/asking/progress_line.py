@@ -1,4 +1,4 @@
-"""How far an LLM that judges is, in one line: verdicts, money, time left."""
+"""How far the asking is, in one line: replies, failures, money, time left."""
 
 import sys
 import time
@@ -10,14 +10,16 @@ _SECONDS_IN_LOG = 30.0
 class ProgressLine:
     """Written to stderr; a context manager that ends with a last line."""
 
-    def __init__(self, total: int, stored: int):
+    def __init__(self, who: str, what: str, total: int, stored: int, spent: float | None = None):
         """
         Args:
-          total: verdicts in all; `stored` of them are there already.
+          who: asks.
+          what: is had, in the plural.
+          total: of them in all; `stored` of them are there already.
+          spent: USD so far; None where nothing costs money.
         """
-        self.total, self.stored = total, stored
+        self.who, self.what, self.total, self.stored, self.spent = who, what, total, stored, spent
         self.asked = self.failed = 0
-        self.spent = 0.0
         self._begun = self._printed = time.monotonic()
         self._terminal = sys.stderr.isatty()
 
@@ -27,8 +29,8 @@ class ProgressLine:
     def __exit__(self, *_) -> None:
         self._print("\n")
 
-    def step(self, failed: bool, spent: float) -> None:
-        """One more verdict.
+    def step(self, failed: bool, spent: float | None = None) -> None:
+        """One more reply, or a failure.
 
         Args:
           spent: USD so far, of earlier runs too.
@@ -45,7 +47,8 @@ class ProgressLine:
         done, seconds = self.stored + self.asked, time.monotonic() - self._begun
         left = f"{(self.total - done) * seconds / self.asked:.0f} s left" if self.asked else "time left unknown"
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"judge: {done}/{self.total} verdicts{failed}, {self.spent:.4f} USD spent, {left}"
+        spent = "" if self.spent is None else f", {self.spent:.4f} USD spent"
+        return f"{self.who}: {done}/{self.total} {self.what}{failed}{spent}, {left}"
 
     def _print(self, end: str) -> None:
         self._printed = time.monotonic()

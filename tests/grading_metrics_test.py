@@ -1,0 +1,54 @@
+"""Metrics by name, and functions of one's own."""
+
+import math
+
+import pytest
+
+from prouter_jax.grading.metrics import find_metric
+
+
+def length_share(answer, reference):
+    """A metric of a user."""
+    return min(len(answer) / len(reference), 1)
+
+
+def odd(answer, reference):
+    return len(reference) / 4 if answer == "list" else {"two": 2, "nan": math.nan, "none": None}[answer]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "references", "expected"),
+    [
+        ("token_f1", "rock", ["pop", "rock n roll", "rock n"], 2 / 3),
+        ("exact_match", "The Rock", ["pop", "rock"], 1.0),
+        ("exact_match", "jazz", ["pop", "rock"], 0.0),
+        ("number_at_end", "It is 7", ["5", "7"], 1.0),
+        ("multiple_choice", "(B)", ["yes"], 1.0),
+    ],
+)
+def test_the_best_of_several_references_counts(name, answer, references, expected):
+    assert find_metric(name)(answer, references, ["no", "yes"]) == pytest.approx(expected)
+
+
+def test_a_function_of_ones_own():
+    assert find_metric(f"{__name__}:length_share")("ab", ["abcd"], []) == 0.5
+    assert find_metric(f"{__name__}:odd")("list", ["a", "b"], []) == 0.5  # several come as a list
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"), [("two", "2"), ("nan", "nan"), ("none", "TypeError"), ("other", "KeyError")]
+)
+def test_what_it_must_return_is_told(answer, found):
+    with pytest.raises(ValueError, match=rf"^expected a number in \[0, 1\], found {found}"):
+        find_metric(f"{__name__}:odd")(answer, ["x"], [])
+
+
+@pytest.mark.parametrize("name", ["nowhere:f", f"{__name__}:nothing", "json:"])
+def test_a_function_that_is_not_there_is_named(name):
+    with pytest.raises(ValueError, match=f"^metric {name}: expected a Python function to import, found "):
+        find_metric(name)
+
+
+def test_an_unknown_metric_is_told_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"^expected a metric \(token_f1, .*, judge or MODULE:FUNCTION\), found 'f1'$"):
+        find_metric("f1")
