@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prouter_jax.offline import read_parquet
-from prouter_jax.offline.read_parquet import parquet_size, parquet_tables
+from prouter_jax.readers import parquet_stream
+from prouter_jax.readers.parquet_stream import parquet_size, parquet_tables
 
 ROWS = 100
 
@@ -36,7 +36,7 @@ def test_row_groups_beside_the_asked_rows_are_not_read(tmp_path, monkeypatch):
             asked.extend(row_groups)
             return super().iter_batches(rows, row_groups=row_groups)
 
-    monkeypatch.setattr(read_parquet.pq, "ParquetFile", Watched)
+    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Watched)
     for first, last, groups in ((20, 40, [2, 3]), (25, 41, [2, 3, 4]), (0, 1, [0])):
         asked.clear()
         assert sum(table.num_rows for table in parquet_tables(tmp_path / "in.parquet", 16, first, last)) == last - first
