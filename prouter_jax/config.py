@@ -70,7 +70,7 @@ class Data:
     """Where interactions come from and how they are split.
 
     Attributes:
-      source: the embedded benchmark, a folder of tables, or a PersonaRoute-Bench CSV.
+      source: the embedded benchmark, a folder of tables, or a public format, see `readers.public`.
       path: the folder or file; empty for the embedded benchmark.
       llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.
@@ -239,6 +239,8 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
         _require(low <= value <= high and math.isfinite(value), path, f"a value in [{low}, {high}]", value)
     data = config.data
     _require(data.source == "embedded" or bool(data.path), "data.path", f"a path for source {data.source!r}", data.path)
+    described = not data.llms_path or data.source == "personaroute"
+    _require(described, "data.llms_path", f"nothing for source {data.source!r}", data.llms_path)
     _require(
         data.preference_min <= data.preference_max,
         "data.preference_max",

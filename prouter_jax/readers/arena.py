@@ -20,8 +20,8 @@ _SHARES = {"model_a": (1.0, 0.0), "model_b": (0.0, 1.0), "tie": (0.5, 0.5), "tie
 def read_arena(path: str | os.PathLike, on_progress: OnProgress | None = None) -> Read:
     """Reads one file of votes.
 
-    Dropped are votes after the first turn, on one LLM against itself, on conversations that do not begin alike or with
-    an answer, and those whose text is not the one its question_id had before.
+    Dropped are votes after the first turn, on one LLM against itself, on conversations that do not begin with the same
+    message, and those whose text is not the one its question_id had before.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.

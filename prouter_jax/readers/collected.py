@@ -13,6 +13,7 @@ import numpy as np
 from prouter_jax import interactions
 from prouter_jax.grouping import first_seen
 from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
+from prouter_jax.readers.file_set import FileSet, Read
 from prouter_jax.validation import validate
 
 _NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
@@ -80,9 +81,16 @@ class Collected:
                 column.append(cell)
             self._value.append(value)
 
-    def repeated(self) -> int:
-        """How many outcomes are of a query and an LLM that had one before."""
-        return len(self._responses) - len(self._first_outcomes())
+    def outcomes_alone(self, files: FileSet) -> Read:
+        """What there is where nobody chose; second outcomes of a query and an LLM are dropped.
+
+        Raises:
+          ValueError: if there is nothing.
+        """
+        if not self._responses:
+            raise files.nothing_left("an answer with a score")
+        files.drop("second answers of an LLM to a query", len(self._responses) - len(self._first_outcomes()))
+        return files.result(self.build())
 
     def build(self) -> Interactions:
         """All of it, validated."""

@@ -1,4 +1,4 @@
-"""GMTRouter's JSONL (github.com/ulab-uiuc/GMTRouter): what judges rated, rows grouped by question_id, turn and judge.
+"""GMTRouter's JSONL (github.com/ulab-uiuc/GMTRouter): what judges rated, grouped by question_id, turn and judge.
 
 Each group is a decision of the judge among the models of its rows; the query is what the conversation begins with, of
 the id question_id, and the ratings of the first answers stand as they are. Later steps depend on the answers before

@@ -1,10 +1,10 @@
-"""PersonaRoute-Bench, the paper's CSV files: a row for each user, query and LLM, with the best LLM of the query.
+"""PersonaRoute-Bench (arXiv 2511.16883): a row for each user, query and LLM, with the best LLM of the query.
 
-Two variants: users with a performance_preference and the best_llm for it, or judges who mark the
-best_answer with 1. Complaints count the rows of each file from 0.
+Two variants: users with a performance_preference and the best_llm for it, or judges who mark the best_answer with 1. The
+rows of a user and query are a decision among their LLMs, and the best one, or ones, has the choice. Rows of a query and an
+LLM must agree on effect and cost; the first response counts. Nothing is dropped. Complaints count the rows of each file.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -18,6 +18,7 @@ from prouter_jax import interactions
 from prouter_jax.grouping import distinct_sets, first_repeat, first_seen
 from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.paths import make_path
+from prouter_jax.readers.file_set import FileSet, OnProgress, Read
 from prouter_jax.readers.personaroute_stream import Stream, read_rows
 from prouter_jax.validation import row_error, validate
 
@@ -26,7 +27,9 @@ _PRICES = ("input_price", "output_price")
 _PARTS = ("train", "val", "test")
 
 
-def read_personaroute(path: str | os.PathLike | Sequence[str], llms_path: str | os.PathLike = "") -> Interactions:
+def read_personaroute(
+    path: str | os.PathLike | Sequence[str], llms_path: str | os.PathLike = "", on_progress: OnProgress | None = None
+) -> Read:
     """Reads one CSV, several as one data set, or a folder of router_user_{train,val,test}_data_*.csv.
 
     Args:
@@ -35,18 +38,20 @@ def read_personaroute(path: str | os.PathLike | Sequence[str], llms_path: str | 
         it the LLMs have names only.
 
     Returns:
-      Interactions whose queries (q0, q1, ... by first appearance) and tasks have vectors. The candidates of a
+      data whose queries (q0, q1, ... by first appearance) and tasks have vectors. The candidates of a
       decision are the LLMs that have a row for it.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
     """
-    stream = Stream()
-    with contextlib.closing(read_rows(_files(path))) as rows:
-        for row in rows:
-            stream.add(row)
-    llms = _read_llms(make_path(llms_path)) if llms_path else _named_llms(list(stream.llms))
-    return validate(_interactions(stream, llms), {"llms": make_path(llms_path).name if llms_path else "llms"})
+    stream, files = Stream(), FileSet(_files(path), on_progress)
+    for row in read_rows(files):
+        stream.add(row)
+    if not llms_path:
+        return files.result(validate(_interactions(stream, _named_llms(list(stream.llms)))))
+    table = make_path(llms_path)
+    files.paths += (table,)
+    return files.result(validate(_interactions(stream, _read_llms(table)), {"llms": table.name}))
 
 
 def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
