@@ -27,9 +27,7 @@ def main() -> None:
     columns = dict(_named(text) for text in _COLUMNS.value or [])
     if columns and _FORMAT.value != "columns":
         raise ValueError(f"flag --columns: expected none with --format={_FORMAT.value}")
-    done = write_query_set(
-        _FORMAT.value, _INPUT.value, _OUT.value, _MOST.value, _SEED.value, columns, on_progress()
-    )
+    done = write_query_set(_FORMAT.value, _INPUT.value, _OUT.value, _MOST.value, _SEED.value, columns, on_progress())
     for what, times in done["dropped"].items():
         print(f"dropped: {times:,} {what}")
     print(f"written: {done['written']:,} queries of {done['records']:,} records; {_OUT.value}")

@@ -42,7 +42,7 @@ def prism_answer(user, conversation, turn, place, model, score, **other):
         "within_turn_id": place,
         "conversation_type": "values guided",
         "user_prompt": f"Is conversation {conversation} fair, turn {turn}?",
-        "model_response": f"{model} says\n\"yes\" to {conversation} é",
+        "model_response": f'{model} says\n"yes" to {conversation} é',
         "model_name": model,
         "model_provider": "somebody",
         "score": score,
@@ -145,7 +145,7 @@ def embedllm_row(prompt, model, label, category="mmlu_anatomy", text=None):
         "label": label,
         "model_name": model,
         "category": category,
-        "prompt": text or f"Question {prompt}?\nA. yes, B. \"no\"",
+        "prompt": text or f'Question {prompt}?\nA. yes, B. "no"',
     }
 
 
@@ -159,11 +159,16 @@ EMBEDLLM = [
 
 
 def write_alpacaeval(folder):
-    questions = ["Who is Larry Page?", "How do I wrap a present\nneatly?", "What is \"jazz\"?"]
+    questions = ["Who is Larry Page?", "How do I wrap a present\nneatly?", 'What is "jazz"?']
     preferences = {"gpt4": [1.0, 1.5, 2.0], "gpt4_1106_preview": [1.5] * 3, "alpaca-7b": [1.25, None, 1.0]}
     for model, values in preferences.items():
         outputs = [
-            {"dataset": "koala" if number else "helpful_base", "instruction": text, "output": f"{model} on {number}", "generator": model}
+            {
+                "dataset": "koala" if number else "helpful_base",
+                "instruction": text,
+                "output": f"{model} on {number}",
+                "generator": model,
+            }
             for number, text in enumerate(questions)
         ]
         verdicts = [
@@ -223,7 +228,15 @@ GSM8K = [
 _PARAGRAPH = {
     "context": "The hall's gold statue is of the Virgin Mary.",
     "qas": [
-        {"id": "5733a", "question": "Of whom?", "answers": [{"text": "the Virgin Mary", "answer_start": 28}, {"text": "Virgin Mary", "answer_start": 32}, {"text": "Virgin Mary", "answer_start": 32}]},
+        {
+            "id": "5733a",
+            "question": "Of whom?",
+            "answers": [
+                {"text": "the Virgin Mary", "answer_start": 28},
+                {"text": "Virgin Mary", "answer_start": 32},
+                {"text": "Virgin Mary", "answer_start": 32},
+            ],
+        },
         {"id": "5733b", "question": "Of what?", "answers": [{"text": "gold", "answer_start": 11}]},
         {"id": "5733c", "question": "When?", "answers": []},
     ],
@@ -240,7 +253,7 @@ SQUAD_ROWS = [
     for question in _PARAGRAPH["qas"]
 ]
 MULTI_NEWS = [
-    {"document": "First report. ||||| Second\nreport. |||||", "summary": "– Two reports."},
+    {"document": "First report. ||||| Second\nreport. |||||", "summary": "Two reports."},
     {"document": " ||||| ", "summary": "Nothing."},
     {"document": "Only one.", "summary": "One."},
 ]

@@ -30,7 +30,10 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"expected MODEL/model_outputs.json and .* found none"):
         read_alpacaeval(tmp_path)
     folder = write_alpacaeval(tmp_path / "results")
-    write_json(folder / "gpt4" / "weighted_alpaca_eval_gpt4_turbo" / "annotations.json", [{"instruction": "x", "preference": 3}])
+    write_json(
+        folder / "gpt4" / "weighted_alpaca_eval_gpt4_turbo" / "annotations.json",
+        [{"instruction": "x", "preference": 3}],
+    )
     message = r"^table annotations.json, column preference, row 0: expected a number in \[1, 2\], found 3"
     with pytest.raises(ValueError, match=message):
         read_alpacaeval(folder)
@@ -44,7 +47,10 @@ def test_outcomes_of_alpaca_route_are_those_of_the_public_folder(tmp_path):
     query, effect = {text: row for row, text in enumerate(known.queries.texts)}, outcome_facts(known)
     text = "What are the names of some famous actors that started their careers on Broadway?"
     # the first record of results/claude-2/weighted_alpaca_eval_gpt4_turbo/annotations.json
-    write_json(tmp_path / "claude-2" / "model_outputs.json", [{"dataset": "helpful_base", "instruction": text, "output": "Here"}])
+    write_json(
+        tmp_path / "claude-2" / "model_outputs.json",
+        [{"dataset": "helpful_base", "instruction": text, "output": "Here"}],
+    )
     verdicts = [{"instruction": text, "preference": 1.0001195986}]
     write_json(tmp_path / "claude-2" / "weighted_alpaca_eval_gpt4_turbo" / "annotations.json", verdicts)
     found = outcome_facts(read_alpacaeval(tmp_path).data)["q0000", "claude-2"]

@@ -27,7 +27,9 @@ def test_a_vote_is_a_decision_between_two(tmp_path, write):
 
 
 def test_chatbot_arena_has_times_and_ids_of_letters(tmp_path):
-    vote = arena_vote(0, "a", "b", "model_b", "arena_user_973", question_id="58210e39", tstamp=1682351591.1322, anony=True)
+    vote = arena_vote(
+        0, "a", "b", "model_b", "arena_user_973", question_id="58210e39", tstamp=1682351591.1322, anony=True
+    )
     read = read_arena(write_parquet(tmp_path / "train.parquet", [vote]))
     facts = ("arena_user_973", "58210e39", "What is 0 + 1?", ("a", "b"), "a", 1682351591.1322, {("choice", "b"): 1.0})
     assert decision_facts(read.data) == [facts]

@@ -28,5 +28,7 @@ def test_another_prompt_under_the_same_id_is_dropped(tmp_path):
 
 def test_a_bad_label_is_named(tmp_path):
     rows = [*EMBEDLLM, embedllm_row(2, GEMMA, 2)]
-    with pytest.raises(ValueError, match=r"^table train.csv, column label, row 5: expected a number in \[0, 1\], found 2"):
+    with pytest.raises(
+        ValueError, match=r"^table train.csv, column label, row 5: expected a number in \[0, 1\], found 2"
+    ):
         read_embedllm(write_csv(tmp_path / "train.csv", rows))

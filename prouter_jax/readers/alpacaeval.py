@@ -33,7 +33,10 @@ def read_alpacaeval(path: str | os.PathLike, on_progress: OnProgress | None = No
         expected = f"MODEL/{_OUTPUTS} and MODEL/{_VERDICTS}/annotations.json"
         raise ValueError(f"folder {str(folder)!r}: expected {expected}, found none")
     files, collected = FileSet([file for pair in models.values() for file in pair], on_progress), Collected()
-    files.drop("models without outputs or verdicts", sum(any(f.exists() for f in pair) for pair in found.values()) - len(models))
+    files.drop(
+        "models without outputs or verdicts",
+        sum(any(f.exists() for f in pair) for pair in found.values()) - len(models),
+    )
     ids = Names()
     for model, (outputs, verdicts) in models.items():
         _add(model, outputs, _preferences(files, verdicts), ids, files, collected)

@@ -1,8 +1,8 @@
 """Chatbot Arena conversations and MT-Bench human judgments: votes between two answers (arXiv 2306.05685).
 
 The file is the Parquet that is published (JSONL of the same columns will do), a record a vote. The judge is the user,
-question_id the query, its text the first message; a vote is a decision between model_a, shown first, and model_b: the
-winner has the choice, a tie halves it, one between two bad answers too. No effect, no cost; tstamp, if there, is the time.
+question_id the query, its text the first message. A vote is a decision between model_a, shown first, and model_b: the
+winner has the choice, a tie, also between bad answers, halves it. No effect, no cost; tstamp, if there, is the time.
 """
 
 import os

@@ -5,7 +5,6 @@ with what the data has to say, not with the length of its files.
 """
 
 import array
-import dataclasses
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -53,7 +52,7 @@ class Collected:
         return number if self._texts[number] == text else -1
 
     def outcome(self, query: int, llm: int, response: str = "", **numbers: float) -> None:
-        """What an answer was worth, in the columns of `Outcomes`; of several for a query and an LLM the first counts."""
+        """What an answer was worth, in columns of `Outcomes`; of several of a query and an LLM the first counts."""
         self._outcome_query.append(query)
         self._outcome_llm.append(llm)
         self._responses.append(response)
@@ -104,7 +103,9 @@ class Collected:
             Interactions(
                 users=Users(interactions.strings(list(self._users)), np.full(len(self._users), np.nan)),
                 tasks=Tasks(tasks, tasks),
-                queries=Queries(interactions.strings(list(self._queries)), interactions.strings(self._texts), _rows(self._task)),
+                queries=Queries(
+                    interactions.strings(list(self._queries)), interactions.strings(self._texts), _rows(self._task)
+                ),
                 llms=Llms(names, none, none, unknown, unknown, none),
                 outcomes=self._outcomes(),
                 offers=offers,

@@ -94,7 +94,9 @@ class _Window:
         """Passes over a character that must come next."""
         found = self.peek()
         if found != character:
-            raise ValueError(f"expected {expected}, found {found!a}" if found else f"expected {expected}, found the end")
+            raise ValueError(
+                f"expected {expected}, found {found!a}" if found else f"expected {expected}, found the end"
+            )
         self._at += 1
 
     def separated(self, end: str) -> Generator[None, None, None]:

@@ -1,8 +1,8 @@
 """LLMRouterBench (arXiv 2601.07206): scores, tokens and costs of LLMs on benchmark queries. Nobody chose.
 
-The folder has DATASET/SPLIT/MODEL/TIMESTAMP.json, each with an array of records. DATASET is the task, its records'
-index makes the query with the text origin_query, score is the effect, cost in USD, prediction the answer. Of several runs
-of a model the newest is read. config.data.users can simulate users.
+The folder has DATASET/SPLIT/MODEL/TIMESTAMP.json, each with an array of records. DATASET is the task, a record's index
+names the query origin_query, score is the effect, cost in USD, prediction the answer. Of several runs of a model the
+newest is read. config.data.users can simulate users.
 """
 
 import os

@@ -1,8 +1,8 @@
 """PersonaRoute-Bench (arXiv 2511.16883): a row for each user, query and LLM, with the best LLM of the query.
 
-Two variants: users with a performance_preference and the best_llm for it, or judges who mark the best_answer with 1. The
-rows of a user and query are a decision among their LLMs, and the best one, or ones, has the choice. Rows of a query and an
-LLM must agree on effect and cost; the first response counts. Nothing is dropped. Complaints count the rows of each file.
+Two variants: users with a performance_preference and the best_llm for it, or judges who mark the best_answer with 1.
+The rows of a user and query are a decision among their LLMs; the best one, or ones, has the choice. Rows of a query and
+an LLM must agree on effect and cost; the first response counts. Nothing is dropped. Complaints count rows by file.
 """
 
 import dataclasses

@@ -2,7 +2,7 @@
 
 The file is utterances.jsonl, a record an answer. Each interaction_id of turn 0 is a query of its own, of the task
 conversation_type, and a decision among the LLMs that answered; the scores 1 to 100 are ratings from 0 to 1. The answer
-that was chosen (if_chosen) is the best rated one, chance among equals: it adds nothing and is not read. No effect, no cost.
+that was chosen (if_chosen) is a best rated one: it adds nothing and is not read. There is no effect and no cost.
 """
 
 import os

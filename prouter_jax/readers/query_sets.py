@@ -1,6 +1,7 @@
 """A query set of any of the known formats as one table of queries, their references and their metrics."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -74,14 +75,9 @@ def _write(queries: Iterator[Query], out: pathlib.Path, file_set: FileSet) -> in
     written = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     with files.open_whole(out) as file, pq.ParquetWriter(file, _SCHEMA, compression="zstd") as writer:
-        rows: list[dict] = []
-        for written, query in enumerate(queries, 1):
-            rows.append(dataclasses.asdict(query))
-            if len(rows) == _ROWS_AT_ONCE:
-                writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
-                rows = []
-        if rows:
+        while rows := [dataclasses.asdict(query) for query in itertools.islice(queries, _ROWS_AT_ONCE)]:
             writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
+            written += len(rows)
         if not written:
             raise file_set.nothing_left("a query")
     return written

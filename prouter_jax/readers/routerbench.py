@@ -60,4 +60,3 @@ def _add(row: Record, models: list[str], files: FileSet, collected: Collected) -
             continue
         response, cost = row.text_or_none(model + _RESPONSE), row.float(model + _COST, 0)
         collected.outcome(query, collected.llms[model], response, effect=effect, cost=cost)
-
