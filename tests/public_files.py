@@ -13,8 +13,8 @@ def write_jsonl(path, records):
 
 
 def write_csv(path, records):
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(records[0]))
+    with open(path, "w", newline="", errors="surrogateescape") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for record in records for name in record)))
         writer.writeheader()
         writer.writerows(records)
     return path
