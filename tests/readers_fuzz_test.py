@@ -59,13 +59,13 @@ def _read(form, path, what):
     try:
         return form.read(path)
     except ValueError as error:
-        assert re.match(r"(table|folder) .*(expected|found)", str(error)), f"{what}: {error}"
-        assert "\n" not in str(error), what
-        return None
+        complaint = str(error)
     except Exception as error:
         raise AssertionError(f"{what}: {''.join(traceback.format_exception(error))}") from None
     finally:
         signal.alarm(0)
+    assert re.fullmatch(r"(table|folder) .*(expected|found).*", complaint), f"{what}: {complaint}"
+    return None
 
 
 def _hung(*_):
