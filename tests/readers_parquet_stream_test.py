@@ -32,9 +32,9 @@ def test_row_groups_beside_the_asked_rows_are_not_read(tmp_path, monkeypatch):
     asked = []
 
     class Watched(pq.ParquetFile):
-        def iter_batches(self, rows, row_groups):
+        def iter_batches(self, rows, row_groups, columns):
             asked.extend(row_groups)
-            return super().iter_batches(rows, row_groups=row_groups)
+            return super().iter_batches(rows, row_groups=row_groups, columns=columns)
 
     monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Watched)
     for first, last, groups in ((20, 40, [2, 3]), (25, 41, [2, 3, 4]), (0, 1, [0])):
@@ -49,3 +49,9 @@ def test_a_bad_text_is_named_by_its_row_of_the_file(tmp_path):
     assert len(list(parquet_tables(tmp_path / "in.parquet", 16, 0, 48))) == 3
     with pytest.raises(ValueError, match=r"^table in.parquet, column query, row 50: expected UTF-8 text"):
         list(parquet_tables(tmp_path / "in.parquet", 16, 48, 60))
+
+
+def test_columns_that_are_not_asked_for_are_not_read(tmp_path):
+    pq.write_table(_table(), tmp_path / "in.parquet")
+    (table,) = parquet_tables(tmp_path / "in.parquet", ROWS, 0, ROWS, ["text"])
+    assert table.column_names == ["text"]

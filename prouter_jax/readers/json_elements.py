@@ -11,6 +11,7 @@ from typing import Any
 from prouter_jax.paths import open_text
 
 _CHARACTERS = 1 << 20
+_AFTER_VALUES = tuple(" \t\n\r,:]}")
 
 
 def json_elements(path: pathlib.Path, name: str = "") -> Generator[tuple[Any, int], None, None]:
@@ -65,6 +66,7 @@ def _named(window: "_Window", name: str) -> Generator[tuple[Any, int], None, Non
 def _array(window: "_Window") -> Generator[tuple[Any, int], None, None]:
     window.take("[", "an array")
     for _ in window.separated("]"):
+        window.peek()
         begun = window.position()
         yield window.value(), window.position() - begun
 
@@ -109,7 +111,7 @@ class _Window:
         self.take(end, f"a comma or {end}")
 
     def value(self) -> Any:
-        """The next value, which is whole only if something follows it in the window or the file ends."""
+        """The next value; a number may go on beyond the window."""
         self.peek()
         while True:
             try:
@@ -120,7 +122,7 @@ class _Window:
             except RecursionError as error:
                 raise ValueError("expected readable JSON, found it nested too deeply") from error
             else:
-                if end < len(self._text) or not self._read():
+                if self._text[end : end + 1] in _AFTER_VALUES or not self._read():
                     self._at = end
                     return value
 
