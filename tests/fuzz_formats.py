@@ -18,7 +18,7 @@ from prouter_jax.readers.public import read_public
 from prouter_jax.readers.query_sets import write_query_set
 from prouter_jax.readers.tables import read_tables
 
-QUERIES = 6
+NUMBERS = [111 * n for n in range(1, 7)]  # of queries: a touched digit does not make one another
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,9 @@ def csv_file(name):
 
 def parquet_file(name):
     def write(folder, records):
-        pq.write_table(pa.Table.from_pylist(records), folder / name, write_page_checksum=True)
+        names = list(dict.fromkeys(name for record in records for name in record))
+        table = pa.Table.from_pylist([{name: record.get(name) for name in names} for record in records])
+        pq.write_table(table, folder / name, write_page_checksum=True)
         return folder / name
 
     return write
@@ -115,13 +117,13 @@ def in_folder(folder_name, write, beside=None):
 
 
 def _alpacaeval_verdicts(folder):
-    verdicts = [{"instruction": f"Query {n}?", "preference": 1 + n / 10} for n in range(QUERIES)]
+    verdicts = [{"instruction": f"Query {n}?", "preference": 1 + n / 1000} for n in NUMBERS]
     (folder / "weighted_alpaca_eval_gpt4_turbo").mkdir(exist_ok=True)
     (folder / "weighted_alpaca_eval_gpt4_turbo" / "annotations.json").write_text(json.dumps(verdicts))
 
 
 def _tables(folder):
-    (folder / "queries.csv").write_text("query_id,query\n" + "".join(f"q{n},Query {n}?\n" for n in range(QUERIES)))
+    (folder / "queries.csv").write_text("query_id,query\n" + "".join(f"q{n},Query {n}?\n" for n in NUMBERS))
     (folder / "llms.jsonl").write_text("".join(f'{{"llm": "{llm}"}}\n' for llm in "abc"))
 
 
@@ -148,7 +150,7 @@ def _personaroute(n, user, llm):
 _RATINGS = [
     {"user_id": u, "query_id": f"q{n}", "llm": llm, "rating": n + 0.5, "time": n, "candidates": "a|b|c"}
     for u in "uv"
-    for n in range(QUERIES)
+    for n in NUMBERS
     for llm in "ab"
 ]
 _SQUAD = [
@@ -159,7 +161,7 @@ _SQUAD = [
         "question": f"What {n}?",
         "answers": {"text": [f"x{n}", f"y{n}"], "answer_start": [1, 2]},
     }
-    for n in range(QUERIES)
+    for n in NUMBERS
 ]
 _ARTICLES = [
     {
@@ -185,39 +187,39 @@ def _query_of_id(record):
 
 FORMATS = {
     "personaroute": Format(
-        [_personaroute(n, "a", llm) for n in range(QUERIES) for llm in "ab"],
+        [_personaroute(n, "a", llm) for n in NUMBERS for llm in "ab"],
         csv_file("router.csv"),
         public("personaroute"),
         _field("query"),
         1,
     ),
     "prism": Format(
-        [prism_answer(f"u{n % 2}", n, 0, k, f"llm{k}", 10 + n + k) for n in range(QUERIES) for k in range(3)],
+        [prism_answer(f"u{n % 2}", n, 0, k, f"llm{k}", 10 + n % 7 + k) for n in NUMBERS for k in range(3)],
         lines("utterances.jsonl"),
         public("prism"),
         _field("user_prompt"),
     ),
     "arena": Format(
-        [arena_vote(n, "a", "b", "model_a", f"judge{k}") for n in range(QUERIES) for k in range(2)],
+        [arena_vote(n, "a", "b", "model_a", f"judge{k}") for n in NUMBERS for k in range(2)],
         lines("votes.jsonl"),
         public("arena"),
         lambda vote: vote["conversation_a"][0]["content"],
     ),
     "arena_parquet": Format(
-        [arena_vote(n, "a", "b", "tie", f"judge{k}") for n in range(QUERIES) for k in range(2)],
+        [arena_vote(n, "a", "b", "tie", f"judge{k}") for n in NUMBERS for k in range(2)],
         parquet_file("votes.parquet"),
         public("arena"),
         lambda vote: vote["conversation_a"][0]["content"],
     ),
     "routerbench": Format(
-        [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in range(QUERIES)],
+        [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in NUMBERS],
         csv_file("routerbench.csv"),
         public("routerbench"),
         _field("prompt"),
         1,
     ),
     "routerbench_parquet": Format(
-        [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in range(QUERIES)],
+        [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in NUMBERS],
         parquet_file("routerbench.parquet"),
         public("routerbench"),
         _field("prompt"),
@@ -232,7 +234,7 @@ FORMATS = {
                 "prompt_tokens": n,
                 "cost": 0.1,
             }
-            for n in range(QUERIES)
+            for n in NUMBERS
         ],
         in_folder("aime/test/a", lines("2.json", '{"performance": [0.1],\n"records": [\n', ",", '],\n"counts": 6}')),
         public("llmrouterbench", 4),
@@ -240,24 +242,21 @@ FORMATS = {
         2,
     ),
     "embedllm": Format(
-        [embedllm_row(n, llm, n % 2, text=f'Query "{n}", A. or B?') for n in range(QUERIES) for llm in "ab"],
+        [embedllm_row(n, llm, n % 2, text=f'Query "{n}", A. or B?') for n in NUMBERS for llm in "ab"],
         csv_file("train.csv"),
         public("embedllm"),
         _field("prompt"),
         1,
     ),
     "alpacaeval": Format(
-        [
-            {"dataset": "koala", "instruction": f"Query {n}?", "output": f"So {n}", "generator": "a"}
-            for n in range(QUERIES)
-        ],
+        [{"dataset": "koala", "instruction": f"Query {n}?", "output": f"So {n}", "generator": "a"} for n in NUMBERS],
         in_folder("a", lines("model_outputs.json", "[\n", ",", "]"), _alpacaeval_verdicts),
         public("alpacaeval", 2),
         _field("instruction"),
         1,
     ),
     "gmtrouter": Format(
-        [gmtrouter_row(f"q{n}", 1, "judge", llm, 0.5, 1.0) for n in range(QUERIES) for llm in "ab"],
+        [gmtrouter_row(f"q{n}", 1, "judge", llm, 0.5, 1.0) for n in NUMBERS for llm in "ab"],
         lines("training_set.jsonl"),
         public("gmtrouter"),
         lambda row: row["conversation"][0]["query"],
@@ -282,14 +281,14 @@ FORMATS = {
         _query_of_id,
     ),
     "alpaca": Format(
-        [{"instruction": f"Do {n}", "input": "", "output": f"Done {n}"} for n in range(QUERIES)],
+        [{"instruction": f"Do {n}", "input": "", "output": f"Done {n}"} for n in NUMBERS],
         lines("alpaca.json", "[\n", ",", "]"),
         queries("alpaca"),
         _field("instruction"),
         1,
     ),
     "gsm8k": Format(
-        [{"question": f"How many {n}?", "answer": f"Well\n#### {n}"} for n in range(QUERIES)],
+        [{"question": f"How many {n}?", "answer": f"Well\n#### {n}"} for n in NUMBERS],
         lines("train.jsonl"),
         queries("gsm8k"),
         _field("question"),
@@ -305,16 +304,13 @@ FORMATS = {
         _SQUAD, parquet_file("squad.parquet"), queries("squad"), lambda row: f"{row['context']}\n\n{row['question']}"
     ),
     "multi_news": Format(
-        [{"document": f"One {n}. ||||| Two {n}.", "summary": f"Sum {n}"} for n in range(QUERIES)],
+        [{"document": f"One {n}. ||||| Two {n}.", "summary": f"Sum {n}"} for n in NUMBERS],
         lines("train.jsonl"),
         queries("multi_news"),
         lambda row: "\n\n".join(["Summarise these news reports in one text.", *row["document"].split(" ||||| ")]),
     ),
     "columns": Format(
-        [
-            {"query_id": f"q{n}", "query": f"What, {n}?", "reference": f"x{n}", "metric": "exact_match"}
-            for n in range(QUERIES)
-        ],
+        [{"query_id": f"q{n}", "query": f"What, {n}?", "reference": f"x{n}", "metric": "exact_match"} for n in NUMBERS],
         csv_file("mine.csv"),
         queries("columns"),
         _field("query"),

@@ -31,7 +31,7 @@ def read_gmtrouter(path: str | os.PathLike, on_progress: OnProgress | None = Non
         id_, judge, model, turn = (row.id(column) for column in ("question_id", "judge", "model", "turn"))
         steps = row.records("conversation")
         files.drop("later steps of conversations", len(steps) - 1 if steps else 0)
-        rating = steps[0].float("rating") if steps else np.nan
+        rating = steps[0].float("rating", -1e30, 1e30) if steps else np.nan
         if np.isnan(rating) or not steps[0].has("query"):
             files.drop("conversations without a rated first step")
             continue

@@ -78,7 +78,9 @@ def _batches(
         batches = file.iter_batches(rows_at_once, row_groups=range(begin, min(end + 1, len(ends))), columns=columns)
         while left:
             with _readable(path):
-                batch = next(batches)
+                batch = next(batches, None)
+            if batch is None:
+                raise ValueError(f"table {path.name}: expected a readable Parquet file, found {left} rows too few")
             before = min(skip, batch.num_rows)
             batch = batch.slice(before, left)
             skip, left = skip - before, left - batch.num_rows

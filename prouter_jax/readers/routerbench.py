@@ -35,7 +35,8 @@ def read_routerbench(path: str | os.PathLike, on_progress: OnProgress | None = N
         expected = f'.csv or .parquet; where a pickle may run its code, convert it: python -c "{convert}"'
         raise ValueError(f"table {file.name}: expected {expected}")
     names = header(file)
-    models = [name.removesuffix(_COST) for name in names if name.endswith(_COST)]
+    ends = [name.rpartition("|")[0] for name in names if name.endswith((_COST, _RESPONSE))]
+    models = list(dict.fromkeys(ends))
     if not models:
         raise ValueError(f"table {file.name}, column MODEL{_COST}: expected this column of some models, found none")
     files, collected = FileSet([file], on_progress), Collected()
