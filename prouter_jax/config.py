@@ -71,7 +71,7 @@ class Data:
 
     Attributes:
       source: the embedded benchmark, a folder of tables, or a public format, see `readers.public`.
-      path: the folder or file; empty for the embedded benchmark.
+      path: the folder or file, as it is published; empty for the embedded benchmark.
       llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.
       users: those in the data, or simulated: multi-cost-efficiency users, or people whom `judge` plays.
@@ -239,8 +239,6 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
         _require(low <= value <= high and math.isfinite(value), path, f"a value in [{low}, {high}]", value)
     data = config.data
     _require(data.source == "embedded" or bool(data.path), "data.path", f"a path for source {data.source!r}", data.path)
-    described = not data.llms_path or data.source == "personaroute"
-    _require(described, "data.llms_path", f"nothing for source {data.source!r}", data.llms_path)
     _require(
         data.preference_min <= data.preference_max,
         "data.preference_max",

@@ -34,7 +34,7 @@ def test_bad_files_are_named(tmp_path):
         folder / "gpt4" / "weighted_alpaca_eval_gpt4_turbo" / "annotations.json",
         [{"instruction": "x", "preference": 3}],
     )
-    message = r"^table annotations.json, column preference, row 0: expected a number in \[1, 2\], found 3"
+    message = r"^folder gpt4, table annotations.json, column preference, row 0: expected a number in \[1, 2\], found 3"
     with pytest.raises(ValueError, match=message):
         read_alpacaeval(folder)
 

@@ -53,7 +53,7 @@ def test_a_bad_file_is_named(tmp_path, content, complaint):
     path = tmp_path / "aime" / "test" / QWEN / "2.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(ValueError, match=f"^{complaint}"):
+    with pytest.raises(ValueError, match=f"^folder aime/test/{QWEN}, {complaint}"):
         read_llmrouterbench(tmp_path)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from prouter_jax.paths import inside, make_path
 from prouter_jax.readers.collected import Collected, Names
-from prouter_jax.readers.file_set import FileSet, OnProgress, Read
+from prouter_jax.readers.file_set import FileSet, OnProgress, Read, of_folder
 
 _OUTPUTS = "model_outputs.json"
 _VERDICTS = "weighted_alpaca_eval_gpt4_turbo"
@@ -33,13 +33,12 @@ def read_alpacaeval(path: str | os.PathLike, on_progress: OnProgress | None = No
         expected = f"MODEL/{_OUTPUTS} and MODEL/{_VERDICTS}/annotations.json"
         raise ValueError(f"folder {str(folder)!r}: expected {expected}, found none")
     files, collected = FileSet([file for pair in models.values() for file in pair], on_progress), Collected()
-    files.drop(
-        "models without outputs or verdicts",
-        sum(any(f.exists() for f in pair) for pair in found.values()) - len(models),
-    )
+    begun = sum(any(file.is_file() for file in pair) for pair in found.values())
+    files.drop("models without outputs or verdicts", begun - len(models))
     ids = Names()
     for model, (outputs, verdicts) in models.items():
-        _add(model, outputs, _preferences(files, verdicts), ids, files, collected)
+        with of_folder(model):
+            _add(model, outputs, _preferences(files, verdicts), ids, files, collected)
     return collected.outcomes_alone(files)
 
 

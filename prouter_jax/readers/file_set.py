@@ -1,6 +1,7 @@
 """The files of a public data set: their records as a stream, and counts of what was read and dropped."""
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,15 @@ class Read:
     files: tuple[pathlib.Path, ...]
     records: int
     dropped: dict[str, int]
+
+
+@contextlib.contextmanager
+def of_folder(name: str) -> Iterator[None]:
+    """Complaints about a file say which folder it is in, where many hold files of the same name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"folder {name}, {error}") from error
 
 
 class FileSet:

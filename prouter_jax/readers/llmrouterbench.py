@@ -10,7 +10,7 @@ import pathlib
 
 from prouter_jax.paths import files_below, make_path
 from prouter_jax.readers.collected import Collected
-from prouter_jax.readers.file_set import FileSet, OnProgress, Read
+from prouter_jax.readers.file_set import FileSet, OnProgress, Read, of_folder
 from prouter_jax.readers.record import Record
 
 _COLUMNS = ("index", "origin_query", "score", "prompt_tokens", "completion_tokens", "cost", "prediction")
@@ -29,10 +29,11 @@ def read_llmrouterbench(path: str | os.PathLike, on_progress: OnProgress | None 
     files, collected = FileSet(runs.values(), on_progress), Collected()
     files.drop("files of older runs of a model", older)
     for (dataset, split, model), file in runs.items():
-        for record in files.read(file, _COLUMNS, array="records"):
-            reason = _add(record, dataset, split, model, collected)
-            if reason:
-                files.drop(reason)
+        with of_folder(f"{dataset}/{split}/{model}"):
+            for record in files.read(file, _COLUMNS, array="records"):
+                reason = _add(record, dataset, split, model, collected)
+                if reason:
+                    files.drop(reason)
     return collected.outcomes_alone(files)
 
 
