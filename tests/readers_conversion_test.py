@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from fuzz_formats import FORMATS as FORMATS_FOR_FUZZ
 from public_facts import decision_facts, outcome_facts
 from public_files import PRISM, write_alpacaeval, write_jsonl
 
@@ -36,6 +37,14 @@ def test_files_of_a_folder_are_named_by_their_place(tmp_path):
     summary = convert("alpacaeval", write_alpacaeval(tmp_path / "results"), tmp_path / "out")
     assert len(summary["files"]) == 6
     assert "gpt4/model_outputs.json" in summary["files"]
+
+
+def test_the_file_of_llms_is_one_of_the_files(tmp_path):
+    path = FORMATS_FOR_FUZZ["personaroute"].write(tmp_path, FORMATS_FOR_FUZZ["personaroute"].records)
+    (tmp_path / "llms.json").write_text('{"a": {"input_price": 1.5}, "b": {}}')
+    summary = convert("personaroute", path, tmp_path / "out", tmp_path / "llms.json")
+    assert list(summary["files"]) == ["router.csv", "llms.json"]
+    assert list(read_tables(tmp_path / "out").llms.input_price)[:1] == [1.5]
 
 
 def test_a_bad_file_leaves_nothing(tmp_path):

@@ -55,3 +55,15 @@ def test_columns_that_are_not_asked_for_are_not_read(tmp_path):
     pq.write_table(_table(), tmp_path / "in.parquet")
     (table,) = parquet_tables(tmp_path / "in.parquet", ROWS, 0, ROWS, ["text"])
     assert table.column_names == ["text"]
+
+
+def test_fewer_rows_than_the_file_says_are_named(tmp_path, monkeypatch):
+    pq.write_table(_table(), tmp_path / "in.parquet")
+
+    class Short(pq.ParquetFile):
+        def iter_batches(self, *arguments, **options):
+            return iter([next(super().iter_batches(*arguments, **options))])
+
+    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Short)
+    with pytest.raises(ValueError, match=r"^table in.parquet: expected a readable Parquet file, found 84 rows too few"):
+        list(parquet_tables(tmp_path / "in.parquet", 16, 0, ROWS))

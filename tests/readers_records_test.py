@@ -57,9 +57,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n\n")
     with pytest.raises(ValueError, match=r"^table a.jsonl: expected at least one row, found none"):
         list(read_records(tmp_path / "a.jsonl", ["text"]))
-    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"text": "x", "text": "y"}\n')
-    with pytest.raises(ValueError, match=r"^table a.jsonl, row 1: expected a JSON object, found"):
-        list(read_records(tmp_path / "a.jsonl", ["text"]))
+    for line in ('{"text": "x", "text": "y"}', "[1]", '"text"', "{"):
+        (tmp_path / "a.jsonl").write_text(f'{{"text": "x"}}\n{line}\n')
+        with pytest.raises(ValueError, match=r"^table a.jsonl, row 1: expected a JSON object, found"):
+            list(read_records(tmp_path / "a.jsonl", ["text"]))
 
 
 def test_numbers_come_as_numbers_or_as_texts():

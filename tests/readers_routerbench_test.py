@@ -44,9 +44,14 @@ def test_a_pickle_is_not_opened(tmp_path):
 
 
 def test_repeated_samples_are_dropped(tmp_path):
-    again = [ROUTERBENCH[0], routerbench_row(2, {GPT: (0.0, 1.0), WIZARD: (0.0, 1.0)}, prompt="Changed?")]
+    again = [
+        ROUTERBENCH[1] | {"prompt": None},
+        ROUTERBENCH[0],
+        routerbench_row(2, {GPT: (0.0, 1.0), WIZARD: (0.0, 1.0)}, prompt="Changed?"),
+    ]
     read = read_routerbench(write_parquet(tmp_path / "a.parquet", [*ROUTERBENCH, *again]))
     assert read.dropped["second answers of an LLM to a query"] == 2
+    assert read.dropped["rows without a prompt"] == 1
     assert read.dropped["rows with another prompt than the sample's first"] == 1
     assert outcome_facts(read.data)["mmlu.2", GPT][2] == 0.5
 
