@@ -9,7 +9,7 @@ gmtrouter. OUT/conversion.json has the SHA-256 of what was read, and what was dr
 from absl import flags
 
 from launch import entry
-from launch.reading import on_progress
+from launch.progress import on_progress
 from prouter_jax.config_limits import PUBLIC
 
 _FORMAT = flags.DEFINE_enum("format", None, PUBLIC, "What the input is.", required=True)
@@ -21,7 +21,7 @@ _LLMS = flags.DEFINE_string("llms", None, "Of personaroute, its JSON file of LLM
 def main() -> None:
     from prouter_jax.readers.conversion import convert
 
-    summary = convert(_FORMAT.value, _INPUT.value, _OUT.value, _LLMS.value or "", on_progress())
+    summary = convert(_FORMAT.value, _INPUT.value, _OUT.value, _LLMS.value or "", on_progress("records", 2.0))
     written = ", ".join(f"{number:,} {what}" for what, number in summary["written"].items())
     print(f"read: {summary['records']:,} records of {len(summary['files'])} files")
     for what, times in summary["dropped"].items():

@@ -10,7 +10,7 @@ reference and metric, of which only query is needed, or with others that --colum
 from absl import flags
 
 from launch import entry
-from launch.reading import on_progress
+from launch.progress import on_progress
 from prouter_jax.config_limits import QUERY_SETS
 
 _FORMAT = flags.DEFINE_enum("format", None, QUERY_SETS, "What the input is.", required=True)
@@ -27,7 +27,9 @@ def main() -> None:
     columns = dict(_named(text) for text in _COLUMNS.value or [])
     if columns and _FORMAT.value != "columns":
         raise ValueError(f"flag --columns: expected none with --format={_FORMAT.value}")
-    done = write_query_set(_FORMAT.value, _INPUT.value, _OUT.value, _MOST.value, _SEED.value, columns, on_progress())
+    done = write_query_set(
+        _FORMAT.value, _INPUT.value, _OUT.value, _MOST.value, _SEED.value, columns, on_progress("records", 2.0)
+    )
     for what, times in done["dropped"].items():
         print(f"dropped: {times:,} {what}")
     print(f"written: {done['written']:,} queries of {done['records']:,} records; {_OUT.value}")

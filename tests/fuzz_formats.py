@@ -5,6 +5,7 @@ is said of the query of that record, and nothing else.
 """
 
 import collections
+import copy
 import dataclasses
 import json
 from collections.abc import Callable
@@ -122,6 +123,19 @@ def _alpacaeval_verdicts(folder):
     (folder / "weighted_alpaca_eval_gpt4_turbo" / "annotations.json").write_text(json.dumps(verdicts))
 
 
+def _llms_file(folder, records):
+    """PersonaRoute-Bench's JSON of LLMs, one a line."""
+    rows = ",\n".join(f"{json.dumps(str(record.pop('llm', '')))}: {json.dumps(record)}" for record in records)
+    (folder / "llms.json").write_text(f"{{\n{rows}\n}}\n")
+    return folder / "llms.json"
+
+
+def _read_llms(path):
+    llms = read_public("personaroute", path.with_name("router.csv"), path).data.llms
+    columns = (llms.descriptions, llms.input_price, llms.output_price)
+    return {name: [repr(column[row]) for column in columns] for row, name in enumerate(llms.ids)}
+
+
 def _tables(folder):
     (folder / "queries.csv").write_text("query_id,query\n" + "".join(f"q{n},Query {n}?\n" for n in NUMBERS))
     (folder / "llms.jsonl").write_text("".join(f'{{"llm": "{llm}"}}\n' for llm in "abc"))
@@ -177,8 +191,18 @@ _ARTICLES = [
 ]
 
 
+def _ratings(folder):
+    write_csv(folder / "ratings.csv", _RATINGS)
+    (folder / "llms.jsonl").write_text("".join(f'{{"llm": "{llm}"}}\n' for llm in "abc"))
+
+
 def _field(name):
     return lambda record: record[name]
+
+
+def _one_query(folder):
+    rows = [_personaroute(1, "a", llm) | {"llm": f"llm{n}"} for n, llm in ((111, "a"), (222, "b"))]
+    write_csv(folder / "router.csv", [row | {"best_llm": "llm111"} for row in rows])
 
 
 def _query_of_id(record):
@@ -191,6 +215,16 @@ FORMATS = {
         csv_file("router.csv"),
         public("personaroute"),
         _field("query"),
+        1,
+    ),
+    "personaroute_llms": Format(
+        [
+            {"llm": f"llm{n}", "feature": f"Good {n}", "input_price": n, "output_price": 0.5, "model": "x"}
+            for n in NUMBERS
+        ],
+        in_folder("p", lambda folder, records: _llms_file(folder, copy.deepcopy(records)), _one_query),
+        _read_llms,
+        _field("llm"),
         1,
     ),
     "prism": Format(
@@ -267,6 +301,12 @@ FORMATS = {
         lambda p: by_query(read_tables(p.parent)),
         _query_of_id,
         1,
+    ),
+    "tables_queries": Format(
+        [{"query_id": f"q{n}", "query": f"Query {n}?", "task_id": "t"} for n in NUMBERS],
+        in_folder("t", lines("queries.jsonl"), _ratings),
+        lambda p: by_query(read_tables(p.parent)),
+        _field("query"),
     ),
     "tables_jsonl": Format(
         _RATINGS,

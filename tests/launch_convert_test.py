@@ -8,7 +8,7 @@ import pytest
 from public_facts import decision_facts
 from public_files import PRISM, arena_vote, prism_answer, write_jsonl, write_parquet
 
-from launch import reading
+from launch import progress
 from prouter_jax.readers.public import read_public
 from prouter_jax.readers.tables import read_tables
 
@@ -53,12 +53,12 @@ def test_what_is_wrong_is_one_line(tmp_path, name, complaint):
 
 def test_progress_tells_the_time_left(monkeypatch, capsys):
     now = iter([100.0, 101.0, 110.0, 111.0])
-    monkeypatch.setattr(reading.time, "monotonic", lambda: next(now))
-    say = reading.on_progress()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    say = progress.on_progress("records", 2.0)
     say(500, 0.05)
     say(5000, 0.25)
     say(6000, 0.3)
-    assert capsys.readouterr().err == "5,000 records, 500 a second, 30 s left\n"
+    assert capsys.readouterr().err == "5000 records, 500 records/s, 30 s left\n"
 
 
 @pytest.mark.slow

@@ -233,6 +233,14 @@ def test_unreadable_files_are_named(tmp_path):
     [
         ("{", "table llms.json: expected JSON"),
         ("[1]", "table llms.json: expected JSON"),
+        ("[" * 100_000, "table llms.json: expected JSON"),
+        ('{"small": 1}', "table llms.json: expected JSON .* found something else"),
+        ('{"\\ud800": {}}', "table llms.json: expected JSON .* found the name"),
+        ('{"small": {"feature": "\\ud800"}}', "table llms.json, column feature, row 0: expected a text"),
+        (
+            '{"small": {"input_price": 1' + "0" * 400 + "}}",
+            "table llms.json, column input_price, row 0: expected a finite",
+        ),
         ('{"small": {}, "small": {}}', "table llms.json: expected JSON .*'small' twice"),
         ('{"small": {}}', "table a.csv, column llm, row 1: expected an LLM of the JSON file, found 'large'"),
         ('{"small": {}, "large": {"input_price": NaN}}', "table llms.json, column input_price, row 1: .* found NaN"),

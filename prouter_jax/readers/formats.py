@@ -84,8 +84,10 @@ def _read_parquet(path: pathlib.Path, schema: dict[str, str]):
         with pq.ParquetFile(arrow_file(path), page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             _check_once(path, names, schema)
-            table = file.read(columns=[name for name in names if name in schema])
-            return dict(zip(table.column_names, table.columns, strict=True)), file.metadata.num_rows
+            table, rows = file.read(columns=[name for name in names if name in schema]), file.metadata.num_rows
+            if table.num_columns and table.num_rows != rows:
+                raise OSError(f"{table.num_rows} rows in place of {rows}")
+            return dict(zip(table.column_names, table.columns, strict=True)), rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"table {path.name}: expected a readable Parquet file, found {one_line(error)}") from error
 

@@ -19,6 +19,9 @@ from prouter_jax.grouping import distinct_sets, first_repeat, first_seen
 from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.paths import make_path
 from prouter_jax.readers.file_set import FileSet, OnProgress, Read
+from prouter_jax.readers.formats import one_line
+from prouter_jax.readers.json_elements import once
+from prouter_jax.readers.parquet_stream import is_utf8
 from prouter_jax.readers.personaroute_stream import Stream, read_rows
 from prouter_jax.validation import row_error, validate
 
@@ -78,33 +81,33 @@ def _named_llms(names: list[str]) -> Llms:
 
 def _read_llms(path: pathlib.Path) -> Llms:
     """The LLM table of a JSON file; row i is its i-th LLM."""
+    expected = f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found"
     try:
-        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)
-        fields = [_checked(path.name, row, dict(entry)) for row, entry in enumerate(entries.values())]
+        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=once)
     except OSError as error:
         raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror or error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
-        found = " ".join(str(error).split())
-        raise ValueError(f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found {found}") from error
-    prices = {name: np.array([np.nan if entry[name] is None else entry[name] for entry in fields]) for name in _PRICES}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{expected} {one_line(error)}") from error
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ValueError(f"{expected} something else")
+    for name in entries:
+        if not is_utf8(name):
+            raise ValueError(f"{expected} the name {name!a}")
+    fields = [_checked(path.name, row, entry) for row, entry in enumerate(entries.values())]
+    prices = {
+        name: np.array([np.nan if entry[name] is None else entry[name] for entry in fields], float) for name in _PRICES
+    }
     features = interactions.strings([entry["feature"] for entry in fields])
     return dataclasses.replace(_named_llms(list(entries)), descriptions=features, **prices)
 
 
-def _once(pairs: list[tuple]) -> dict:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise TypeError(f"{max(names, key=names.count)!r} twice")
-    return dict(pairs)
-
-
 def _checked(file: str, row: int, entry: dict) -> dict:
     entry = {"feature": "", **dict.fromkeys(_PRICES)} | entry
-    if not isinstance(entry["feature"], str):
+    if not isinstance(entry["feature"], str) or not is_utf8(entry["feature"]):
         raise row_error(file, "feature", row, "a text", entry["feature"])
     for name in _PRICES:
         price = entry[name]
-        if price is not None and (type(price) not in (int, float) or not 0 <= price < np.inf):
+        if price is not None and (type(price) not in (int, float) or not 0 <= price < 1e300):
             raise row_error(file, name, row, "a finite number >= 0", price)
     return entry
 
