@@ -10,10 +10,10 @@ import dataclasses
 import json
 from collections.abc import Callable
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from public_facts import decision_facts, outcome_facts
-from public_files import arena_vote, embedllm_row, gmtrouter_row, prism_answer, routerbench_row, write_csv
+from public_files import arena_vote, embedllm_row, gmtrouter_row, prism_answer, routerbench_row
+from table_files import write_rows
 
 from prouter_jax.readers.public import read_public
 from prouter_jax.readers.query_sets import write_query_set
@@ -62,19 +62,9 @@ def lines(name, before="", between="", after=""):
     return write
 
 
-def csv_file(name):
+def table(name):
     def write(folder, records):
-        return write_csv(folder / name, records)
-
-    return write
-
-
-def parquet_file(name):
-    def write(folder, records):
-        names = list(dict.fromkeys(name for record in records for name in record))
-        table = pa.Table.from_pylist([{name: record.get(name) for name in names} for record in records])
-        pq.write_table(table, folder / name, write_page_checksum=True)
-        return folder / name
+        return write_rows(folder / name, records)
 
     return write
 
@@ -192,7 +182,7 @@ _ARTICLES = [
 
 
 def _ratings(folder):
-    write_csv(folder / "ratings.csv", _RATINGS)
+    write_rows(folder / "ratings.csv", _RATINGS)
     (folder / "llms.jsonl").write_text("".join(f'{{"llm": "{llm}"}}\n' for llm in "abc"))
 
 
@@ -202,7 +192,7 @@ def _field(name):
 
 def _one_query(folder):
     rows = [_personaroute(1, "a", llm) | {"llm": f"llm{n}"} for n, llm in ((111, "a"), (222, "b"))]
-    write_csv(folder / "router.csv", [row | {"best_llm": "llm111"} for row in rows])
+    write_rows(folder / "router.csv", [row | {"best_llm": "llm111"} for row in rows])
 
 
 def _query_of_id(record):
@@ -212,7 +202,7 @@ def _query_of_id(record):
 FORMATS = {
     "personaroute": Format(
         [_personaroute(n, "a", llm) for n in NUMBERS for llm in "ab"],
-        csv_file("router.csv"),
+        table("router.csv"),
         public("personaroute"),
         _field("query"),
         1,
@@ -241,20 +231,20 @@ FORMATS = {
     ),
     "arena_parquet": Format(
         [arena_vote(n, "a", "b", "tie", f"judge{k}") for n in NUMBERS for k in range(2)],
-        parquet_file("votes.parquet"),
+        table("votes.parquet"),
         public("arena"),
         lambda vote: vote["conversation_a"][0]["content"],
     ),
     "routerbench": Format(
         [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in NUMBERS],
-        csv_file("routerbench.csv"),
+        table("routerbench.csv"),
         public("routerbench"),
         _field("prompt"),
         1,
     ),
     "routerbench_parquet": Format(
         [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in NUMBERS],
-        parquet_file("routerbench.parquet"),
+        table("routerbench.parquet"),
         public("routerbench"),
         _field("prompt"),
     ),
@@ -277,7 +267,7 @@ FORMATS = {
     ),
     "embedllm": Format(
         [embedllm_row(n, llm, n % 2, text=f'Query "{n}", A. or B?') for n in NUMBERS for llm in "ab"],
-        csv_file("train.csv"),
+        table("train.csv"),
         public("embedllm"),
         _field("prompt"),
         1,
@@ -297,7 +287,7 @@ FORMATS = {
     ),
     "tables_csv": Format(
         _RATINGS,
-        in_folder("t", csv_file("ratings.csv"), _tables),
+        in_folder("t", table("ratings.csv"), _tables),
         lambda p: by_query(read_tables(p.parent)),
         _query_of_id,
         1,
@@ -316,7 +306,7 @@ FORMATS = {
     ),
     "tables_parquet": Format(
         _RATINGS,
-        in_folder("t", parquet_file("ratings.parquet"), _tables),
+        in_folder("t", table("ratings.parquet"), _tables),
         lambda p: by_query(read_tables(p.parent)),
         _query_of_id,
     ),
@@ -341,7 +331,7 @@ FORMATS = {
         1,
     ),
     "squad_parquet": Format(
-        _SQUAD, parquet_file("squad.parquet"), queries("squad"), lambda row: f"{row['context']}\n\n{row['question']}"
+        _SQUAD, table("squad.parquet"), queries("squad"), lambda row: f"{row['context']}\n\n{row['question']}"
     ),
     "multi_news": Format(
         [{"document": f"One {n}. ||||| Two {n}.", "summary": f"Sum {n}"} for n in NUMBERS],
@@ -351,7 +341,7 @@ FORMATS = {
     ),
     "columns": Format(
         [{"query_id": f"q{n}", "query": f"What, {n}?", "reference": f"x{n}", "metric": "exact_match"} for n in NUMBERS],
-        csv_file("mine.csv"),
+        table("mine.csv"),
         queries("columns"),
         _field("query"),
         1,

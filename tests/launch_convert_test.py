@@ -6,7 +6,8 @@ import sys
 
 import pytest
 from public_facts import decision_facts
-from public_files import PRISM, arena_vote, prism_answer, write_jsonl, write_parquet
+from public_files import PRISM, arena_vote, prism_answer
+from table_files import write_rows
 
 from launch import progress
 from prouter_jax.readers.public import read_public
@@ -24,7 +25,7 @@ def test_help_loads_nothing_heavy(name):
 
 
 def test_tables_are_written_and_what_was_dropped_is_told(tmp_path):
-    path = write_jsonl(tmp_path / "utterances.jsonl", PRISM)
+    path = write_rows(tmp_path / "utterances.jsonl", PRISM)
     done = _run("launch.convert", "--format=prism", f"--input={path}", f"--out={tmp_path}/out")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -68,10 +69,10 @@ def test_a_public_file_trains(tmp_path, source):
         answers = [
             prism_answer(f"u{n % 8}", n, 0, k, f"llm{k}", 10 + (n * k) % 90) for n in range(80) for k in range(3)
         ]
-        path = write_jsonl(tmp_path / "utterances.jsonl", answers)
+        path = write_rows(tmp_path / "utterances.jsonl", answers)
     else:
         votes = [arena_vote(n, "a", "b", ("model_a", "tie")[n % 2], f"judge{n % 8}") for n in range(80)]
-        path = write_parquet(tmp_path / "votes.parquet", votes)
+        path = write_rows(tmp_path / "votes.parquet", votes)
     sizes = ["--config.train.num_train_steps=2", "--config.model.taste_dim=2"]
     data = [f"--config.data.source={source}", f"--config.data.path={path}"]
     done = _run("launch.train", "--config=experiments/tables.py", f"--workdir={tmp_path}/run", *data, *sizes)

@@ -5,7 +5,8 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
-from public_files import GSM8K, write_csv, write_jsonl
+from public_files import GSM8K
+from table_files import write_rows
 
 
 def _run(*arguments):
@@ -15,7 +16,7 @@ def _run(*arguments):
 
 
 def test_a_published_file_becomes_a_table(tmp_path):
-    path = write_jsonl(tmp_path / "train.jsonl", GSM8K)
+    path = write_rows(tmp_path / "train.jsonl", GSM8K)
     done = _run("--format=gsm8k", f"--input={path}", f"--out={tmp_path}/queries.parquet", "--most=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -26,7 +27,7 @@ def test_a_published_file_becomes_a_table(tmp_path):
 
 
 def test_columns_have_names(tmp_path):
-    path = write_csv(tmp_path / "mine.csv", [{"prompt": "1+1?", "answer": "2"}])
+    path = write_rows(tmp_path / "mine.csv", [{"prompt": "1+1?", "answer": "2"}])
     columns = "--columns=query=prompt,reference=answer"
     done = _run("--format=columns", f"--input={path}", f"--out={tmp_path}/queries.parquet", columns)
     assert done.returncode == 0, done.stderr
@@ -44,7 +45,7 @@ def test_columns_have_names(tmp_path):
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, arguments, complaint):
-    path = write_csv(tmp_path / "mine.csv", [{"prompt": "1+1?", "answer": "2"}])
+    path = write_rows(tmp_path / "mine.csv", [{"prompt": "1+1?", "answer": "2"}])
     done = _run(f"--input={path}", f"--out={tmp_path}/queries.parquet", *arguments)
     assert done.returncode == 1
     assert complaint in done.stderr

@@ -1,33 +1,11 @@
 """A small made-up file of each public format, exactly as it is published."""
 
-import csv
 import json
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-
-def write_jsonl(path, records):
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    return path
-
-
-def write_csv(path, records):
-    with open(path, "w", newline="", errors="surrogateescape") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(name for record in records for name in record)))
-        writer.writeheader()
-        writer.writerows(records)
-    return path
 
 
 def write_json(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2))
-    return path
-
-
-def write_parquet(path, records):
-    pq.write_table(pa.Table.from_pylist(records), path, write_page_checksum=True)
     return path
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from public_facts import decision_facts, outcome_facts
-from public_files import write_jsonl
+from table_files import write_rows
 
 from prouter_jax.interactions import CHOICE, RATING
 from prouter_jax.readers.collected import Collected
@@ -61,7 +61,7 @@ def test_nothing_at_all_is_a_complaint_with_what_was_dropped(tmp_path):
 
 def test_progress_is_told_in_shares_of_the_bytes(tmp_path):
     told = []
-    paths = [write_jsonl(tmp_path / f"{name}.jsonl", [{"x": n} for n in range(10_000)]) for name in "ab"]
+    paths = [write_rows(tmp_path / f"{name}.jsonl", [{"x": n} for n in range(10_000)]) for name in "ab"]
     files = FileSet(paths, lambda *progress: told.append(progress))
     for path in paths:
         assert [record.cells["x"] for record in files.read(path, ["x"])] == list(range(10_000))

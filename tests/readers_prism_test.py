@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from public_facts import decision_facts, outcome_facts
-from public_files import PRISM, write_jsonl
+from public_files import PRISM
+from table_files import write_rows
 
 from prouter_jax.readers.prism import read_prism
 
 
 def test_the_opening_turn_is_a_decision_and_scores_are_ratings(tmp_path):
-    read = read_prism(write_jsonl(tmp_path / "utterances.jsonl", PRISM))
+    read = read_prism(write_rows(tmp_path / "utterances.jsonl", PRISM))
     everyone = ("claude-2", "gpt-4", "zephyr-7b")
     ratings = {("rating", "gpt-4"): 1.0, ("rating", "claude-2"): 0.0, ("rating", "zephyr-7b"): np.float32(1 / 3)}
     equal = {("rating", "gpt-4"): np.float32(2 / 3), ("rating", "claude-2"): np.float32(2 / 3)}
@@ -26,7 +27,7 @@ def test_the_opening_turn_is_a_decision_and_scores_are_ratings(tmp_path):
 
 
 def test_what_is_dropped_is_counted(tmp_path):
-    read = read_prism(write_jsonl(tmp_path / "utterances.jsonl", PRISM))
+    read = read_prism(write_rows(tmp_path / "utterances.jsonl", PRISM))
     assert read.records == len(PRISM)
     assert read.dropped == {
         "answers after the opening turn": 2,
@@ -35,7 +36,7 @@ def test_what_is_dropped_is_counted(tmp_path):
         "rated answers without another beside them": 1,
     }
     twice = [*PRISM, PRISM[0] | {"score": 7}]
-    read = read_prism(write_jsonl(tmp_path / "utterances.jsonl", twice))
+    read = read_prism(write_rows(tmp_path / "utterances.jsonl", twice))
     assert read.dropped["second answers of an LLM in a decision"] == 1
     assert decision_facts(read.data)[0][-1]["rating", "gpt-4"] == 1.0
 
@@ -57,10 +58,10 @@ def test_a_bad_cell_is_named(tmp_path, column, value, complaint):
     records = [dict(record) for record in PRISM]
     records[1][column] = value
     with pytest.raises(ValueError, match=f"^table utterances.jsonl, {complaint}"):
-        read_prism(write_jsonl(tmp_path / "utterances.jsonl", records))
+        read_prism(write_rows(tmp_path / "utterances.jsonl", records))
 
 
 def test_nothing_left_says_why(tmp_path):
-    path = write_jsonl(tmp_path / "utterances.jsonl", PRISM[3:5])
+    path = write_rows(tmp_path / "utterances.jsonl", PRISM[3:5])
     with pytest.raises(ValueError, match=r"expected two rated answers to a query, found 2 answers after the opening"):
         read_prism(path)

@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from public_files import write_csv, write_json, write_jsonl, write_parquet
+from public_files import write_json
+from table_files import write_rows
 
 from prouter_jax.readers.record import Record
 from prouter_jax.readers.records import header, read_records
 
 ROWS = [{"id": 7, "text": "a, b", "more": "x"}, {"id": 8, "text": None, "more": "y"}]
-WRITE = {".csv": write_csv, ".jsonl": write_jsonl, ".json": write_json, ".parquet": write_parquet}
+SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 
-@pytest.mark.parametrize("suffix", WRITE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_records_are_the_same_in_all_formats(tmp_path, suffix):
-    path = WRITE[suffix](tmp_path / f"a{suffix}", ROWS)
+    path = write_rows(tmp_path / f"a{suffix}", ROWS)
     found = [record for record, _ in read_records(path, ["text"], ["id", "absent"])]
     assert [(record.file, record.number) for record in found] == [(f"a{suffix}", 0), (f"a{suffix}", 1)]
     assert [record.id("id") for record in found] == ["7", "8"]
@@ -23,9 +24,9 @@ def test_records_are_the_same_in_all_formats(tmp_path, suffix):
     assert "more" not in found[0].cells
 
 
-@pytest.mark.parametrize("suffix", WRITE)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_sizes_are_about_those_of_the_file(tmp_path, suffix):
-    path = WRITE[suffix](tmp_path / f"a{suffix}", [{"id": n, "text": "x" * 100} for n in range(1000)])
+    path = write_rows(tmp_path / f"a{suffix}", [{"id": n, "text": "x" * 100} for n in range(1000)])
     assert sum(size for _, size in read_records(path, ["text"])) == pytest.approx(path.stat().st_size, rel=0.4)
 
 
@@ -35,21 +36,21 @@ def test_an_array_may_be_inside_an_object(tmp_path):
 
 
 def test_tables_tell_their_columns(tmp_path):
-    assert header(write_csv(tmp_path / "a.csv", ROWS)) == ["id", "text", "more"]
-    assert header(write_parquet(tmp_path / "a.parquet", ROWS)) == ["id", "text", "more"]
+    assert header(write_rows(tmp_path / "a.csv", ROWS)) == ["id", "text", "more"]
+    assert header(write_rows(tmp_path / "a.parquet", ROWS)) == ["id", "text", "more"]
     with pytest.raises(ValueError, match=r"^table a.jsonl: expected .csv or .parquet, found '.jsonl'"):
         header(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_column_that_a_table_lacks_is_named(tmp_path, suffix):
-    path = WRITE[suffix](tmp_path / f"a{suffix}", ROWS)
+    path = write_rows(tmp_path / f"a{suffix}", ROWS)
     with pytest.raises(ValueError, match=f"^table a{suffix}, column absent: expected it once, found it 0 times"):
         list(read_records(path, ["absent"]))
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
-    for suffix in WRITE:
+    for suffix in SUFFIXES:
         with pytest.raises(ValueError, match=rf"^table none\{suffix}.*expected .*readable"):
             list(read_records(tmp_path / f"none{suffix}", ["text"]))
     with pytest.raises(ValueError, match=r"^table a.pkl: expected one of .csv, .jsonl, .parquet, .json, found '.pkl'"):

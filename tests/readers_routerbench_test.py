@@ -2,17 +2,17 @@
 
 import pytest
 from public_facts import outcome_facts
-from public_files import ROUTERBENCH, routerbench_row, write_csv, write_parquet
+from public_files import ROUTERBENCH, routerbench_row
+from table_files import write_rows
 
 from prouter_jax.readers.routerbench import read_routerbench
 
 GPT, WIZARD = "gpt-4-1106-preview", "WizardLM/WizardLM-13B-V1.2"
 
 
-@pytest.mark.parametrize("write", [write_parquet, write_csv])
-def test_scores_and_costs_are_outcomes(tmp_path, write):
-    suffix = "parquet" if write is write_parquet else "csv"
-    read = read_routerbench(write(tmp_path / f"routerbench_0shot.{suffix}", ROUTERBENCH))
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_scores_and_costs_are_outcomes(tmp_path, suffix):
+    read = read_routerbench(write_rows(tmp_path / f"routerbench_0shot.{suffix}", ROUTERBENCH))
     texts = [row["prompt"] for row in ROUTERBENCH]
     assert outcome_facts(read.data) == {
         ("mmlu.0", GPT): (texts[0], "mmlu", 1.0, 0.01, None, None, f"['{GPT} 0']"),
@@ -28,8 +28,8 @@ def test_scores_and_costs_are_outcomes(tmp_path, write):
 
 def test_truth_values_are_scores(tmp_path):
     rows = [routerbench_row(0, {GPT: (True, 0.5)}), routerbench_row(1, {GPT: (False, 0.5)})]
-    for write, name in ((write_csv, "a.csv"), (write_parquet, "a.parquet")):
-        found = outcome_facts(read_routerbench(write(tmp_path / name, rows)).data)
+    for name in ("a.csv", "a.parquet"):
+        found = outcome_facts(read_routerbench(write_rows(tmp_path / name, rows)).data)
         assert [facts[2] for facts in found.values()] == [1.0, 0.0]
 
 
@@ -49,7 +49,7 @@ def test_repeated_samples_are_dropped(tmp_path):
         ROUTERBENCH[0],
         routerbench_row(2, {GPT: (0.0, 1.0), WIZARD: (0.0, 1.0)}, prompt="Changed?"),
     ]
-    read = read_routerbench(write_parquet(tmp_path / "a.parquet", [*ROUTERBENCH, *again]))
+    read = read_routerbench(write_rows(tmp_path / "a.parquet", [*ROUTERBENCH, *again]))
     assert read.dropped["second answers of an LLM to a query"] == 2
     assert read.dropped["rows without a prompt"] == 1
     assert read.dropped["rows with another prompt than the sample's first"] == 1
@@ -68,18 +68,18 @@ def test_a_bad_cell_is_named(tmp_path, column, value, complaint):
     rows = [dict(row) for row in ROUTERBENCH]
     rows[1][column] = value
     with pytest.raises(ValueError, match=f"^table a.csv, {complaint}"):
-        read_routerbench(write_csv(tmp_path / "a.csv", rows))
+        read_routerbench(write_rows(tmp_path / "a.csv", rows))
 
 
 def test_columns_that_must_be_there_are_named(tmp_path):
     rows = [{name: cell for name, cell in row.items() if name != GPT} for row in ROUTERBENCH]
     with pytest.raises(ValueError, match=r"^table a.csv, column gpt-4-1106-preview: expected it once, found it 0"):
-        read_routerbench(write_csv(tmp_path / "a.csv", rows))
+        read_routerbench(write_rows(tmp_path / "a.csv", rows))
     rows = [{name: cell for name, cell in row.items() if name != f"{GPT}|total_cost"} for row in ROUTERBENCH]
     with pytest.raises(
         ValueError, match=r"^table a.csv, column gpt-4-1106-preview\|total_cost: expected it once, found"
     ):
-        read_routerbench(write_csv(tmp_path / "a.csv", rows))
+        read_routerbench(write_rows(tmp_path / "a.csv", rows))
     rows = [{name: row[name] for name in ("sample_id", "prompt", "eval_name", GPT)} for row in ROUTERBENCH]
     with pytest.raises(ValueError, match=r"^table a.csv, column MODEL\|total_cost: expected this column"):
-        read_routerbench(write_csv(tmp_path / "a.csv", rows))
+        read_routerbench(write_rows(tmp_path / "a.csv", rows))
