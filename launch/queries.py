@@ -4,7 +4,7 @@ python -m launch.queries --format=gsm8k --input=train.jsonl --out=queries.parque
 python -m launch.queries --format=columns --input=mine.csv --columns=query=prompt,reference=answer --out=queries.parquet
 
 Formats: alpaca, gsm8k, squad, multi_news, and columns for any CSV, JSONL or Parquet with query_id, query, task_id,
-reference and metric, of which only query is needed, or with others that --columns names.
+reference, metric and choices, of which only query is needed, or with others that --columns names.
 """
 
 from absl import flags

@@ -31,7 +31,7 @@ def test_columns_have_names(tmp_path):
     columns = "--columns=query=prompt,reference=answer"
     done = _run("--format=columns", f"--input={path}", f"--out={tmp_path}/queries.parquet", columns)
     assert done.returncode == 0, done.stderr
-    expected = {"query_id": "mine-0", "query": "1+1?", "task_id": "", "reference": "2", "metric": ""}
+    expected = {"query_id": "mine-0", "query": "1+1?", "task_id": "", "reference": "2", "metric": "", "choices": ""}
     assert pq.read_table(tmp_path / "queries.parquet").to_pylist() == [expected]
 
 

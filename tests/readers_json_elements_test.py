@@ -33,6 +33,16 @@ def test_the_window_does_not_grow_with_the_file(tmp_path, monkeypatch):
     assert max(widths) < 300
 
 
+def test_what_is_wrong_ends_the_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_CHARACTERS", 100)
+    reads = []
+    read = module._Window._read
+    monkeypatch.setattr(module._Window, "_read", lambda self: (read(self), reads.append(1))[0])
+    with pytest.raises(ValueError, match=r"row 1: expected readable JSON"):
+        _read(tmp_path / "a.json", "[1, {x}" + ", 1" * 100_000 + "]")
+    assert len(reads) < 5
+
+
 def test_lengths_add_up_to_the_file(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"a": "x" * 50}] * 10))
     assert sum(size for _, size in json_elements(tmp_path / "a.json")) == 10 * len(json.dumps({"a": "x" * 50}))

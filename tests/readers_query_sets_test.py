@@ -18,9 +18,9 @@ CONTEXT = SQUAD_ROWS[0]["context"]
 def _rows(tmp_path, name, path, **options):
     done = write_query_set(name, path, tmp_path / "queries.parquet", **options)
     table = pq.read_table(tmp_path / "queries.parquet")
-    assert table.column_names == ["query_id", "query", "task_id", "reference", "metric"]
+    assert table.column_names == ["query_id", "query", "task_id", "reference", "metric", "choices"]
     assert done["written"] == table.num_rows
-    return [tuple(row.values()) for row in table.to_pylist()], done["dropped"]
+    return [tuple(row.values())[:5] for row in table.to_pylist()], done["dropped"]
 
 
 def test_the_formats_are_those_of_the_flag():
@@ -83,6 +83,14 @@ def test_named_columns(tmp_path):
     rows, dropped = _rows(tmp_path, "columns", write_rows(tmp_path / "b.jsonl", lists))
     assert rows == [("5", "Who?", "", '["A", "B"]', "token_f1")]
     assert dropped == {"queries of an id that came before": 1}
+
+
+def test_choices_and_numbers_are_texts(tmp_path):
+    records = [{"query": "Which?", "reference": "B", "choices": ["one", "two"]}, {"query": "Half?", "reference": 0.5}]
+    write_query_set("columns", write_rows(tmp_path / "a.jsonl", records), tmp_path / "queries.parquet")
+    table = pq.read_table(tmp_path / "queries.parquet")
+    assert table["choices"].to_pylist() == ['["one", "two"]', ""]
+    assert table["reference"].to_pylist() == ["B", "0.5"]
 
 
 def test_a_draw_is_the_same_again_and_keeps_the_order(tmp_path):

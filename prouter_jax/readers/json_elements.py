@@ -11,6 +11,7 @@ from typing import Any
 from prouter_jax.paths import open_text
 
 _CHARACTERS = 1 << 20
+_LONGEST_TOKEN = 16  # characters: what is wrong before that many from the window's end is not cut off but wrong
 _AFTER_VALUES = tuple(" \t\n\r,:]}")
 
 
@@ -117,7 +118,8 @@ class _Window:
             try:
                 value, end = self._decode(self._text, self._at)
             except json.JSONDecodeError as error:
-                if not self._read():
+                cut = error.pos + _LONGEST_TOKEN > len(self._text) or error.msg.startswith("Unterminated string")
+                if not cut or not self._read():
                     raise ValueError(f"expected readable JSON, found {error.msg}") from error
             except RecursionError as error:
                 raise ValueError("expected readable JSON, found it nested too deeply") from error

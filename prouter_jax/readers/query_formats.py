@@ -14,22 +14,28 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
 from prouter_jax.readers.file_set import FileSet
 from prouter_jax.readers.record import Record
 
-COLUMNS = ("query_id", "query", "task_id", "reference", "metric")
+COLUMNS = ("query_id", "query", "task_id", "reference", "metric", "choices")
 _SUMMARISE = "Summarise these news reports in one text."
 
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """A query; `reference` is a text, a JSON list of texts where any of several is right, or "" for none."""
+    """A query; `reference` is a text, a JSON list of texts where any of several is right, or "" for none.
+
+    So are `choices`, the answers of a multiple choice.
+    """
 
     query_id: str
     query: str
     task_id: str
     reference: str
     metric: str
+    choices: str = ""
 
 
 def _alpaca(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
@@ -96,7 +102,8 @@ def _columns(files: FileSet, path: pathlib.Path, columns: Mapping[str, str]) -> 
             continue
         id_ = row.id(names["query_id"]) if row.has(names["query_id"]) else f"{path.stem}-{row.number}"
         task, metric = (row.text_or_none(names[name]) for name in ("task_id", "metric"))
-        yield Query(id_, row.text(names["query"]), task, _cell(row, names["reference"]), metric)
+        reference, choices = (_cell(row, names[name]) for name in ("reference", "choices"))
+        yield Query(id_, row.text(names["query"]), task, reference, metric, choices)
 
 
 FORMATS: dict[str, Callable[[FileSet, pathlib.Path, Mapping[str, str]], Iterator[Query]]] = {
@@ -109,8 +116,10 @@ FORMATS: dict[str, Callable[[FileSet, pathlib.Path, Mapping[str, str]], Iterator
 
 
 def _cell(row: Record, column: str) -> str:
-    """A reference that is a text, a whole number or a list of texts."""
+    """What is a text, a number or a list of texts."""
     cell = row.cells.get(column)
+    if type(cell) is float:
+        return "" if np.isnan(row.float(column)) else repr(cell)
     if isinstance(cell, list):
         return _reference([Record(row.file, row.number, {column: text}).text(column) for text in cell])
     return _reference([row.id(column)]) if row.has(column) else ""
