@@ -31,11 +31,21 @@ def test_models_must_agree_on_the_query(tmp_path):
     run = json.loads(path.read_text())
     run["records"][0]["origin_query"] = "Shuffled?"
     run["records"][1]["origin_query"] = ""
+    run["records"][2] |= {"origin_query": [{"image": "x"}], "score": 1.0}
     write_json(path, run)
     read = read_llmrouterbench(folder)
     assert read.dropped["records with another query than other models have at their index"] == 1
-    assert read.dropped["records without a query"] == 1
+    assert read.dropped["records without a query that is a text"] == 2
     assert ("aime/test/1", QWEN) not in outcome_facts(read.data)
+
+
+def test_a_prediction_that_is_no_text_is_not_an_answer(tmp_path):
+    folder = write_llmrouterbench(tmp_path)
+    path = folder / "bbh" / "test" / QWEN / "20250901_140000.json"
+    run = json.loads(path.read_text())
+    run["records"][0]["prediction"] = 4
+    write_json(path, run)
+    assert outcome_facts(read_llmrouterbench(folder).data)["bbh/test/1", QWEN][-1] == ""
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """LLMRouterBench (arXiv 2601.07206): scores, tokens and costs of LLMs on benchmark queries. Nobody chose.
 
 The folder has DATASET/SPLIT/MODEL/TIMESTAMP.json, each with an array of records. DATASET is the task, a record's index
-names the query origin_query, score is the effect, cost in USD, prediction the answer. Of several runs of a model the
-newest is read. config.data.users can simulate users.
+names the query origin_query, score is the effect, cost in USD, prediction the answer where it is a text. Of several
+runs of a model the newest is read. config.data.users can simulate users.
 """
 
 import os
@@ -19,8 +19,8 @@ _COLUMNS = ("index", "origin_query", "score", "prompt_tokens", "completion_token
 def read_llmrouterbench(path: str | os.PathLike, on_progress: OnProgress | None = None) -> Read:
     """Reads results/bench or any folder in it that holds whole DATASET folders, or one of them.
 
-    Dropped are records without a query or with another one than other models have at their index, scores that are
-    missing or outside 0 to 1, second records of an index in a file, and files of older runs.
+    Dropped are records without a text as a query, or with another one than other models have at their index, scores
+    that are missing or outside 0 to 1, second records of an index in a file, and files of older runs.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
@@ -50,12 +50,13 @@ def _newest(folder: pathlib.Path) -> tuple[dict[tuple[str, str, str], pathlib.Pa
 def _add(record: Record, dataset: str, split: str, model: str, collected: Collected) -> str:
     """Takes a record in, or tells what it is that is dropped."""
     score = record.float("score")
-    if not record.has("origin_query"):
-        return "records without a query"
+    if not record.has("origin_query") or not isinstance(record.cells["origin_query"], str):
+        return "records without a query that is a text"
     if not 0 <= score <= 1:
         return "scores that are missing or outside 0 to 1"
     tokens = {f"{side}_tokens": record.float(column, 0) for side, column in _TOKENS}
-    cost, response = record.float("cost", 0), record.text_or_none("prediction")
+    cost = record.float("cost", 0)
+    response = record.text_or_none("prediction") if isinstance(record.cells["prediction"], str) else ""
     query = collected.query(f"{dataset}/{split}/{record.id('index')}", record.text("origin_query"), dataset)
     if query < 0:
         return "records with another query than other models have at their index"
