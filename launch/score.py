@@ -5,13 +5,10 @@ python -m launch.score --workdir=runs/embedded --input=pairs.jsonl --output=scor
 Several processes share a file with --shard=0/3, --shard=1/3, --shard=2/3: each scores a part, the last joins them.
 """
 
-import sys
-import time
-from collections.abc import Callable
-
 from absl import flags
 
 from launch import entry
+from launch.progress import on_progress
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).", required=True)
 _INPUT = flags.DEFINE_string(
@@ -41,7 +38,7 @@ def main() -> None:
         router = router.with_history(_HISTORY.value)
     constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
     paths = (_INPUT.value, _OUTPUT.value)
-    options = {"strict": _STRICT.value, "on_progress": _progress()}
+    options = {"strict": _STRICT.value, "on_progress": on_progress("rows")}
 
     def score(columns):
         return router.score_columns(columns, constraints)
@@ -57,17 +54,6 @@ def main() -> None:
         print(f"still to come, before there is an output: {', '.join(f'{i}/{shard.number}' for i in done.missing)}")
     else:
         print(f"all parts are there and joined: {_OUTPUT.value}")
-
-
-def _progress() -> Callable[[int, float | None], None]:
-    begun = time.monotonic()
-
-    def say(rows: int, share: float | None) -> None:
-        seconds = time.monotonic() - begun
-        left = f", {seconds / share - seconds:.0f} s left" if share else ""
-        print(f"{rows} rows, {rows / max(seconds, 1e-9):.0f} rows/s{left}", file=sys.stderr)
-
-    return say
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What the fields of a configuration may be: names to choose from, and ranges of numbers."""
 
-SOURCES = ("embedded", "tables", "personaroute")
+PUBLIC = ("personaroute", "prism", "arena", "routerbench", "llmrouterbench", "embedllm", "alpacaeval", "gmtrouter")
+QUERY_SETS = ("alpaca", "gsm8k", "squad", "multi_news", "columns")
+SOURCES = ("embedded", "tables", *PUBLIC)
 USERS = ("recorded", "multi_cost_efficiency", "llm_as_judge")
 JUDGES = ("style", "llm")
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")

@@ -1,6 +1,7 @@
 """From a configuration to data that is split: what may be known (`World`) and what is asked (decisions)."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
 from prouter_jax.judges.make import make_judge
 from prouter_jax.new_llms import exchange, find_llms, hide_outcomes, rows_by_pair, without_llms
-from prouter_jax.readers.personaroute import read_personaroute
+from prouter_jax.readers.public import read_public
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_llm_as_judge, build_multi_cost_efficiency
 from prouter_jax.splits import TEST, TRAIN, Division, Parts, divide, split_queries
@@ -111,7 +112,7 @@ def read_interactions(config: Data) -> Interactions:
     elif config.source == "tables":
         data = read_tables(config.path, pool=config.pool, feedback=config.users == "recorded")
     else:
-        data = read_personaroute(config.path, config.llms_path)
+        data = _read_public(config)
     validate(data)
     if config.most_users:
         data = tables.select_users(data, config.most_users)
@@ -120,6 +121,15 @@ def read_interactions(config: Data) -> Interactions:
             f"{config.path}: expected recorded decisions, found none; config.data.users can simulate users"
         )
     return data
+
+
+def _read_public(config: Data) -> Interactions:
+    """Tells what was dropped: nothing else of a run would."""
+    read = read_public(config.source, config.path, config.llms_path)
+    if read.dropped:
+        dropped = ", ".join(f"{times} {what}" for what, times in read.dropped.items())
+        print(f"{config.source}: of {read.records} records dropped: {dropped}", file=sys.stderr)
+    return read.data
 
 
 def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from launch.benchmarks import WORKS, figures, table
+from launch.benchmarks import WORKS, figures, reading, table
 from launch.benchmarks.figures import Figure, keep, line, read
 from prouter_jax.provenance import provenance
+from prouter_jax.readers.public import read_public
 
 
 def test_every_work_has_a_module_that_measures():
@@ -68,3 +69,13 @@ def test_the_table_of_a_readme_is_written_from_what_is_kept(tmp_path):
     assert rows[5] == "| memory | 1.25 GB | one run | at most 1 GB: missed |"
     facts = provenance()
     assert rows[7] == f"Measured by `make bench` ({'; '.join(f'{key} {facts[key]}' for key in table._FACTS)})."
+
+
+def test_the_csv_that_is_read_has_every_user_and_llm_of_its_queries(tmp_path):
+    rows = reading.write_csv(tmp_path / "a.csv", 2_000_000)
+    assert (tmp_path / "a.csv").stat().st_size == pytest.approx(2_000_000, rel=0.7)
+    read = read_public("personaroute", tmp_path / "a.csv")
+    assert read.records == rows == len(read.data.queries.ids) * 90
+    assert len(read.data.decisions.user) == len(read.data.queries.ids) * 9
+    assert read.data.queries.vectors is not None
+    assert read.data.queries.vectors.shape[1] == 384

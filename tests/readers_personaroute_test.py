@@ -60,7 +60,7 @@ def _write(path, records):
 @pytest.mark.parametrize("judged", [False, True])
 def test_both_variants_tell_who_likes_what(tmp_path, judged):
     limit = csv.field_size_limit()
-    data = read_personaroute(_write(tmp_path / "a.csv", _records(judged)))
+    data = read_personaroute(_write(tmp_path / "a.csv", _records(judged))).data
     assert csv.field_size_limit() == limit
     assert list(data.users.ids) == ["0", "1"]
     assert list(data.queries.ids) == ["q0", "q1"]
@@ -84,17 +84,17 @@ def test_both_variants_tell_who_likes_what(tmp_path, judged):
 def test_responses_may_be_missing(tmp_path):
     records = _records()
     records[0]["response"], records[4]["response"] = "", "too late"
-    data = read_personaroute(_write(tmp_path / "a.csv", records))
+    data = read_personaroute(_write(tmp_path / "a.csv", records)).data
     assert list(data.outcomes.response) == ["", *(record["response"] for record in records[1:4])]
     for record in records:
         del record["response"]
-    assert read_personaroute(_write(tmp_path / "b.csv", records)).outcomes.response is None
+    assert read_personaroute(_write(tmp_path / "b.csv", records)).data.outcomes.response is None
 
 
 def test_ties_of_a_judge_share_the_choice(tmp_path):
     records = _records(judged=True)
     records[0]["best_answer"] = records[1]["best_answer"] = "1"
-    data = read_personaroute(_write(tmp_path / "a.csv", records))
+    data = read_personaroute(_write(tmp_path / "a.csv", records)).data
     assert list(data.feedback.value) == [0.5, 0.5, 1, 1, 1]
     assert list(data.feedback.llm[:2]) == [0, 1]
 
@@ -102,7 +102,7 @@ def test_ties_of_a_judge_share_the_choice(tmp_path):
 def test_an_incomplete_group_offers_the_llms_it_has(tmp_path):
     records = _records()
     del records[1]
-    data = read_personaroute(_write(tmp_path / "b.csv", records))
+    data = read_personaroute(_write(tmp_path / "b.csv", records)).data
     assert list(data.llms.ids[data.offers[data.decisions.offer[0]]]) == ["small"]
     assert data.offers[data.decisions.offer[1:]].all()
     assert len(data.outcomes.llm) == 4
@@ -115,7 +115,7 @@ def test_llm_file_joins_by_name_and_keeps_the_unused(tmp_path):
         "small": {"feature": "Tiny.", "input_price": 0.1, "output_price": 0.2, "model": "z"},
     }
     (tmp_path / "llms.json").write_text(json.dumps(table))
-    data = read_personaroute(_write(tmp_path / "a.csv", _records()), tmp_path / "llms.json")
+    data = read_personaroute(_write(tmp_path / "a.csv", _records()), tmp_path / "llms.json").data
     assert list(data.llms.ids) == ["unused", "large", "small"]
     assert list(data.llms.descriptions) == ["Not asked.", "Big.", "Tiny."]
     assert list(data.llms.output_price) == [2, 0.9, 0.2]
@@ -129,10 +129,10 @@ def test_a_folder_is_read_as_one(tmp_path):
     records = _records()
     _write(tmp_path / "router_user_test_data_v1.csv", [r for r in records if r["query"] == "poem"])
     _write(tmp_path / "router_user_train_data_v1.csv", [r for r in records if r["query"] == "sum"])
-    data = read_personaroute(tmp_path)
+    data = read_personaroute(tmp_path).data
     assert list(data.queries.texts) == ["sum", "poem"]
     assert len(data.decisions.user) == 4
-    assert read_personaroute([str(p) for p in sorted(tmp_path.iterdir())]).queries.texts[0] == "poem"
+    assert read_personaroute([str(p) for p in sorted(tmp_path.iterdir())]).data.queries.texts[0] == "poem"
     _write(tmp_path / "router_user_test_data_v2.csv", _records(judged=True))
     with pytest.raises(ValueError, match=r"expected router_user_.* of one kind, found v1, v2"):
         read_personaroute(tmp_path)
@@ -233,6 +233,14 @@ def test_unreadable_files_are_named(tmp_path):
     [
         ("{", "table llms.json: expected JSON"),
         ("[1]", "table llms.json: expected JSON"),
+        ("[" * 100_000, "table llms.json: expected JSON"),
+        ('{"small": 1}', "table llms.json: expected JSON .* found something else"),
+        ('{"\\ud800": {}}', "table llms.json: expected JSON .* found the name"),
+        ('{"small": {"feature": "\\ud800"}}', "table llms.json, column feature, row 0: expected a text"),
+        (
+            '{"small": {"input_price": 1' + "0" * 400 + "}}",
+            "table llms.json, column input_price, row 0: expected a finite",
+        ),
         ('{"small": {}, "small": {}}', "table llms.json: expected JSON .*'small' twice"),
         ('{"small": {}}', "table a.csv, column llm, row 1: expected an LLM of the JSON file, found 'large'"),
         ('{"small": {}, "large": {"input_price": NaN}}', "table llms.json, column input_price, row 1: .* found NaN"),

@@ -462,6 +462,17 @@ def test_a_truncated_parquet_file_is_named(tmp_path, keep):
     assert _complaint(tmp_path).startswith("table outcomes.parquet: expected a readable Parquet file, found ")
 
 
+def test_parquet_that_miscounts_its_rows_is_named(tmp_path, monkeypatch):
+    class Short(pq.ParquetFile):
+        def read(self, columns):
+            return super().read(columns=columns).slice(1)
+
+    folder = _save(tmp_path, **SMALL)
+    monkeypatch.setattr(pq, "ParquetFile", Short)
+    found = "found 2 rows in place of 3"
+    assert _complaint(folder) == f"table queries.parquet: expected a readable Parquet file, {found}"
+
+
 def test_parquet_with_broken_or_doubled_names_is_named(tmp_path):
     path = _save(tmp_path, **SMALL) / "outcomes.parquet"
     content = path.read_bytes()

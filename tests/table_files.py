@@ -8,15 +8,19 @@ import pyarrow.parquet as pq
 
 
 def write_rows(path, rows):
-    """Writes rows of cells in the format of the suffix; the columns are those of the first row."""
+    """Writes rows of cells in the format of the suffix; the columns are those that any row has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
     if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
+        table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
+        pq.write_table(table, path, write_page_checksum=True)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(rows, indent=2))
     elif path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.DictWriter(file, names)
             writer.writeheader()
             for row in rows:
-                writer.writerow({k: "|".join(v) if isinstance(v, list) else v for k, v in row.items()})
+                writer.writerow({k: "|".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()})
     return path

@@ -74,15 +74,6 @@ def from_python(name: str, cells: list, bad: dict[int, str]) -> pa.Array:
     return pa.array(values, LIST if name == "candidates" else pa.string())
 
 
-def is_utf8(cell: bytes | str) -> bool:
-    """Whether a cell is a text, or one that was read as such, without a broken character."""
-    try:
-        cell.decode() if isinstance(cell, bytes) else cell.encode()
-    except UnicodeError:
-        return False
-    return True
-
-
 def _null_where_empty(texts: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Generator, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prouter_jax.offline.columns import LIST, NEEDED, Chunk, from_arrow, from_python, is_utf8
-from prouter_jax.offline.read_parquet import parquet_size, parquet_tables
+from prouter_jax.offline.columns import LIST, NEEDED, Chunk, from_arrow, from_python
 from prouter_jax.paths import file_size
 from prouter_jax.readers.formats import csv_rows
+from prouter_jax.readers.parquet_stream import is_utf8, parquet_size, parquet_tables
 from prouter_jax.validation import row_error
 
 _EXACT = 1 << 53

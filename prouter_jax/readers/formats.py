@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 
 from prouter_jax import files
 from prouter_jax.paths import arrow_file, open_text
+from prouter_jax.readers.json_elements import once
 from prouter_jax.validation import row_error
+
+_DECODER = json.JSONDecoder(object_pairs_hook=once)
 
 
 def read_cells(path: pathlib.Path, schema: dict[str, str]) -> tuple[dict, int]:
@@ -64,6 +67,25 @@ def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:
         csv.field_size_limit(limit)
 
 
+def jsonl_rows(path: pathlib.Path) -> Generator[tuple[dict, int], None, None]:
+    """The objects of a JSONL file, no name twice in any, each with the length of its line."""
+    row, line = 0, ""
+    try:
+        with open_text(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+            for line in file:
+                if line.strip():
+                    record = _DECODER.decode(line)
+                    if not isinstance(record, dict):
+                        raise ValueError
+                    yield record, len(line)
+                    row += 1
+    except (ValueError, RecursionError) as error:
+        where = f"table {path.name}, row {row}"
+        raise ValueError(f"{where}: expected a JSON object, found {line.strip()[:80]!a}") from error
+    except OSError as error:
+        raise ValueError(f"table {path.name}: expected a readable file, found {one_line(error)}") from error
+
+
 def one_line(error: Exception) -> str:
     """What an error says, fit for a one-line complaint."""
     return " ".join(str(error).split())
@@ -74,8 +96,10 @@ def _read_parquet(path: pathlib.Path, schema: dict[str, str]):
         with pq.ParquetFile(arrow_file(path), page_checksum_verification=True) as file:
             names = file.schema_arrow.names
             _check_once(path, names, schema)
-            table = file.read(columns=[name for name in names if name in schema])
-            return dict(zip(table.column_names, table.columns, strict=True)), file.metadata.num_rows
+            table, rows = file.read(columns=[name for name in names if name in schema]), file.metadata.num_rows
+            if table.num_columns and table.num_rows != rows:
+                raise OSError(f"{table.num_rows} rows in place of {rows}")
+            return dict(zip(table.column_names, table.columns, strict=True)), rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"table {path.name}: expected a readable Parquet file, found {one_line(error)}") from error
 
@@ -101,17 +125,8 @@ def _read_csv(path: pathlib.Path, schema: dict[str, str]):
 
 
 def _read_jsonl(path: pathlib.Path, schema: dict[str, str]):
-    records, line = [], ""
-    try:
-        with open_text(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-            for line in file:
-                if line.strip():
-                    records.append({name: cell for name, cell in json.loads(line).items() if name in schema})
-    except (ValueError, AttributeError, RecursionError) as error:
-        where = f"table {path.name}, row {len(records)}"
-        raise ValueError(f"{where}: expected a JSON object, found {line.strip()[:80]!a}") from error
-    except OSError as error:
-        raise ValueError(f"table {path.name}: expected a readable file, found {one_line(error)}") from error
+    with contextlib.closing(jsonl_rows(path)) as rows:
+        records = [{name: cell for name, cell in record.items() if name in schema} for record, _ in rows]
     present = {name for record in records for name in record}
     return {name: [record.get(name) for record in records] for name in present}, len(records)
 

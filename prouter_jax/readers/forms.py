@@ -221,4 +221,5 @@ def _record(
 
 def _feedback(decision: np.ndarray, kind: np.ndarray, llm: np.ndarray, value: np.ndarray) -> Feedback:
     rows, llms = decision.astype(np.int32), llm.astype(np.int32)
-    return Feedback(rows, kind.astype(np.int8), llms, value.astype(np.float32))
+    with np.errstate(over="ignore"):  # a rating that float32 cannot hold becomes infinite, which `validate` refuses
+        return Feedback(rows, kind.astype(np.int8), llms, value.astype(np.float32))

@@ -1,10 +1,10 @@
-"""PersonaRoute-Bench, the paper's CSV files: a row for each user, query and LLM, with the best LLM of the query.
+"""PersonaRoute-Bench (arXiv 2511.16883): a row for each user, query and LLM, with the best LLM of the query.
 
-Two variants: users with a performance_preference and the best_llm for it, or judges who mark the
-best_answer with 1. Complaints count the rows of each file from 0.
+Two variants: users with a performance_preference and the best_llm for it, or judges who mark the best_answer with 1.
+The rows of a user and query are a decision among their LLMs; the best one, or ones, has the choice. Rows of a query and
+an LLM must agree on effect and cost; the first response counts. Nothing is dropped. Complaints count rows by file.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -18,6 +18,10 @@ from prouter_jax import interactions
 from prouter_jax.grouping import distinct_sets, first_repeat, first_seen
 from prouter_jax.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.paths import make_path
+from prouter_jax.readers.file_set import FileSet, OnProgress, Read
+from prouter_jax.readers.formats import one_line
+from prouter_jax.readers.json_elements import once
+from prouter_jax.readers.parquet_stream import is_utf8
 from prouter_jax.readers.personaroute_stream import Stream, read_rows
 from prouter_jax.validation import row_error, validate
 
@@ -26,7 +30,9 @@ _PRICES = ("input_price", "output_price")
 _PARTS = ("train", "val", "test")
 
 
-def read_personaroute(path: str | os.PathLike | Sequence[str], llms_path: str | os.PathLike = "") -> Interactions:
+def read_personaroute(
+    path: str | os.PathLike | Sequence[str], llms_path: str | os.PathLike = "", on_progress: OnProgress | None = None
+) -> Read:
     """Reads one CSV, several as one data set, or a folder of router_user_{train,val,test}_data_*.csv.
 
     Args:
@@ -35,18 +41,20 @@ def read_personaroute(path: str | os.PathLike | Sequence[str], llms_path: str | 
         it the LLMs have names only.
 
     Returns:
-      Interactions whose queries (q0, q1, ... by first appearance) and tasks have vectors. The candidates of a
+      data whose queries (q0, q1, ... by first appearance) and tasks have vectors. The candidates of a
       decision are the LLMs that have a row for it.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
     """
-    stream = Stream()
-    with contextlib.closing(read_rows(_files(path))) as rows:
-        for row in rows:
-            stream.add(row)
-    llms = _read_llms(make_path(llms_path)) if llms_path else _named_llms(list(stream.llms))
-    return validate(_interactions(stream, llms), {"llms": make_path(llms_path).name if llms_path else "llms"})
+    stream, files = Stream(), FileSet(_files(path), on_progress)
+    for row in read_rows(files):
+        stream.add(row)
+    if not llms_path:
+        return files.result(validate(_interactions(stream, _named_llms(list(stream.llms)))))
+    table = make_path(llms_path)
+    files.paths += (table,)
+    return files.result(validate(_interactions(stream, _read_llms(table)), {"llms": table.name}))
 
 
 def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
@@ -73,33 +81,33 @@ def _named_llms(names: list[str]) -> Llms:
 
 def _read_llms(path: pathlib.Path) -> Llms:
     """The LLM table of a JSON file; row i is its i-th LLM."""
+    expected = f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found"
     try:
-        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)
-        fields = [_checked(path.name, row, dict(entry)) for row, entry in enumerate(entries.values())]
+        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=once)
     except OSError as error:
         raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror or error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError) as error:
-        found = " ".join(str(error).split())
-        raise ValueError(f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found {found}") from error
-    prices = {name: np.array([np.nan if entry[name] is None else entry[name] for entry in fields]) for name in _PRICES}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{expected} {one_line(error)}") from error
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ValueError(f"{expected} something else")
+    for name in entries:
+        if not is_utf8(name):
+            raise ValueError(f"{expected} the name {name!a}")
+    fields = [_checked(path.name, row, entry) for row, entry in enumerate(entries.values())]
+    prices = {
+        name: np.array([np.nan if entry[name] is None else entry[name] for entry in fields], float) for name in _PRICES
+    }
     features = interactions.strings([entry["feature"] for entry in fields])
     return dataclasses.replace(_named_llms(list(entries)), descriptions=features, **prices)
 
 
-def _once(pairs: list[tuple]) -> dict:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise TypeError(f"{max(names, key=names.count)!r} twice")
-    return dict(pairs)
-
-
 def _checked(file: str, row: int, entry: dict) -> dict:
     entry = {"feature": "", **dict.fromkeys(_PRICES)} | entry
-    if not isinstance(entry["feature"], str):
+    if not isinstance(entry["feature"], str) or not is_utf8(entry["feature"]):
         raise row_error(file, "feature", row, "a text", entry["feature"])
     for name in _PRICES:
         price = entry[name]
-        if price is not None and (type(price) not in (int, float) or not 0 <= price < np.inf):
+        if price is not None and (type(price) not in (int, float) or not 0 <= price < 1e300):
             raise row_error(file, name, row, "a finite number >= 0", price)
     return entry
 

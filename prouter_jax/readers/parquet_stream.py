@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prouter_jax.offline.columns import is_utf8
 from prouter_jax.paths import arrow_file
 from prouter_jax.validation import row_error
 
@@ -25,18 +24,32 @@ def parquet_size(path: pathlib.Path) -> tuple[pa.Schema, int]:
         return file.schema_arrow, file.metadata.num_rows
 
 
-def parquet_tables(path: pathlib.Path, rows_at_once: int, first: int, last: int) -> Iterator[pa.Table]:
+def parquet_tables(
+    path: pathlib.Path, rows_at_once: int, first: int, last: int, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
     """The rows from `first` to before `last`, as tables of `rows_at_once` rows; the last may have fewer.
+
+    Args:
+      columns: those to read, None for all.
 
     Raises:
       ValueError: on damage, and on a text that is not UTF-8.
     """
-    for batches in _exactly(rows_at_once, _batches(path, rows_at_once, first, last)):
+    for batches in _exactly(rows_at_once, _batches(path, rows_at_once, first, last, columns)):
         table = pa.Table.from_batches(batches)
         for name, column in zip(table.column_names, table.columns, strict=True):
             _check_sound(path, name, column, first)
         first += table.num_rows
         yield table
+
+
+def is_utf8(cell: bytes | str) -> bool:
+    """Whether a cell is a text, or one that was read as such, without a broken character."""
+    try:
+        cell.decode() if isinstance(cell, bytes) else cell.encode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _open(path: pathlib.Path) -> pq.ParquetFile:
@@ -53,17 +66,21 @@ def _readable(path: pathlib.Path):
         raise ValueError(f"table {path.name}: expected a readable Parquet file, found {found}") from error
 
 
-def _batches(path: pathlib.Path, rows_at_once: int, first: int, last: int) -> Generator[pa.RecordBatch, None, None]:
+def _batches(
+    path: pathlib.Path, rows_at_once: int, first: int, last: int, columns: list[str] | None
+) -> Generator[pa.RecordBatch, None, None]:
     """The rows from `first` to before `last`, in pieces of any length; row groups beside these are not read."""
     with _open(path) as file:
         ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
         begin, end = np.searchsorted(ends, [first, last - 1], "right")
         skip = first - (int(ends[begin - 1]) if begin else 0)
         left = last - first
-        batches = file.iter_batches(rows_at_once, row_groups=range(begin, min(end + 1, len(ends))))
+        batches = file.iter_batches(rows_at_once, row_groups=range(begin, min(end + 1, len(ends))), columns=columns)
         while left:
             with _readable(path):
-                batch = next(batches)
+                batch = next(batches, None)
+            if batch is None:
+                raise ValueError(f"table {path.name}: expected a readable Parquet file, found {left} rows too few")
             before = min(skip, batch.num_rows)
             batch = batch.slice(before, left)
             skip, left = skip - before, left - batch.num_rows

@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prouter_jax.offline import read_parquet
-from prouter_jax.offline.read_parquet import parquet_size, parquet_tables
+from prouter_jax.readers import parquet_stream
+from prouter_jax.readers.parquet_stream import parquet_size, parquet_tables
 
 ROWS = 100
 
@@ -32,11 +32,11 @@ def test_row_groups_beside_the_asked_rows_are_not_read(tmp_path, monkeypatch):
     asked = []
 
     class Watched(pq.ParquetFile):
-        def iter_batches(self, rows, row_groups):
+        def iter_batches(self, rows, row_groups, columns):
             asked.extend(row_groups)
-            return super().iter_batches(rows, row_groups=row_groups)
+            return super().iter_batches(rows, row_groups=row_groups, columns=columns)
 
-    monkeypatch.setattr(read_parquet.pq, "ParquetFile", Watched)
+    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Watched)
     for first, last, groups in ((20, 40, [2, 3]), (25, 41, [2, 3, 4]), (0, 1, [0])):
         asked.clear()
         assert sum(table.num_rows for table in parquet_tables(tmp_path / "in.parquet", 16, first, last)) == last - first
@@ -49,3 +49,21 @@ def test_a_bad_text_is_named_by_its_row_of_the_file(tmp_path):
     assert len(list(parquet_tables(tmp_path / "in.parquet", 16, 0, 48))) == 3
     with pytest.raises(ValueError, match=r"^table in.parquet, column query, row 50: expected UTF-8 text"):
         list(parquet_tables(tmp_path / "in.parquet", 16, 48, 60))
+
+
+def test_columns_that_are_not_asked_for_are_not_read(tmp_path):
+    pq.write_table(_table(), tmp_path / "in.parquet")
+    (table,) = parquet_tables(tmp_path / "in.parquet", ROWS, 0, ROWS, ["text"])
+    assert table.column_names == ["text"]
+
+
+def test_fewer_rows_than_the_file_says_are_named(tmp_path, monkeypatch):
+    pq.write_table(_table(), tmp_path / "in.parquet")
+
+    class Short(pq.ParquetFile):
+        def iter_batches(self, *arguments, **options):
+            return iter([next(super().iter_batches(*arguments, **options))])
+
+    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Short)
+    with pytest.raises(ValueError, match=r"^table in.parquet: expected a readable Parquet file, found 84 rows too few"):
+        list(parquet_tables(tmp_path / "in.parquet", 16, 0, ROWS))

@@ -1,0 +1,46 @@
+"""Reads a set of queries with right answers and writes the table that launch.collect asks and launch.grade grades.
+
+python -m launch.queries --format=gsm8k --input=train.jsonl --out=queries.parquet [--most=600 --seed=0]
+python -m launch.queries --format=columns --input=mine.csv --columns=query=prompt,reference=answer --out=queries.parquet
+
+Formats: alpaca, gsm8k, squad, multi_news, and columns for any CSV, JSONL or Parquet with query_id, query, task_id,
+reference, metric and choices, of which only query is needed, or with others that --columns names.
+"""
+
+from absl import flags
+
+from launch import entry
+from launch.progress import on_progress
+from prouter_jax.config_limits import QUERY_SETS
+
+_FORMAT = flags.DEFINE_enum("format", None, QUERY_SETS, "What the input is.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "The file.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Parquet file for the queries.", required=True)
+_COLUMNS = flags.DEFINE_list("columns", None, "OURS=THEIRS: what the file of format columns calls a column.")
+_MOST = flags.DEFINE_integer("most", 0, "Keep so many, drawn at random; 0 for all.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of that draw.", lower_bound=0)
+
+
+def main() -> None:
+    from prouter_jax.readers.query_sets import write_query_set
+
+    columns = dict(_named(text) for text in _COLUMNS.value or [])
+    if columns and _FORMAT.value != "columns":
+        raise ValueError(f"flag --columns: expected none with --format={_FORMAT.value}")
+    done = write_query_set(
+        _FORMAT.value, _INPUT.value, _OUT.value, _MOST.value, _SEED.value, columns, on_progress("records", 2.0)
+    )
+    for what, times in done["dropped"].items():
+        print(f"dropped: {times:,} {what}")
+    print(f"written: {done['written']:,} queries of {done['records']:,} records; {_OUT.value}")
+
+
+def _named(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not (ours and equals and theirs):
+        raise ValueError(f"flag --columns: expected OURS=THEIRS, found {text!r}")
+    return ours, theirs
+
+
+if __name__ == "__main__":
+    entry.start(main)
