@@ -70,7 +70,7 @@ class Data:
     """Where interactions come from and how they are split.
 
     Attributes:
-      source: the embedded benchmark, a folder of tables, or a PersonaRoute-Bench CSV.
+      source: the embedded benchmark, a folder of tables, a PersonaRoute-Bench CSV, or a built TFDS data set.
       path: the folder or file; empty for the embedded benchmark.
       llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.

@@ -1,6 +1,6 @@
 """What the fields of a configuration may be: names to choose from, and ranges of numbers."""
 
-SOURCES = ("embedded", "tables", "personaroute")
+SOURCES = ("embedded", "tables", "personaroute", "tfds")
 USERS = ("recorded", "multi_cost_efficiency", "llm_as_judge")
 JUDGES = ("style", "llm")
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")

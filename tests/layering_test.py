@@ -11,8 +11,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
-    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "encoders"),
-    *("store", "embedded", "splits"),
+    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "appended"),
+    *("encoders", "store", "embedded", "splits"),
     *("decisions", "judges", "simulate", "new_llms", "metrics"),
 )
 ROOMS = (
@@ -20,9 +20,10 @@ ROOMS = (
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("processes", "sharding", "histories", "inputs", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "machine", "report", "evaluate", "summary", "experiment", "protocol", "ahead", "sweep"),
+    *("provenance", "machine", "report", "datasets", "evaluate", "summary", "experiment"),
+    *("drift", "update", "protocol", "ahead", "sweep"),
 )
-NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"}
+NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"} | {"datasets", "drift"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 
