@@ -89,19 +89,23 @@ class Foreseen:
 
 
 def measure_people(user: np.ndarray, trained: np.ndarray) -> People:
-    """Args:
-    user: int [decisions].
-    trained: bool [users], who said something in training.
+    """Counts who decided.
+
+    Args:
+      user: int [decisions].
+      trained: bool [users], who said something in training.
     """
     who = np.unique(user)
     return People(len(who), int((~trained[who]).sum()), float((~trained[user]).mean()))
 
 
 def measure_topics(vectors: np.ndarray, known: np.ndarray, trained: np.ndarray) -> Topics:
-    """Args:
-    vectors: of the distinct new queries, float32 [queries, width].
-    known: bool [queries], those that training held.
-    trained: vectors of training's queries, [training queries, width].
+    """Compares what was asked with what training held.
+
+    Args:
+      vectors: of the distinct queries, float32 [queries, width].
+      known: bool [queries], those that training held.
+      trained: vectors of training's queries, [training queries, width].
     """
     trained = np.unique(trained, axis=0)
     limit = float(np.quantile(_nearest(_some(trained), trained, True), _FAR)) if len(trained) > 1 else math.inf

@@ -23,7 +23,7 @@ ROOMS = (
     *("provenance", "machine", "report", "datasets", "evaluate", "summary", "experiment"),
     *("drift", "update", "protocol", "ahead", "sweep"),
 )
-NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"} | {"datasets", "drift"}
+NO_JAX = {*WITHOUT_JAX, "policies", "report", "datasets", "evaluate", "summary", "drift", "protocol", "sweep"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 
