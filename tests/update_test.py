@@ -49,9 +49,7 @@ def _rows(experiment, part="test", seed=0):
             "llm": names[target.argmax()],
             "candidates": "|".join(names[offered]),
         }
-        for user, query, offered, target in zip(
-            chosen.user, chosen.query, chosen.offered, chosen.target, strict=True
-        )
+        for user, query, offered, target in zip(chosen.user, chosen.query, chosen.offered, chosen.target, strict=True)
     ]
 
 
@@ -78,7 +76,8 @@ def test_an_updated_router_answers_as_one_that_was_brought_the_same(workdir, hel
     name = expected.llms[0]
     llms = _write(tmp_path / "llms" / "llms.jsonl", [{"llm": "newcomer", "description": "new"}, {"llm": name}]).parent
     second = _write(
-        tmp_path / "second.jsonl", [*held_out[half:], *(held_out[i] | {"llm": "newcomer", "candidates": ""} for i in (0, 1))]
+        tmp_path / "second.jsonl",
+        [*held_out[half:], *(held_out[i] | {"llm": "newcomer", "candidates": ""} for i in (0, 1))],
     )
     expected = Router.load(workdir).with_llms(llms).with_history(second)
     update(workdir, second, llms)

@@ -27,7 +27,7 @@ def build_dataset(
       ImportError: if tensorflow-datasets is not installed.
     """
     if name not in FORMATS:
-        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, found {name!r}")
+        raise ValueError(f"format: expected one of {', '.join(sorted(FORMATS))}, found {name!r}")
     source, out = local_path(source, "building a data set"), local_path(out, "a data set")
     if not source.exists():
         raise ValueError(f"{source}: expected data of format {name}, found nothing")

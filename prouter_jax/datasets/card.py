@@ -8,9 +8,7 @@ from prouter_jax.interactions import KINDS, Interactions
 from prouter_jax.report.markdown import cell, table
 
 
-def make_card(
-    data: Interactions, name: str, licence: str, sources: Mapping[str, str], built: Mapping[str, str]
-) -> str:
+def make_card(data: Interactions, name: str, licence: str, sources: Mapping[str, str], built: Mapping[str, str]) -> str:
     """A page of Markdown.
 
     Args:

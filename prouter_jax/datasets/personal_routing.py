@@ -1,4 +1,4 @@
-"""The tensorflow-datasets builder `personal_routing`: an example is a user with all decisions and what was said on them.
+"""The tensorflow-datasets builder `personal_routing`: an example is a user with all decisions and what was said.
 
 Its configs are the formats that are read. What users share stands beside the records of a built data set: tables/ (a
 folder as `readers.tables` reads it) and offers.npy, bool [candidate sets, llms]. Numbers in examples are rows of these.
@@ -67,9 +67,7 @@ def _features():
     """Numbers are kept as bytes: records would otherwise make float32 of every fraction, and time needs more."""
 
     def columns(kinds: dict):
-        return {
-            name: tfds.features.Tensor(shape=(None,), dtype=kind, encoding="bytes") for name, kind in kinds.items()
-        }
+        return {name: tfds.features.Tensor(shape=(None,), dtype=kind, encoding="bytes") for name, kind in kinds.items()}
 
     text = tfds.features.Text()
     return tfds.features.FeaturesDict(
