@@ -77,7 +77,7 @@ def test_an_updated_router_answers_as_one_that_was_brought_the_same(workdir, hel
     llms = _write(tmp_path / "llms" / "llms.jsonl", [{"llm": "newcomer", "description": "new"}, {"llm": name}]).parent
     second = _write(
         tmp_path / "second.jsonl",
-        [*held_out[half:], *(held_out[i] | {"llm": "newcomer", "candidates": ""} for i in (0, 1))],
+        [*held_out[half:], *(held_out[i] | {"llm": "newcomer", "candidates": None} for i in (0, 1))],
     )
     expected = Router.load(workdir).with_llms(llms).with_history(second)
     update(workdir, second, llms)

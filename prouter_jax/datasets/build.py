@@ -1,7 +1,10 @@
 """Builds a data set of a format's files: records, tables, a card for people, and SHA-256 sums of it all."""
 
+import contextlib
+import io
 import os
 import pathlib
+import sys
 
 from prouter_jax import files
 from prouter_jax.datasets.card import make_card
@@ -32,12 +35,15 @@ def build_dataset(
     if not source.exists():
         raise ValueError(f"{source}: expected data of format {name}, found nothing")
     tfds = require_tfds()
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     from prouter_jax.datasets.personal_routing import PersonalRouting
 
     folder = out / NAME / name / str(PersonalRouting.VERSION)
     _make_room(folder)
-    builder = PersonalRouting(config=name, data_dir=out, file_format="array_record")
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=source))
+    builder = PersonalRouting(FORMATS[name](source), config=name, data_dir=out, file_format="array_record")
+    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading what nobody downloads
+        builder.download_and_prepare()
     card = make_card(read_version(folder), name, licence, _sums(source), _sums(folder))
     files.write_whole(folder / CARD, card)
     files.write_manifest(folder, {"format": name})
@@ -49,7 +55,7 @@ def _make_room(folder: pathlib.Path) -> None:
     if (folder / files.MANIFEST).exists():
         raise ValueError(f"{folder}: expected no data set yet, found one; delete it or name another folder")
     for left in inside(folder.parent):
-        if left.name.startswith(folder.name):
+        if left.name.endswith(folder.name):  # incomplete.abc_1.0.0 is how TFDS calls what it has not finished
             files.delete(left)
 
 

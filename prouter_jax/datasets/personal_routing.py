@@ -22,7 +22,11 @@ class PersonalRouting(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name, description=f"Read as {name}.") for name in FORMATS]  # noqa: RUF012
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "python -m launch.build_dataset --format=FORMAT --input=PATH --out=DIR"
+
+    def __init__(self, data: Interactions | None = None, **options):
+        """`data` is what is built; None to read what was built before. `options` are those of every builder."""
+        self.data = data
+        super().__init__(**options)
 
     def _info(self):
         return tfds.core.DatasetInfo(
@@ -33,9 +37,11 @@ class PersonalRouting(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        data = FORMATS[self.builder_config.name](dl_manager.manual_dir)
-        _write_world(data, self.data_path)
-        return {SPLIT: self._generate_examples(data)}
+        del dl_manager  # nothing is downloaded
+        if self.data is None:
+            raise ValueError("personal_routing: expected data to build of; use python -m launch.build_dataset")
+        _write_world(self.data, self.data_path)
+        return {SPLIT: self._generate_examples(self.data)}
 
     def _generate_examples(self, data: Interactions) -> Iterator[tuple[int, dict]]:
         """By user; where there is none, one without a name, because a split must hold something."""
