@@ -58,7 +58,7 @@ class Topics:
 class Shift:
     """The share of choices that fell on an LLM, and what training lets expect with these candidates.
 
-    `low`, `high`: the 95 % interval of the difference, for other users; NaN where there are too few.
+    `low`, `high`: the 95 % interval of the difference, for other users and queries; NaN where there are too few.
     """
 
     llm: str
@@ -122,7 +122,7 @@ def measure_choices(before: Said, now: Said, llms: list[str]) -> Choices:
     """Compares choices with what the same LLMs' strengths in training let expect of today's candidates.
 
     Strengths are those of Luce's choice model, p(llm) = strength / sum over candidates: the plain shares where all are
-    always on offer. Users count as clusters: one who decides often says less than as many users would.
+    always on offer. What one user decides, and what is decided on one query, hangs together; see `_error`.
 
     Args:
       before: of training, over the first LLMs of `now`.
@@ -136,12 +136,13 @@ def measure_choices(before: Said, now: Said, llms: list[str]) -> Choices:
         return Choices([], 0.0, 1.0, new_share)
     strength = fit_strengths(before)
     surprise = now.shares - expected_shares(strength, now.offered)
-    moved, error, people = _moved(before.shares - expected_shares(strength, before.offered), before.user, surprise, now)
-    reach = special.stdtrit(people - 1, 0.975) * error if people > 1 else np.full(known, np.nan)
+    moved = surprise.mean(0)
+    error, number = _error(before, now, before.shares - expected_shares(strength, before.offered), surprise)
+    reach = special.stdtrit(number - 1, 0.975) * error if number > 1 else np.full(known, np.nan)
     expected, found = (x.mean(0) for x in (now.shares - surprise, now.shares))
     columns = (x.tolist() for x in (expected, found, moved - reach, moved + reach))
     shifts = [Shift(*row) for row in zip(llms, *columns, strict=True)]
-    return Choices(shifts, float(np.abs(moved).sum() / 2), _chance(moved, error, people), new_share)
+    return Choices(shifts, float(np.abs(moved).sum() / 2), _chance(moved, error, number), new_share)
 
 
 def measure_foreseen(logits: np.ndarray, now: Said) -> Foreseen:
@@ -182,26 +183,30 @@ def _between(said: Said) -> Said:
     return said.take(np.flatnonzero((said.offered.sum(1) > 1) & said.shares.any(1)))
 
 
-def _moved(before: np.ndarray, user_before: np.ndarray, surprise: np.ndarray, now: Said):
-    """The mean surprise [llms], its standard error [llms], and the number of users.
+def _error(before: Said, now: Said, surprise_before: np.ndarray, surprise: np.ndarray) -> tuple[np.ndarray, int]:
+    """The standard error of the mean surprise [llms], and how many users or queries it rests on.
 
-    What a user's surprises were in training is taken off: who always liked an LLM, and was heard then, moves nothing.
+    What belongs to a user or a query hangs together, in training and now: who always liked an LLM, and was heard then,
+    moves nothing. Two ways of clustering: variance by users + by queries - by decisions, at least each of the first.
     """
-    moved = surprise.mean(0)
-    users, place = np.unique(np.append(now.user, user_before), return_inverse=True)
-    sums = np.zeros((len(users), surprise.shape[1]))
-    np.add.at(sums, place[: len(now.user)], (surprise - moved) / len(surprise))
-    np.add.at(sums, place[len(now.user) :], -before / len(before))
-    people = len(np.unique(now.user))
-    return moved, np.sqrt(np.square(sums).sum(0) * people / max(people - 1, 1)), people
+    parts = np.concatenate([(surprise - surprise.mean(0)) / len(surprise), -surprise_before / len(before.user)])
+    alone = np.square(parts).sum(0)
+    variances, sizes = [], []
+    for name in ("user", "query"):
+        _, cluster = np.unique(np.append(getattr(now, name), getattr(before, name)), return_inverse=True)
+        sums = np.zeros((cluster.max() + 1, parts.shape[1]))
+        np.add.at(sums, cluster, parts)
+        sizes.append(len(np.unique(cluster[: len(surprise)])))
+        variances.append(np.square(sums).sum(0) * sizes[-1] / max(sizes[-1] - 1, 1))
+    return np.sqrt(np.maximum(np.maximum(*variances), sum(variances) - alone)), min(sizes)
 
 
-def _chance(moved: np.ndarray, error: np.ndarray, people: int) -> float:
+def _chance(moved: np.ndarray, error: np.ndarray, number: int) -> float:
     """Of a shift as surprising as the most surprising one, by Student's t."""
     sure = error > 0
-    if people < 2 or not sure.any():
+    if number < 2 or not sure.any():
         return 1.0
-    tail = 2 * special.stdtr(people - 1, -np.abs(moved[sure] / error[sure]))
+    tail = 2 * special.stdtr(number - 1, -np.abs(moved[sure] / error[sure]))
     return float(min(1.0, tail.min() * sure.sum()))
 
 

@@ -1,5 +1,7 @@
 """Drift is measured as it was planted, and an unchanged stream has none."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,14 +23,19 @@ def _tastes(rng, users=USERS):
     return rng.normal(0, 1.5, (users, LLMS)) + np.linspace(0, 1, LLMS)
 
 
-def _stream(rng, tastes, decisions, who=None, fewest=2):
-    """Decisions of random users (among `who`) between random candidates, by their tastes."""
+def _stream(rng, tastes, decisions, who=None, fewest=2, queries=None):
+    """Decisions of random users (among `who`) between random candidates, by their tastes.
+
+    `queries` [queries, llms] is how good each answer is; all alike by default.
+    """
     user = rng.choice(np.arange(len(tastes)) if who is None else who, decisions)
+    query = rng.integers(0, 200 if queries is None else len(queries), decisions)
     size = rng.integers(fewest, LLMS, decisions, endpoint=True)
     offered = rng.random((decisions, LLMS)).argsort(1).argsort(1) < size[:, None]
-    liked = np.where(offered, tastes[user] + rng.gumbel(size=offered.shape), -np.inf)
+    answers = 0 if queries is None else queries[query]
+    liked = np.where(offered, tastes[user] + answers + rng.gumbel(size=offered.shape), -np.inf)
     shares = (liked == liked.max(1, keepdims=True)).astype(np.float32)
-    return Said(user, rng.integers(0, 200, decisions), offered, shares)
+    return Said(user, query, offered, shares)
 
 
 def _moved(seed, change=None, **now):
@@ -58,6 +65,18 @@ def test_an_unchanged_stream_is_rarely_surprising():
     for now in ({}, {"who": np.arange(8)}, {"fewest": LLMS}):
         chances = [_moved(seed, **now).chance for seed in range(100)]
         assert np.mean(np.array(chances) < 0.01) <= 0.04, now
+
+
+def test_other_queries_are_not_other_tastes():
+    """A few queries whose answers differ a lot: what falls on them is chance, however many decide."""
+    chances = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        tastes = _tastes(rng)
+        before, now = (_stream(rng, tastes, 1500, queries=rng.normal(0, 1.5, (number, LLMS))) for number in (150, 40))
+        now = dataclasses.replace(now, query=now.query + 1000)
+        chances.append(measure_choices(before, now, NAMES).chance)
+    assert np.mean(np.array(chances) < 0.01) <= 0.04
 
 
 def test_a_shift_of_tastes_is_found_and_named():

@@ -88,7 +88,7 @@ def _versions(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _open_users(folder: pathlib.Path) -> Sequence[dict]:
-    return require_tfds().builder_from_directory(folder).as_data_source(SPLIT)
+    return require_tfds().builder_from_directory(folder).as_data_source(SPLIT)  # pyright: ignore[reportCallIssue]
 
 
 def _decisions(users: list[dict]) -> Decisions:
