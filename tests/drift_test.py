@@ -140,6 +140,9 @@ def test_queries_of_the_same_kind_are_near_and_others_far():
         strange = measure_topics(np.concatenate([same[:100], other[:100]]), unknown, trained)
         assert 0.5 <= strange.far_share < 0.62
         assert strange.chance < 1e-9
+    mixed = measure_topics(np.concatenate([same[:100], other[:100]]), np.arange(200) >= 100, trained)
+    assert mixed.new == 100
+    assert mixed.far_share < 0.06  # what training held is near, wherever it lies
     known = measure_topics(other, ~unknown, trained)
     assert (known.new, known.far, known.chance) == (0, 0, 1)
 

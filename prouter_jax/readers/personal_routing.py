@@ -59,13 +59,11 @@ def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
 
 def read_version(folder: pathlib.Path) -> Interactions:
     """What is in the folder of a version, whose files nobody has verified."""
-    users = [user for user in _open_users(folder) if user["user_id"]]
+    users = list(_open_users(folder))
     world = read_tables(folder / TABLES, feedback=False)
     with (folder / OFFERS).open("rb") as file:
         offers = np.load(file, allow_pickle=False)
-    if users:
-        world = world.replace(decisions=_decisions(users), feedback=_feedback(users))
-    return validate(world.replace(offers=offers))
+    return validate(world.replace(offers=offers, decisions=_decisions(users), feedback=_feedback(users)))
 
 
 def _find(path: str | os.PathLike) -> pathlib.Path:
