@@ -16,6 +16,7 @@ from prouter_jax.interactions import Interactions
 from prouter_jax.paths import inside, make_path
 from prouter_jax.prepare import Prepared
 from prouter_jax.progress import read_fit
+from prouter_jax.readers.additions import read_history
 from prouter_jax.router import CONFIG, WORLD, Router
 from prouter_jax.scoring import score_decisions
 from prouter_jax.splits import Parts
@@ -76,7 +77,7 @@ def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> Updated
     router = Router.load(workdir)
     if llms is not None:
         router = router.with_llms(llms)
-    drift = measure_drift(workdir, router, router.with_history(feedback).known)
+    drift = measure_drift(workdir, router, read_history(feedback, router.known))
     if dry_run:
         return Updated(workdir, None, drift)
     number = len(appended) + 1
