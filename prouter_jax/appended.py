@@ -110,18 +110,22 @@ def append(workdir: pathlib.Path, given: Given, reports: Mapping[str, str], numb
       ValueError: if another one was appended meanwhile.
       OSError: if it cannot be written.
     """
+    _check_alone(workdir, number)
     folder = workdir / FOLDER / f"{number}-{_digest(given.content)[:12]}"
     if folder.exists():
         files.delete(folder)
     for name, content in {**given.content, **reports}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(folder / name, content)
-    if len(read_appended(workdir)) != number - 1:
-        files.delete(folder)
-        raise ValueError(f"{workdir / FOLDER}: expected no other update at the same time, found one; try again")
+    _check_alone(workdir, number)
     sums = {"feedback_sha256": given.feedback_sha256, "llms_sha256": given.llms_sha256}
     files.write_manifest(folder, sums)
     return folder
+
+
+def _check_alone(workdir: pathlib.Path, number: int) -> None:
+    if len(read_appended(workdir)) != number - 1:
+        raise ValueError(f"{workdir / FOLDER}: expected no other update at the same time, found one; try again")
 
 
 def _read(number: int, folder: pathlib.Path) -> Appended:

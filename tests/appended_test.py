@@ -100,12 +100,24 @@ def test_what_was_changed_or_lost_is_an_error(feedback, tmp_path):
         read_appended(tmp_path)
 
 
-def test_of_two_at_once_the_later_one_is_refused(feedback, tmp_path):
-    given = read_given(_other(feedback, 2), None)
+def test_of_two_at_once_the_later_one_is_refused(feedback, tmp_path, monkeypatch):
+    """Also where both bring the same, and where one comes while the other writes."""
     _appended(tmp_path, feedback)
+    for path in (_other(feedback, 2), feedback):
+        with pytest.raises(ValueError, match="expected no other update at the same time"):
+            append(tmp_path, read_given(path, None), REPORTS, 1)
+        assert [old.feedback.read_bytes() for old in read_appended(tmp_path)] == [feedback.read_bytes()]
+    write = files.write_whole
+
+    def write_slowly(path, content):
+        monkeypatch.setattr(files, "write_whole", write)
+        _appended(tmp_path, _other(feedback, 3))
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_whole", write_slowly)
     with pytest.raises(ValueError, match="expected no other update at the same time"):
-        append(tmp_path, given, REPORTS, 1)
-    assert [old.feedback.read_bytes() for old in read_appended(tmp_path)] == [feedback.read_bytes()]
+        append(tmp_path, read_given(_other(feedback, 2), None), REPORTS, 2)
+    assert len(read_appended(tmp_path)) == 2
 
 
 def test_feedback_must_be_a_table(tmp_path):

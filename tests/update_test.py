@@ -64,29 +64,38 @@ def _answers(router):
     return scores.probabilities, scores.basis
 
 
+def _assert_updated_as_brought(workdir, feedback, llms=None):
+    expected = Router.load(workdir)
+    if llms is not None:
+        expected = expected.with_llms(llms)
+    expected = expected.with_history(feedback)
+    (updated,) = update(workdir, feedback, llms)
+    assert updated.folder == read_appended(workdir)[-1].folder
+    found = Router.load(workdir)
+    assert _answers(found) == _answers(expected)
+    assert found.digest() == expected.digest()
+    return found
+
+
 def test_an_updated_router_answers_as_one_that_was_brought_the_same(workdir, held_out, tmp_path):
-    """To the last bit, update after update; LLMs come before the feedback on them."""
+    """To the last bit."""
+    before = _answers(Router.load(workdir))
+    path = _write(tmp_path / "new.jsonl", [*held_out, held_out[0] | {"user_id": "new"}])
+    found = _assert_updated_as_brought(workdir, path)
+    assert _answers(found) != before
+    assert found.score(["new"], [TEXT]).basis == ["history"]
+
+
+@pytest.mark.slow
+def test_update_after_update_and_llms_before_the_feedback_on_them(workdir, held_out, tmp_path):
     half = len(held_out) // 2
-    first = _write(tmp_path / "first.jsonl", [*held_out[:half], held_out[0] | {"user_id": "new"}])
-    expected = Router.load(workdir).with_history(first)
-    (updated,) = update(workdir, first)
-    assert updated.folder == read_appended(workdir)[0].folder
-    assert _answers(Router.load(workdir)) == _answers(expected)
-    assert Router.load(workdir).digest() == expected.digest()
-    name = expected.llms[0]
-    llms = _write(tmp_path / "llms" / "llms.jsonl", [{"llm": "newcomer", "description": "new"}, {"llm": name}]).parent
-    second = _write(
-        tmp_path / "second.jsonl",
-        [*held_out[half:], *(held_out[i] | {"llm": "newcomer", "candidates": None} for i in (0, 1))],
-    )
-    expected = Router.load(workdir).with_llms(llms).with_history(second)
-    update(workdir, second, llms)
-    assert _answers(Router.load(workdir)) == _answers(expected)
-    assert Router.load(workdir).llms[-1] == "newcomer"
-    third = _write(tmp_path / "third.jsonl", [held_out[3] | {"user_id": "another"}])
-    expected = Router.load(workdir).with_history(third)
-    update(workdir, third)
-    assert _answers(Router.load(workdir)) == _answers(expected)
+    _assert_updated_as_brought(workdir, _write(tmp_path / "first.jsonl", held_out[:half]))
+    known = Router.load(workdir).llms[0]
+    llms = _write(tmp_path / "llms" / "llms.jsonl", [{"llm": "newcomer", "description": "new"}, {"llm": known}]).parent
+    liked = [row | {"llm": "newcomer", "candidates": None} for row in held_out[:2]]
+    second = _write(tmp_path / "second.jsonl", [*held_out[half:], *liked])
+    assert _assert_updated_as_brought(workdir, second, llms).llms[-1] == "newcomer"
+    _assert_updated_as_brought(workdir, _write(tmp_path / "third.jsonl", [held_out[3] | {"user_id": "another"}]))
 
 
 def test_the_same_file_is_appended_once(workdir, held_out, tmp_path):
@@ -200,10 +209,6 @@ def test_the_command_tells_and_appends(workdir, held_out, tmp_path):
     assert f"appended: {read_appended(workdir)[0].folder}" in done.stdout
     done = subprocess.run([*command, "--dry_run"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert "this very feedback was appended before" in done.stdout
-    path.write_text("{")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1
-    assert done.stderr.startswith("update: table new.jsonl, row 0: expected a JSON object")
 
 
 @pytest.mark.slow
