@@ -4,7 +4,8 @@ import dataclasses
 import json
 import math
 
-from prouter_jax.drift import Choices, Foreseen, People, Topics
+from prouter_jax.drift import Foreseen, People, Topics
+from prouter_jax.drift_choices import Choices
 from prouter_jax.metrics import Fit
 from prouter_jax.report import markdown
 from prouter_jax.report.words import DASH, number, percent

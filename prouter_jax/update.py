@@ -9,7 +9,8 @@ import numpy as np
 from prouter_jax import drift_report
 from prouter_jax.appended import append, find_same, read_appended, read_given
 from prouter_jax.decisions import build_decisions, choice_shares
-from prouter_jax.drift import Said, measure_choices, measure_foreseen, measure_people, measure_topics
+from prouter_jax.drift import Said, measure_foreseen, measure_people, measure_topics
+from prouter_jax.drift_choices import measure_choices
 from prouter_jax.drift_report import Drift
 from prouter_jax.growing import grow_world
 from prouter_jax.interactions import Interactions

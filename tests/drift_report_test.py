@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from prouter_jax.drift import Choices, Foreseen, People, Shift, Topics
+from prouter_jax.drift import Foreseen, People, Topics
+from prouter_jax.drift_choices import Choices, Shift
 from prouter_jax.drift_report import Drift, advise, find_alarms, to_json, to_markdown
 from prouter_jax.metrics import Fit
 
