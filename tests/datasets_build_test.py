@@ -20,6 +20,7 @@ from prouter_jax.interactions import no_decisions, no_feedback
 from prouter_jax.paths import files_below
 from prouter_jax.prepare import prepare, read_source
 from prouter_jax.readers.personal_routing import open_users, read_dataset
+from prouter_jax.readers.personaroute import read_personaroute
 from prouter_jax.readers.tables import read_tables, write_tables
 from prouter_jax.train import restore_best
 
@@ -76,6 +77,21 @@ def test_the_embedded_benchmark_and_vectors_survive(experiment, tmp_path):
     write_tables(data, tmp_path / "tables")
     build_dataset("tables", tmp_path / "tables", tmp_path / "out")
     _assert_equal(read_dataset(tmp_path / "out"), read_tables(tmp_path / "tables"))
+
+
+def test_another_format_and_a_single_file(tmp_path):
+    """PersonaRoute-Bench brings vectors, preferences and responses."""
+    rows = [
+        {"user_id": user, "performance_preference": preference, "task_id": "math", "query": query, "llm": llm}
+        | {"query_embedding": "[[0.5 -1.]]", "task_description_embedding": "[[1. 0.]]", "task_description": "Sums."}
+        | {"effect": 0.5, "cost": 0.25, "ground_truth": "2", "metric": "em", "response": "two", "best_llm": "a"}
+        for user, preference in (("0", 0.2), ("1", 0.7))
+        for query in ("1+1", "2+2")
+        for llm in ("a", "b")
+    ]
+    path = write_rows(tmp_path / "bench.csv", rows)
+    build_dataset("personaroute", path, tmp_path / "out")
+    _assert_equal(read_dataset(tmp_path / "out"), read_personaroute(path))
 
 
 def test_data_without_users_or_decisions(two_users, tmp_path):
