@@ -81,6 +81,8 @@ def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> Updated
     drift = measure_drift(workdir, router, read_history(feedback, router.known))
     if dry_run:
         return Updated(workdir, None, drift)
+    if read_given(feedback, llms) != given:
+        raise ValueError(f"{feedback}: expected the same while it was read and measured, found it changed; try again")
     number = len(appended) + 1
     page = drift_report.to_markdown(drift, f"Update {number}: drift since training")
     reports = {"drift.json": drift_report.to_json(drift), "drift.md": page}

@@ -117,6 +117,18 @@ def test_a_dry_run_and_a_bad_file_write_nothing(workdir, held_out, tmp_path):
     assert files_below(workdir) == before
 
 
+def test_a_file_that_changes_meanwhile_is_not_appended(workdir, held_out, tmp_path, monkeypatch):
+    path = _write(tmp_path / "new.jsonl", held_out)
+
+    def measure_and_write(*_):
+        _write(path, held_out[1:])
+
+    monkeypatch.setattr("prouter_jax.update.measure_drift", measure_and_write)
+    with pytest.raises(ValueError, match="expected the same while it was read and measured, found it changed"):
+        update(workdir, path)
+    assert read_appended(workdir) == []
+
+
 def test_training_and_its_data_are_as_they_were(workdir, experiment, held_out, tmp_path):
     before = {name: (workdir / name).read_bytes() for name in files_below(workdir)}
     update(workdir, _write(tmp_path / "new.jsonl", held_out))
