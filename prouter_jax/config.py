@@ -70,7 +70,7 @@ class Data:
     """Where interactions come from and how they are split.
 
     Attributes:
-      source: the embedded benchmark, a folder of tables, or a public format, see `readers.public`.
+      source: the embedded benchmark, a folder of tables, a built TFDS data set, or a public format, see `readers.public`.
       path: the folder or file, as it is published; empty for the embedded benchmark.
       llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.

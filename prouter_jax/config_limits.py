@@ -2,7 +2,7 @@
 
 PUBLIC = ("personaroute", "prism", "arena", "routerbench", "llmrouterbench", "embedllm", "alpacaeval", "gmtrouter")
 QUERY_SETS = ("alpaca", "gsm8k", "squad", "multi_news", "columns")
-SOURCES = ("embedded", "tables", *PUBLIC)
+SOURCES = ("embedded", "tables", "tfds", *PUBLIC)
 USERS = ("recorded", "multi_cost_efficiency", "llm_as_judge")
 JUDGES = ("style", "llm")
 OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")

@@ -3,6 +3,7 @@
 NaN stands for what is not known; means leave it out and are NaN where nothing is known.
 """
 
+import dataclasses
 import math
 import typing
 
@@ -21,6 +22,19 @@ class Interval(typing.NamedTuple):
     low: float
     high: float
     n: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How well probabilities foresee choices: mean log loss, half of its 95 % interval, expected calibration error.
+
+    The interval is the wider one of those for other users and for other queries; `decisions` are those counted.
+    """
+
+    log_loss: float
+    log_loss_margin: float
+    calibration_error: float
+    decisions: int
 
 
 def choose(scores: np.ndarray, offered: np.ndarray) -> np.ndarray:
@@ -197,13 +211,40 @@ def difference_over_queries(first: np.ndarray, second: np.ndarray, query: np.nda
     error^2 = G / (G - 1) * sum over clusters (sum of (difference - mean))^2 / n^2, Student's t with G - 1.
     Where all queries have as many decisions, it is the usual interval of the means per query.
     """
-    known = ~np.isnan(first - second)
-    differences = (first - second)[known].astype(np.float64)
-    _, cluster = np.unique(query[known], return_inverse=True)
-    sums = np.bincount(cluster, differences - mean(differences))
+    return mean_over_clusters(first - second, query)
+
+
+def mean_over_clusters(values: np.ndarray, cluster: np.ndarray) -> Interval:
+    """The mean of the known values [n] with its interval, where those of one cluster [n] hang together."""
+    known = ~np.isnan(values)
+    values = values[known].astype(np.float64)
+    _, cluster = np.unique(cluster[known], return_inverse=True)
+    sums = np.bincount(cluster, values - mean(values))
     n = len(sums)
-    variance = n / (n - 1) * np.square(sums).sum() / len(differences) ** 2 if n > 1 else math.nan
-    return _interval(mean(differences), math.sqrt(variance), n)
+    variance = n / (n - 1) * np.square(sums).sum() / len(values) ** 2 if n > 1 else math.nan
+    return _interval(mean(values), math.sqrt(variance), n)
+
+
+def measure_fit(
+    logits: np.ndarray, offered: np.ndarray, shares: np.ndarray, user: np.ndarray, query: np.ndarray
+) -> Fit:
+    """How well the softmax of logits foresees what was chosen, over the decisions between several candidates.
+
+    Args:
+      logits, offered, shares: [decisions, llms], as of `log_loss`.
+      user, query: int [decisions].
+
+    Raises:
+      ValueError: as `log_loss`.
+    """
+    rows = np.flatnonzero((offered.sum(1) > 1) & shares.any(1))
+    if not len(rows):
+        return Fit(math.nan, math.nan, math.nan, 0)
+    found = logits[rows], offered[rows], shares[rows]
+    loss = log_loss(*found)
+    by = [mean_over_clusters(loss, group[rows]) for group in (user, query)]
+    margins = [interval.high - interval.mean for interval in by if interval.n > 1]
+    return Fit(mean(loss), max(margins, default=math.nan), calibration_error(*found), len(rows))
 
 
 def _candidate_logits(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from prouter_jax.graph_build import NodeVectors
 from prouter_jax.interactions import Interactions
 from prouter_jax.judges.make import make_judge
 from prouter_jax.new_llms import exchange, find_llms, hide_outcomes, rows_by_pair, without_llms
+from prouter_jax.readers.personal_routing import read_dataset
 from prouter_jax.readers.public import read_public
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_llm_as_judge, build_multi_cost_efficiency
@@ -111,6 +112,8 @@ def read_interactions(config: Data) -> Interactions:
         data = build_embedded(config.embedded)
     elif config.source == "tables":
         data = read_tables(config.path, pool=config.pool, feedback=config.users == "recorded")
+    elif config.source == "tfds":
+        data = read_dataset(config.path, pool=config.pool)
     else:
         data = _read_public(config)
     validate(data)

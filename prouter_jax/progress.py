@@ -1,19 +1,23 @@
 """What a run says while it trains: a line with time left, metrics as JSONL, TensorBoard as an extra."""
 
+import dataclasses
 import importlib.util
 import json
+import math
 import pathlib
 import sys
 import time
 
 from prouter_jax import files
 from prouter_jax.config import Train
+from prouter_jax.metrics import Fit
 from prouter_jax.paths import local_path
 from prouter_jax.processes import is_first
 from prouter_jax.train_state import TrainState
 
 METRICS = "metrics.jsonl"
 _SECONDS_BETWEEN_LINES = 1.0
+_FIT = "validation_"
 
 
 class Progress:
@@ -89,6 +93,21 @@ def say(name: str, text: str, end: str = "\n") -> None:
     clear = "\r\033[K" if sys.stderr.isatty() else ""
     if text or clear:
         print(f"{clear}{name}: {text}" if text else clear, end=end, file=sys.stderr, flush=True)
+
+
+def to_record(fit: Fit) -> dict[str, float]:
+    """How well validation's choices were foreseen, as the fields of a line of metrics."""
+    return {f"{_FIT}{name}": value for name, value in dataclasses.asdict(fit).items() if math.isfinite(value)}
+
+
+def read_fit(workdir: pathlib.Path) -> Fit | None:
+    """How well the best checkpoint foresaw the choices of validation; None where a run did not record it."""
+    path = workdir / METRICS
+    lines = [line for line in path.read_text().splitlines() if math.isfinite(_step_of(line))] if path.exists() else []
+    best = max(map(json.loads, lines), key=lambda record: record["validation_reward"], default={})
+    if f"{_FIT}log_loss" not in best:
+        return None
+    return Fit(**{field.name: best.get(f"{_FIT}{field.name}", math.nan) for field in dataclasses.fields(Fit)})
 
 
 def _step_of(line: str) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from prouter_jax import config as configuration
+from prouter_jax.appended import read_appended
 from prouter_jax.config import Model
 from prouter_jax.explain import Question, ask, explain
 from prouter_jax.explain_types import Explanation
@@ -80,7 +81,7 @@ class Router:
 
     @classmethod
     def load(cls, workdir: str | os.PathLike) -> "Router":
-        """Loads the best checkpoint of a run and what it knows of users, queries and LLMs.
+        """Loads the best checkpoint of a run and what it knows of users, queries and LLMs, updates included.
 
         Raises:
           ValueError: if anything is missing, damaged or does not fit together. Never random weights.
@@ -90,7 +91,12 @@ class Router:
         world = load_world(workdir / WORLD)
         network = make_network(config, world.build_graph(), len(world.interactions.users.ids))
         state = restore_best(config, network, workdir)
-        return _make(Trained(config.model, network, state.params, float(state.temperature)), world)
+        router = _make(Trained(config.model, network, state.params, float(state.temperature)), world)
+        for addition in read_appended(workdir):
+            if addition.llms is not None:
+                router = router.with_llms(addition.llms)
+            router = dataclasses.replace(router, known=read_history(addition.feedback, router.known))
+        return router._knowing(router.known)
 
     @property
     def llms(self) -> list[str]:
@@ -175,12 +181,7 @@ class Router:
         Raises:
           ValueError: on bad rows, see `readers.additions.read_history`.
         """
-        merged = read_history(path, self.known)
-        named = np.unique(merged.decisions.user[len(self.known.decisions.user) :])
-        users = np.zeros((len(merged.users.ids), self.users.shape[1]), self.users.dtype)
-        users[: len(self.users)] = self.users
-        users[named] = self._read(only_users(merged, named))
-        return dataclasses.replace(self, known=merged, users=users)
+        return self._knowing(read_history(path, self.known))
 
     def with_llms(self, folder: str | os.PathLike) -> "Router":
         """A router whose pool also has the LLMs in a folder of tables, with the outcomes and feedback there.
@@ -209,6 +210,16 @@ class Router:
     def forget_texts(self) -> None:
         """Drops the answers remembered of texts that were scored before."""
         self._pool.remembered.clear()
+
+    def _knowing(self, known: Interactions) -> "Router":
+        """This router where `known` is. Whoever said something since the world was made is read anew, so that the same
+        comes out, to the last bit, of files that are loaded and of files that are brought one by one."""
+        named = np.unique(known.decisions.user[len(self.world.interactions.decisions.user) :])
+        users = np.zeros((len(known.users.ids), self.users.shape[1]), self.users.dtype)
+        users[: len(self.scorer.users)] = self.scorer.users
+        if len(named):
+            users[named] = self._read(only_users(known, named))
+        return dataclasses.replace(self, known=known, users=users)
 
     def _read(self, data: Interactions) -> np.ndarray:
         """States of the users of `data`, whose other rows start with those of the world, [users, properties]."""

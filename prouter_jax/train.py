@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 import pathlib
+import typing
 from collections.abc import Callable
 
 import jax
@@ -16,12 +17,12 @@ from prouter_jax.decisions import choice_shares
 from prouter_jax.graph import RouterGraph
 from prouter_jax.inputs.batches import Batches
 from prouter_jax.inputs.pipeline import Input
-from prouter_jax.metrics import choose, fit_temperature, mean, of_picks
+from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, of_picks
 from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
 from prouter_jax.prepare import Labelled, Prepared
 from prouter_jax.processes import Preempted, Preemption, agreed
 from prouter_jax.profiling import Pace, Steps
-from prouter_jax.progress import Progress
+from prouter_jax.progress import Progress, to_record
 from prouter_jax.scoring import Scorer, score_decisions
 from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings, to_host
 from prouter_jax.store import store_of
@@ -91,9 +92,9 @@ def train(
             due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
             if due and step > max(restored, 0):
                 steps.wait()
-                state = _evaluate(state, run, prepared, validation)
+                state, fit = _evaluate(state, run, prepared, validation)
                 stale = int(state.stale)
-                progress.evaluated(state, _checked(metrics, step) | batches.waiting())
+                progress.evaluated(state, _checked(metrics, step) | to_record(fit) | batches.waiting())
                 checkpoints.save(step, state, float(state.validation_reward))
                 restored = step
             if step == config.train.num_train_steps or stale >= config.train.patience:
@@ -153,12 +154,24 @@ def run_scorer(run: Run, params: dict, prepared: Prepared) -> Scorer:
     return make_scorer(run.network, params, prepared.world, run.here, run.model)
 
 
-def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> tuple[float, float]:
-    """Mean reward of the chosen LLMs, and the temperature that makes the logits of choices probabilities."""
+class Validation(typing.NamedTuple):
+    """Mean reward of the chosen LLMs, the temperature that makes the logits of choices probabilities, and how well
+    these then fit."""
+
+    reward: float
+    temperature: float
+    fit: Fit
+
+
+def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> Validation:
+    """What the scores of some decisions are worth."""
     decisions = labelled.decisions
     logits = score_decisions(run_scorer(run, params, prepared), prepared, decisions)
     reward = mean(of_picks(labelled.rewards, choose(logits, decisions.offered)))
-    return reward, fit_temperature(logits, decisions.offered, choice_shares(decisions))
+    shares = choice_shares(decisions)
+    temperature = fit_temperature(logits, decisions.offered, shares)
+    fit = measure_fit(temperature * logits, decisions.offered, shares, decisions.user, decisions.query)
+    return Validation(reward, temperature, fit)
 
 
 @functools.lru_cache(maxsize=16)
@@ -204,10 +217,10 @@ def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, i
     return initial_state(run, seed), -1, []
 
 
-def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Labelled) -> TrainState:
+def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Labelled) -> tuple[TrainState, Fit]:
     """The state with what early stopping must remember; all processes measure it, the first one's word counts."""
     found = validate(run, to_host(state.params), prepared, validation)
-    reward, temperature = (float(x) for x in agreed(found))
+    reward, temperature = (float(x) for x in agreed(found[:2]))
     better = reward > float(state.best_reward)
     numbers = {
         "validation_reward": jnp.float32(reward),
@@ -216,7 +229,7 @@ def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Label
         "temperature": jnp.float32(temperature),
     }
     placed = {name: jax.device_put(value, state.best_reward.sharding) for name, value in numbers.items()}
-    return dataclasses.replace(state, **placed)
+    return dataclasses.replace(state, **placed), found.fit
 
 
 def _pace(run: Run, text: str | None, seconds: float | None) -> Pace:

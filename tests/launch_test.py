@@ -29,7 +29,9 @@ def _assert_one_line(done, found):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "score", "explain", "judge", "reproduce", "bench"])
+@pytest.mark.parametrize(
+    "name", ["train", "evaluate", "score", "explain", "update", "judge", "reproduce", "bench", "build_dataset"]
+)
 def test_help_comes_at_once(name):
     code = f"import sys, launch.{name}, prouter_jax.config; assert not {{'jax', 'numpy'}} & set(sys.modules)"
     assert _run("-c", code).returncode == 0
@@ -37,7 +39,7 @@ def test_help_comes_at_once(name):
     done = _run("-m", f"launch.{name}", "--help")
     assert time.monotonic() - begun < 2
     assert "python -m launch." in done.stdout
-    if name != "bench":
+    if name not in ("bench", "build_dataset"):
         assert "--workdir:" in done.stdout
     assert done.stderr == ""
 

@@ -11,8 +11,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
-    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "encoders"),
-    *("store", "embedded", "splits"),
+    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "appended"),
+    *("encoders", "store", "embedded", "splits"),
     *("decisions", "asking", "judges", "collect", "grading", "simulate", "new_llms", "metrics"),
 )
 ROOMS = (
@@ -20,9 +20,10 @@ ROOMS = (
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("processes", "sharding", "histories", "inputs", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "profiling", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "machine", "report", "ahead", "speed", "evaluate", "summary", "experiment", "protocol", "sweep"),
+    *("provenance", "machine", "report", "datasets", "ahead", "speed", "evaluate", "summary", "experiment"),
+    *("drift", "update", "protocol", "sweep"),
 )
-NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"}
+NO_JAX = {*WITHOUT_JAX, "policies", "report", "datasets", "evaluate", "summary", "drift", "protocol", "sweep"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 

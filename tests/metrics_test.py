@@ -249,3 +249,25 @@ def test_a_seed_without_a_gap_does_not_drown_the_share_and_no_gap_gives_none():
     assert found.mean == pytest.approx(0.51)
     assert math.isnan(metrics.share_over_seeds(np.ones(2), np.zeros(2), np.zeros(2)).mean)
     assert metrics.share_over_seeds(np.array([0.5, NAN]), np.zeros(2), np.ones(2)).n == 1
+
+
+def test_a_fit_is_of_decisions_between_several_and_has_the_wider_of_two_intervals():
+    """u's losses are alike and v's are, so that users tell less than queries do; one candidate tells nothing."""
+    logits = np.array([[1.0, 0.0, 0.0]] * 7)
+    offered = np.array([[True, True, False]] * 5 + [[True, False, False], [True, True, True]])
+    shares = np.array([[1.0, 0, 0]] * 2 + [[0, 1.0, 0]] * 3 + [[1.0, 0, 0], [0, 0, 0]])
+    user, query = np.array([0, 0, 1, 1, 1, 0, 0]), np.arange(7)
+    fit = metrics.measure_fit(logits, offered, shares, user, query)
+    chance = 1 / (1 + math.exp(-1))
+    losses = -np.log([chance] * 2 + [1 - chance] * 3)
+    assert (fit.decisions, fit.log_loss) == (5, pytest.approx(losses.mean()))
+    by_user = metrics.mean_over_clusters(losses, user[:5])
+    assert fit.log_loss_margin == pytest.approx(by_user.high - by_user.mean)
+    assert fit.log_loss_margin > metrics.mean_over_clusters(losses, query[:5]).high - by_user.mean
+    assert fit.calibration_error == pytest.approx(chance - 0.4)
+
+
+def test_a_fit_of_nothing_is_not_known():
+    nothing = metrics.measure_fit(np.zeros((1, 2)), np.array([[True, False]]), np.eye(2)[:1], np.zeros(1), np.zeros(1))
+    assert nothing.decisions == 0
+    assert np.isnan([nothing.log_loss, nothing.log_loss_margin, nothing.calibration_error]).all()

@@ -1,13 +1,15 @@
 """What a run says: one line an evaluation, metrics without gaps or doubles after a restart."""
 
 import json
+import math
 import types
 
 import pytest
 
 from prouter_jax.config import Train
+from prouter_jax.metrics import Fit
 from prouter_jax.paths import make_path
-from prouter_jax.progress import Progress
+from prouter_jax.progress import Progress, read_fit, to_record
 
 
 def _state(step, reward, best):
@@ -61,6 +63,18 @@ def test_a_line_has_loss_reward_speed_and_time_left(tmp_path, capsys, clock):
             "steps_per_second": 10.0,
         },
     ]
+
+
+def test_the_fit_of_the_best_step_comes_back(tmp_path):
+    fits = [Fit(1.5, 0.25, 0.125, 40), Fit(1.0, math.nan, 0.0625, 40), Fit(2.0, 0.5, 0.25, 40)]
+    with Progress(tmp_path, Train(), "router") as progress:
+        assert read_fit(tmp_path) is None
+        for step, (fit, reward) in enumerate(zip(fits, (0.25, 0.5, 0.5), strict=True)):
+            progress.evaluated(_state(step, reward, 0.5), {"loss": 1.0, **to_record(fit)})
+    found = read_fit(tmp_path)
+    assert found is not None
+    assert math.isnan(found.log_loss_margin)
+    assert (found.log_loss, found.calibration_error, found.decisions) == (1.0, 0.0625, 40)
 
 
 def test_of_several_processes_the_first_alone_speaks_and_writes(tmp_path, capsys, monkeypatch):

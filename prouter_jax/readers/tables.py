@@ -38,7 +38,28 @@ def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True
     folder = make_path(folder)
     tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
     data = _with_arrays(assemble(tables), folder)
-    return _keep_pool(validate(data, names_of(tables)), pool)
+    return keep_pool(validate(data, names_of(tables)), pool)
+
+
+def keep_pool(data: Interactions, pool: str) -> Interactions:
+    """Only the LLMs of a pool, all for "", as `read_tables` says.
+
+    Raises:
+      ValueError: if there is no such pool.
+    """
+    if not pool:
+        return data
+    keep = data.llms.pools == pool
+    if not keep.any():
+        known = ", ".join(sorted(set(data.llms.pools) - {""})) or "no pool"
+        raise ValueError(f"table llms, column pool: expected the pool {pool!r} in some row, found {known}")
+    choice = data.feedback.kind == CHOICE
+    lost = np.zeros(len(data.decisions.user), bool)
+    lost[data.feedback.decision[choice & ~keep[data.feedback.llm]]] = True
+    narrowed = data.offers.sum(1) > data.offers[:, keep].sum(1)
+    alone = (narrowed & (data.offers[:, keep].sum(1) < 2))[data.decisions.offer]
+    lost[data.feedback.decision[choice & alone[data.feedback.decision]]] = True
+    return select_llms(select_decisions(data, ~lost), keep)
 
 
 def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
@@ -97,22 +118,6 @@ def _complete(vectors: np.ndarray | None, name: str) -> np.ndarray | None:
         row, column = np.argwhere(~np.isfinite(vectors))[0]
         raise row_error(name, str(column), row, "a finite number", vectors[row, column])
     return vectors
-
-
-def _keep_pool(data: Interactions, pool: str) -> Interactions:
-    if not pool:
-        return data
-    keep = data.llms.pools == pool
-    if not keep.any():
-        known = ", ".join(sorted(set(data.llms.pools) - {""})) or "no pool"
-        raise ValueError(f"table llms, column pool: expected the pool {pool!r} in some row, found {known}")
-    choice = data.feedback.kind == CHOICE
-    lost = np.zeros(len(data.decisions.user), bool)
-    lost[data.feedback.decision[choice & ~keep[data.feedback.llm]]] = True
-    narrowed = data.offers.sum(1) > data.offers[:, keep].sum(1)
-    alone = (narrowed & (data.offers[:, keep].sum(1) < 2))[data.decisions.offer]
-    lost[data.feedback.decision[choice & alone[data.feedback.decision]]] = True
-    return select_llms(select_decisions(data, ~lost), keep)
 
 
 def _check_alone(folder: pathlib.Path, written: set[str]) -> None:

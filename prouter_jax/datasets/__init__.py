@@ -1,0 +1,1 @@
+"""Data sets built once and read everywhere: by TFDS, by Grain, and by training here."""
