@@ -1,0 +1,140 @@
+"""Lines of JSON to columns: by Arrow's reader where lines are of one mould, one by one where they are not.
+
+Arrow wants to be told each column's type and gives up a whole block for one odd line. So a block that it refuses is halved
+until the odd line is in a small one, whose lines are read by the json module; what types are found there, Arrow is told
+from then on. A column that was not met yet has the type null, so that its first cell is such an oddity.
+"""
+
+import collections
+import json
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+NOT_AN_OBJECT = "not a JSON object"
+_SMALL = 1 << 16  # bytes of a block whose lines are read one by one
+_LISTS = ("candidates", "messages")
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+
+class LineParser:
+    """Remembers the types of columns from block to block.
+
+    Attributes:
+      types: of the columns met so far that may hold a field.
+      names: of all columns of the lines that were read one by one.
+    """
+
+    def __init__(self, columns: dict[str, tuple[str, ...]]):
+        self.types: dict[str, pa.DataType] = {}
+        self.names: list[str] = []
+        self._field = {name: field for field, names in columns.items() for name in names}
+
+    def parse(self, block: bytes) -> tuple[pa.Table, collections.Counter]:
+        """The rows of whole lines, and how many lines were dropped, by reason."""
+        tables, dropped = [], collections.Counter()
+        self._parse(block, tables, dropped)
+        return pa.concat_tables(tables, promote_options="permissive"), dropped
+
+    def _parse(self, block: bytes, tables: list[pa.Table], dropped: collections.Counter) -> None:
+        table = self._at_once(block) if self.types else None
+        if table is not None:
+            tables.append(table)
+        elif len(block) > _SMALL and (middle := block.find(b"\n", len(block) // 2) + 1) not in (0, len(block)):
+            self._parse(block[:middle], tables, dropped)
+            self._parse(block[middle:], tables, dropped)
+        else:
+            tables.append(self._one_by_one(block, dropped))
+
+    def _at_once(self, block: bytes) -> pa.Table | None:
+        """The rows, if Arrow can read them all."""
+        schema = pa.schema([(name, self.types.get(name, pa.null())) for name in self._field])
+        options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        try:
+            block.decode()  # Arrow would take any bytes for text
+            table = pj.read_json(pa.BufferReader(block), pj.ReadOptions(block_size=1 << 22), options)
+        except (pa.ArrowException, UnicodeDecodeError):
+            return None
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        return table.select(list(self.types)) if table.num_rows == lines else None
+
+    def _one_by_one(self, block: bytes, dropped: collections.Counter) -> pa.Table:
+        rows = []
+        for line in block.splitlines():
+            if not line.strip():
+                continue
+            record = _read_line(line)
+            reason = NOT_AN_OBJECT if record is None else self._complaint(record)
+            if reason:
+                dropped[reason] += 1
+            elif record is not None:
+                rows.append(record)
+        self.names = list(dict.fromkeys([*self.names, *(name for row in rows for name in row)]))
+        columns = {name: _column([row.get(name) for row in rows], field) for name, field in self._field.items()}
+        self.types |= {name: column.type for name, column in columns.items() if not pa.types.is_null(column.type)}
+        empty = {name: pa.nulls(len(rows), kind) for name, kind in self.types.items()}
+        return pa.table(empty | {name: column for name, column in columns.items() if name in self.types})
+
+    def _complaint(self, record: dict) -> str:
+        """What cell of a line is of no use, or nothing."""
+        for name, field in self._field.items():
+            cell = record.get(name)
+            lists = isinstance(cell, list) and field in _LISTS
+            if isinstance(cell, dict) or (isinstance(cell, list) and not lists) or not _is_sound(cell):
+                return f"{field} not readable"
+            if field == "candidates" and lists and not all(isinstance(one, str) for one in cell):
+                return f"{field} not readable"
+        return ""
+
+
+def last_question(messages: list) -> str | None:
+    """The text of the user's last message in a list of {role, content}; parts that are no text are passed over."""
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == "user":
+            content = message.get("content")
+            if isinstance(content, list):
+                texts = [part.get("text") for part in content if isinstance(part, dict)]
+                return "\n".join(text for text in texts if isinstance(text, str))
+            return content if isinstance(content, str) else None
+    return None
+
+
+def _read_line(line: bytes) -> dict | None:
+    try:
+        record = json.loads(line.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _refuse(name: str):
+    raise ValueError(name)
+
+
+def _is_sound(cell) -> bool:
+    """Whether its texts can be written as UTF-8: JSON can name half a character."""
+    try:
+        (cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _column(cells: list, field: str) -> pa.Array:
+    """Cells of one type as that, of several as texts; of messages the user's last alone."""
+    if field == "messages":
+        asked = [last_question(cell) if isinstance(cell, list) else cell for cell in cells]
+        rows = [None if text is None else [{"role": "user", "content": str(text)}] for text in asked]
+        return pa.array(rows, _MESSAGES) if any(rows) else pa.nulls(len(cells))
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    if kinds <= {int, float} and float in kinds:
+        return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64())
+    if len(kinds) > 1 or (kinds == {int} and any(abs(cell or 0) >= 2**63 for cell in cells)):
+        return pa.array([_as_text(cell) for cell in cells], pa.string())
+    return pa.array(cells, pa.list_(pa.string()) if kinds == {list} else None)
+
+
+def _as_text(cell) -> str | None:
+    if isinstance(cell, list):
+        return "|".join(cell)
+    return cell if cell is None or isinstance(cell, str) else json.dumps(cell)
