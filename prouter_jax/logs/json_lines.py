@@ -7,6 +7,7 @@ from then on. A column that was not met yet has the type null, so that its first
 
 import collections
 import json
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.json as pj
@@ -30,21 +31,16 @@ class LineParser:
         self.names: list[str] = []
         self._field = {name: field for field, names in columns.items() for name in names}
 
-    def parse(self, block: bytes) -> tuple[pa.Table, collections.Counter]:
-        """The rows of whole lines, and how many lines were dropped, by reason."""
-        tables, dropped = [], collections.Counter()
-        self._parse(block, tables, dropped)
-        return pa.concat_tables(tables, promote_options="permissive"), dropped
-
-    def _parse(self, block: bytes, tables: list[pa.Table], dropped: collections.Counter) -> None:
+    def parse(self, block: bytes) -> Iterator[tuple[pa.Table, collections.Counter]]:
+        """The rows of whole lines, as tables whose types may differ, each with the lines dropped beside it, by reason."""
         table = self._at_once(block) if self.types else None
         if table is not None:
-            tables.append(table)
+            yield table, collections.Counter()
         elif len(block) > _SMALL and (middle := block.find(b"\n", len(block) // 2) + 1) not in (0, len(block)):
-            self._parse(block[:middle], tables, dropped)
-            self._parse(block[middle:], tables, dropped)
+            yield from self.parse(block[:middle])
+            yield from self.parse(block[middle:])
         else:
-            tables.append(self._one_by_one(block, dropped))
+            yield self._one_by_one(block)
 
     def _at_once(self, block: bytes) -> pa.Table | None:
         """The rows, if Arrow can read them all."""
@@ -58,8 +54,8 @@ class LineParser:
         lines = block.count(b"\n") + (not block.endswith(b"\n"))
         return table.select(list(self.types)) if table.num_rows == lines else None
 
-    def _one_by_one(self, block: bytes, dropped: collections.Counter) -> pa.Table:
-        rows = []
+    def _one_by_one(self, block: bytes) -> tuple[pa.Table, collections.Counter]:
+        rows, dropped = [], collections.Counter()
         for line in block.splitlines():
             if not line.strip():
                 continue
@@ -71,9 +67,14 @@ class LineParser:
                 rows.append(record)
         self.names = list(dict.fromkeys([*self.names, *(name for row in rows for name in row)]))
         columns = {name: _column([row.get(name) for row in rows], field) for name, field in self._field.items()}
-        self.types |= {name: column.type for name, column in columns.items() if not pa.types.is_null(column.type)}
-        empty = {name: pa.nulls(len(rows), kind) for name, kind in self.types.items()}
-        return pa.table(empty | {name: column for name, column in columns.items() if name in self.types})
+        self._learn(columns)
+        return pa.table({name: columns[name] for name in self.types}), dropped
+
+    def _learn(self, columns: dict[str, pa.Array]) -> None:
+        for name, column in columns.items():
+            whole_after_any = column.type == pa.int64() and self.types.get(name) == pa.float64()
+            if not pa.types.is_null(column.type) and not whole_after_any:
+                self.types[name] = column.type
 
     def _complaint(self, record: dict) -> str:
         """What cell of a line is of no use, or nothing."""
@@ -87,9 +88,15 @@ class LineParser:
         return ""
 
 
-def last_question(messages: list) -> str | None:
-    """The text of the user's last message in a list of {role, content}; parts that are no text are passed over."""
-    for message in reversed(messages):
+def last_question(messages) -> str | None:
+    """The text of the user's last message in a list of {role, content}, or in the JSON of one; parts that are no text are
+    passed over."""
+    if isinstance(messages, str):
+        try:
+            messages = json.loads(messages)
+        except (ValueError, RecursionError):
+            return None
+    for message in reversed(messages if isinstance(messages, list) else []):
         if isinstance(message, dict) and message.get("role") == "user":
             content = message.get("content")
             if isinstance(content, list):
@@ -123,8 +130,8 @@ def _is_sound(cell) -> bool:
 def _column(cells: list, field: str) -> pa.Array:
     """Cells of one type as that, of several as texts; of messages the user's last alone."""
     if field == "messages":
-        asked = [last_question(cell) if isinstance(cell, list) else cell for cell in cells]
-        rows = [None if text is None else [{"role": "user", "content": str(text)}] for text in asked]
+        asked = [last_question(cell) for cell in cells]
+        rows = [None if text is None else [{"role": "user", "content": text}] for text in asked]
         return pa.array(rows, _MESSAGES) if any(rows) else pa.nulls(len(cells))
     kinds = {type(cell) for cell in cells} - {type(None)}
     if kinds <= {int, float} and float in kinds:

@@ -57,11 +57,11 @@ def _json_pieces(path: pathlib.Path, columns: dict[str, tuple[str, ...]]) -> Ite
     checked = False
     for block in _blocks(path):
         done += len(block)
-        table, dropped = parser.parse(block)
-        if table.num_rows and not checked:
-            _check_columns(path, columns, set(parser.types), parser.names)
-            checked = True
-        yield Piece(table, dropped, done / size)
+        for table, dropped in parser.parse(block):
+            if table.num_rows and not checked:
+                _check_columns(path, columns, set(parser.types), parser.names)
+                checked = True
+            yield Piece(table, dropped, done / size)
     if not checked:
         raise ValueError(f"table {path.name}: expected a JSON object in each line, found none")
 
