@@ -1,5 +1,7 @@
 """What a row of a log may hold, and the names that gateways give it."""
 
+import math
+
 FIELDS = {
     "user": ("user", "user_id", "end_user", "customer"),
     "query": ("prompt", "query", "question", "input"),
@@ -35,3 +37,19 @@ def parse_columns(named: str) -> dict[str, tuple[str, ...]]:
             raise ValueError(f"columns: expected FIELD=COLUMN, each of {', '.join(FIELDS)} once, found {part!r}")
         found[field] = (column,)
     return FIELDS | found
+
+
+def parse_range(text: str) -> tuple[float, float]:
+    """The lowest and highest rating of "LOW:HIGH".
+
+    Raises:
+      ValueError: on anything else.
+    """
+    low, _, high = text.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = (0.0, 0.0)
+    if not found[0] < found[1] or not all(map(math.isfinite, found)):
+        raise ValueError(f"rating_range: expected LOW:HIGH, two numbers that rise, found {text!r}")
+    return found

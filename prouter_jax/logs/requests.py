@@ -38,7 +38,7 @@ class Requests:
       sets: bool [candidate sets, llms]; `offer` int [rows] is one of them, -1 for no candidates.
       numbers: float64 [rows] by field: `AMOUNTS`, time and propensity, NaN where unknown.
       reward: float64 [rows], 1 for a thumb up, 0 for down, or the rating; NaN where nobody judged.
-      rated: bool [rows], whether it is a rating.
+      rated: bool [rows], whether it is a rating; scaled: whether ratings were brought to 0..1.
     """
 
     user: pa.Array
@@ -51,6 +51,7 @@ class Requests:
     numbers: dict[str, np.ndarray]
     reward: np.ndarray
     rated: np.ndarray
+    scaled: bool
 
 
 class _Bad:
@@ -99,6 +100,7 @@ def read_requests(
         numbers={field: numbers[field][kept] for field in (*AMOUNTS, "time", "propensity")},
         reward=reward[kept],
         rated=rated[kept],
+        scaled=rating_range is not None,
     )
     return requests, bad.dropped
 
