@@ -78,7 +78,7 @@ class Data:
       most_users: of the users in the data keep only the first so many; 0 for all.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
       split: what is new in the test: queries; nothing but the pair of user and query; users, on known queries
-        (warm_user) or on new ones; LLMs; or both.
+        (warm_user) or on new ones; LLMs; or both. Or, by time, whatever came last.
       decisions_per_user: at most so many training decisions of each user, drawn at random; 0 for all.
       new_llms: names of the LLMs that are new in the test, with commas between.
       given: how many decisions of each new user, or with new LLMs on offer, may be seen when scoring;

@@ -131,11 +131,16 @@ def run_scorer(run: Run, params: dict, prepared: Prepared) -> Scorer:
 
 
 def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> tuple[float, float]:
-    """Mean reward of the chosen LLMs, and the temperature that makes the logits of choices probabilities."""
+    """Mean reward of the chosen LLMs, and the temperature that makes the logits of choices probabilities.
+
+    The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). Without any
+    choice the temperature is 1.
+    """
     decisions = labelled.decisions
     logits = score_decisions(run_scorer(run, params, prepared), prepared, decisions)
     reward = mean(of_picks(labelled.rewards, choose(logits, decisions.offered)))
-    return reward, fit_temperature(logits, decisions.offered, choice_shares(decisions))
+    shares = choice_shares(decisions)
+    return reward, fit_temperature(logits, decisions.offered, shares) if shares.any() else 1.0
 
 
 @functools.lru_cache(maxsize=16)

@@ -19,6 +19,7 @@ from prouter_jax.logs.requests import Requests, read_requests
 from prouter_jax.logs.table_writer import TableWriter
 from prouter_jax.logs.tables import LogTables
 from prouter_jax.paths import make_path
+from prouter_jax.readers.tables import check_alone
 
 COUNTS = "log.json"
 _Progress = Callable[[int, float], None]
@@ -99,6 +100,7 @@ def convert_log(
             found = ", ".join(f"{number} {reason}" for reason, number in counts.dropped.most_common()) or "no rows"
             raise ValueError(f"log: expected a row that can be used, found none ({found})")
         tables.finish()
+        check_alone(folder, writer.files)
     counts.queries, counts.llms = tables.queries, tables.llms
     files.write_whole(folder / COUNTS, json.dumps(dataclasses.asdict(counts), indent=2) + "\n")
     return counts

@@ -2,13 +2,11 @@
 
 import contextlib
 import pathlib
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prouter_jax import files
-from prouter_jax.readers.tables import check_alone
 
 
 class TableWriter:
@@ -25,13 +23,12 @@ class TableWriter:
         return self
 
     def __exit__(self, *error) -> None:
-        try:
-            if error[0] is None:
-                check_alone(self._folder, {f"{name}.parquet" for name in self._writers})
-        except ValueError:
-            self._stack.__exit__(*sys.exc_info())  # so that no table appears
-            raise
         self._stack.__exit__(*error)
+
+    @property
+    def files(self) -> set[str]:
+        """Names of those that were begun."""
+        return {f"{name}.parquet" for name in self._writers}
 
     def write(self, name: str, columns: dict) -> None:
         """More rows of a table; columns as `pa.table` takes them, of the same types each time."""
