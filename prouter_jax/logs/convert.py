@@ -102,7 +102,7 @@ def convert_log(
         tables.finish()
         check_alone(folder, writer.files)
     counts.queries, counts.llms = tables.queries, tables.llms
-    files.write_whole(folder / COUNTS, json.dumps(dataclasses.asdict(counts), indent=2) + "\n")
+    files.write_whole(folder / COUNTS, json.dumps(vars(counts), indent=2) + "\n")
     return counts
 
 

@@ -41,19 +41,18 @@ class LogTables:
         self._check_llms(requests)
         query = self._add_queries(requests)
         number = self.decisions + np.arange(len(query))
-        served, time = requests.numbers, _or_null(requests.numbers["time"])
-        llm = np.array([self._llms[name] for name in requests.llms], np.int32)[requests.served]
-        offer = self._number_offers(requests)
-        user = requests.user
-        decisions = {"decision_id": number, "user_id": user, "query_id": query, "offer": offer, "time": time}
-        self._writer.write("decisions", decisions)
+        measured, time = requests.numbers, _or_null(requests.numbers["time"])
+        decisions = {"decision_id": number, "user_id": requests.user, "query_id": query}
+        self._writer.write("decisions", decisions | {"offer": self._number_offers(requests), "time": time})
+        # LLMs that dropped rows alone name have no number
+        llm = np.array([self._llms.get(name, -1) for name in requests.llms], np.int32)[requests.served]
         names = pa.DictionaryArray.from_arrays(pa.array(llm), pa.array(list(self._llms), pa.string()))
         names = names.dictionary_decode()
-        numbers = {"propensity": served["propensity"], "reward": requests.reward, "latency": served["latency"]}
+        numbers = {"propensity": measured["propensity"], "reward": requests.reward, "latency": measured["latency"]}
         known = {name: _or_null(values) for name, values in numbers.items()}
         self._writer.write("logged", {"decision_id": number, "llm": names} | known)
         self._add_feedback(requests, number, names)
-        self._outcomes.add(query, llm, np.stack([served[name] for name in OF_OUTCOMES], 1))
+        self._outcomes.add(query, llm, np.stack([measured[name] for name in OF_OUTCOMES], 1))
         self.decisions += len(query)
 
     def finish(self) -> None:
