@@ -20,9 +20,21 @@ ROOMS = (
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("processes", "sharding", "histories", "inputs", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "machine", "report", "evaluate", "summary", "experiment", "protocol", "ahead", "sweep"),
+    *(
+        "provenance",
+        "machine",
+        "report",
+        "logs",
+        "off_policy",
+        "evaluate",
+        "summary",
+        "experiment",
+        "protocol",
+        "ahead",
+        "sweep",
+    ),
 )
-NO_JAX = {*WITHOUT_JAX, "policies", "report", "evaluate", "summary", "protocol", "sweep"}
+NO_JAX = {*WITHOUT_JAX, "policies", "report", "logs", "off_policy", "evaluate", "summary", "protocol", "sweep"}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 

@@ -13,7 +13,31 @@ from launch.benchmarks.figures import Figure, Setting
 
 _LINES, _OF_BLOCK = 10_000_000, 100_000
 _BLOCK = "@@@@"  # in a query: becomes the number of the block, so that it is asked there alone
-_WORDS = "how do I sort a list write short poem about the sea explain why sky is blue in plain words to my class".split()
+_WORDS = [
+    "how",
+    "do",
+    "I",
+    "sort",
+    "a",
+    "list",
+    "write",
+    "short",
+    "poem",
+    "about",
+    "the",
+    "sea",
+    "explain",
+    "why",
+    "sky",
+    "is",
+    "blue",
+    "in",
+    "plain",
+    "words",
+    "to",
+    "my",
+    "class",
+]
 
 
 def measure(setting: Setting) -> Iterator[Figure]:

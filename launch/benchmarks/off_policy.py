@@ -44,7 +44,9 @@ def measure(setting: Setting) -> Iterator[Figure]:
         yield Figure(f"cover_{name}", what, "%", [100 * float(values.mean())], at_least=93.5)
     for name in ("ips", "snips", "dr"):
         ratio = float(np.median(widths[f"{name}, fitted"] / widths[f"{name}, known"]))
-        yield Figure(f"width_{name}", f"width with fitted over known propensities, {name}", "times", [ratio], at_most=1.5)
+        yield Figure(
+            f"width_{name}", f"width with fitted over known propensities, {name}", "times", [ratio], at_most=1.5
+        )
 
 
 def study(logs: int, first_seed: int = FIRST_SEED, processes: int = 1):

@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from prouter_jax.logs.json_lines import last_question
 
 _THUMBS = {
-    **dict.fromkeys(("up", "thumbs_up", "thumbsup", "like", "liked", "positive", "good", "true", "1", "1.0", "+1"), 1.0),
+    **dict.fromkeys(
+        ("up", "thumbs_up", "thumbsup", "like", "liked", "positive", "good", "true", "1", "1.0", "+1"), 1.0
+    ),
     **dict.fromkeys(("down", "thumbs_down", "thumbsdown", "dislike", "disliked", "negative", "bad", "false"), 0.0),
     **dict.fromkeys(("-1", "-1.0"), 0.0),
 }
@@ -80,7 +82,7 @@ def names(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     if not (_is.is_list(column.type) or _is.is_large_list(column.type)) or not is_text(column.type.value_type):
         return pa.nulls(len(column), pa.large_list(pa.large_string())), given
     column = column.cast(pa.large_list(pa.large_string()))
-    bad = (column.value_lengths().fill_null(1).to_numpy(zero_copy_only=False) == 0)
+    bad = column.value_lengths().fill_null(1).to_numpy(zero_copy_only=False) == 0
     flat = column.flatten()
     odd = pc.equal(pc.binary_length(flat), 0).fill_null(True)  # pyright: ignore[reportAttributeAccessIssue]
     bad[column.value_parent_indices().to_numpy()[odd.to_numpy(zero_copy_only=False)]] = True

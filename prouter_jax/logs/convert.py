@@ -1,6 +1,7 @@
 """From log files to a folder of tables, piece by piece: memory hardly grows with their length."""
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -18,6 +19,7 @@ from prouter_jax.logs.queries import MOST_TO_MERGE, Merged, Seen, merge_near, qu
 from prouter_jax.logs.requests import Requests, read_requests
 from prouter_jax.logs.table_writer import TableWriter
 from prouter_jax.logs.tables import LogTables
+from prouter_jax.offline.overlap import ahead
 from prouter_jax.paths import make_path
 from prouter_jax.readers.tables import check_alone
 
@@ -106,16 +108,19 @@ def convert_log(
     return counts
 
 
-def _read(inputs: Sequence[str | os.PathLike], options: Options) -> Iterator[tuple[Requests, collections.Counter, float]]:
+def _read(
+    inputs: Sequence[str | os.PathLike], options: Options
+) -> Iterator[tuple[Requests, collections.Counter, float]]:
     """Rows of all files that can be used, those that cannot by reason, and the share of the files that is read."""
     for number, path in enumerate(inputs):
-        for piece in read_pieces(path, options.columns):
-            requests, dropped = read_requests(piece.table, options.columns, options.rating_range)
-            if options.hash_key is not None:
-                requests = dataclasses.replace(requests, user=hash_users(requests.user, options.hash_key))
-            if options.mask:
-                requests = dataclasses.replace(requests, query=mask_texts(requests.query))
-            yield requests, dropped + piece.dropped, (number + piece.share) / len(inputs)
+        with contextlib.closing(ahead(read_pieces(path, options.columns))) as pieces:
+            for piece in pieces:
+                requests, dropped = read_requests(piece.table, options.columns, options.rating_range)
+                if options.hash_key is not None:
+                    requests = dataclasses.replace(requests, user=hash_users(requests.user, options.hash_key))
+                if options.mask:
+                    requests = dataclasses.replace(requests, query=mask_texts(requests.query))
+                yield requests, dropped + piece.dropped, (number + piece.share) / len(inputs)
 
 
 def _count(counts: Counts, requests: Requests, dropped: collections.Counter) -> None:

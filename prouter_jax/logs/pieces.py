@@ -79,7 +79,9 @@ def _blocks(path: pathlib.Path) -> Iterator[bytes]:
             else:
                 rest += piece
             if len(rest) > _LONGEST_LINE:
-                raise ValueError(f"table {path.name}: expected lines of at most {_LONGEST_LINE >> 20} MB, found a longer one")
+                raise ValueError(
+                    f"table {path.name}: expected lines of at most {_LONGEST_LINE >> 20} MB, found a longer one"
+                )
         if rest:
             yield rest
 
@@ -118,7 +120,9 @@ def _check_columns(path: pathlib.Path, columns: dict[str, tuple[str, ...]], foun
         wanted = [name for field in fields for name in columns[field]]
         if not found & set(wanted):
             there = ", ".join(sorted(set(names)))[:200] or "none"
-            raise ValueError(f"table {path.name}: expected a column {' or '.join(wanted)} (or --columns), found {there}")
+            raise ValueError(
+                f"table {path.name}: expected a column {' or '.join(wanted)} (or --columns), found {there}"
+            )
     for name in found:
         if names.count(name) > 1:
             raise ValueError(f"table {path.name}, column {name}: expected it once, found it {names.count(name)} times")

@@ -23,7 +23,9 @@ def read_key(variable: str) -> bytes:
     key = os.environ.get(variable, "").encode("utf-8", "surrogateescape")
     if len(key) < _FEWEST_BYTES:
         found = "fewer" if key else "nothing"
-        raise ValueError(f"environment variable {variable}: expected a key of at least {_FEWEST_BYTES} bytes, found {found}")
+        raise ValueError(
+            f"environment variable {variable}: expected a key of at least {_FEWEST_BYTES} bytes, found {found}"
+        )
     return key
 
 

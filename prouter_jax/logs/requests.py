@@ -81,9 +81,13 @@ def read_requests(
       ValueError: if there are more than `MOST_LLMS` different LLMs.
     """
     bad = _Bad(table.num_rows)
-    named = {field: [_whole(table[name]) for name in names if name in table.column_names] for field, names in columns.items()}
+    named = {
+        field: [_whole(table[name]) for name in names if name in table.column_names] for field, names in columns.items()
+    }
     user, query, task, served = _texts(named, bad, table.num_rows)
-    numbers = {field: _numbers(named[field], field, bad) for field in (*AMOUNTS, "time", "propensity", "thumb", "rating")}
+    numbers = {
+        field: _numbers(named[field], field, bad) for field in (*AMOUNTS, "time", "propensity", "thumb", "rating")
+    }
     _check_numbers(numbers, rating_range, bad)
     codes, llms, member, listed = _candidates(named["candidates"], served, bad)
     rated = ~np.isnan(numbers["rating"])
@@ -112,7 +116,13 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 def _texts(named: dict[str, list[pa.Array]], bad: _Bad, rows: int) -> list[pa.Array]:
     """User, query (of a text, else of messages), task and served LLM."""
-    readers = {"user": cells.texts, "query": cells.texts, "messages": cells.questions, "task": cells.texts, "served": cells.texts}
+    readers = {
+        "user": cells.texts,
+        "query": cells.texts,
+        "messages": cells.questions,
+        "task": cells.texts,
+        "served": cells.texts,
+    }
     found = {}
     for field, read in readers.items():
         found[field] = pa.nulls(rows, pa.large_string())

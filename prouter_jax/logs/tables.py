@@ -95,7 +95,9 @@ class LogTables:
         """Numbers the new LLMs; ratings and thumbs are on one scale."""
         self._scales |= set(np.unique(requests.rated[~np.isnan(requests.reward)]).tolist())
         if len(self._scales) > 1 and not requests.scaled:
-            raise ValueError("log: expected --rating_range=LOW:HIGH to bring ratings to 0..1, for there are thumbs as well")
+            raise ValueError(
+                "log: expected --rating_range=LOW:HIGH to bring ratings to 0..1, for there are thumbs as well"
+            )
         used = requests.sets.any(0)
         used[requests.served] = True
         for llm in np.flatnonzero(used):

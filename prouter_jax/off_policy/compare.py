@@ -64,7 +64,9 @@ def compare(log: Log, targets: dict[str, np.ndarray]) -> Comparison:
     """
     if len(log.served) < _FEWEST or len(np.unique(log.user)) < 2:
         found = f"{len(log.served)} of {len(np.unique(log.user))}"
-        raise ValueError(f"log: expected at least {_FEWEST} decisions with a reward, of two users or more, found {found}")
+        raise ValueError(
+            f"log: expected at least {_FEWEST} decisions with a reward, of two users or more, found {found}"
+        )
     log, targets, certain = _by_chance(log, targets)
     contexts = build_contexts(log)
     fitted, propensity = _propensities(log, contexts)

@@ -53,7 +53,9 @@ def judge_router(
     left_out["no candidate that the router knows"] = int((picked < 0).sum())
     rows, picked = rows[picked >= 0], picked[picked >= 0]
     comparison = compare(build_log(data, logged, rows), {ROUTER: always(picked, len(data.llms.ids))})
-    return Judgement(comparison, len(data.decisions.ids), {reason: number for reason, number in left_out.items() if number})
+    return Judgement(
+        comparison, len(data.decisions.ids), {reason: number for reason, number in left_out.items() if number}
+    )
 
 
 def build_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:

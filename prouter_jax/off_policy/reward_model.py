@@ -24,7 +24,9 @@ def foresee_rewards(log: Log, contexts: np.ndarray, hints: np.ndarray | None = N
     for number in range(_FOLDS):
         rest, own = fold != number, fold == number
         if not rest.any():
-            raise ValueError(f"log: expected decisions of at least two users in different folds, found {len(fold)} alike")
+            raise ValueError(
+                f"log: expected decisions of at least two users in different folds, found {len(fold)} alike"
+            )
         mean = log.reward[rest].mean()
         for llm in range(found.shape[1]):
             features = contexts if hints is None else np.column_stack([contexts, hints[:, llm]])
