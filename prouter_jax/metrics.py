@@ -193,25 +193,17 @@ def difference_over_seeds(first: np.ndarray, second: np.ndarray) -> Interval:
 def difference_over_queries(first: np.ndarray, second: np.ndarray, query: np.ndarray) -> Interval:
     """Mean of first - second over decisions [decisions], with an interval for other test queries.
 
-    Decisions on one query share its answers and are one cluster; see `mean_over_clusters`. Where all queries have as
-    many decisions, it is the usual interval of the means per query.
+    Decisions on one query share its answers and are one cluster. With n decisions in G clusters:
+    error^2 = G / (G - 1) * sum over clusters (sum of (difference - mean))^2 / n^2, Student's t with G - 1.
+    Where all queries have as many decisions, it is the usual interval of the means per query.
     """
-    return mean_over_clusters(first - second, query)
-
-
-def mean_over_clusters(values: np.ndarray, cluster: np.ndarray) -> Interval:
-    """Mean of the known values [n], with an interval for other clusters, whose members [n] are alike.
-
-    With n values in G clusters: error^2 = G / (G - 1) * sum over clusters (sum of (value - mean))^2 / n^2, Student's t
-    with G - 1.
-    """
-    known = ~np.isnan(values)
-    some = values[known].astype(np.float64)
-    _, place = np.unique(cluster[known], return_inverse=True)
-    sums = np.bincount(place, some - mean(some))
+    known = ~np.isnan(first - second)
+    differences = (first - second)[known].astype(np.float64)
+    _, cluster = np.unique(query[known], return_inverse=True)
+    sums = np.bincount(cluster, differences - mean(differences))
     n = len(sums)
-    variance = n / (n - 1) * np.square(sums).sum() / len(some) ** 2 if n > 1 else math.nan
-    return _interval(mean(some), math.sqrt(variance), n)
+    variance = n / (n - 1) * np.square(sums).sum() / len(differences) ** 2 if n > 1 else math.nan
+    return _interval(mean(differences), math.sqrt(variance), n)
 
 
 def _candidate_logits(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ import typing
 
 import numpy as np
 
-from prouter_jax.metrics import Interval, mean_over_clusters
+from prouter_jax.metrics import Interval
+from prouter_jax.off_policy.intervals import interval_over_users
 from prouter_jax.off_policy.log import Log
 from prouter_jax.off_policy.propensity import Propensities
 
@@ -48,9 +49,8 @@ class Terms:
         return Terms(self.value - other.value, self.influence - other.influence)
 
     def interval(self, user: np.ndarray) -> Interval:
-        """The estimate and its 95 % interval for other users: those of one user [decisions] are a cluster."""
-        spread = self.influence - self.influence.mean()
-        return mean_over_clusters(self.value.mean() + spread, user)
+        """The estimate and its 95 % interval for other users; `user` [decisions]."""
+        return interval_over_users(float(self.value.mean()), self.influence, user)
 
 
 def weigh(log: Log, target: np.ndarray, propensity: np.ndarray) -> Weighed:
