@@ -2,9 +2,9 @@
 
 python -m launch.off_policy --workdir=runs/mine --log=FOLDER
 
-FOLDER is what launch.logs wrote. Decisions that the router was trained on are left out. The table is printed, and written
-to --out (default WORKDIR/off_policy) as off_policy.md and off_policy.json. A log whose picks follow from the context, so
-that nothing else was ever tried, is refused.
+FOLDER is what launch.logs wrote. Decisions that the router was trained on are left out. The table is printed, and
+written to --out (default WORKDIR/off_policy) as off_policy.md and off_policy.json. A log whose picks follow from the
+context, so that nothing else was ever tried, is refused.
 """
 
 import json

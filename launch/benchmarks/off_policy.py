@@ -1,9 +1,9 @@
 """Off-policy estimates on simulated logs: how often the 95 % intervals hold the truth, and how wide they are.
 
-A gateway of 5 LLMs and 4 tasks: candidates are 3 to 5 of the LLMs; it picks by a softmax of scores that depend on the LLM,
-the task and the length of the query. Users differ in what they like; each log has new users, a few decisions each, and
-thumbs. The policy that is judged picks for each user by a rough idea of its taste. The truth is the mean over 2 million
-contexts of its picks' true rewards.
+A gateway of 5 LLMs and 4 tasks: candidates are 3 to 5 of the LLMs; it picks by a softmax of scores that depend on the
+LLM, the task and the length of the query. Users differ in what they like; each log has new users, a few decisions each,
+and thumbs. The policy that is judged picks for each user by a rough idea of its taste. The truth is the mean over 2
+million contexts of its picks' true rewards.
 """
 
 import dataclasses
@@ -36,11 +36,12 @@ class Drawn:
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """Coverage of each estimator with known and fitted propensities, and how much wider the fitted ones' intervals are."""
+    """Coverage of each estimator, propensities known and fitted, and how much wider the fitted ones' intervals are."""
     del setting  # a thousand logs are the runs
     covers, widths = study(LOGS)
     for name, values in covers.items():
-        what = f"{LOGS:,} logs of about {USERS * DECISIONS_EACH:,.0f} decisions: 95 % intervals that hold the truth, {name}"
+        logs = f"{LOGS:,} logs of about {USERS * DECISIONS_EACH:,.0f} decisions"
+        what = f"{logs}: 95 % intervals that hold the truth, {name}"
         yield Figure(f"cover_{name}", what, "%", [100 * float(values.mean())], at_least=93.5)
     for name in ("ips", "snips", "dr"):
         ratio = float(np.median(widths[f"{name}, fitted"] / widths[f"{name}, known"]))

@@ -1,6 +1,6 @@
-"""Columns of any type as what a field needs: texts, amounts, thumbs, times, lists of names; and which cells are not that.
+"""Columns of any type as what a field needs: texts, amounts, thumbs, times, lists of names.
 
-Each function returns the values, missing ones null or NaN, and bool [rows], where there is a cell that cannot be read.
+Each function returns the values, missing ones null or NaN, and bool [rows], where a cell is there that cannot be read.
 """
 
 import datetime
@@ -130,7 +130,10 @@ def _is_messages(kind: pa.DataType) -> bool:
 
 def _last_messages(column: pa.Array) -> pa.Array:
     parent, flat = column.value_parent_indices().to_numpy(), column.flatten()
-    role, content = (pc.struct_field(flat, [flat.type.get_field_index(name)]) for name in ("role", "content"))
+    role, content = (
+        pc.struct_field(flat, [flat.type.get_field_index(name)])  # pyright: ignore[reportAttributeAccessIssue]
+        for name in ("role", "content")
+    )
     of_user = pc.equal(role, "user").fill_null(False).to_numpy(zero_copy_only=False)  # pyright: ignore[reportAttributeAccessIssue]
     last = np.full(len(column), -1)
     last[parent[of_user]] = np.flatnonzero(of_user)  # of several, the last one stays

@@ -22,7 +22,7 @@ AMOUNTS = ("input_tokens", "output_tokens", "cost", "latency")
 
 
 def parse_columns(named: str) -> dict[str, tuple[str, ...]]:
-    """The columns that may hold each field: those named, and else the usual names, of which the first with a cell counts.
+    """The columns that may hold each field: those named, else the usual ones, of which the first with a cell counts.
 
     Args:
       named: such as "user=customer_id,served=deployment".

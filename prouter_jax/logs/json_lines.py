@@ -1,8 +1,8 @@
 """Lines of JSON to columns: by Arrow's reader where lines are of one mould, one by one where they are not.
 
-Arrow wants to be told each column's type and gives up a whole block for one odd line. So a block that it refuses is halved
-until the odd line is in a small one, whose lines are read by the json module; what types are found there, Arrow is told
-from then on. A column that was not met yet has the type null, so that its first cell is such an oddity.
+Arrow wants to be told each column's type and gives up a whole block for one odd line. So a block that it refuses is
+halved until the odd line is in a small one, whose lines are read by the json module; what types are found there, Arrow
+is told from then on. A column that was not met yet has the type null, so that its first cell is such an oddity.
 """
 
 import collections
@@ -31,7 +31,7 @@ class LineParser:
         self._field = {name: field for field, names in columns.items() for name in names}
 
     def parse(self, block: bytes) -> Iterator[tuple[pa.Table, collections.Counter]]:
-        """The rows of whole lines, as tables whose types may differ, each with the lines dropped beside it, by reason."""
+        """The rows of whole lines, as tables whose types may differ, each with how many lines were dropped, by reason."""
         table = self._at_once(block) if self.types else None
         if table is not None:
             yield table, collections.Counter()
@@ -86,8 +86,7 @@ class LineParser:
 
 
 def last_question(messages) -> str | None:
-    """The text of the user's last message in a list of {role, content}, or in the JSON of one; parts that are no text are
-    passed over."""
+    """The text of the user's last message in a list of {role, content}, or in the JSON of one, for pictures have none."""
     if isinstance(messages, str):
         try:
             messages = json.loads(messages)

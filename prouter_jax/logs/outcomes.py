@@ -20,7 +20,8 @@ class OutcomeMeans:
     def __init__(self):
         self._stack = contextlib.ExitStack()
         folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self._files = [self._stack.enter_context(open(folder / f"{number}", "w+b")) for number in range(_FILES)]
+        paths = [folder / f"{number}" for number in range(_FILES)]
+        self._files = [self._stack.enter_context(path.open("w+b")) for path in paths]
 
     def __enter__(self) -> "OutcomeMeans":
         return self

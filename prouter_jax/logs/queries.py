@@ -16,7 +16,7 @@ _NUMBERS = re.compile(r"\d+")
 
 
 def query_ids(tasks: pa.Array, texts: pa.Array) -> np.ndarray:
-    """63 bits of the BLAKE2b hash of task and text, int64 [rows]; 10 million texts clash with a chance of 1 in 180,000."""
+    """63 bits of the BLAKE2b hash of task and text, int64 [rows]; 10 million clash with a chance of 1 in 180,000."""
     digests = [
         hashlib.blake2b(text if task is None else task + b"\0" + text, digest_size=8).digest()
         for task, text in zip(_bytes(tasks), _bytes(texts), strict=True)

@@ -98,9 +98,7 @@ class LogTables:
             raise ValueError(
                 "log: expected --rating_range=LOW:HIGH to bring ratings to 0..1, for there are thumbs as well"
             )
-        used = requests.sets.any(0)
-        used[requests.served] = True
-        for llm in np.flatnonzero(used):
+        for llm in np.union1d(np.flatnonzero(requests.sets.any(0)), requests.served):
             self._llms.setdefault(requests.llms[llm], len(self._llms))
         if len(self._llms) > MOST_LLMS:
             raise ValueError(f"log: expected at most {MOST_LLMS} different LLMs, found {len(self._llms)}")

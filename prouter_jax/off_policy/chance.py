@@ -10,6 +10,7 @@ _MOST_CERTAIN = 0.05  # share of certain decisions that may be left out
 _FEWEST_REPEATS = 5  # decisions of a context that tell whether it always gets the same LLM
 _ENOUGH_REPEATED = 0.5  # share of decisions in such contexts that tell of the log
 _TOO_SURE = 0.95  # mean fitted probability of the picks
+_NEVER = "what another LLM would have been worth was never tried"
 
 
 def check_told(propensity: np.ndarray) -> np.ndarray:
@@ -22,7 +23,7 @@ def check_told(propensity: np.ndarray) -> np.ndarray:
     if certain.mean() > _MOST_CERTAIN:
         raise ValueError(
             f"log: expected LLMs that were picked by chance, found {certain.sum()} of {len(certain)} decisions with "
-            f"propensity 1: what another LLM would have been worth there was never tried"
+            f"propensity 1: {_NEVER}"
         )
     return ~certain
 
@@ -41,7 +42,7 @@ def check_contexts(log: Log) -> None:
         if repeated.mean() >= _ENOUGH_REPEATED and same[repeated].mean() >= CERTAIN:
             raise ValueError(
                 f"log: expected LLMs that were picked by chance, found that the same {', '.join(names)} always get the "
-                f"same LLM ({repeated.sum()} of {len(same)} decisions): what another would have been worth was never tried"
+                f"same LLM ({repeated.sum()} of {len(same)} decisions): {_NEVER}"
             )
 
 
@@ -53,13 +54,13 @@ def check_fitted(chance: np.ndarray) -> None:
     """
     if chance.mean() > _TOO_SURE:
         raise ValueError(
-            f"log: expected LLMs that were picked by chance, found picks that task, candidates, length and user foretell "
-            f"with a mean probability of {chance.mean():.3f}: what another LLM would have been worth was never tried"
+            f"log: expected LLMs that were picked by chance, found picks that task, candidates, length and user "
+            f"foretell with a mean probability of {chance.mean():.3f}: {_NEVER}"
         )
 
 
 def _repeats(context: np.ndarray, served: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which decisions are in a context that comes often, and which got its most frequent LLM: bool [decisions] twice."""
+    """Which decisions are in a context that comes often, and which got its usual LLM: bool [decisions] twice."""
     _, place = np.unique(context, axis=0, return_inverse=True)
     count = np.zeros((place.max() + 1, served.max() + 1))
     np.add.at(count, (place, served), 1)

@@ -59,8 +59,8 @@ def compare(log: Log, targets: dict[str, np.ndarray]) -> Comparison:
       targets: probabilities of the candidates by name of the policy, float [decisions, llms] each.
 
     Raises:
-      ValueError: if the log tells propensities of some decisions only, has too few decisions or users, or its picks were
-        not made by chance.
+      ValueError: if the log tells propensities of some decisions only, has too few decisions or users, or its picks
+        were not made by chance.
     """
     if len(log.served) < _FEWEST or len(np.unique(log.user)) < 2:
         found = f"{len(log.served)} of {len(np.unique(log.user))}"

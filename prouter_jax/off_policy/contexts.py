@@ -1,4 +1,4 @@
-"""What the logging policy may have looked at, as numbers: task, candidates, length of the query, the user's usual LLMs."""
+"""What the logging policy may have looked at, as numbers: task, candidates, length of the query, the user's usual LLM."""
 
 import numpy as np
 

@@ -6,8 +6,8 @@ With w = target probability of the served LLM / its propensity, r its reward and
     snips   sum(w r) / sum(w)                                self-normalised, Swaminathan & Joachims 2015
     dr      mean(sum over a of target_a q_a + w (r - q))     doubly robust, Dudik, Langford & Li 2011
 
-Weights above sqrt(n) are cut to it (Ionides 2008): what is lost is told by the mean weight, which is 1 where every pick of
-the target policy could have been made in the log.
+Weights above sqrt(n) are cut to it (Ionides 2008): what is lost is told by the mean weight, which is 1 where every pick
+of the target policy could have been made in the log.
 """
 
 import dataclasses

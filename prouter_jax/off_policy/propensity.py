@@ -1,9 +1,9 @@
 """With which probability the logging policy picked each candidate, where the log does not say: a model of it.
 
 Multinomial logistic regression over the candidates on offer, p(a | x) = softmax over candidates of (x W)_a, by Newton's
-method with a small ridge. It is calibrated on the log itself: summed over the decisions, each feature weighs as much with
-the predicted picks as with the real ones. It knows the contexts alone: had the logging policy looked at something else
-that also moves rewards, all estimates with these propensities would be wrong, and no interval would tell.
+method with a small ridge. It is calibrated on the log itself: summed over the decisions, each feature weighs as much
+with the predicted picks as with the real ones. It knows the contexts alone: had the logging policy looked at something
+else that also moves rewards, all estimates with these propensities would be wrong, and no interval would tell.
 """
 
 import dataclasses

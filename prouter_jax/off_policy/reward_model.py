@@ -12,14 +12,14 @@ def foresee_rewards(log: Log, contexts: np.ndarray, hints: np.ndarray | None = N
     """Rewards of all LLMs, float [decisions, llms].
 
     A ridge regression for each LLM on the decisions that it served, beside the mean reward of all. Users are dealt to
-    five folds by chance, and those of a fold are foreseen from the others: so that no estimate knows the rewards that it
-    is corrected with (cross-fitting, Chernozhukov et al. 2018).
+    five folds by chance, and those of a fold are foreseen from the others: so that no estimate knows the rewards that
+    it is corrected with (cross-fitting, Chernozhukov et al. 2018).
 
     Args:
       contexts: [decisions, features].
       hints: [decisions, llms], such as the probabilities of the router that is judged; they may say much of rewards.
     """
-    found = np.empty(log.offered.shape)
+    found = np.empty(log.offered.shape, np.float64)
     fold = fold_users(log.user)
     for number in range(_FOLDS):
         rest, own = fold != number, fold == number
