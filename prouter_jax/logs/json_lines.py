@@ -31,7 +31,7 @@ class LineParser:
         self._field = {name: field for field, names in columns.items() for name in names}
 
     def parse(self, block: bytes) -> Iterator[tuple[pa.Table, collections.Counter]]:
-        """The rows of whole lines, as tables whose types may differ, each with how many lines were dropped, by reason."""
+        """The rows of whole lines, as tables whose types may differ, each with the lines dropped, by reason."""
         table = self._at_once(block) if self.types else None
         if table is not None:
             yield table, collections.Counter()
@@ -86,7 +86,7 @@ class LineParser:
 
 
 def last_question(messages) -> str | None:
-    """The text of the user's last message in a list of {role, content}, or in the JSON of one, for pictures have none."""
+    """The text of the user's last message in a list of {role, content}, or in the JSON of one."""
     if isinstance(messages, str):
         try:
             messages = json.loads(messages)

@@ -1,4 +1,4 @@
-"""What the logging policy may have looked at, as numbers: task, candidates, length of the query, the user's usual LLM."""
+"""What the logging policy may have looked at, in numbers: task, candidates, length of the query, usual LLMs of the user."""
 
 import numpy as np
 

@@ -13,12 +13,15 @@ _CONFIDENCE = 0.95
 def interval_over_users(mean: float, influence: np.ndarray, user: np.ndarray) -> Interval:
     """The interval for other users: decisions of one user are alike, so each user's influences count as one sum.
 
-    With n decisions of G users, s_g the sum of a user's influences beside their mean, and skewness c of these sums:
+    With n decisions of G users, s_g the sum of a user's influences beside their mean, skewness c and kurtosis h of these:
 
-        error^2 = G / (G - 1) * sum(s_g^2) / n^2,    k = c / sqrt(G),    q of Student's t with G - 1
+        error^2 = G / (G - 1) * sum(s_g^2) / n^2,    k = c / sqrt(G)
+        q of Student's t with 2 (G - 1) / (h - 1), at most G - 1, degrees of freedom
         limits = mean - error * 3 / k * (cbrt(1 + k (+-q - k / 6)) - 1)
 
-    (Hall 1992, On the removal of skewness by transformation); without skewness these are mean -+ q error.
+    A few large sums make the error itself uncertain (degrees of freedom: Satterthwaite 1946; of normal sums h is 3), and
+    skewed sums move it with the mean (Hall 1992, On the removal of skewness by transformation). Without both the limits
+    are mean -+ q error.
 
     Args:
       influence: float [decisions], what each does to the mean; user: int [decisions].
@@ -28,10 +31,13 @@ def interval_over_users(mean: float, influence: np.ndarray, user: np.ndarray) ->
     users = len(sums)
     if users < 2:
         return Interval(mean, math.nan, math.nan, users)
-    squares = float(np.square(sums).sum())
-    error = math.sqrt(users / (users - 1) * squares) / len(influence)
-    reach = float(special.stdtrit(users - 1, (1 + _CONFIDENCE) / 2))
-    skewness = float(np.power(sums, 3).mean()) / max((squares / users) ** 1.5, 1e-300) / math.sqrt(users)
+    spread = float(sums.std())
+    error = users * spread / math.sqrt(users - 1) / len(influence)
+    scaled = sums / spread if spread else sums
+    skewness = float(np.power(scaled, 3).mean()) / math.sqrt(users)
+    kurtosis = float(np.power(scaled, 4).mean())
+    freedom = min(2 * (users - 1) / max(kurtosis - 1, 1e-9), users - 1)
+    reach = float(special.stdtrit(freedom, (1 + _CONFIDENCE) / 2))
     low, high = (mean - error * _straightened(quantile, skewness) for quantile in (reach, -reach))
     return Interval(mean, low, high, users)
 

@@ -19,14 +19,10 @@ def foresee_rewards(log: Log, contexts: np.ndarray, hints: np.ndarray | None = N
       contexts: [decisions, features].
       hints: [decisions, llms], such as the probabilities of the router that is judged; they may say much of rewards.
     """
-    found = np.empty(log.offered.shape, np.float64)
+    found = np.empty_like(log.offered, float)
     fold = fold_users(log.user)
     for number in range(_FOLDS):
         rest, own = fold != number, fold == number
-        if not rest.any():
-            raise ValueError(
-                f"log: expected decisions of at least two users in different folds, found {len(fold)} alike"
-            )
         mean = log.reward[rest].mean()
         for llm in range(found.shape[1]):
             features = contexts if hints is None else np.column_stack([contexts, hints[:, llm]])

@@ -7,13 +7,13 @@ from prouter_jax.report import markdown
 
 _COLUMNS = ("policy", "estimator", "estimate", "95 % interval", "effective sample size", "mean weight")
 _READ_ME = (
-    "Each decision shows what one LLM's answer was worth. ips: inverse propensity; snips: self-normalised; dr: doubly "
+    "A decision shows what one LLM's answer was worth. ips: inverse propensity; snips: self-normalised; dr: doubly "
     "robust, the one to look at first. The effective sample size says how many decisions of the policy's own would tell "
     "as much; a mean weight well below 1 says that the log hardly ever tried what the policy picks. Intervals are for "
     "other users, and take it that whether an answer was judged does not depend on how good it was."
 )
 _FITTED = (
-    "The log tells no propensities: they were fitted on candidates, task, length of the query and the user's usual LLM, "
+    "No propensities are in the log: they were fitted on candidates, task, length of the query and usual LLMs of the user, "
     "and the error of the fit is in the intervals. Had the gateway looked at anything else that matters, no interval "
     "would tell."
 )
