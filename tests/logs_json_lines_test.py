@@ -14,7 +14,12 @@ from prouter_jax.logs.json_lines import NOT_AN_OBJECT, LineParser, last_question
 def _rows(number, seed=0):
     rng = random.Random(seed)
     return [
-        {"user": f"u{rng.randrange(9)}", "prompt": "é" * rng.randrange(30), "model": rng.choice("ab"), "cost": rng.random()}
+        {
+            "user": f"u{rng.randrange(9)}",
+            "prompt": "é" * rng.randrange(30),
+            "model": rng.choice("ab"),
+            "cost": rng.random(),
+        }
         for _ in range(number)
     ]
 
@@ -52,7 +57,11 @@ def test_odd_lines_are_dropped_and_no_others():
 def test_a_column_that_comes_late_and_one_that_changes_its_type_are_read():
     parser = LineParser(FIELDS)
     _read(parser, _block(_rows(5)))
-    late = [*_rows(2000), {"user": "x", "prompt": "p", "model": "a", "thumb": "up"}, {"user": 7, "prompt": "p", "model": "a"}]
+    late = [
+        *_rows(2000),
+        {"user": "x", "prompt": "p", "model": "a", "thumb": "up"},
+        {"user": 7, "prompt": "p", "model": "a"},
+    ]
     found, dropped = _read(parser, _block(late))
     assert not dropped
     assert found[-2]["thumb"] == "up"
@@ -101,7 +110,9 @@ def test_the_last_message_of_the_user_is_the_question():
 def test_a_line_of_pieces_of_text_does_not_slow_the_others(monkeypatch):
     calls = []
     slow = LineParser._one_by_one
-    monkeypatch.setattr(json_lines.LineParser, "_one_by_one", lambda self, block: calls.append(len(block)) or slow(self, block))
+    monkeypatch.setattr(
+        json_lines.LineParser, "_one_by_one", lambda self, block: calls.append(len(block)) or slow(self, block)
+    )
     plain = {"user": "a", "messages": [{"role": "user", "content": "x" * 100}], "model": "m"}
     parts = {"user": "a", "messages": [{"role": "user", "content": [{"type": "text", "text": "y"}]}], "model": "m"}
     parser = LineParser(FIELDS)

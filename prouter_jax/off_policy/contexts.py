@@ -1,4 +1,4 @@
-"""What the logging policy may have looked at, in numbers: task, candidates, length of the query, usual LLMs of the user."""
+"""What the logging policy may have looked at: task, candidates, length of the query, usual LLMs of the user."""
 
 import numpy as np
 

@@ -13,15 +13,15 @@ _CONFIDENCE = 0.95
 def interval_over_users(mean: float, influence: np.ndarray, user: np.ndarray) -> Interval:
     """The interval for other users: decisions of one user are alike, so each user's influences count as one sum.
 
-    With n decisions of G users, s_g the sum of a user's influences beside their mean, skewness c and kurtosis h of these:
+    With n decisions of G users, s_g the sum of a user's influences beside their mean, of skewness c and kurtosis h:
 
         error^2 = G / (G - 1) * sum(s_g^2) / n^2,    k = c / sqrt(G)
         q of Student's t with 2 (G - 1) / (h - 1), at most G - 1, degrees of freedom
         limits = mean - error * 3 / k * (cbrt(1 + k (+-q - k / 6)) - 1)
 
-    A few large sums make the error itself uncertain (degrees of freedom: Satterthwaite 1946; of normal sums h is 3), and
-    skewed sums move it with the mean (Hall 1992, On the removal of skewness by transformation). Without both the limits
-    are mean -+ q error.
+    A few large sums make the error itself uncertain (degrees of freedom: Satterthwaite 1946; of normal sums h is 3),
+    and skewed sums move it with the mean (Hall 1992, On the removal of skewness by transformation). Without both the
+    limits are mean -+ q error.
 
     Args:
       influence: float [decisions], what each does to the mean; user: int [decisions].

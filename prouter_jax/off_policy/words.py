@@ -13,9 +13,9 @@ _READ_ME = (
     "other users, and take it that whether an answer was judged does not depend on how good it was."
 )
 _FITTED = (
-    "No propensities are in the log: they were fitted on candidates, task, length of the query and usual LLMs of the user, "
-    "and the error of the fit is in the intervals. Had the gateway looked at anything else that matters, no interval "
-    "would tell."
+    "No propensities are in the log: they were fitted on candidates, task, length of the query and usual LLMs of the "
+    "user, and the error of the fit is in the intervals. Had the gateway looked at anything else that matters, no "
+    "interval would tell."
 )
 
 
