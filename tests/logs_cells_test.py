@@ -76,7 +76,11 @@ def test_names():
 
 
 def test_questions():
-    asked = [{"role": "user", "content": "one"}, {"role": "assistant", "content": None}, {"role": "user", "content": "two"}]
+    asked = [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": None},
+        {"role": "user", "content": "two"},
+    ]
     column = pa.array([asked, None, [], [{"role": "system", "content": "x"}], asked[:2]])
     found, odd = cells.questions(column)
     assert found.to_pylist() == ["two", None, None, None, "one"]

@@ -14,7 +14,7 @@ from prouter_jax.logs.json_lines import LineParser
 from prouter_jax.paths import arrow_file, file_size, make_path
 from prouter_jax.readers.formats import one_line
 
-_BYTES_AT_ONCE = 16 << 20
+_FIRST_BYTES, _BYTES_AT_ONCE = 1 << 18, 16 << 20
 _LONGEST_LINE = 64 << 20
 _ROWS_AT_ONCE = 1 << 15
 
@@ -69,7 +69,7 @@ def _json_pieces(path: pathlib.Path, columns: dict[str, tuple[str, ...]]) -> Ite
 def _blocks(path: pathlib.Path) -> Iterator[bytes]:
     """The bytes of a file, cut behind ends of lines; a first small block shows the columns."""
     with path.open("rb") as file:
-        rest, wanted = b"", 1 << 20
+        rest, wanted = b"", _FIRST_BYTES
         while piece := file.read(wanted):
             wanted = _BYTES_AT_ONCE
             end = piece.rfind(b"\n") + 1
