@@ -1,16 +1,20 @@
 """What must not be in a table: who the users are, their secrets and e-mail addresses."""
 
+import functools
 import hashlib
 import hmac
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
 _DIGITS = 32  # of 64 in hexadecimal: 128 bits name a user well enough
 _FEWEST_BYTES = 16
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+_SHORTEST = 4
+_NO_SECRETS = ("Public IP (ipv4)",)
 EMAIL, SECRET = "<email>", "<secret>"
 
 
@@ -62,11 +66,34 @@ def _each_once(texts: pa.Array, change: Callable[[str], str]) -> pa.Array:
 
 
 def _mask(text: str) -> str:
-    from detect_secrets.core.scan import scan_line  # pyright: ignore[reportMissingImports]
-    from detect_secrets.settings import default_settings  # pyright: ignore[reportMissingImports]
-
-    with default_settings():
-        found = {secret.secret_value for line in text.splitlines() for secret in scan_line(line)}
-    for secret in sorted(filter(None, found), key=len, reverse=True):
+    found = {secret for line in text.splitlines() for secret in _secrets(line)}
+    for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, SECRET)
     return _EMAIL.sub(EMAIL, text)
+
+
+def _secrets(line: str) -> Iterator[str]:
+    """Tokens, keys and passwords by their form or by the words beside them, and long words as random as keys are."""
+    detectors, chance = _detectors()
+    for detector in detectors:
+        for found in detector.analyze_line("", line):
+            if len(found.secret_value or "") >= _SHORTEST:  # of a GitHub token it tells the first letters as well
+                yield found.secret_value
+    for word in _LONG_WORD.findall(line):
+        if any(one.calculate_shannon_entropy(word) > one.entropy_limit for one in chance):
+            yield word
+
+
+@functools.cache
+def _detectors() -> tuple[list, list]:
+    """Those of detect-secrets that look at forms, and those that look at randomness; none asks a server.
+
+    Its own scan of a line of text takes every word for random.
+    """
+    from detect_secrets.core.plugins.util import (  # pyright: ignore[reportMissingImports]
+        get_mapping_from_secret_type_to_class,
+    )
+
+    made = [plugin() for plugin in get_mapping_from_secret_type_to_class().values()]
+    chance = [plugin for plugin in made if hasattr(plugin, "entropy_limit")]
+    return [plugin for plugin in made if plugin not in chance and plugin.secret_type not in _NO_SECRETS], chance

@@ -82,7 +82,8 @@ def _leaders(vectors: np.ndarray, least: float) -> np.ndarray:
         some = vectors[start : start + _AT_ONCE]
         near = some @ vectors[leading].T >= least
         found = near.any(1)
-        leader[start : start + len(some)][found] = leading[near[found].argmax(1)]
+        if found.any():
+            leader[start : start + len(some)][found] = leading[near[found].argmax(1)]
         own = _leaders_of_few(some[~found], least)
         rows = start + np.flatnonzero(~found)
         leader[rows] = rows[own]

@@ -9,7 +9,7 @@ _COLUMNS = ("policy", "estimator", "estimate", "95 % interval", "effective sampl
 _READ_ME = (
     "A decision shows what one answer was worth. ips: inverse propensity; snips: self-normalised; dr: doubly "
     "robust, the one to look at first. The effective sample size says how many decisions of the policy's own would tell "
-    "as much; a mean weight well below 1 says that the log hardly ever tried what the policy picks. Intervals are for "
+    "as much; a mean weight well below 1 says that the log hardly tried what the policy picks. Intervals are for "
     "other users, and take it that whether an answer was judged does not depend on how good it was."
 )
 _FITTED = (
