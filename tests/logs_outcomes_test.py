@@ -13,7 +13,9 @@ def test_each_pair_has_the_mean_of_what_is_known():
     with OutcomeMeans() as outcomes:
         for rows in np.array_split(np.arange(900), 7):
             outcomes.add(query[rows], llm[rows], values[rows])
-        found = {(q, a): mean for ids, llms, means in outcomes.means() for q, a, mean in zip(ids, llms, means, strict=True)}
+        found = {
+            (q, a): mean for ids, llms, means in outcomes.means() for q, a, mean in zip(ids, llms, means, strict=True)
+        }
     told = ~np.isnan(values).all(1)
     assert set(found) == {(q, a) for q, a in zip(query[told], llm[told], strict=True)}
     for (q, a), mean in found.items():

@@ -42,7 +42,10 @@ BAD = {
     "text.jsonl": (b"hello\nworld\n", "expected a JSON object in each line, found none"),
     "empty.jsonl": (b"", "expected a JSON object in each line, found none"),
     "list.jsonl": (b'[{"user": "a"}]\n', "expected a JSON object in each line, found none"),
-    "other.jsonl": (b'{"who": "a", "prompt": "b", "model": "c"}\n', "expected a column user or user_id .* found model, prompt"),
+    "other.jsonl": (
+        b'{"who": "a", "prompt": "b", "model": "c"}\n',
+        "expected a column user or user_id .* found model, prompt",
+    ),
     "unasked.jsonl": (b'{"user": "a", "model": "c"}\n', "expected a column prompt or query .* or messages"),
     "unserved.jsonl": (b'{"user": "a", "prompt": "c"}\n', "expected a column served or model"),
     "damaged.parquet": (b"PAR1 or not", "expected a readable Parquet file"),
@@ -57,6 +60,13 @@ def test_what_is_no_log_is_told(tmp_path, name):
         list(read_pieces(tmp_path / name, FIELDS))
     assert name in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_column_that_stands_twice_is_told(tmp_path):
+    table = pa.Table.from_arrays([pa.array(["a"])] * 4, ["user", "prompt", "model", "user"])
+    pq.write_table(table, tmp_path / "log.parquet")
+    with pytest.raises(ValueError, match=r"log.parquet, column user: expected it once, found it 2 times"):
+        list(read_pieces(tmp_path / "log.parquet", FIELDS))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

@@ -23,7 +23,9 @@ def test_a_key_comes_from_the_environment_and_is_never_told(monkeypatch):
     assert read_key("LOG_KEY") == KEY
     for value, found in (("secret7", "fewer"), ("", "nothing")):
         monkeypatch.setenv("LOG_KEY", value)
-        with pytest.raises(ValueError, match=f"variable LOG_KEY: expected a key of at least 16 bytes, found {found}") as error:
+        with pytest.raises(
+            ValueError, match=f"variable LOG_KEY: expected a key of at least 16 bytes, found {found}"
+        ) as error:
             read_key("LOG_KEY")
         assert "secret7" not in str(error.value)
 

@@ -59,7 +59,7 @@ def _json_pieces(path: pathlib.Path, columns: dict[str, tuple[str, ...]]) -> Ite
         done += len(block)
         for table, dropped in parser.parse(block):
             if table.num_rows and not checked:
-                _check_columns(path, columns, set(parser.types), parser.names)
+                _check_columns(path, columns, parser.names)
                 checked = True
             yield Piece(table, dropped, done / size)
     if not checked:
@@ -91,7 +91,7 @@ def _parquet_pieces(path: pathlib.Path, columns: dict[str, tuple[str, ...]]) -> 
         file = pq.ParquetFile(arrow_file(path), page_checksum_verification=True, pre_buffer=False)
     with file:
         names = file.schema_arrow.names
-        _check_columns(path, columns, set(names), names)
+        _check_columns(path, columns, names)
         wanted = [name for names_of in columns.values() for name in names_of if name in names]
         done, total = 0, max(file.metadata.num_rows, 1)
         batches = file.iter_batches(_ROWS_AT_ONCE, columns=wanted)
@@ -114,16 +114,16 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
         raise ValueError(f"table {path.name}: expected a readable Parquet file, found {one_line(error)}") from error
 
 
-def _check_columns(path: pathlib.Path, columns: dict[str, tuple[str, ...]], found: set[str], names: list[str]) -> None:
+def _check_columns(path: pathlib.Path, columns: dict[str, tuple[str, ...]], names: list[str]) -> None:
     """There are a user, a query and a served LLM, each column once."""
     for fields in (("user",), ("query", "messages"), ("served",)):
         wanted = [name for field in fields for name in columns[field]]
-        if not found & set(wanted):
+        if not set(names) & set(wanted):
             there = ", ".join(sorted(set(names)))[:200] or "none"
             raise ValueError(
                 f"table {path.name}: expected a column {' or '.join(wanted)} (or --columns), found {there}"
             )
-    for name in found:
+    for name in {name for names_of in columns.values() for name in names_of}:
         if names.count(name) > 1:
             raise ValueError(f"table {path.name}, column {name}: expected it once, found it {names.count(name)} times")
 
