@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax.metrics import Interval
+from prouter_jax.metrics import Interval, choose
 from prouter_jax.off_policy import chance
 from prouter_jax.off_policy.contexts import build_contexts
 from prouter_jax.off_policy.estimates import ESTIMATORS, Terms, effective_size, estimate, of_logging, weigh
@@ -88,7 +88,7 @@ def best_single(log: Log, propensity: np.ndarray) -> np.ndarray:
 
     It is chosen for each fold of users on the others', so that it is not praised for luck on its own rewards.
     """
-    fold, picked = fold_users(log.user), np.empty(len(log.served), int)
+    fold, picked = fold_users(log.user), np.zeros(len(log.served), int)
     for number in np.unique(fold):
         rest, own = fold != number, fold == number
         weight = 1 / propensity[rest]
@@ -96,9 +96,7 @@ def best_single(log: Log, propensity: np.ndarray) -> np.ndarray:
             np.bincount(log.served[rest], some, log.offered.shape[1]) for some in (weight, weight * log.reward[rest])
         )
         mean = np.where(total > 0, worth / np.maximum(total, 1e-12), -np.inf)
-        picked[own] = np.where(log.offered[own], mean, -np.inf).argmax(1)
-        lost = ~np.take_along_axis(log.offered, picked[:, None], 1)[:, 0] & own
-        picked[lost] = log.offered[lost].argmax(1)
+        picked[own] = choose(np.broadcast_to(mean, log.offered[own].shape), log.offered[own])
     return always(picked, log.offered.shape[1])
 
 

@@ -26,7 +26,10 @@ class Asker:
 
 
 def unseen(asker: Asker, data: Interactions) -> np.ndarray:
-    """bool [decisions]: those that the router was not trained on, told by their ids, users and queries."""
+    """bool [decisions]: those that the router was not trained on, told by their ids, users and queries.
+
+    A run does not keep which decisions it was validated on: that they chose the checkpoint flatters it a little.
+    """
     known = set(zip(*_names(asker.world), strict=True))
     return np.array([names not in known for names in zip(*_names(data), strict=True)], bool)
 

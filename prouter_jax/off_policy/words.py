@@ -8,7 +8,7 @@ from prouter_jax.report import markdown
 _COLUMNS = ("policy", "estimator", "estimate", "95 % interval", "effective sample size", "mean weight")
 _READ_ME = (
     "A decision shows what one answer was worth. ips: inverse propensity; snips: self-normalised; dr: doubly "
-    "robust, the one to look at first. The effective sample size says how many decisions of the policy's own would tell "
+    "robust, to look at first. The effective sample size says how many decisions of the policy's own would tell "
     "as much; a mean weight well below 1 says that the log hardly tried what the policy picks. Intervals are for "
     "other users, and take it that whether an answer was judged does not depend on how good it was."
 )
