@@ -69,7 +69,7 @@ def test_each_estimator_finds_the_worth_of_a_policy(told):
 def test_dr_needs_the_propensities_or_the_rewards_to_be_right_but_not_both():
     log, _ = make_log(8000, seed=4)
     target, truth = always(np.full(8000, 2), 3), np.tile([0, 1 / 3, 2 / 3], (8000, 1))
-    right, wrong = weigh(log, target, log.propensity), weigh(log, target, np.full(8000, 0.4))
+    right, wrong = weigh(log, target, log.propensity), weigh(log, target, np.full(8000, 0.25))
     assert estimate(log, target, wrong, truth)["dr"].value.mean() == pytest.approx(2 / 3, abs=0.03)
     assert estimate(log, target, right, np.zeros_like(truth))["dr"].value.mean() == pytest.approx(2 / 3, abs=0.03)
     assert abs(estimate(log, target, wrong, np.zeros_like(truth))["dr"].value.mean() - 2 / 3) > 0.1

@@ -26,8 +26,9 @@ def test_it_is_calibrated_on_the_log():
 
 
 def test_the_correction_is_what_a_decision_does_by_way_of_the_fit():
-    """Leaving a decision out of the fit moves a mean of reward / chance by the correction over n, but for its sign."""
+    """Leaving a decision out of the fit moves a mean of reward / chance by as much, the other way."""
     log, _ = make_log(500)
+    log = dataclasses.replace(log, offered=np.ones_like(log.offered))
     contexts = build_contexts(log)
     fitted = fit_propensities(log, contexts)
     terms = log.reward / log.of_served(fitted.chances)
@@ -35,8 +36,7 @@ def test_the_correction_is_what_a_decision_does_by_way_of_the_fit():
     moved = []
     for row in range(40):
         kept = np.arange(500) != row
-        weights = _weights(log.take(kept), contexts[kept])
-        logits = np.where(log.offered, contexts @ weights, -np.inf)
+        logits = contexts @ _weights(log.take(kept), contexts[kept])
         chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         moved.append(terms.mean() - (log.reward / log.of_served(chances)).mean())
     np.testing.assert_allclose(moved, expected[:40], atol=0.25 * abs(expected).max())
@@ -58,8 +58,6 @@ def test_picks_that_the_contexts_foretell_are_fitted_without_an_overflow():
 
 
 def _weights(log, contexts):
-    """The weights of a fit, from its chances: differences of log chances to the last LLM, all of which is on offer."""
-    chances = fit_propensities(log, contexts).chances
-    full = log.offered.all(1)
-    ratios = np.log(chances[full]) - np.log(chances[full][:, -1:])
-    return np.linalg.lstsq(contexts[full], ratios, rcond=None)[0]
+    """The weights of a fit where all LLMs are on offer, but for what moves all LLMs alike."""
+    logits = np.log(fit_propensities(log, contexts).chances)
+    return np.linalg.lstsq(contexts, logits - logits[:, -1:], rcond=None)[0]
