@@ -49,14 +49,16 @@ def test_what_cannot_be_judged_is_refused():
     some = dataclasses.replace(log, propensity=np.where(np.arange(300) < 7, np.nan, log.propensity))
     with pytest.raises(ValueError, match="propensity: expected one in every row or in none, found 7 of 300 without"):
         _found(some, picked)
-    with pytest.raises(ValueError, match="expected at least 100 decisions with a reward, of two users or more, found 50"):
+    with pytest.raises(
+        ValueError, match="expected at least 100 decisions with a reward, of two users or more, found 50"
+    ):
         _found(log.take(np.arange(50)), picked[:50])
     with pytest.raises(ValueError, match="of two users or more, found 300 of 1"):
         _found(dataclasses.replace(log, user=np.zeros(300, int)), picked)
     sure = dataclasses.replace(log, propensity=np.ones(300))
     with pytest.raises(ValueError, match="picked by chance"):
         _found(sure, picked)
-    by_length = np.where(log.length < 500, 1, 2)
+    by_length = np.where(log.length < 500, 1, 2)  # as a rule would
     sure = dataclasses.replace(log, served=by_length, propensity=np.full(300, np.nan))
     with pytest.raises(ValueError, match="foretell"):
         _found(sure, picked)

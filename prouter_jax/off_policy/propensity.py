@@ -12,7 +12,7 @@ import numpy as np
 
 from prouter_jax.off_policy.log import Log
 
-_RIDGE = 1.0  # precision of a normal prior of each weight: features are standardised
+_RIDGE = 0.1  # precision of a normal prior of each weight: features are standardised
 _MOST_STEPS = 50
 _CLOSE = 1e-8  # gradient of a decision's mean log likelihood at which it is fitted
 _ROWS_AT_ONCE = 1 << 14
