@@ -6,7 +6,7 @@ from prouter_jax.off_policy.log import Log
 
 
 def make_log(number=600, seed=0, llms=3, users=60, told=True):
-    """LLM k is worth k / llms on average; picked by chance, the more often the longer the query the higher its number."""
+    """LLM k is worth k / llms on average; the longer the query, the more often are those of higher numbers picked."""
     rng = np.random.default_rng(seed)
     length = rng.uniform(10, 1000, number)
     offered = np.ones((number, llms), bool)

@@ -14,7 +14,7 @@ def test_certain_picks_are_left_out_while_they_are_few():
     propensity[:5] = 1.0
     assert check_told(propensity).tolist() == [False] * 5 + [True] * 95
     propensity[5] = 1.0
-    with pytest.raises(ValueError, match="found 6 of 100 decisions with propensity 1: .* never tried"):
+    with pytest.raises(ValueError, match=r"found 6 of 100 decisions with propensity 1: .* never tried"):
         check_told(propensity)
 
 
@@ -33,7 +33,7 @@ def test_picks_that_follow_from_a_context_are_found(names):
     log = dataclasses.replace(log, query=np.arange(2000) % 37, offered=np.ones_like(log.offered))
     check_contexts(log)
     sure = dataclasses.replace(log, served=DETERMINISTIC[names](log))
-    with pytest.raises(ValueError, match="found that the same candidates.* always get the same LLM"):
+    with pytest.raises(ValueError, match=r"found that the same candidates.* always get the same LLM"):
         check_contexts(sure)
 
 
