@@ -211,4 +211,4 @@ def test_a_log_of_thumbs_trains_and_shows_the_better_llm(tmp_path):
     assert float(state.temperature) == 1.0  # there is no choice to fit it on
     test = prepared.labelled("test").decisions
     picked = choose(score_decisions(run_scorer(run, state.params, prepared), prepared, test), test.offered)
-    assert (prepared.data.llms.ids[picked] == "c").mean() > 0.9
+    assert (prepared.data.llms.ids[picked] == "c").mean() > 0.8
