@@ -210,18 +210,3 @@ def test_the_longer_the_better_what_was_said_is_told(planted):
         losses.append(float(metrics["loss"]))
     assert losses[0] == pytest.approx(np.log(LLMS), rel=0.05)
     assert losses[-1] < 0.7 * losses[0]
-
-
-def test_candidates_that_nobody_rated_move_no_user():
-    """Of a log, one candidate's answer is rated: to be read as if the others had not been there."""
-    rng = np.random.default_rng(0)
-    effect, user, query = rng.random((12, 4)), np.repeat(np.arange(5), 8), rng.integers(0, 12, 40)
-    served = np.eye(4, dtype=bool)[rng.integers(0, 4, 40)]
-    said = np.where(served, rng.random((40, 4)), NAN)
-    found = []
-    for offered in (np.ones((40, 4), bool), served):
-        network, graph = network_of(make_world(effect, effect, user, query, offered, said, RATING), taste_dim=2)
-        params = network.init(jax.random.key(0))
-        found.append(network.read_users(params, graph, network.answers(params, graph))[:5])
-    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
-    assert np.abs(np.asarray(found[0]) - np.asarray(found[0])[:1]).max() > 0.05
