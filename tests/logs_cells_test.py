@@ -58,6 +58,7 @@ def test_times():
     found, odd = cells.times(pa.array(texts))
     np.testing.assert_array_equal(found, [noon, noon, noon, np.nan, np.nan])
     assert odd.tolist() == [False, False, False, True, False]
+    np.testing.assert_array_equal(cells.times(pa.array(["1000.5", "inf"]))[0], [1000.5, np.nan])  # beside texts
     moment = datetime.datetime(2026, 1, 1, 12)
     for unit in ("s", "ms", "us", "ns"):
         np.testing.assert_array_equal(cells.times(pa.array([moment, None], pa.timestamp(unit)))[0], [noon, np.nan])

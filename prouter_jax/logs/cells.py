@@ -4,6 +4,7 @@ Each function returns the values, missing ones null or NaN, and bool [rows], whe
 """
 
 import datetime
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -64,7 +65,7 @@ def thumbs(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def times(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds since 1970 from numbers, ISO 8601 texts (of UTC, where they do not say) and Arrow's timestamps."""
+    """Seconds since 1970 from numbers, ISO 8601 texts (UTC if they do not say) and Arrow's timestamps."""
     if _is.is_timestamp(column.type):
         seconds = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).cast(pa.float64(), safe=False)
         return seconds.fill_null(np.nan).to_numpy(zero_copy_only=False) / 1e6, np.zeros(len(column), bool)
@@ -114,6 +115,8 @@ def _as_number(text: str) -> float | None:
 
 
 def _as_seconds(text: str) -> float | None:
+    if (seconds := _as_number(text)) is not None:
+        return seconds if math.isfinite(seconds) else None
     try:
         moment = datetime.datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()

@@ -122,8 +122,12 @@ def _is_plain(cell) -> bool:
         return False
 
 
+def _is_name(cell) -> bool:
+    return _is_plain(cell) and not isinstance(cell, bool | float)
+
+
 def _are_names(cell) -> bool:
-    return all(isinstance(one, str) and _is_plain(one) for one in cell) if isinstance(cell, list) else _is_plain(cell)
+    return all(isinstance(one, str) and _is_plain(one) for one in cell) if isinstance(cell, list) else _is_name(cell)
 
 
 def _are_messages(cell) -> bool:
@@ -150,4 +154,8 @@ def _as_text(cell) -> str | None:
     return cell if cell is None or isinstance(cell, str) else json.dumps(cell)
 
 
-_READABLE = {"candidates": _are_names, "messages": _are_messages}
+_READABLE = {
+    **dict.fromkeys(("user", "query", "task", "served"), _is_name),
+    "candidates": _are_names,
+    "messages": _are_messages,
+}

@@ -25,7 +25,8 @@ from prouter_jax.logs import cells
 from prouter_jax.logs.fields import AMOUNTS
 
 MOST_LLMS = 1000
-_READ = {"thumb": cells.thumbs, "time": cells.times}
+_NUMBERS = (*AMOUNTS, "time", "propensity", "thumb", "rating")
+_READ = {"messages": cells.questions, "thumb": cells.thumbs, "time": cells.times}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,24 +82,31 @@ def read_requests(
       ValueError: if there are more than `MOST_LLMS` different LLMs.
     """
     bad = _Bad(table.num_rows)
-    named = {
-        field: [_whole(table[name]) for name in names if name in table.column_names] for field, names in columns.items()
-    }
-    user, query, task, served = _texts(named, bad, table.num_rows)
-    numbers = {
-        field: _numbers(named[field], field, bad) for field in (*AMOUNTS, "time", "propensity", "thumb", "rating")
-    }
+    named = {field: _columns(table, names) for field, names in columns.items()}
+    texts = _texts(named, bad)
+    numbers = {field: _numbers(named[field], field, bad) for field in _NUMBERS}
     _check_numbers(numbers, rating_range, bad)
-    codes, llms, member, listed = _candidates(named["candidates"], served, bad)
+    offers = _candidates(named["candidates"], texts[-1], bad)
+    return _select(np.flatnonzero(~bad.rows), texts, numbers, offers, rating_range), bad.dropped
+
+
+def _select(
+    kept: np.ndarray,
+    texts: list[pa.Array],
+    numbers: dict[str, np.ndarray],
+    offers: tuple[np.ndarray, list[str], np.ndarray, np.ndarray],
+    rating_range: tuple[float, float] | None,
+) -> Requests:
+    """The rows `kept`, their candidates as few sets and their thumbs or ratings as rewards."""
+    served, llms, member, listed = offers
+    sets, offer = distinct_sets(member[kept])
     rated = ~np.isnan(numbers["rating"])
     low, high = rating_range or (0.0, 1.0)
     reward = np.where(rated, (numbers["rating"] - low) / (high - low), numbers["thumb"])
-    kept = np.flatnonzero(~bad.rows)
-    sets, offer = distinct_sets(member[kept])
-    requests = Requests(
-        *(column.take(pa.array(kept)) for column in (user, query, task)),
+    return Requests(
+        *(column.take(pa.array(kept)) for column in texts[:-1]),
         llms=llms,
-        served=codes[kept],
+        served=served[kept],
         sets=sets,
         offer=np.where(listed[kept], offer, -1),
         numbers={field: numbers[field][kept] for field in (*AMOUNTS, "time", "propensity")},
@@ -106,7 +114,10 @@ def read_requests(
         rated=rated[kept],
         scaled=rating_range is not None,
     )
-    return requests, bad.dropped
+
+
+def _columns(table: pa.Table, names: tuple[str, ...]) -> list[pa.Array]:
+    return [_whole(table[name]) for name in names if name in table.column_names]
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
@@ -114,20 +125,13 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)
 
 
-def _texts(named: dict[str, list[pa.Array]], bad: _Bad, rows: int) -> list[pa.Array]:
+def _texts(named: dict[str, list[pa.Array]], bad: _Bad) -> list[pa.Array]:
     """User, query (of a text, else of messages), task and served LLM."""
-    readers = {
-        "user": cells.texts,
-        "query": cells.texts,
-        "messages": cells.questions,
-        "task": cells.texts,
-        "served": cells.texts,
-    }
     found = {}
-    for field, read in readers.items():
-        found[field] = pa.nulls(rows, pa.large_string())
+    for field in ("user", "query", "messages", "task", "served"):
+        found[field] = pa.nulls(len(bad.rows), pa.large_string())
         for column in named[field]:
-            values, odd = read(column)
+            values, odd = _READ.get(field, cells.texts)(column)
             if field == "task":
                 bad.add(odd, f"{field} not readable")
             found[field] = pc.coalesce(found[field], values)  # pyright: ignore[reportAttributeAccessIssue]
