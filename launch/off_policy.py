@@ -9,6 +9,8 @@ context, so that nothing else was ever tried, is refused.
 
 import json
 import sys
+import time
+from collections.abc import Callable
 
 from absl import flags
 
@@ -17,6 +19,8 @@ from launch import entry
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).", required=True)
 _LOG = flags.DEFINE_string("log", None, "Folder that launch.logs wrote.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder of the result; WORKDIR/off_policy by default.")
+
+_SECONDS_IN_SILENCE = 3.0
 
 
 def main() -> None:
@@ -31,7 +35,7 @@ def main() -> None:
 
     router, data = Router.load(_WORKDIR.value), read_tables(_LOG.value)
     asker = Asker(router.score_columns, router.world.interactions)
-    judgement = judge_router(asker, data, read_logged(_LOG.value, data), _say)
+    judgement = judge_router(asker, data, read_logged(_LOG.value, data), _progress())
     out = make_path(_OUT.value) if _OUT.value else make_path(_WORKDIR.value) / "off_policy"
     out.mkdir(parents=True, exist_ok=True)
     files.write_whole(out / "off_policy.json", json.dumps(to_json(judgement), indent=2) + "\n")
@@ -40,9 +44,16 @@ def main() -> None:
     print(f"written: {out}")
 
 
-def _say(share: float) -> None:
-    if share < 1:
-        print(f"off_policy: {share:.0%} of the decisions scored", file=sys.stderr)
+def _progress() -> Callable[[float], None]:
+    begun = time.monotonic()
+
+    def say(share: float) -> None:
+        seconds = time.monotonic() - begun
+        if seconds > _SECONDS_IN_SILENCE:
+            left = f"{seconds / share - seconds:.0f} s left" if share < 1 else "now the estimates"
+            print(f"off_policy: {share:.0%} of the decisions scored, {left}", file=sys.stderr)
+
+    return say
 
 
 if __name__ == "__main__":
