@@ -38,8 +38,8 @@ def test_near_texts_follow_the_earliest_and_others_lead():
         "Write a poem about the sea.",
         "how do I sort a list of dictionaries by two keys",
         "Write a poem about the sea!",
-        "What is 12 times 3?",
-        "What is 12 times 4?",
+        "The train leaves at 12. How do I sort a list of 3 things by their names in Python, step by step?",
+        "The train leaves at 12. How do I sort a list of 4 things by their names in Python, step by step?",
     ]
     ids = np.arange(10, 16)
     merged = merge_near(ids, [None] * 6, texts, 0.9)

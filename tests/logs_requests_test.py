@@ -40,8 +40,10 @@ BAD = {
 
 @pytest.mark.parametrize("reason", BAD)
 def test_a_bad_row_is_dropped_for_its_reason_and_its_neighbours_are_not(reason):
-    found, dropped = _read([ROW, ROW | BAD[reason], ROW | {"user": "v"}], (1, 5))
+    found, dropped = _read([ROW, ROW | BAD[reason], ROW | {"user": "v", "model": "b", "cost": 2}], (1, 5))
     assert found.user.to_pylist() == ["u", "v"]
+    assert [found.llms[llm] for llm in found.served] == ["a", "b"]
+    assert found.numbers["cost"][1] == 2
     assert dropped == {reason: 1}
     assert len(found.served) == len(found.offer) == len(found.reward) == len(found.numbers["cost"]) == 2
 

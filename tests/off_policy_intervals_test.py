@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from prouter_jax.off_policy.intervals import interval_over_users
+from prouter_jax.off_policy.intervals import _straightened, interval_over_users
 
 
 def _half(found):
@@ -41,6 +41,14 @@ def test_a_long_tail_moves_the_interval_its_way():
     right, left = (interval_over_users(0.0, sign * values, np.arange(100)) for sign in (1, -1))
     assert right.high > -right.low > 0
     assert (left.low, left.high) == pytest.approx((-right.high, -right.low))
+
+
+@pytest.mark.parametrize("skewness", [-0.4, -1e-7, 0.02, 0.4])
+@pytest.mark.parametrize("quantile", [-2.0, 0.5, 2.0])
+def test_a_straightened_quantile_is_the_inverse_of_halls_polynomial(skewness, quantile):
+    found = _straightened(quantile, skewness)
+    back = found + skewness * found**2 / 3 + skewness**2 * found**3 / 27 + skewness / 6
+    assert back == pytest.approx(quantile, abs=1e-6)
 
 
 def test_one_user_has_none():

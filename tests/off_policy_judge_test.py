@@ -77,7 +77,7 @@ def test_what_a_router_is_asked(log):
     tasks = dataclasses.replace(data.tasks, ids=np.array(["math", "music"], object))
     asker, asked = _asker(data.replace(queries=known, tasks=tasks))
     shares = []
-    rows = np.array([5, 700, 3])
+    rows = np.append([5, 700, 3], np.flatnonzero(data.decisions.query == 0)[:1])
     pick(asker, data, rows, shares.append)
     (columns,) = asked
     query = data.decisions.query[rows]
