@@ -12,7 +12,13 @@ import pytest
 from log_files import made_up_rows, write_log
 
 from launch.benchmarks.off_policy import LOGS, study
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.experiment import run_experiment
 from prouter_jax.logs.convert import Options, convert_log
+from prouter_jax.logs.logged import read_logged
+from prouter_jax.off_policy.judge import judge_router
+from prouter_jax.off_policy.router_picks import Asker, pick, unseen
+from prouter_jax.readers.tables import read_tables
 from prouter_jax.router import Router
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -65,3 +71,30 @@ def test_intervals_of_a_thousand_simulated_logs_hold_the_truth_as_often_as_they_
         assert 0.935 <= held.mean() <= 0.97, f"{name}: {held.mean()}"
     for name in ("ips", "snips", "dr"):
         assert np.median(widths[f"{name}, fitted"] / widths[f"{name}, known"]) <= 1.5
+
+
+@pytest.mark.slow
+def test_a_router_trained_on_a_log_is_found_to_be_worth_what_it_is_worth(tmp_path):
+    """Each user likes one of three LLMs; thumbs on what was served by chance are all that anybody sees."""
+    rng, rows = np.random.default_rng(0), made_up_rows(6000, users=60)
+    liked = {f"user{number}": "abc"[number % 3] for number in range(60)}
+    for row in rows:
+        row["model"], row["propensity"] = str(rng.choice(list("abc"))), 1 / 3
+        row["thumb"] = "up" if rng.random() < (0.85 if row["model"] == liked[row["user_id"]] else 0.35) else "down"
+    convert_log([write_log(tmp_path / "log.jsonl", rows)], tmp_path / "log", Options())
+    config = ExperimentConfig(name="log")
+    config.data.source, config.data.path, config.data.split = "tables", str(tmp_path / "log"), "time"
+    config.data.encoder = "hash"
+    config.train.num_train_steps = 8
+    run_experiment(config, tmp_path / "run")
+    router, data = Router.load(tmp_path / "run"), read_tables(tmp_path / "log")
+    asker, rows = Asker(router.score_columns, router.world.interactions), np.arange(6000)
+    judgement = judge_router(asker, data, read_logged(tmp_path / "log", data))
+    rows = rows[unseen(asker, data)]
+    picked = data.llms.ids[pick(asker, data, rows, lambda share: None)]
+    right = picked == np.array([liked[user] for user in data.users.ids[data.decisions.user[rows]]])
+    lines = {(line.policy, line.estimator): line.interval for line in judgement.comparison.lines}
+    worth = 0.35 + 0.5 * right.mean()
+    assert right.mean() > 0.8
+    assert lines["router", "dr"].low < worth < lines["router", "dr"].high
+    assert lines["router - best single LLM", "dr"].low > 0.1
