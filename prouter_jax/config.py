@@ -10,7 +10,7 @@ import math
 import typing
 from typing import Any
 
-from prouter_jax.config_limits import CHOICES, NEW_LLMS, NEW_USERS, PARTS, RANGES, USERS_AT_ONCE
+from prouter_jax.config_limits import CHOICES, NEW_LLMS, NEW_USERS, PARTS, RANGES, TIME, USERS_AT_ONCE
 
 
 @dataclasses.dataclass
@@ -274,6 +274,8 @@ def _check_split(data: Data) -> None:
     split, news = data.split, data.split in NEW_LLMS
     expected = f"names of LLMs for split {split!r}" if news else f"nothing for split {split!r}"
     _require(bool(data.new_llms) == news, "data.new_llms", expected, data.new_llms)
+    timed = split != TIME or data.users == "recorded"  # the others decide at no time
+    _require(timed, "data.users", f"'recorded' for split {TIME!r}", data.users)
     _require(not data.given or split in NEW_USERS + NEW_LLMS, "data.given", f"0 for split {split!r}", data.given)
 
 

@@ -166,7 +166,10 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
 
 
 def _asked_early(data: Interactions, parts: Parts) -> np.ndarray:
-    """bool [queries]: those with a training decision, and those that nobody ever asked, measured beforehand."""
+    """bool [queries]: those with a training decision, and those that nobody ever asked, measured beforehand.
+
+    Outcomes tell no time: all of a query that was asked early are seen.
+    """
     asked, early = np.zeros((2, len(data.queries.ids)), bool)
     asked[data.decisions.query] = True
     early[data.decisions.query[parts.train]] = True
