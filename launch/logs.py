@@ -1,6 +1,6 @@
 """Turns a gateway's production logs into a folder of tables, for launch.train and launch.off_policy.
 
-python -m launch.logs --input=day1.jsonl,day2.parquet --out=FOLDER [--hash_key_variable=LOG_KEY --mask --merge_near=0.97]
+python -m launch.logs --input=day1.jsonl,day2.jsonl --out=FOLDER [--hash_key_variable=LOG_KEY --mask --merge_near=0.97]
 
 A row is a request: user, prompt or messages, model (that was served), and optionally candidates, input_tokens,
 output_tokens, cost, latency, thumb (up, down) or rating, time, propensity (the probability with which that model was
