@@ -10,7 +10,7 @@ import math
 import typing
 from typing import Any
 
-from prouter_jax.config_limits import CHOICES, NEW_LLMS, NEW_USERS, PARTS, RANGES, USERS_AT_ONCE
+from prouter_jax.config_limits import CHOICES, NEW_LLMS, NEW_USERS, PARTS, RANGES, TIME, USERS_AT_ONCE
 
 
 @dataclasses.dataclass
@@ -70,7 +70,7 @@ class Data:
     """Where interactions come from and how they are split.
 
     Attributes:
-      source: the embedded benchmark, a folder of tables, a built TFDS data set, or a public format, see `readers.public`.
+      source: the embedded benchmark, a folder of tables, a TFDS data set, or a public format, see `readers.public`.
       path: the folder or file, as it is published; empty for the embedded benchmark.
       llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
       pool: keep only the LLMs of this pool; empty keeps all.
@@ -78,7 +78,7 @@ class Data:
       most_users: of the users in the data keep only the first so many; 0 for all.
       feedback: what simulated users tell: their choice of the best LLM, or a rating of every LLM.
       split: what is new in the test: queries; nothing but the pair of user and query; users, on known queries
-        (warm_user) or on new ones; LLMs; or both.
+        (warm_user) or on new ones; LLMs; or both. Or, by time, whatever came last.
       decisions_per_user: at most so many training decisions of each user, drawn at random; 0 for all.
       new_llms: names of the LLMs that are new in the test, with commas between.
       given: how many decisions of each new user, or with new LLMs on offer, may be seen when scoring;
@@ -274,6 +274,8 @@ def _check_split(data: Data) -> None:
     split, news = data.split, data.split in NEW_LLMS
     expected = f"names of LLMs for split {split!r}" if news else f"nothing for split {split!r}"
     _require(bool(data.new_llms) == news, "data.new_llms", expected, data.new_llms)
+    timed = split != TIME or data.users == "recorded"  # the others decide at no time
+    _require(timed, "data.users", f"'recorded' for split {TIME!r}", data.users)
     _require(not data.given or split in NEW_USERS + NEW_LLMS, "data.given", f"0 for split {split!r}", data.given)
 
 

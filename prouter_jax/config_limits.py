@@ -14,7 +14,8 @@ FORESIGHTS = ("share", "utility")
 HEADS = ("dot", "bilinear")
 PARTS = ("history", "tasks", "outcomes", "families", "backward")  # edges that `Model.without` may name
 WARM = ("warm_query", "warm_user")  # splits whose test queries are known
-SPLITS = ("cold_query", *WARM, "cold_user", *NEW_LLMS)
+TIME = "time"  # the split by when decisions were made
+SPLITS = ("cold_query", *WARM, "cold_user", *NEW_LLMS, TIME)
 USERS_AT_ONCE = 128  # histories of so many users stay in a processor's cache while they are read
 
 _POSITIVE = (1, 10**9)

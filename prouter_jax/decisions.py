@@ -122,8 +122,12 @@ def build_rewards(data: Interactions, scale: CostScale, decisions: DecisionArray
 
 
 def choice_shares(decisions: DecisionArrays) -> np.ndarray:
-    """The target where there was a choice, else the best rated share it; float32 [decisions, llms]."""
+    """The target where there was a choice, else the best of several rated share it; float32 [decisions, llms].
+
+    One rated answer beside others that nobody saw, as a log has it, is no choice.
+    """
     rating = np.where(np.isnan(decisions.rating), -np.inf, decisions.rating)
     best = (rating == rating.max(1, keepdims=True)) & np.isfinite(rating)
+    best &= (np.isfinite(rating).sum(1) > 1)[:, None] | (decisions.offered.sum(1) == 1)[:, None]
     implied = best / np.maximum(best.sum(1, keepdims=True), 1)
     return np.where(decisions.target.any(1, keepdims=True), decisions.target, implied).astype(np.float32)

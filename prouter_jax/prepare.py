@@ -9,7 +9,7 @@ import pyarrow as pa
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style, with_answer_style
 from prouter_jax.config import Data
-from prouter_jax.config_limits import WARM
+from prouter_jax.config_limits import TIME, WARM
 from prouter_jax.decisions import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.embedded_more import open_more_users
@@ -22,7 +22,7 @@ from prouter_jax.readers.personal_routing import read_dataset
 from prouter_jax.readers.public import read_public
 from prouter_jax.readers.tables import read_tables
 from prouter_jax.simulate import build_llm_as_judge, build_multi_cost_efficiency
-from prouter_jax.splits import TEST, TRAIN, Division, Parts, divide, split_queries
+from prouter_jax.splits import TEST, TRAIN, Division, Parts, divide, split_queries, split_times
 from prouter_jax.store import HistoryStore
 from prouter_jax.validation import validate
 from prouter_jax.world import World
@@ -163,7 +163,9 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
     new = find_llms(data.llms.ids, config.new_llms)
     queries = None
     visible = np.ones(len(data.queries.ids), bool)
-    if config.split not in WARM:
+    if config.split == TIME:
+        visible = _asked_early(data, split_times(data, config.train_share, config.validation_share))
+    elif config.split not in WARM:
         queries = split_queries(data, config.train_share, config.validation_share, seed)
         visible = queries.numbers(len(visible)) == TRAIN
     truth_scale, scale = (_fit_scale(some, visible) for some in (data, hide_outcomes(data, new)))
@@ -174,6 +176,17 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
     world = World(known, vectors, scale, source.encoder)
     world_query = np.where(visible, np.cumsum(visible) - 1, -1)
     return Prepared(data, source.vectors, world, world_query, division.parts(), truth_scale, source.store)
+
+
+def _asked_early(data: Interactions, parts: Parts) -> np.ndarray:
+    """bool [queries]: those with a training decision, and those that nobody ever asked, measured beforehand.
+
+    Outcomes tell no time: all of a query that was asked early are seen.
+    """
+    asked, early = np.zeros((2, len(data.queries.ids)), bool)
+    asked[data.decisions.query] = True
+    early[data.decisions.query[parts.train]] = True
+    return early | ~asked
 
 
 def _fit_scale(data: Interactions, visible: np.ndarray) -> CostScale:

@@ -1,4 +1,4 @@
-"""The only random split: which queries, users and decisions are trained on, validated on, tested on."""
+"""The only split: which queries, users and decisions are trained on, validated on, tested on; by chance or by time."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from prouter_jax.config import Data
-from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, WARM
+from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, TIME, WARM
 from prouter_jax.interactions import Interactions
+from prouter_jax.validation import row_error
 
 TRAIN, VALIDATION, TEST = range(3)
 UNUSED = -1
@@ -72,6 +73,23 @@ def split_users(num_users: int, train_share: float, validation_share: float, see
     return _divide([np.arange(num_users)], train_share, validation_share, (seed, _USERS))
 
 
+def split_times(data: Interactions, train_share: float, validation_share: float) -> Parts:
+    """Divides the decisions by their times: the earliest share trains, the next validates, the latest is tested on.
+
+    Users and queries may come again. Of decisions at the same time, those of earlier rows come first.
+
+    Raises:
+      ValueError: if a decision has no time.
+    """
+    time = data.decisions.time
+    if np.isnan(time).any():
+        row = int(np.isnan(time).argmax())
+        raise row_error("decisions", "time", row, "a time in every row for config.data.split='time'", None)
+    order = np.argsort(time, kind="stable")
+    first, second = _ends(len(order), train_share, validation_share)
+    return Parts(*(np.sort(rows) for rows in np.split(order, [first, second])))
+
+
 def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np.ndarray, seed: int) -> Division:
     """Divides the decisions by `config.split`.
 
@@ -79,7 +97,7 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
     user's are divided at random, of the training part some are given, the rest is tested on. cold_user: known
     users' on training queries, validation users' on validation queries, test users' on test queries. cold_llm: by
     their queries; outside the test the new LLMs are not on offer (`new_llms.withhold` sees to it).
-    cold_user_llm: both.
+    cold_user_llm: both. time: by `split_times`.
 
     `config.decisions_per_user` draws from each known user's training decisions. `config.given` = k gives, of
     decisions on training queries that are drawn in a seeded order, so that those of k are among those of k + 1:
@@ -87,12 +105,14 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
     decide on every query, it gives k queries that a new LLM answered, and what all (cold_llm) or new users decided.
 
     Args:
-      queries: `split_queries`, or None for the splits of `WARM`.
+      queries: `split_queries`, or None for the splits of `WARM` and by time.
       new_llms: bool [llms].
     """
     who, query = data.decisions.user, data.decisions.query
     shares = (config.train_share, config.validation_share, seed)
-    if queries is None:
+    if config.split == TIME:
+        part = split_times(data, *shares[:2]).numbers(len(who))
+    elif queries is None:
         part = split_decisions(data, *shares).numbers(len(who))
     else:
         part = queries.numbers(len(data.queries.ids))[query]
@@ -143,14 +163,17 @@ def _give(data, queries, config, new_llms, may_give, seed) -> tuple[np.ndarray, 
     return given, shown
 
 
+def _ends(rows: int, train_share: float, validation_share: float) -> tuple[int, int]:
+    """Where train and validation end; the sum of the shares is rounded, for 0.7 + 0.1 is a little under 0.8."""
+    return int(train_share * rows), int(round(train_share + validation_share, 9) * rows)
+
+
 def _divide(groups: list[np.ndarray], train_share: float, validation_share: float, seed: int | Sequence[int]) -> Parts:
     rng = np.random.default_rng(seed)
     parts: tuple[list, list, list] = ([], [], [])
     for rows in groups:
         shuffled = rows[rng.permutation(len(rows))]
-        first = int(train_share * len(rows))
-        # the sum is rounded: 0.7 + 0.1 is a little under 0.8
-        second = int(round(train_share + validation_share, 9) * len(rows))
-        for part, some in zip(parts, np.split(shuffled, [first, second]), strict=True):
+        ends = _ends(len(rows), train_share, validation_share)
+        for part, some in zip(parts, np.split(shuffled, ends), strict=True):
             part.append(some)
     return Parts(*(np.sort(np.concatenate([*part, np.zeros(0, int)])).astype(np.int64) for part in parts))

@@ -164,12 +164,16 @@ class Validation(typing.NamedTuple):
 
 
 def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> Validation:
-    """What the scores of some decisions are worth."""
+    """What the scores of some decisions are worth.
+
+    The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). Without any
+    choice the temperature is 1.
+    """
     decisions = labelled.decisions
     logits = score_decisions(run_scorer(run, params, prepared), prepared, decisions)
     reward = mean(of_picks(labelled.rewards, choose(logits, decisions.offered)))
     shares = choice_shares(decisions)
-    temperature = fit_temperature(logits, decisions.offered, shares)
+    temperature = fit_temperature(logits, decisions.offered, shares) if shares.any() else 1.0
     fit = measure_fit(temperature * logits, decisions.offered, shares, decisions.user, decisions.query)
     return Validation(reward, temperature, fit)
 

@@ -153,3 +153,17 @@ def test_nothing_is_asked_of_who_is_not_on_offer():
     assert shares[2] / shares[0] == pytest.approx(np.e, rel=1e-5)
     np.testing.assert_allclose(np.exp(log_choice_probabilities(logits, offered))[0, [0, 2]], shares[[0, 2]], rtol=1e-5)
     assert not choice_probabilities(logits, jnp.zeros((1, 3))).any()
+
+
+def test_candidates_that_nobody_rated_move_no_user():
+    """Of a log one candidate's answer is rated: it is read as if the others had not been there."""
+    rng = np.random.default_rng(0)
+    population, (answers, _) = _population(), _history("ratings")
+    served = np.eye(CANDIDATES, dtype=bool)[rng.integers(0, CANDIDATES, DECISIONS)]
+    rating, nothing = np.where(served, rng.random(served.shape), NAN), np.zeros(served.shape)
+    all_offered, alone = (
+        read(population.mean, answers, said_by(offered, nothing, rating), population, 12)
+        for offered in (np.ones_like(served), served)
+    )
+    np.testing.assert_array_equal(all_offered, alone)
+    assert np.abs(alone - population.mean).max() > 0.1

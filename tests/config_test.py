@@ -114,6 +114,7 @@ def test_values_must_fit_together():
         ("cold_query", "given", 3, "0 for split 'cold_query'"),
         ("warm_query", "given", 1, "0 for split 'warm_query'"),
         ("cold_user", "new_llms", "a", "nothing for split 'cold_user'"),
+        ("time", "users", "multi_cost_efficiency", "'recorded' for split 'time'"),
         ("cold_llm", "new_llms", "", "names of LLMs for split 'cold_llm'"),
         ("cold_user_llm", "new_llms", "", "names of LLMs for split 'cold_user_llm'"),
     ],

@@ -181,3 +181,12 @@ def test_permuting_rows_of_outcomes_and_feedback_changes_nothing():
         feedback=tables.take(data.feedback, rng.permutation(5)),
     )
     np.testing.assert_array_equal(_rewards(shuffled), _rewards(data))
+
+
+def test_one_rated_answer_beside_others_that_nobody_saw_is_no_choice():
+    rating = np.array([[0.0, NAN, NAN], [1.0, NAN, NAN], [1.0, 3.0, NAN], [2.0, NAN, NAN]])
+    offered = np.ones((4, 3), bool)
+    offered[3, 1:] = False
+    zeros = np.zeros(4, int)
+    shares = choice_shares(DecisionArrays(zeros, zeros, offered, np.zeros((4, 3)), rating, zeros - 1))
+    np.testing.assert_array_equal(shares, [[0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 0, 0]])

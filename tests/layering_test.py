@@ -20,10 +20,13 @@ ROOMS = (
     *("graph", "graph_build", "places", "world", "growing", "prepare", "policies"),
     *("processes", "sharding", "histories", "inputs", "scoring", "bayes", "gnn", "networks"),
     *("train_state", "progress", "profiling", "checkpoint", "train", "offline", "routing", "explain", "router"),
-    *("provenance", "machine", "report", "datasets", "ahead", "speed", "evaluate", "summary", "experiment"),
-    *("drift", "update", "protocol", "sweep"),
+    *("provenance", "machine", "report", "datasets", "logs", "off_policy", "ahead", "speed", "evaluate", "summary"),
+    *("experiment", "drift", "update", "protocol", "sweep"),
 )
-NO_JAX = {*WITHOUT_JAX, "policies", "report", "datasets", "evaluate", "summary", "drift", "protocol", "sweep"}
+NO_JAX = {
+    *(*WITHOUT_JAX, "policies", "report", "datasets", "logs", "off_policy", "evaluate", "summary", "drift"),
+    *("protocol", "sweep"),
+}
 POLICIES_IN_JAX = {"policies.factorisation_fit", "policies.mlp_fit"}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 

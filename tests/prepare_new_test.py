@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import Data, Embedded
-from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, SPLITS, WARM
+from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, SPLITS, TIME, WARM
 from prouter_jax.decisions import build_decisions
 from prouter_jax.interactions import strings
 from prouter_jax.prepare import Prepared, prepare, read_source
@@ -14,7 +14,7 @@ from prouter_jax.splits import split_users
 from prouter_jax.validation import validate
 
 MCE = "multi_cost_efficiency"
-COLD = [split for split in SPLITS if split not in WARM]
+COLD = [split for split in SPLITS if split not in (*WARM, TIME)]
 NEW = "embed-c,embed-e"
 
 
@@ -62,7 +62,7 @@ def _ids(prepared, part):
 
 @pytest.mark.parametrize("users", ["recorded", MCE])
 @pytest.mark.parametrize("given", [0, 1, 3, 10**6])
-@pytest.mark.parametrize("split", [split for split in SPLITS if split not in ("cold_query", "warm_query")])
+@pytest.mark.parametrize("split", [split for split in SPLITS if split not in ("cold_query", "warm_query", TIME)])
 def test_nothing_hidden_is_in_the_world(large, split, given, users):
     prepared = _split(large, split, given, users)
     data, known = validate(prepared.data), validate(prepared.world.interactions)

@@ -84,6 +84,25 @@ def test_known_queries_stay_with_all_their_outcomes(tiny_config, source):
     assert set(np.unique(known.decisions.user)) == set(range(6))
 
 
+def test_by_time_the_world_ends_where_training_does(tiny_config, source):
+    data, rng = source.interactions, np.random.default_rng(0)
+    number = len(data.decisions.ids)
+    late = data.decisions.query < 20  # nobody asks these before the end
+    time = np.where(late, number, 0) + rng.permutation(number)
+    never = data.queries.ids[np.setdiff1d(np.arange(len(data.queries.ids)), data.decisions.query)]
+    timed = data.replace(decisions=dataclasses.replace(data.decisions, time=time.astype(float)))
+    tiny_config.data.split, tiny_config.data.train_share, tiny_config.data.validation_share = "time", 0.5, 0.1
+    prepared = prepare(dataclasses.replace(source, interactions=timed), tiny_config.data, 0)
+    parts = prepared.parts
+    assert time[parts.train].max() < time[parts.validation].min() < time[parts.test].min()
+    world = prepared.world.interactions
+    assert set(world.decisions.ids) == _ids(prepared, "train")
+    asked = set(data.queries.ids[data.decisions.query[parts.train]])
+    assert set(world.queries.ids) == asked | set(never)
+    assert not set(world.queries.ids) & set(data.queries.ids[np.unique(data.decisions.query[late])])
+    assert set(world.outcomes.query) <= set(range(len(world.queries.ids)))
+
+
 def test_costs_are_scaled_by_what_training_queries_cost(prepared, tiny_config, source):
     outcomes = source.interactions.outcomes
     new = prepared.world_query[outcomes.query] < 0

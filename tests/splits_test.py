@@ -1,5 +1,7 @@
 """Splits: every row once, the shares of every task, the documented recipe and nothing else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from prouter_jax.splits import (
     draw_first,
     split_decisions,
     split_queries,
+    split_times,
     split_users,
 )
 
@@ -190,3 +193,41 @@ def test_users_queries_and_given_decisions_are_drawn_apart():
     np.testing.assert_array_equal(plain.given, more.given)
     for part in (VALIDATION, TEST):
         np.testing.assert_array_equal(plain.part == part, more.part == part)
+
+
+def _at_times(time) -> Interactions:
+    data = _with_deciders([len(time)])
+    return data.replace(decisions=dataclasses.replace(data.decisions, time=np.array(time, float)))
+
+
+@pytest.mark.parametrize("shares", SHARES)
+def test_the_earliest_decisions_train_and_the_latest_are_tested_on(shares):
+    time = np.random.default_rng(0).permutation(50)
+    parts = split_times(_at_times(time), *shares)
+    assert sorted(_all(parts)) == list(range(50))
+    first, second = int(shares[0] * 50), int(round(sum(shares), 6) * 50)
+    assert set(time[parts.train]) == set(range(first))
+    assert set(time[parts.validation]) == set(range(first, second))
+    assert (np.diff(parts.train) > 0).all()
+
+
+def test_decisions_at_the_same_time_keep_their_order():
+    parts = split_times(_at_times([5] * 10), 0.7, 0.1)
+    assert (parts.train.tolist(), parts.validation.tolist(), parts.test.tolist()) == (list(range(7)), [7], [8, 9])
+
+
+def test_a_decision_without_a_time_cannot_be_split_by_time():
+    with pytest.raises(
+        ValueError, match=r"table decisions, column time, row 1: expected a time in every row .* nothing"
+    ):
+        split_times(_at_times([1, np.nan, 2]), 0.7, 0.1)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_split_by_time_draws_nothing(seed):
+    data = _at_times(np.random.default_rng(1).permutation(40))
+    nobody = np.zeros(len(data.llms.ids), bool)
+    found = divide(data, None, Data(split="time"), nobody, seed)
+    np.testing.assert_array_equal(found.part, split_times(data, 0.7, 0.1).numbers(40))
+    few = divide(data, None, Data(split="time", decisions_per_user=3), nobody, seed)
+    assert (few.part == TRAIN).sum() == 3

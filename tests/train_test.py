@@ -15,10 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from log_files import made_up_rows, write_log
 
 from prouter_jax import config as configuration
 from prouter_jax import train as train_module
 from prouter_jax.checkpoint import Checkpoints
+from prouter_jax.logs.convert import Options, convert_log
 from prouter_jax.metrics import choose, of_picks
 from prouter_jax.prepare import prepare, read_source
 from prouter_jax.progress import Progress
@@ -188,3 +190,25 @@ def test_histories_help_where_users_differ_and_only_there(tiny_config, tmp_path,
         assert gain.mean() > max(0.05, 3 * error)
     else:
         assert abs(gain.mean()) < max(0.02, 3 * error)
+
+
+# ---- A log: one answer of each decision was seen.
+
+
+def test_a_log_of_thumbs_trains_and_shows_the_better_llm(tmp_path):
+    rows = made_up_rows(1500)
+    convert_log([write_log(tmp_path / "log.jsonl", rows)], tmp_path / "tables", Options())
+    config = configuration.ExperimentConfig(name="log")
+    config.data.source, config.data.path, config.data.split = "tables", str(tmp_path / "tables"), "time"
+    config.data.encoder = "hash"
+    config.model.taste_dim, config.model.warmup_rounds = 2, 2
+    config.train.num_train_steps, config.train.eval_every_steps = 4, 2
+    prepared = prepare(read_source(config.data), config.data, 0)
+    (tmp_path / "run").mkdir()
+    train(config, prepared, tmp_path / "run")
+    run = make_run(config, prepared)
+    state = restore_best(config, run.network, tmp_path / "run")
+    assert float(state.temperature) == 1.0  # there is no choice to fit it on
+    test = prepared.labelled("test").decisions
+    picked = choose(score_decisions(run_scorer(run, state.params, prepared), prepared, test), test.offered)
+    assert (prepared.data.llms.ids[picked] == "c").mean() > 0.8

@@ -76,13 +76,25 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
     written = {name: table for name, table in _arrow_tables(data).items() if table.num_rows}
     arrays = dict(zip(_ARRAYS, (data.queries.vectors, data.tasks.vectors, data.outcomes.style), strict=True))
     arrays = {name: values for name, values in arrays.items() if values is not None}
-    _check_alone(folder, {f"{name}.parquet" for name in written} | set(arrays))
+    check_alone(folder, {f"{name}.parquet" for name in written} | set(arrays))
     for name, table in written.items():
         write_parquet(folder / f"{name}.parquet", table)
     for name, values in arrays.items():
         buffer = io.BytesIO()
         np.save(buffer, values, allow_pickle=False)
         files.write_whole(folder / name, buffer.getvalue())
+
+
+def check_alone(folder: pathlib.Path, written: set[str]) -> None:
+    """Whether a folder holds no tables but the files that are `written` to it, for others would be read along.
+
+    Raises:
+      ValueError: naming one that it holds.
+    """
+    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
+    others = sorted({path.name for path in inside(folder)} & readable - written)
+    if others:
+        raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
 
 
 _ARRAYS = ("queries_vectors.npy", "tasks_vectors.npy", "outcomes_style.npy")
@@ -118,13 +130,6 @@ def _complete(vectors: np.ndarray | None, name: str) -> np.ndarray | None:
         row, column = np.argwhere(~np.isfinite(vectors))[0]
         raise row_error(name, str(column), row, "a finite number", vectors[row, column])
     return vectors
-
-
-def _check_alone(folder: pathlib.Path, written: set[str]) -> None:
-    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
-    others = sorted({path.name for path in inside(folder)} & readable - written)
-    if others:
-        raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
 
 
 def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:

@@ -1,0 +1,60 @@
+"""Judges a trained router by logged decisions of which only the served LLM's outcome is known.
+
+python -m launch.off_policy --workdir=runs/mine --log=FOLDER
+
+FOLDER is what launch.logs wrote. Decisions that the router was trained on are left out. The table is printed, and
+written to --out (default WORKDIR/off_policy) as off_policy.md and off_policy.json. A log whose picks follow from the
+context, so that nothing else was ever tried, is refused.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+from absl import flags
+
+from launch import entry
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).", required=True)
+_LOG = flags.DEFINE_string("log", None, "Folder that launch.logs wrote.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Folder of the result; WORKDIR/off_policy by default.")
+
+_SECONDS_IN_SILENCE = 3.0
+
+
+def main() -> None:
+    from prouter_jax import files
+    from prouter_jax.logs.logged import read_logged
+    from prouter_jax.off_policy.judge import judge_router
+    from prouter_jax.off_policy.router_picks import Asker
+    from prouter_jax.off_policy.words import to_json, to_markdown
+    from prouter_jax.paths import make_path
+    from prouter_jax.readers.tables import read_tables
+    from prouter_jax.router import Router
+
+    router, data = Router.load(_WORKDIR.value), read_tables(_LOG.value)
+    asker = Asker(router.score_columns, router.world.interactions)
+    judgement = judge_router(asker, data, read_logged(_LOG.value, data), _progress())
+    out = make_path(_OUT.value) if _OUT.value else make_path(_WORKDIR.value) / "off_policy"
+    out.mkdir(parents=True, exist_ok=True)
+    files.write_whole(out / "off_policy.json", json.dumps(to_json(judgement), indent=2) + "\n")
+    files.write_whole(out / "off_policy.md", to_markdown(judgement))
+    print(to_markdown(judgement))
+    print(f"written: {out}")
+
+
+def _progress() -> Callable[[float], None]:
+    begun = time.monotonic()
+
+    def say(share: float) -> None:
+        seconds = time.monotonic() - begun
+        if seconds > _SECONDS_IN_SILENCE:
+            left = f"{seconds / share - seconds:.0f} s left" if share < 1 else "now the estimates"
+            print(f"off_policy: {share:.0%} of the decisions scored, {left}", file=sys.stderr)
+
+    return say
+
+
+if __name__ == "__main__":
+    entry.start(main)

@@ -1,0 +1,21 @@
+"""Small logs as arrays, for the tests of off-policy estimates."""
+
+import numpy as np
+
+from prouter_jax.off_policy.log import Log
+
+
+def make_log(number=600, seed=0, llms=3, users=60, told=True):
+    """LLM k is worth k / llms on average; the longer the query, the more often are those of higher numbers picked."""
+    rng = np.random.default_rng(seed)
+    length = rng.uniform(10, 1000, number)
+    offered = np.ones((number, llms), bool)
+    offered[rng.random(number) < 0.3, 0] = False
+    task = rng.integers(0, 2, number)
+    logits = np.where(offered, np.arange(llms) * (0.6 * np.log1p(length)[:, None] - 3.4) + task[:, None], -np.inf)
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    served = np.array([rng.choice(llms, p=row) for row in chances])
+    reward = (rng.random(number) < served / llms).astype(float)
+    propensity = chances[np.arange(number), served] if told else np.full(number, np.nan)
+    rows = np.arange(number)
+    return Log(offered, served, reward, propensity, rng.integers(0, users, number), task, rows, length), chances
