@@ -84,7 +84,8 @@ def misfit(utility: jax.Array, said: Said, population: Population) -> dict[str, 
     Returns:
       choice, rating and thumb: negative log likelihood of the choices, squared errors of the ratings, negative log
       likelihood of the thumbs; choices, ratings and thumbs: their numbers; too_high and steep: what moves `bar`, slope
-      and curvature of the thumbs' log likelihood in it. Only of the kinds that there are, beside choices.
+      of the thumbs' log likelihood in it and the most that its curvature can be (Boehning 1992). Only of the kinds that
+      there are, beside choices.
     """
     share = log_choice_probabilities(population.sharpness * utility, said.offered)
     found = {"choice": -(said.target * share).sum((0, 1)), "choices": said.target.sum((0, 1))}
@@ -96,7 +97,7 @@ def misfit(utility: jax.Array, said: Said, population: Population) -> dict[str, 
             "thumb": jax.nn.softplus(jnp.where(said.thumb > 0, -logit, logit)),
             "thumbs": 1.0,
             "too_high": population.sharpness * (up - said.thumb),
-            "steep": population.sharpness**2 * up * (1 - up),
+            "steep": population.sharpness**2 / 4,
         }
         found |= {name: (said.thumbed * value).sum((0, 1)) for name, value in told.items()}
     return found

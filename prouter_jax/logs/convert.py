@@ -73,7 +73,7 @@ def convert_log(
 ) -> Counts:
     """Writes tables that `read_tables` reads, logged.parquet for off-policy estimates, and the counts in log.json.
 
-    Each request is a decision. A thumb (1 or 0) or rating is feedback of kind rating on the LLM that was served; the
+    Each request is a decision. A thumb (1 or 0) or rating is feedback of that kind on the LLM that was served; the
     other candidates are on offer and not rated. Outcomes are mean cost and tokens of each query and LLM.
 
     Args:

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from prouter_jax.interactions import KINDS, RATING
+from prouter_jax.interactions import KINDS, RATING, THUMB
 from prouter_jax.logs.outcomes import OF_OUTCOMES, OutcomeMeans
 from prouter_jax.logs.queries import Merged, Seen, query_ids
 from prouter_jax.logs.requests import MOST_LLMS, Requests
@@ -79,7 +79,7 @@ class LogTables:
 
     def _add_feedback(self, requests: Requests, number: np.ndarray, names: pa.Array) -> None:
         judged = np.flatnonzero(~np.isnan(requests.reward))
-        kind = pa.array([KINDS[RATING]] * len(judged), pa.string())
+        kind = pa.array(np.where(requests.rated[judged], KINDS[RATING], KINDS[THUMB]), pa.string())
         said = {"decision_id": number[judged], "kind": kind, "llm": names.take(pa.array(judged))}
         self._writer.write("feedback", said | {"value": requests.reward[judged]})
 
