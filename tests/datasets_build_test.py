@@ -91,7 +91,7 @@ def test_another_format_and_a_single_file(tmp_path):
     ]
     path = write_rows(tmp_path / "bench.csv", rows)
     build_dataset("personaroute", path, tmp_path / "out")
-    _assert_equal(read_dataset(tmp_path / "out"), read_personaroute(path))
+    _assert_equal(read_dataset(tmp_path / "out"), read_personaroute(path).data)
 
 
 def test_data_without_users_or_decisions(two_users, tmp_path):
@@ -157,7 +157,7 @@ def test_the_card_counts_and_names_sources(tables, tmp_path):
 @pytest.mark.parametrize(
     ("name", "source", "found"),
     [
-        ("nope", ".", "format: expected one of personaroute, tables, found 'nope'"),
+        ("nope", ".", "format: expected one of alpacaeval, .*, tables, found 'nope'"),
         ("tables", "none", "none: expected data of format tables, found nothing"),
         ("tables", ".", "table queries: expected queries.parquet"),
     ],

@@ -188,5 +188,7 @@ def test_one_rated_answer_beside_others_that_nobody_saw_is_no_choice():
     offered = np.ones((4, 3), bool)
     offered[3, 1:] = False
     zeros = np.zeros(4, int)
-    shares = choice_shares(DecisionArrays(zeros, zeros, offered, np.zeros((4, 3)), rating, zeros - 1))
+    shares = choice_shares(
+        DecisionArrays(zeros, zeros, offered, np.zeros((4, 3)), rating, zeros - 1, np.full((4, 3), -1))
+    )
     np.testing.assert_array_equal(shares, [[0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 0, 0]])

@@ -47,12 +47,12 @@ class LocalBackend:
             return LocalRun([_start(job, command, log, held.fileno()) for command, log in commands])
 
     def start_all(self, jobs: Sequence[Job]) -> list["LocalRun"]:
-        """Starts the jobs, side by side; if one cannot be started, those before it are stopped."""
+        """Starts the jobs, side by side; if one cannot be started, those before it are ended."""
         with contextlib.ExitStack() as begun:
             running = []
             for job in jobs:
                 running.append(self.start(job))
-                begun.callback(running[-1].stop)
+                begun.callback(running[-1].end)
             begun.pop_all()
         return running
 
@@ -101,6 +101,13 @@ class LocalRun:
     def stop(self) -> None:
         """Asks it to end."""
         self._send(signal.SIGTERM)
+
+    def end(self) -> None:
+        """Has it end, by force after some seconds."""
+        self.stop()
+        self._until = time.monotonic() + _GRACE
+        while self.poll() is None:
+            time.sleep(0.05)
 
     def _send(self, number: signal.Signals) -> None:
         for process in self._processes:
