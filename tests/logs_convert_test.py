@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from log_files import ROW, made_up_rows, write_log
 
-from prouter_jax.interactions import RATING
+from prouter_jax.interactions import THUMB
 from prouter_jax.logs import pieces
 from prouter_jax.logs.convert import Options, convert_log
 from prouter_jax.logs.logged import read_logged
@@ -37,7 +37,7 @@ def test_each_request_is_a_decision_of_which_one_answer_was_seen(tmp_path):
         assert logged.propensity[at] == row["propensity"]
         assert logged.reward[at] == (row["thumb"] == "up")
     assert data.offers[decisions.offer].all()
-    assert (feedback.kind == RATING).all()
+    assert (feedback.kind == THUMB).all()
     np.testing.assert_array_equal(np.bincount(feedback.decision), np.ones(300))
     np.testing.assert_array_equal(feedback.llm, logged.served[feedback.decision])
     assert len(set(data.queries.texts)) == len(data.queries.texts) == counts.queries
