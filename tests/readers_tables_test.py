@@ -325,7 +325,7 @@ BAD_CELLS = [
     ("decisions", "candidates", 1, ["a", "z"], "an llm of llms.{0}", "'z'"),
     ("decisions", "time", 0, float("inf"), "a finite number", "inf"),
     ("feedback", "decision_id", 2, "d9", "a decision_id of decisions.{0}", "'d9'"),
-    ("feedback", "kind", 1, "like", "one of choice, rating", "'like'"),
+    ("feedback", "kind", 1, "like", "one of choice, rating, thumb", "'like'"),
     ("feedback", "llm", 1, "c", "an LLM on offer in its decision", "'c'"),
     ("feedback", "value", 0, 2.0, "a share in (0, 1]", "2.0"),
 ]

@@ -45,7 +45,7 @@ def test_nobody_need_have_been_shown_first(two_users):
         ("decisions", "first", 1, 0, "column first, row 1: expected an LLM on offer in its decision, found 'a'"),
         ("feedback", "llm", 3, 0, "column llm, row 3: expected an LLM on offer in its decision, found 'a'"),
         ("feedback", "llm", 3, 1, "column llm, row 3: expected each LLM once a decision and kind, found 'b'"),
-        ("feedback", "kind", 0, 2, "column kind, row 0: expected a row of KINDS, found 2"),
+        ("feedback", "kind", 0, 3, "column kind, row 0: expected a row of KINDS, found 3"),
         ("feedback", "value", 1, np.nan, "column value, row 1: expected a finite number, found NaN"),
         ("feedback", "value", 0, 0, "column value, row 0: expected a share in (0, 1], found 0.0"),
         ("feedback", "value", 3, 1, "column value, row 2: expected shares of one choice that add up to 1"),
