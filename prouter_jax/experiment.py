@@ -14,7 +14,7 @@ from prouter_jax.paths import local_path, make_path
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.processes import is_first, together
 from prouter_jax.profiling import Pace
-from prouter_jax.progress import require_tensorboard, say
+from prouter_jax.progress import require_tensorboard
 from prouter_jax.provenance import provenance
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
@@ -24,6 +24,7 @@ from prouter_jax.sharding import make_mesh
 from prouter_jax.speed import in_words, measure_speed, read_facts, write_speed
 from prouter_jax.summary import summarise
 from prouter_jax.summary_users import explain_users, map_users
+from prouter_jax.terminal import say
 from prouter_jax.train import make_run, restore_best, run_scorer, train
 from prouter_jax.world import load_world, save_world
 
@@ -179,7 +180,7 @@ def _account(pace: Pace | None, folder: pathlib.Path) -> None:
     if pace is not None and is_first():
         speed = measure_speed(pace)
         write_speed(speed, folder)
-        say("router", "; ".join(f"{name}: {value}" for name, value in in_words(speed).items()))
+        say("router: " + "; ".join(f"{name}: {value}" for name, value in in_words(speed).items()))
 
 
 def _restore(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> Router:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import jax
 
 from prouter_jax.processes import is_first
-from prouter_jax.progress import say
+from prouter_jax.terminal import say
 
 TRACES = "profile"
 STEP = "train"  # name of a step in a trace
@@ -76,7 +76,7 @@ class Steps:
         if self.tracing:
             self._stop()
         elif self.traced and is_first():
-            say(TRACES, f"steps {self.traced.start}:{self.traced.stop} were not run, so there is no trace of them")
+            say(f"{TRACES}: steps {self.traced.start}:{self.traced.stop} were not run, so there is no trace of them")
 
     @property
     def seconds(self) -> float | None:
@@ -124,5 +124,5 @@ class Steps:
         finally:
             jax.profiler.stop_trace()
             if is_first():
-                say(TRACES, f"a trace from step {self.traced.start} on is in {self.folder}")
+                say(f"{TRACES}: a trace from step {self.traced.start} on is in {self.folder}")
             self.tracing, self.traced = False, range(0)

@@ -13,6 +13,7 @@ from prouter_jax.config import Train
 from prouter_jax.metrics import Fit
 from prouter_jax.paths import local_path
 from prouter_jax.processes import is_first
+from prouter_jax.terminal import say
 from prouter_jax.train_state import TrainState
 
 METRICS = "metrics.jsonl"
@@ -85,14 +86,7 @@ class Progress:
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()
         if self.speaks:
-            say(self.name, text, end)
-
-
-def say(name: str, text: str, end: str = "\n") -> None:
-    """Prints a line on stderr under a name, over what a terminal shows there; without text it clears that alone."""
-    clear = "\r\033[K" if sys.stderr.isatty() else ""
-    if text or clear:
-        print(f"{clear}{name}: {text}" if text else clear, end=end, file=sys.stderr, flush=True)
+            say(f"{self.name}: {text}" if text else "", end)
 
 
 def to_record(fit: Fit) -> dict[str, float]:

@@ -11,7 +11,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
-    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "readers", "appended"),
+    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "terminal"),
+    *("readers", "appended"),
     *("encoders", "store", "embedded", "splits"),
     *("decisions", "asking", "judges", "collect", "grading", "simulate", "new_llms", "metrics"),
 )

@@ -3,6 +3,8 @@
 import sys
 import time
 
+from prouter_jax.terminal import say
+
 _SECONDS_ON_TERMINAL = 1.0
 _SECONDS_IN_LOG = 30.0
 
@@ -52,5 +54,4 @@ class ProgressLine:
 
     def _print(self, end: str) -> None:
         self._printed = time.monotonic()
-        clear = "\r\033[K" if self._terminal else ""
-        print(f"{clear}{self.line()}", end=end, file=sys.stderr, flush=True)
+        say(self.line(), end)

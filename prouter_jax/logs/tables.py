@@ -8,6 +8,7 @@ from prouter_jax.logs.outcomes import OF_OUTCOMES, OutcomeMeans
 from prouter_jax.logs.queries import Merged, Seen, query_ids
 from prouter_jax.logs.requests import MOST_LLMS, Requests
 from prouter_jax.logs.table_writer import TableWriter
+from prouter_jax.readers.tables import or_null
 
 
 class LogTables:
@@ -41,7 +42,7 @@ class LogTables:
         self._check_llms(requests)
         query = self._add_queries(requests)
         number = self.decisions + np.arange(len(query))
-        measured, time = requests.numbers, _or_null(requests.numbers["time"])
+        measured, time = requests.numbers, or_null(requests.numbers["time"])
         decisions = {"decision_id": number, "user_id": requests.user, "query_id": query}
         self._writer.write("decisions", decisions | {"offer": self._number_offers(requests), "time": time})
         # LLMs that dropped rows alone name have no number
@@ -49,7 +50,7 @@ class LogTables:
         names = pa.DictionaryArray.from_arrays(pa.array(llm), pa.array(list(self._llms), pa.string()))
         names = names.dictionary_decode()
         numbers = {"propensity": measured["propensity"], "reward": requests.reward, "latency": measured["latency"]}
-        known = {name: _or_null(values) for name, values in numbers.items()}
+        known = {name: or_null(values) for name, values in numbers.items()}
         self._writer.write("logged", {"decision_id": number, "llm": names} | known)
         self._add_feedback(requests, number, names)
         self._outcomes.add(query, llm, np.stack([measured[name] for name in OF_OUTCOMES], 1))
@@ -59,7 +60,7 @@ class LogTables:
         """What is known at the end alone."""
         names = list(self._llms)
         for query, llm, means in self._outcomes.means():
-            columns = {name: _or_null(means[:, place]) for place, name in enumerate(OF_OUTCOMES)}
+            columns = {name: or_null(means[:, place]) for place, name in enumerate(OF_OUTCOMES)}
             self._writer.write("outcomes", {"query_id": query, "llm": [names[row] for row in llm]} | columns)
         self._writer.write("llms", {"llm": names})
         sets = [(number, range(len(names)) if llms is None else sorted(llms)) for llms, number in self._offers.items()]
@@ -102,7 +103,3 @@ class LogTables:
             self._llms.setdefault(requests.llms[llm], len(self._llms))
         if len(self._llms) > MOST_LLMS:
             raise ValueError(f"log: expected at most {MOST_LLMS} different LLMs, found {len(self._llms)}")
-
-
-def _or_null(values: np.ndarray) -> pa.Array:
-    return pa.array(values, mask=np.isnan(values))

@@ -136,21 +136,21 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
     queries, llms, outcomes, decisions, feedback = data.queries, data.llms, data.outcomes, data.decisions, data.feedback
     offer, member = np.nonzero(data.offers)
     tables = {
-        "users": {"user_id": data.users.ids, "preference": _or_null(data.users.preference)},
+        "users": {"user_id": data.users.ids, "preference": or_null(data.users.preference)},
         "tasks": {"task_id": data.tasks.ids, "description": data.tasks.descriptions},
         "queries": {"query_id": queries.ids, "query": queries.texts, "task_id": _named(queries.task, data.tasks.ids)},
         "llms": {
             "llm": llms.ids,
             "family": llms.families,
             "description": llms.descriptions,
-            "input_price": _or_null(llms.input_price),
-            "output_price": _or_null(llms.output_price),
+            "input_price": or_null(llms.input_price),
+            "output_price": or_null(llms.output_price),
             "pool": llms.pools,
         },
         "outcomes": {
             "query_id": _named(outcomes.query, queries.ids),
             "llm": _named(outcomes.llm, llms.ids),
-            **{name: _or_null(getattr(outcomes, name)) for name in OUTCOME_NUMBERS},
+            **{name: or_null(getattr(outcomes, name)) for name in OUTCOME_NUMBERS},
             **({} if outcomes.response is None else {"response": pa.array(outcomes.response, pa.large_string())}),
         },
         "decisions": {
@@ -158,7 +158,7 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
             "user_id": _named(decisions.user, data.users.ids),
             "query_id": _named(decisions.query, queries.ids),
             "offer": decisions.offer,
-            "time": _or_null(decisions.time),
+            "time": or_null(decisions.time),
             "first": _named(decisions.first, llms.ids),
         },
         "feedback": {
@@ -172,7 +172,8 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
     return {name: pa.table(table) for name, table in tables.items()}
 
 
-def _or_null(values: np.ndarray) -> pa.Array:
+def or_null(values: np.ndarray) -> pa.Array:
+    """Numbers as a column of a table, null for NaN."""
     return pa.array(values, mask=np.isnan(values))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from prouter_jax.sweep.ranking import rank
 from prouter_jax.sweep.trials import BEGUN, DONE, FAILED, PRUNED, Trial
+from prouter_jax.terminal import say
 
 _SECONDS_ON_TERMINAL = 1.0
 _SECONDS_IN_LOG = 60.0
@@ -45,8 +46,7 @@ class ProgressLine:
 
     def close(self) -> None:
         """Leaves the line on a terminal empty."""
-        if self._terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        say("", end="")
 
     def line(self, elapsed: Sequence[float]) -> str:
         """`4/20 trials, 1 failed, 2 running, best 0.5312 (trial 003), 38 s left`."""
@@ -69,8 +69,7 @@ class ProgressLine:
 
     def _say(self, text: str, end: str = "\n") -> None:
         self._printed = time.monotonic()
-        clear = "\r\033[K" if self._terminal else ""
-        print(f"{clear}sweep: {text}", end=end, file=sys.stderr, flush=True)
+        say(f"sweep: {text}", end)
 
 
 def _outcome(trial: Trial) -> str:
