@@ -13,8 +13,8 @@ def get_config() -> ExperimentConfig:
     config.data.embedded = Embedded(
         num_tasks=5, num_queries=100_000, num_llms=10, num_users=1000, decisions_per_user=30, more_users=1_000_000
     )
-    config.train.users_per_step = 5120
-    config.train.steps_per_round = 49  # a quarter of the users: four rounds an epoch
-    config.train.num_train_steps = 784
-    config.train.eval_every_steps = 196
+    config.train.users_per_step = 20_480
+    config.train.steps_per_round = 12  # a quarter of the users: four rounds an epoch
+    config.train.num_train_steps = 196
+    config.train.eval_every_steps = 49
     return config

@@ -17,7 +17,7 @@ from prouter_jax.gnn.scorer import make_gnn_scorer
 from prouter_jax.graph import RouterGraph
 from prouter_jax.histories_batch import with_batch
 from prouter_jax.scoring import Scorer
-from prouter_jax.sharding import DATA, place_whole
+from prouter_jax.sharding import DATA
 from prouter_jax.world import World
 
 Network = BayesNetwork | GraphNetwork
@@ -68,14 +68,19 @@ def make_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Call
     A step is a round of messages of the default network, or a batch's part of one; a gradient step of the paper's.
     The batch, if any, takes the place of the graph's users.
     """
-    inner = _make_inner_step(network, recipe, mesh)
-    if not recipe.steps_per_round:
-        return lambda params, opt_state, graph, batch, number, key: inner(params, opt_state, graph, number, key)
+    if isinstance(network, GraphNetwork):
+        return _make_gradient_step(network, recipe, mesh)
 
-    def step(params, opt_state, graph, batch, number, key):
-        return inner(params, opt_state, with_batch(graph, batch, mesh.shape[DATA]), number, key)
+    def in_batches(params, sums, graph, batch, number, key):
+        del key
+        return minibatch.make_step(network, recipe.steps_per_round, mesh)(params, sums, graph, batch, number)
 
-    return step
+    def whole(params, opt_state, graph, batch, number, key):
+        del batch, key
+        params, metrics = network.round(params, graph, number)
+        return params, opt_state, metrics
+
+    return in_batches if recipe.steps_per_round else whole
 
 
 def make_scorer(
@@ -108,30 +113,14 @@ def meet(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, d
     return network, params
 
 
-def _make_inner_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
-    """A function (params, opt_state, graph, step, key) -> (params, opt_state, metrics)."""
-    if isinstance(network, GraphNetwork):
-        return network.make_step(config.Optimizer(*recipe.optimizer), recipe.num_train_steps, recipe.hiding, mesh)
+def _make_gradient_step(network: GraphNetwork, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
+    inner = network.make_step(config.Optimizer(*recipe.optimizer), recipe.num_train_steps, recipe.hiding, mesh)
 
-    def whole(params, opt_state, graph, number, key):
-        del key
-        params, metrics = network.round(params, graph, number)
-        return params, opt_state, metrics
+    def step(params, opt_state, graph, batch, number, key):
+        graph = with_batch(graph, batch, mesh.shape[DATA]) if recipe.steps_per_round else graph
+        return inner(params, opt_state, graph, number, key)
 
-    def some(params, sums, graph, number, key):
-        del key
-        number, place = number // recipe.steps_per_round, number % recipe.steps_per_round
-        # tastes are kept in parts, one on each device; every user may need any of them
-        told, kept, metrics = minibatch.messages(network, place_whole(params, mesh), graph, number)
-        sums = jax.tree.map(jax.numpy.add, sums, told)
-        params, sums = jax.lax.cond(
-            place == recipe.steps_per_round - 1,
-            lambda: (minibatch.move(network, params, sums, number), minibatch.no_sums(network)),
-            lambda: (params, sums),
-        )
-        return {**params, **kept}, sums, metrics
-
-    return some if recipe.steps_per_round else whole
+    return step
 
 
 def apply_network(

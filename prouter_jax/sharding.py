@@ -63,11 +63,6 @@ def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
-def place_whole(arrays, mesh: jax.sharding.Mesh):
-    """In a compiled function: the same arrays, whole on every device from here on."""
-    return jax.lax.with_sharding_constraint(arrays, replicated(mesh))
-
-
 def users_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
     """For arrays [users, ...]: this is what spreads the work over the data axis."""
     return NamedSharding(mesh, P(DATA))

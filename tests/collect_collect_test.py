@@ -202,7 +202,8 @@ def test_a_slow_llm_does_not_hold_up_the_others(tmp_path):
     with JudgeServer(until_the_other_is_served) as slow, JudgeServer(at_once) as quick:
         llms = [make_llm(slow, "slow"), make_llm(quick, "quick")]
         _collect(tmp_path, make_queries(24), llms, concurrency=8)
-    assert len(waits) == 16 and all(waits)
+    assert len(waits) == 16
+    assert all(waits)
 
 
 def test_a_second_run_at_the_same_time_is_refused(tmp_path):

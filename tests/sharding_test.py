@@ -1,15 +1,21 @@
 """Devices change how fast a run is, not what it computes."""
 
 import json
+import math
+import re
 
 import jax
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from prouter_jax.ahead.hlo import parse_module
 from prouter_jax.config import Mesh
+from prouter_jax.inputs.pipeline import Input
 from prouter_jax.sharding import DATA, MODEL, make_mesh, place_graph, state_shardings
-from prouter_jax.train import make_run, train
+from prouter_jax.train import initial_state, make_run, make_train_step, train
+
+KIND = re.compile("(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?")
 
 
 def _losses(workdir):
@@ -38,6 +44,24 @@ def test_work_is_divided_by_users(tiny_config, prepared):
     visible = make_run(tiny_config, prepared).graph.visibility.decisions
     assert visible.sharding.spec == P(DATA)
     assert visible.sharding.shard_shape(visible.shape)[0] == 2
+
+
+def _sent(config, prepared, users):
+    """Elements of the results of all collectives of a step of the minibatches, and how many properties there are."""
+    config.mesh, config.train.users_per_step = Mesh(data=2), users
+    run = make_run(config, prepared)
+    batch = next(Input(run.batches, run.mesh, 0, 1))
+    step = make_train_step(run).lower(initial_state(run, 0), run.graph, batch, jax.random.key(0))
+    module = parse_module(step.compile().as_text())
+    found = [x for _, x in module.instructions() if KIND.fullmatch(x.opcode)]
+    return sum(math.prod(shape.dims) for x in found for shape in x.shapes), run.network.columns.size
+
+
+def test_devices_tell_each_other_sums_and_nothing_of_their_users(tiny_config, prepared):
+    """But the states of some, which are kept; that the matrices of users stay where they are made is what is fast."""
+    (few, size), (many, _) = (_sent(tiny_config, prepared, users) for users in (8, 16))
+    assert few > 0
+    assert many - few <= 3 * 8 * (size + 1)
 
 
 def test_an_axis_that_does_not_divide_stays_whole():

@@ -2,20 +2,26 @@
 
 A round is some steps. Each reads the users of a batch from their histories alone, as strangers are read, and adds what
 they say to `Sums`; the last one moves the population and the tastes. Nothing is kept of a user, so memory does not
-depend on their number, and it does not matter how often anybody is met.
+depend on their number, and it does not matter how often anybody is met. Each device reads users of its own, and
+meets the others once a step, in the sums.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.sharding import PartitionSpec as P
 
 from prouter_jax.bayes.inference import SUMS, BayesNetwork, metrics_of, scales, sums_of
 from prouter_jax.bayes.population import Spread, learn, spread_of
 from prouter_jax.bayes.reader import Population, misfit, read, residuals, uncertainty, utilities
 from prouter_jax.bayes.tastes import after_step, loadings, with_sides
 from prouter_jax.graph import RouterGraph
-from prouter_jax.histories import Histories, only, over_users, read_histories
+from prouter_jax.histories import Said, fold_over_users, only, read_histories
+from prouter_jax.histories_batch import with_batch
+from prouter_jax.sharding import DATA
 
 _READING_STEPS = 6  # Newton steps from the prior
 
@@ -51,35 +57,67 @@ def no_sums(network: BayesNetwork) -> Sums:
     )
 
 
+def make_step(network: BayesNetwork, steps_per_round: int, mesh: jax.sharding.Mesh) -> Callable:
+    """A function (params, sums, graph, batch, number of the step) -> (params, sums, metrics), to be compiled."""
+
+    def of_device(params, graph, batch, number):
+        told, kept, misfits = messages(network, params, with_batch(graph, batch, 1), number)
+        return jax.tree.map(lambda x: x[None], (told, misfits)), kept
+
+    of_devices = jax.shard_map(
+        of_device, mesh=mesh, in_specs=(P(), P(), P(DATA), P()), out_specs=P(DATA), check_vma=False
+    )
+
+    def step(params, sums, graph, batch, number):
+        number, place = number // steps_per_round, number % steps_per_round
+        parts, kept = of_devices(params, graph, batch, number)
+        told, misfits = jax.tree.map(lambda x: x.sum(0), parts)
+        sums = jax.tree.map(jnp.add, sums, told)
+        params, sums = jax.lax.cond(
+            place == steps_per_round - 1,
+            lambda: (move(network, params, sums, number), no_sums(network)),
+            lambda: (params, sums),
+        )
+        return {**params, **{name: rows[: network.users] for name, rows in kept.items()}}, sums, metrics_of(misfits)
+
+    return step
+
+
 def messages(
     network: BayesNetwork, params: dict, graph: RouterGraph, number: jax.Array
-) -> tuple[Sums, dict, dict[str, jax.Array]]:
+) -> tuple[Sums, dict[str, jax.Array], dict[str, jax.Array]]:
     """What the users of a graph say in round `number`.
 
     Returns:
-      sums; the states of the first `network.users` of them as parameters "users" and "known"; how badly their feedback
-      was told by what was read.
+      sums; the users' states as parameters "users" and "known"; the sums of how badly their feedback was told by what
+      was read, see `reader.misfit`.
     """
     histories, population = read_histories(graph), network.population(params)
     if histories.llm is None:
         raise ValueError("a batch: expected users with histories of their own, found shared queries")
     answers = network.answers(params, graph, _shown_tastes(network, params, number))
-    start = network.strangers(params, graph)
-    theta, unknown, told, surprise, weight = _read(network, graph, histories, answers, population, start)
-    visible = graph.visibility.decisions[..., None] * histories.said.offered
-    known = (visible.sum((1, 2)) > 0).astype(jnp.float32)
-    by_tastes = loadings(network.columns, theta, params["crowd"])
-    place = histories.query[..., None] * network.llms + histories.llm
+    table = answers.reshape(-1, answers.shape[-1])
     upper = np.triu_indices(network.columns.tastes)
-    sums = Sums(
-        spread=spread_of(network.columns, theta, unknown, known, params["crowd"]),
-        push=_to_answers(network, surprise, by_tastes, place),
-        curvature=_to_answers(network, weight, by_tastes[:, upper[0]] * by_tastes[:, upper[1]], place),
-        met=jax.ops.segment_sum(visible.reshape(-1), histories.llm.reshape(-1), network.llms),
-        told=sums_of(told),
-    )
-    kept = {"users": theta[: network.users], "known": known[: network.users]}
-    return sums, kept, metrics_of(told)
+
+    def of_chunk(sums: Sums, said: Said, query, llm, visible):
+        place = query[..., None] * network.llms + llm
+        said = jax.vmap(only)(said, visible)
+        mine = with_sides(network.columns, table[place], said)
+        theta, unknown, told, surprise, weight = jax.vmap(_read, (0, 0, None))(mine, said, population)
+        known = (said.offered.sum((1, 2)) > 0).astype(jnp.float32)
+        by_tastes = loadings(network.columns, theta, params["crowd"])
+        spread = spread_of(network.columns, theta, unknown, known, params["crowd"])
+        sums = Sums(
+            spread=jax.tree.map(jnp.add, sums.spread, spread),
+            push=_add_to_answers(sums.push, surprise, by_tastes, place),
+            curvature=_add_to_answers(sums.curvature, weight, by_tastes[:, upper[0]] * by_tastes[:, upper[1]], place),
+            met=sums.met.at[llm].add(said.offered),
+            told=jax.tree.map(jnp.add, sums.told, sums_of(told)),
+        )
+        return sums, ({"users": theta, "known": known}, told)
+
+    sums, (kept, told) = fold_over_users(graph, of_chunk, no_sums(network), histories, graph.visibility.decisions)
+    return sums, kept, jax.tree.map(jnp.sum, told)
 
 
 def move(network: BayesNetwork, params: dict, sums: Sums, number: jax.Array) -> dict:
@@ -101,26 +139,19 @@ def _shown_tastes(network: BayesNetwork, params: dict, number: jax.Array) -> jax
     return jnp.where(number < network.warmup_rounds, 0.0, params["tastes"])
 
 
-def _read(network: BayesNetwork, graph: RouterGraph, histories: Histories, answers, population: Population, start):
-    """theta, what is not known of it, how it tells what was said, surprise and curvature in each utility; by user."""
-
-    def of_user(answers, said, _, visible, theta):
-        said = only(said, visible)
-        answers = with_sides(network.columns, answers, said)
-        theta = read(theta, answers, said, population, _READING_STEPS)
-        utility = utilities(theta, answers)
-        return (
-            theta,
-            uncertainty(theta, answers, said, population),
-            misfit(utility, said, population),
-            *residuals(utility, said, population),
-        )
-
-    return over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
+def _read(answers: jax.Array, said: Said, population: Population):
+    """theta of one user, what is not known of it, how it tells what was said, surprise and curvature of utilities."""
+    theta = read(population.mean, answers, said, population, _READING_STEPS)
+    utility = utilities(theta, answers)
+    return (
+        theta,
+        uncertainty(theta, answers, said, population),
+        misfit(utility, said, population),
+        *residuals(utility, said, population),
+    )
 
 
-def _to_answers(network: BayesNetwork, values: jax.Array, weights: jax.Array, place: jax.Array) -> jax.Array:
-    """Sums over the candidates of values [users, decisions, candidates] times weights [users, n]: by answer."""
-    each = (values[..., None] * weights[:, None, None, :]).reshape(values.size, weights.shape[1])
-    total = jax.ops.segment_sum(each, place.reshape(-1), network.queries * network.llms)
-    return total.reshape(network.queries, network.llms, weights.shape[1])
+def _add_to_answers(sums: jax.Array, values: jax.Array, weights: jax.Array, place: jax.Array) -> jax.Array:
+    """Adds values [users, decisions, candidates] times weights [users, n] to sums [queries, llms, n], at `place`."""
+    each = (values[..., None] * weights[:, None, None, :]).reshape(values.size, -1)
+    return sums.reshape(-1, sums.shape[-1]).at[place.reshape(-1)].add(each).reshape(sums.shape)
