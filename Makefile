@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN = .venv/bin
 DATA ?= ../shared/data
 export JAX_PLATFORMS ?= cpu
+# tests at a time, each in a process of its own; those of a file share what they made
+TESTS = -n 2 --dist loadfile
 
 .PHONY: run test test-slow check bench clean
 
@@ -13,10 +15,10 @@ run: .venv/made
 	@echo "report: runs/embedded/report/report.html"
 
 test: .venv/made
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 test-slow: .venv/made
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(TESTS) -m slow
 
 check: .venv/made
 	$(BIN)/ruff check .
