@@ -110,3 +110,9 @@ def test_no_limit_is_no_limit():
         await budget.settle(1e9, 1.0)
 
     _run(scenario)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), -1.0])
+def test_a_budget_that_limits_nothing_is_refused(limit):
+    with pytest.raises(ValueError, match=rf"^the budget: expected USD of at least 0, found {limit:g}$"):
+        Budget(limit=limit, spent=0.0)

@@ -105,7 +105,12 @@ class Budget:
         Args:
           limit: USD, 0 for none.
           spent: USD already.
+
+        Raises:
+          ValueError: if the limit is negative or not a number.
         """
+        if not limit >= 0:
+            raise ValueError(f"the budget: expected USD of at least 0, found {limit:g}")
         self.limit, self.spent, self._reserved, self._running = limit, spent, 0.0, 0
         self._changed = asyncio.Condition()
 
