@@ -8,12 +8,11 @@ picked) and task. Other names: --columns=user=customer_id,served=deployment. Wha
 """
 
 import sys
-import time
-from collections.abc import Callable
 
 from absl import flags
 
 from launch import entry
+from launch.progress import on_progress
 
 _INPUT = flags.DEFINE_list("input", None, "Log files, .jsonl or .parquet.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder of the tables.", required=True)
@@ -40,26 +39,13 @@ def main() -> None:
         mask=_MASK.value,
         merge_near=_MERGE_NEAR.value,
     )
-    counts = convert_log(_INPUT.value, _OUT.value, options, _progress())
+    pause = _SECONDS_ON_TERMINAL if sys.stderr.isatty() else _SECONDS_IN_LOG
+    counts = convert_log(_INPUT.value, _OUT.value, options, on_progress("rows", pause))
     print(f"{counts.rows:,} rows read, {counts.kept:,} kept, of {counts.queries:,} queries and {counts.llms} LLMs")
     print(f"{counts.judged:,} with a thumb or rating, {counts.told:,} with a propensity")
     for reason, number in counts.dropped.most_common():
         print(f"dropped, {reason}: {number:,}")
     print(f"users: {'hashed' if options.hash_key else 'as they are in the log'}; tables: {_OUT.value}")
-
-
-def _progress() -> Callable[[int, float], None]:
-    begun = printed = time.monotonic()
-    pause = _SECONDS_ON_TERMINAL if sys.stderr.isatty() else _SECONDS_IN_LOG
-
-    def say(rows: int, share: float) -> None:
-        nonlocal printed
-        if time.monotonic() - printed > pause:
-            printed = time.monotonic()
-            seconds = printed - begun
-            print(f"logs: {rows:,} rows, {seconds / share - seconds:.0f} s left", file=sys.stderr)
-
-    return say
 
 
 if __name__ == "__main__":

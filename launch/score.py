@@ -17,7 +17,7 @@ _INPUT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where the input's rows go with llm, probabilities, basis and error.", required=True
 )
-_HISTORY = flags.DEFINE_string("history", None, "Choices or ratings of users that training never saw.")
+_HISTORY = flags.DEFINE_string("history", None, "Choices, votes, ratings or thumbs of users that training never saw.")
 _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, and their outcomes and feedback.")
 _MAX_COST = flags.DEFINE_float("max_cost", None, "Highest expected cost of an answer in USD.")
 _ALLOW = flags.DEFINE_list("allow", None, "The only LLMs to choose from.")

@@ -9,7 +9,10 @@ from launch import entry
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train, of one seed or of several.", required=True)
 _FEEDBACK = flags.DEFINE_string(
-    "feedback", None, "Choices or ratings, as of launch.score --history: .parquet, .csv or .jsonl.", required=True
+    "feedback",
+    None,
+    "Choices, votes, ratings or thumbs, as of launch.score --history: .parquet, .csv or .jsonl.",
+    required=True,
 )
 _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, that the feedback may be about.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Tell the drift and write nothing.")

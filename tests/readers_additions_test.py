@@ -147,6 +147,35 @@ def test_ratings_of_a_query_are_one_decision(tmp_path, base, suffix):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
+def test_votes_are_choices_between_two(tmp_path, base, suffix):
+    rows = [
+        {"user_id": "v", "query_id": "q1", "llm_a": "b", "llm_b": "a", "winner": "b"},
+        {"user_id": "z", "query_id": "q1", "llm_a": "a", "llm_b": "b", "winner": "tie"},
+    ]
+    data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
+    assert _said(data, len(base.feedback.llm)) == [
+        ("v", "q1", "ab", "choice", "a", 1),
+        ("z", "q1", "ab", "choice", "a", 0.5),
+        ("z", "q1", "ab", "choice", "b", 0.5),
+    ]
+    assert list(data.decisions.first[len(base.decisions.first) :]) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"llm_b": None}, "column llm_b, row 0: expected an id, found nothing"),
+        ({"winner": None, "thumb": 1}, "expected a column thumb or a column winner, found both"),
+        ({"winner": "c"}, "column winner, row 0: expected one of a, b, tie, found 'c'"),
+        ({"llm_b": "a"}, "column llm_b, row 0: expected another LLM than llm_a, found 'a'"),
+    ],
+)
+def test_bad_votes_are_named(tmp_path, base, changes, said):
+    rows = [{"user_id": "v", "query_id": "q1", "llm_a": "a", "llm_b": "b", "winner": "a", **changes}]
+    assert _complaint(read_history, write_rows(tmp_path / "history.parquet", rows), base).endswith(said)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_texts_find_their_query_or_make_one(tmp_path, base, suffix):
     rows = [
         {"user_id": "u", "query_id": None, "query": "Sing", "task_id": "art", "llm": "a"},

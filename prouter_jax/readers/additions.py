@@ -13,7 +13,7 @@ import pyarrow as pa
 from prouter_jax.grouping import first_seen
 from prouter_jax.interactions import Interactions, Queries, concatenate
 from prouter_jax.paths import make_path
-from prouter_jax.readers import columns, forms
+from prouter_jax.readers import cells, columns, forms
 from prouter_jax.readers.assemble import assemble
 from prouter_jax.readers.folder import load_folder, names_of
 from prouter_jax.readers.formats import SUFFIXES
@@ -25,22 +25,27 @@ _HISTORY = {
     "query_id": "id?",
     "query": "text?",
     "task_id": "id?",
-    "llm": "id",
+    "llm": "id?",
     "rating": "number?",
     "thumb": "number?",
+    "llm_a": "id?",
+    "llm_b": "id?",
+    "winner": "text?",
     "candidates": "list?",
     "first": "id?",
     "time": "number?",
 }
 
+_FORMS = {"rating": "ratings", "thumb": "thumbs", "winner": "votes"}  # by the column that tells
+
 
 def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
-    """Reads what users, known or new, chose or how they rated it, one row an LLM.
+    """Reads what users, known or new, chose or how they rated it.
 
-    With a column rating the rows are ratings, with a column thumb thumbs, without either choices, as in `read_tables`;
-    candidates default to the LLMs rated, or to all. A row names its query by query_id or gives its text in query. A
-    text without an id is the query of `base` that has this text, or else a new one under a made-up id; an unknown id
-    with a text is a new query, of the task in task_id; a known id says it all.
+    With a column rating the rows are ratings, with thumb thumbs, with winner votes, without any of them choices, as in
+    `read_tables`; candidates default to the LLMs rated, or to all. A row names its query by query_id or gives its text
+    in query. A text without an id is the query of `base` that has this text, or else a new one under a made-up id; an
+    unknown id with a text is a new query, of the task in task_id; a known id says it all.
 
     Args:
       path: a .parquet, .csv or .jsonl file.
@@ -56,13 +61,7 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
     ids, queries = _resolve_queries(table, base)
     number = np.arange(table.num_rows)
     texts = table.texts | {"query_id": Texts(number, pa.array(ids, pa.large_string()), number)}
-    given = [name for name in ("rating", "thumb") if name in table.numbers]
-    if len(given) > 1:
-        raise ValueError(f"table {path.name}: expected a column rating or a column thumb, found both")
-    form = f"{given[0]}s" if given else "choices"
-    if given:
-        _check_given(table, given[0])
-    tables = {form: dataclasses.replace(table, texts=texts)}
+    tables = {_form_of(table): dataclasses.replace(table, texts=texts)}
     new = assemble(tables, base.replace(queries=concatenate([base.queries, queries])))
     return _append(base, new, {"decisions": path.name, "feedback": path.name})
 
@@ -86,10 +85,26 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
     return _append(base, assemble(tables, base), names_of(tables))
 
 
+def _form_of(table: Table) -> str:
+    """Which of the short forms of feedback a history has; all that this form needs is there."""
+    given = [name for name in _FORMS if name in table.numbers or name in table.texts]
+    if len(given) > 1:
+        raise ValueError(f"table {table.name}: expected a column {given[0]} or a column {given[1]}, found both")
+    form = _FORMS[given[0]] if given else "choices"
+    for column in ("llm_a", "llm_b", *given) if form == "votes" else ("llm", *given):
+        _check_given(table, column)
+    return form
+
+
 def _check_given(table: Table, column: str) -> None:
-    missing = np.isnan(table.numbers[column])
+    if column in table.numbers:
+        missing = np.isnan(table.numbers[column])
+    elif column in table.texts:
+        missing = table.strings(column) == ""
+    else:
+        raise ValueError(f"table {table.name}, column {column}: expected this column, found none")
     if missing.any():
-        raise table.error(column, missing.argmax(), "a number", None)
+        raise table.error(column, int(missing.argmax()), cells.EXPECTED[_HISTORY[column].rstrip("?")], None)
 
 
 def _append(base: Interactions, new: Interactions, names: dict[str, str]) -> Interactions:
