@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 
 class Places:
-    """For so many requests at a time; a place that becomes free goes to the LLM that has the fewest.
+    """For so many requests at a time; a free place goes to the LLM that has the fewest.
 
     So an LLM that takes long keeps its share of the places at most, where others want them too.
     """
@@ -20,29 +20,26 @@ class Places:
     @contextlib.asynccontextmanager
     async def take(self, llm: str) -> AsyncIterator[None]:
         """Waits for a place, and has it until the end of the block."""
-        if self._free:
-            self._free -= 1
-            self._taken[llm] += 1
-        else:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting[llm].append(turn)
-            await turn
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting[llm].append(turn)
+        loop.call_soon(self._give)  # once all have asked who are about to: the first is not to have every place
+        await turn
         try:
             yield
         finally:
             self._taken[llm] -= 1
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        waiting = [llm for llm, turns in self._waiting.items() if turns]
-        if not waiting:
             self._free += 1
-            return
-        llm = min(waiting, key=self._taken.__getitem__)
-        self._taken[llm] += 1
-        turn = self._waiting[llm].popleft()
-        if not turn.done():  # nor cancelled, as all are when a run is broken off
-            turn.set_result(None)
+            self._give()
+
+    def _give(self) -> None:
+        while self._free and (waiting := [llm for llm, turns in self._waiting.items() if turns]):
+            llm = min(waiting, key=self._taken.__getitem__)
+            turn = self._waiting[llm].popleft()
+            if not turn.done():  # nor cancelled, as all are when a run is broken off
+                self._free -= 1
+                self._taken[llm] += 1
+                turn.set_result(None)
 
 
 class Pace:
