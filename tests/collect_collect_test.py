@@ -109,7 +109,7 @@ def test_who_is_refused_begins_nothing_more(tmp_path):
         begun = time.monotonic()
         found = _collect(tmp_path, make_queries(20), [make_llm(server, requests_per_minute=120)])
         assert len(server.requests) <= 2  # the others were waiting for their turn
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8  # all would take ten seconds
     assert found.failures == {}
 
 

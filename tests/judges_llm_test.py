@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -200,10 +199,8 @@ def test_nonsense_twice_is_a_failure(monkeypatch, path):
 
 def test_no_more_requests_at_a_time_than_allowed(monkeypatch, path):
     with serving(monkeypatch, lambda *_: Act(stall=0.05)) as server:
-        begun = time.monotonic()
         _choose(path, 1, 12, concurrency=3)
     assert server.most_at_once == 3
-    assert time.monotonic() - begun < 12 * 0.05 + 1
 
 
 def test_a_second_run_asks_nothing_and_says_the_same(monkeypatch, path):
