@@ -181,8 +181,8 @@ def test_limits_hold_for_each_llm_and_for_all(tmp_path):
 
 def test_requests_of_an_llm_keep_their_pace(tmp_path):
     with JudgeServer(echo) as server:
-        _collect(tmp_path, make_queries(5), [make_llm(server, requests_per_minute=1200)])
-        assert server.times[-1] - server.times[0] >= 0.19
+        _collect(tmp_path, make_queries(5), [make_llm(server, requests_per_minute=300)])
+        assert max(server.times) - min(server.times) >= 0.5  # 0.8, less what the first took to arrive
 
 
 def test_a_slow_llm_does_not_hold_up_the_others(tmp_path):
