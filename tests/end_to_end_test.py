@@ -68,7 +68,7 @@ def _lines(path):
 
 def _has_state(workdir):
     """Whether a run that starts now finds a state: a kill may come before the first one is whole."""
-    return any(path.name.isdigit() for path in (workdir / "checkpoints").glob("*"))
+    return any((workdir / "checkpoints").glob("*/manifest.json"))
 
 
 def _killed(command, workdir, lines, delay):
