@@ -17,13 +17,15 @@ _PARTS = 8  # of the long epoch: a figure each
 def measure(setting: Setting) -> Iterator[Figure]:
     """Time of a user in passes over few and over all users, then memory and the share of time spent on input."""
     del setting  # an epoch takes minutes: its parts are the runs
+    from prouter_jax.train import initial_state
+
     run, config = _run()
     batches = run.batches
     if batches is None:
         raise ValueError("experiments/million.py: expected an experiment in minibatches")
-    few = dataclasses.replace(batches.store, users=batches.store.users[: _FEW + 1])
-    state = _start(run, config)
-    state, few_times, _ = _timed(run, state, dataclasses.replace(batches, store=few), _FEW_PASSES)
+    few = _of_few(batches)
+    state = _step(run, _step(run, initial_state(run, config.seed), few), batches)  # nothing is left to compile
+    state, few_times, _ = _timed(run, state, few, _FEW_PASSES)
     per_few = [1e6 * seconds / _FEW for seconds in few_times]
     yield Figure("user_of_few", f"{_FEW:,} users: time of a user in an epoch", "us", per_few)
     state, parts, waited = _timed(run, state, batches, 1, _PARTS)
@@ -50,15 +52,24 @@ def _run():
     return make_run(config, prepared), config
 
 
-def _start(run, config):
-    """A state after the first step, so that nothing is left to compile."""
+def _of_few(batches):
+    """Of the first users; a batch has no more places than these need, which nobody would fill."""
+    from prouter_jax.config_limits import USERS_AT_ONCE
+
+    store = dataclasses.replace(batches.store, users=batches.store.users[: _FEW + 1])
+    places = -(-_FEW // USERS_AT_ONCE) * USERS_AT_ONCE
+    return dataclasses.replace(batches, store=store, users=min(batches.users, places))
+
+
+def _step(run, state, batches):
+    """The state after a step."""
     import jax
 
     from prouter_jax.inputs.pipeline import Input
-    from prouter_jax.train import initial_state, make_train_step
+    from prouter_jax.train import make_train_step
 
-    batch = next(Input(run.batches, run.mesh, 0, 1))
-    return make_train_step(run)(initial_state(run, config.seed), run.graph, batch, jax.random.key(0))[0]
+    batch = next(Input(batches, run.mesh, 0, 1))
+    return make_train_step(run)(state, run.graph, batch, jax.random.key(0))[0]
 
 
 def _timed(run, state, batches, passes: int, parts: int = 1):
