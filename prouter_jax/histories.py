@@ -136,7 +136,7 @@ def sum_over_users(graph: RouterGraph, function: Callable, histories: Histories,
 def fold_over_users(graph: RouterGraph, function: Callable, start: Any, histories: Histories, *columns: jax.Array):
     """Runs `function(total, said, query, llm, *columns)` over chunks of users, their axis first, one after the other.
 
-    For users of one device who do not share queries. The total is changed in place, so it may be large.
+    For users of one device who do not share queries.
 
     Args:
       function: returns the next total, and arrays to keep whose first axis is the users.

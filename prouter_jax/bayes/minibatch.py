@@ -6,6 +6,7 @@ depend on their number, and it does not matter how often anybody is met. Each de
 meets the others once a step, in the sums.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -24,6 +25,7 @@ from prouter_jax.histories_batch import with_batch
 from prouter_jax.sharding import DATA
 
 _READING_STEPS = 6  # Newton steps from the prior
+_ADDED_AT_ONCE = 2048  # users, to the answers: fewer would touch the sums too often, more would fill the memory
 
 
 @struct.dataclass
@@ -97,27 +99,28 @@ def messages(
         raise ValueError("a batch: expected users with histories of their own, found shared queries")
     answers = network.answers(params, graph, _shown_tastes(network, params, number))
     table = answers.reshape(-1, answers.shape[-1])
-    upper = np.triu_indices(network.columns.tastes)
 
-    def of_chunk(sums: Sums, said: Said, query, llm, visible):
-        place = query[..., None] * network.llms + llm
+    def of_chunk(total, said: Said, query, llm, visible):
         said = jax.vmap(only)(said, visible)
-        mine = with_sides(network.columns, table[place], said)
-        theta, unknown, told, surprise, weight = jax.vmap(_read, (0, 0, None))(mine, said, population)
+        mine = with_sides(network.columns, table[query[..., None] * network.llms + llm], said)
+        theta, unknown, misfits, surprise, weight = jax.vmap(_read, (0, 0, None))(mine, said, population)
         known = (said.offered.sum((1, 2)) > 0).astype(jnp.float32)
-        by_tastes = loadings(network.columns, theta, params["crowd"])
         spread = spread_of(network.columns, theta, unknown, known, params["crowd"])
-        sums = Sums(
-            spread=jax.tree.map(jnp.add, sums.spread, spread),
-            push=_add_to_answers(sums.push, surprise, by_tastes, place),
-            curvature=_add_to_answers(sums.curvature, weight, by_tastes[:, upper[0]] * by_tastes[:, upper[1]], place),
-            met=sums.met.at[llm].add(said.offered),
-            told=jax.tree.map(jnp.add, sums.told, sums_of(told)),
-        )
-        return sums, ({"users": theta, "known": known}, told)
+        met = jax.ops.segment_sum(said.offered.reshape(-1), llm.reshape(-1), network.llms)
+        return jax.tree.map(jnp.add, total, (spread, met)), (theta, known, misfits, surprise, weight)
 
-    sums, (kept, told) = fold_over_users(graph, of_chunk, no_sums(network), histories, graph.visibility.decisions)
-    return sums, kept, jax.tree.map(jnp.sum, told)
+    start = no_sums(network)
+    (spread, met), kept = fold_over_users(
+        graph, of_chunk, (start.spread, start.met), histories, graph.visibility.decisions
+    )
+    theta, known, misfits, surprise, weight = kept
+    place = histories.query[..., None] * network.llms + histories.llm
+    by_tastes = loadings(network.columns, theta, params["crowd"])
+    rows, columns = np.triu_indices(network.columns.tastes)
+    push = _add_to_answers(start.push, surprise, by_tastes, place)
+    curvature = _add_to_answers(start.curvature, weight, by_tastes[:, rows] * by_tastes[:, columns], place)
+    sums = Sums(spread, push, curvature, met, sums_of(misfits))
+    return sums, {"users": theta, "known": known}, jax.tree.map(jnp.sum, misfits)
 
 
 def move(network: BayesNetwork, params: dict, sums: Sums, number: jax.Array) -> dict:
@@ -153,5 +156,13 @@ def _read(answers: jax.Array, said: Said, population: Population):
 
 def _add_to_answers(sums: jax.Array, values: jax.Array, weights: jax.Array, place: jax.Array) -> jax.Array:
     """Adds values [users, decisions, candidates] times weights [users, n] to sums [queries, llms, n], at `place`."""
-    each = (values[..., None] * weights[:, None, None, :]).reshape(values.size, -1)
-    return sums.reshape(-1, sums.shape[-1]).at[place.reshape(-1)].add(each).reshape(sums.shape)
+    users = len(values)
+    at_once = users if users <= _ADDED_AT_ONCE else math.gcd(users, _ADDED_AT_ONCE)
+    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (values, weights, place))
+
+    def add(total, part):
+        values, weights, place = part
+        each = (values[..., None] * weights[:, None, None, :]).reshape(values.size, -1)
+        return total.at[place.reshape(-1)].add(each), None
+
+    return jax.lax.scan(add, sums.reshape(-1, sums.shape[-1]), parts)[0].reshape(sums.shape)
