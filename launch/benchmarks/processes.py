@@ -10,7 +10,7 @@ from launch.backends.job import Job
 from launch.backends.local import LocalBackend, LocalRun
 from launch.benchmarks.figures import Figure, Setting
 
-_STEPS = 9  # the first one is compiled and does not count
+_STEPS = 13  # the first one is compiled and does not count; the others are as many as a round of the experiment
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
@@ -43,7 +43,7 @@ def _users_a_second(number: int) -> float:
 def _job(folder: pathlib.Path, number: int) -> Job:
     command = [sys.executable, "-m", "launch.train", "--config=experiments/million.py", f"--workdir={folder}/run"]
     command += [f"--config.mesh.data={number}", f"--config.train.num_train_steps={_STEPS}"]
-    command += [f"--config.train.eval_every_steps={_STEPS}", "--config.train.steps_per_round=4"]
+    command += [f"--config.train.eval_every_steps={_STEPS}"]
     alone = ["taskset", "-c", "0"] if number == 1 else []  # a lone process is not pinned by the back end
     return Job("bench", [*alone, *command], folder, number, {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""})
 
