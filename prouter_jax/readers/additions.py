@@ -58,10 +58,11 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
     if path.suffix not in SUFFIXES:
         raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
     table = columns.load(path, _HISTORY)
+    form = _form_of(table)
     ids, queries = _resolve_queries(table, base)
     number = np.arange(table.num_rows)
     texts = table.texts | {"query_id": Texts(number, pa.array(ids, pa.large_string()), number)}
-    tables = {_form_of(table): dataclasses.replace(table, texts=texts)}
+    tables = {form: dataclasses.replace(table, texts=texts)}
     new = assemble(tables, base.replace(queries=concatenate([base.queries, queries])))
     return _append(base, new, {"decisions": path.name, "feedback": path.name})
 
