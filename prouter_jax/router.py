@@ -174,7 +174,7 @@ class Router:
         return explain(self._pool, self.known, self._read, question, most)
 
     def with_history(self, path: str | os.PathLike) -> "Router":
-        """A router that also knows the choices or ratings in a file: new users, or more of known ones.
+        """A router that also knows the choices, votes, ratings or thumbs in a file: new users, or more of known ones.
 
         Nothing is trained and no other user's scores change.
 

@@ -34,9 +34,7 @@ def _users_a_second(number: int) -> float:
         try:
             _wait_for(told, running)
         finally:  # the report that would follow is not what is timed
-            running.stop()
-            while running.poll() is None:
-                time.sleep(0.1)
+            running.end()
         return million.get_config().train.users_per_step / read_sealed(told)["seconds"]
 
 
