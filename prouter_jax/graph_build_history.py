@@ -121,6 +121,11 @@ def bucket(number: int) -> int:
     return -(-number // step) * step
 
 
+def whole_chunks(users: int) -> int:
+    """So many users, filled up to a multiple of those that are read at once, if there are more than that."""
+    return users if users <= USERS_AT_ONCE else -(-users // USERS_AT_ONCE) * USERS_AT_ONCE
+
+
 def _ordered_by_user(histories: DecisionArrays) -> DecisionArrays:
     if (np.diff(histories.user) >= 0).all():
         return histories
@@ -131,8 +136,7 @@ def _ordered_by_user(histories: DecisionArrays) -> DecisionArrays:
 def _padded_users(count: int, shards: int) -> int:
     """Users of a shard: as many as are read at once, or a multiple of that."""
     each = -(-count // shards)
-    each = bucket(each) if each <= USERS_AT_ONCE else -(-each // USERS_AT_ONCE) * USERS_AT_ONCE
-    return each * shards
+    return shards * (bucket(each) if each <= USERS_AT_ONCE else whole_chunks(each))
 
 
 def _queries_shared(histories: DecisionArrays, num_users: int) -> bool:

@@ -133,7 +133,7 @@ def sum_over_users(graph: RouterGraph, function: Callable, histories: Histories,
     return jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, on_chunk(part)), None), zeros, merged)[0]
 
 
-def fold_over_users(graph: RouterGraph, function: Callable, start: Any, histories: Histories, *columns: jax.Array):
+def fold_over_users(function: Callable, start: Any, histories: Histories, *columns: jax.Array):
     """Runs `function(total, said, query, llm, *columns)` over chunks of users, their axis first, one after the other.
 
     For users of one device who do not share queries.
@@ -145,9 +145,10 @@ def fold_over_users(graph: RouterGraph, function: Callable, start: Any, historie
     Returns:
       the last total, and what was kept of all users.
     """
-    parts, _ = _chunks_of_first_axis(graph.layout, (histories.said, histories.query, histories.llm, *columns))
-    merged = jax.tree.map(lambda x: x[:, 0], parts)
-    total, kept = jax.lax.scan(lambda total, part: function(total, *part), start, merged)
+    chunks = max(len(histories.query) // USERS_AT_ONCE, 1)
+    arrays = (histories.said, histories.query, histories.llm, *columns)
+    parts = jax.tree.map(lambda x: x.reshape(chunks, -1, *x.shape[1:]), arrays)
+    total, kept = jax.lax.scan(lambda total, part: function(total, *part), start, parts)
     return total, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), kept)
 
 

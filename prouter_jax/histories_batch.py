@@ -1,4 +1,4 @@
-"""A graph whose users are those of a minibatch: the world stays, the histories are the batch's."""
+"""The histories of a minibatch: alone, or in a graph whose users are the batch's while the world stays."""
 
 import dataclasses
 from typing import Any
@@ -7,6 +7,22 @@ import jax
 import jax.numpy as jnp
 
 from prouter_jax.graph import EDGE_SETS, NODE_SETS, OBSERVED, Layout, RouterGraph
+from prouter_jax.histories import Histories, Said
+
+_NUMBERS = ("rating", "rated", "thumb", "thumbed", "shown_first")
+
+
+def batch_histories(batch: dict[str, jax.Array]) -> Histories:
+    """What the users of a batch said, as `histories.read_histories` has it of their graph.
+
+    Args:
+      batch: what `inputs.batches.Batches.rows` describes.
+    """
+    given = {name: batch[name].astype(jnp.float32) for name in _NUMBERS if name in batch}
+    if "thumbed" in given and "rated" in given:
+        given["thumbed"] *= 1 - given["rated"]  # one edge has one number
+    said = Said(batch["offered"].astype(jnp.float32), batch["target"], **dict.fromkeys(_NUMBERS) | given)
+    return Histories(said, batch["query"], batch["llm"].astype(jnp.int32))
 
 
 def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> RouterGraph:

@@ -8,6 +8,7 @@ import numpy as np
 
 from prouter_jax import config
 from prouter_jax.bayes import minibatch
+from prouter_jax.bayes.columns import Observed, observe
 from prouter_jax.bayes.inference import BayesNetwork, make_bayes
 from prouter_jax.bayes.newcomers import meet_newcomers
 from prouter_jax.bayes.scorer import make_bayes_scorer
@@ -62,8 +63,13 @@ def init_network(network: Network, recipe: Recipe, key: jax.Array) -> tuple[dict
     return params, network.init_opt_state(params, config.Optimizer(*recipe.optimizer), recipe.num_train_steps)
 
 
+def read_world(network: Network, recipe: Recipe, graph: RouterGraph) -> RouterGraph | Observed:
+    """What a step reads beside its batch: the graph; of the default network in batches, what it shows of answers."""
+    return observe(graph) if isinstance(network, BayesNetwork) and recipe.steps_per_round else graph
+
+
 def make_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
-    """A function (params, opt_state, graph, batch, step, key) -> (params, opt_state, metrics), to be compiled.
+    """A function (params, opt_state, world, batch, step, key) -> (params, opt_state, metrics), to be compiled.
 
     A step is a round of messages of the default network, or a batch's part of one; a gradient step of the paper's.
     The batch, if any, takes the place of the graph's users.
@@ -71,9 +77,9 @@ def make_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Call
     if isinstance(network, GraphNetwork):
         return _make_gradient_step(network, recipe, mesh)
 
-    def in_batches(params, sums, graph, batch, number, key):
+    def in_batches(params, sums, observed, batch, number, key):
         del key
-        return minibatch.make_step(network, recipe.steps_per_round, mesh)(params, sums, graph, batch, number)
+        return minibatch.make_step(network, recipe.steps_per_round, mesh)(params, sums, observed, batch, number)
 
     def whole(params, opt_state, graph, batch, number, key):
         del batch, key

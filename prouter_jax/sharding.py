@@ -1,6 +1,5 @@
-"""Where arrays live: axis names, the mesh, and one table from parameter names to axes."""
+"""Where arrays live: axis names, the mesh, and one table from names to axes."""
 
-import dataclasses
 import math
 import re
 
@@ -11,15 +10,15 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from prouter_jax.config import Mesh
-from prouter_jax.graph import RouterGraph
 
 DATA, MODEL = "data", "model"
 
-_WORTH_SHARDING = 2**20  # elements: what is smaller is whole on every device, to be read without waiting for others
+_MANY_ANSWERS = 2**18  # fewer are whole on every device, to be read without waiting for others
 
-# the first pattern that matches a parameter's (or its optimizer moment's) path decides
+# the first pattern that matches an array's path in its tree decides; an optimizer's moments go with their parameters
 RULES = (
-    (r".*/(tastes|push|curvature)", P(DATA)),  # by queries
+    (r"(.*/)?(tastes|messages|values|seen|answers)", P(DATA)),  # [queries, llms, ...]
+    (r"(.*/)?decisions", P(DATA)),  # [users, decisions]: this is what spreads the work on a whole graph
     (r".*/(message|update|query|task|llm|both)/.*kernel", P(None, MODEL)),
     (r".*", P()),
 )
@@ -40,22 +39,26 @@ def make_mesh(config: Mesh) -> jax.sharding.Mesh:
     return jax.make_mesh((config.data, config.model), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
-def state_shardings(state, mesh: jax.sharding.Mesh):
-    """A sharding for every array of a train state, by `RULES`.
-
-    An axis that does not divide is not sharded, nor are the answers' arrays where there are few queries.
-    """
+def shardings(tree, mesh: jax.sharding.Mesh):
+    """A sharding for every array of a train state, a graph or `bayes.columns.Observed`, by `RULES`."""
 
     def one(path, leaf) -> NamedSharding:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, name))
-        fits = len(spec) <= len(leaf.shape) and all(
-            axis is None or size % mesh.shape[axis] == 0 for axis, size in zip(spec, leaf.shape, strict=False)
-        )
-        worth = DATA not in spec or math.prod(leaf.shape) >= _WORTH_SHARDING
-        return NamedSharding(mesh, spec if fits and worth else P())
+        return NamedSharding(mesh, spec_of(jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, mesh))
 
-    return jax.tree_util.tree_map_with_path(one, state)
+    return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def spec_of(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> P:
+    """The axes of an array, by `RULES`.
+
+    An axis that does not divide is not sharded, nor are few answers.
+    """
+    spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, path))
+    fits = len(spec) <= len(shape) and all(
+        axis is None or size % mesh.shape[axis] == 0 for axis, size in zip(spec, shape, strict=False)
+    )
+    few = len(shape) == 3 and spec == P(DATA) and math.prod(shape[:2]) < _MANY_ANSWERS
+    return spec if fits and not few else P()
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
@@ -79,10 +82,8 @@ def to_host(tree):
     return jax.device_get(jax.tree.map(gathered, tree))
 
 
-def place_graph(graph: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph:
-    """Copies the graph to every device; what is visible of the histories is divided by users."""
-    places = jax.tree.map(lambda _: replicated(mesh), graph)
-    divided = dataclasses.replace(places.visibility, decisions=users_sharding(mesh))
+def place(tree, mesh: jax.sharding.Mesh):
+    """Puts the arrays of a graph, or of `bayes.columns.Observed`, on the devices of a mesh."""
 
     def put(array, sharding: NamedSharding) -> jax.Array:
         if jax.process_count() == 1:
@@ -90,4 +91,4 @@ def place_graph(graph: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph:
         # device_put would compare the processes' arrays, and find that NaN is not NaN
         return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
-    return jax.tree.map(put, jax.tree.map(np.asarray, graph), dataclasses.replace(places, visibility=divided))
+    return jax.tree.map(put, jax.tree.map(np.asarray, tree), shardings(tree, mesh))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from prouter_jax.bayes.columns import Observed
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.decisions import choice_shares
@@ -18,13 +19,13 @@ from prouter_jax.graph import RouterGraph
 from prouter_jax.inputs.batches import Batches
 from prouter_jax.inputs.pipeline import Input
 from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, of_picks
-from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step
+from prouter_jax.networks import Network, Recipe, make_network, make_recipe, make_scorer, make_step, read_world
 from prouter_jax.prepare import Labelled, Prepared
 from prouter_jax.processes import Preempted, Preemption, agreed
 from prouter_jax.profiling import Pace, Steps
 from prouter_jax.progress import Progress, to_record
 from prouter_jax.scoring import Scorer, score_decisions
-from prouter_jax.sharding import make_mesh, place_graph, replicated, state_shardings, to_host
+from prouter_jax.sharding import make_mesh, place, replicated, shardings, to_host
 from prouter_jax.store import store_of
 from prouter_jax.train_state import TrainState, init_state
 
@@ -37,7 +38,8 @@ class Run:
 
     Attributes:
       model: of the configuration.
-      graph: placed on the mesh; `here` is the same, whole on this process's devices, to score with.
+      world: what steps read of it, see `networks.read_world`, placed on the mesh.
+      here: its graph, whole on this process's devices, to score with.
       batches: what steps read in place of the graph's users; None where they read the whole graph.
       init: compiled function from a random key to a fresh state.
       abstract: shapes and shardings of the state.
@@ -46,7 +48,7 @@ class Run:
     model: Model
     network: Network
     mesh: jax.sharding.Mesh
-    graph: RouterGraph
+    world: RouterGraph | Observed
     here: RouterGraph
     batches: Batches | None
     recipe: Recipe
@@ -105,14 +107,14 @@ def train(
                 raise Preempted(f"{workdir}: stopped by SIGTERM, step {step} is saved; the same command goes on")
             with steps.one(step):
                 batch = next(batches)
-                state, metrics = step_fn(state, run.graph, batch, key)
+                state, metrics = step_fn(state, run.world, batch, key)
             step += 1
             steps.done(step, metrics)
             progress.stepped(step)
     if not metrics:
         return None
     # the same arguments as those of the loop, so that this finds what was compiled for it
-    text = step_fn.lower(state, run.graph, batch, key).compile().as_text()
+    text = step_fn.lower(state, run.world, batch, key).compile().as_text()
     return _pace(run, text, steps.seconds)
 
 
@@ -124,9 +126,9 @@ def make_run(config: ExperimentConfig, prepared: Prepared) -> Run:
     batches = _make_batches(config, prepared)
     recipe = make_recipe(config, batches.steps if batches else 0)
     init, abstract = compiled_init(network, recipe, mesh)
-    placed = place_graph(graph, mesh)
-    here = placed if jax.process_count() == 1 else graph
-    return Run(config.model, network, mesh, placed, here, batches, recipe, init, abstract)
+    world = place(read_world(network, recipe, graph), mesh)
+    here = world if isinstance(world, RouterGraph) and jax.process_count() == 1 else graph
+    return Run(config.model, network, mesh, world, here, batches, recipe, init, abstract)
 
 
 def restore_best(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> TrainState:
@@ -140,7 +142,7 @@ def restore_best(config: ExperimentConfig, network: Network, workdir: pathlib.Pa
 
 
 def make_train_step(run: Run):
-    """A compiled function (state, graph, batch, key) -> (state, metrics); runs of equal shape share its compilation."""
+    """A compiled function (state, world, batch, key) -> (state, metrics); runs of equal shape share its compilation."""
     return compiled_step(run.network, run.recipe, run.mesh)
 
 
@@ -183,23 +185,23 @@ def compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
     """`Run.init` and `Run.abstract`."""
     init = functools.partial(init_state, network=network, recipe=recipe)
     shapes = jax.eval_shape(init, jax.random.key(0))
-    shardings = state_shardings(shapes, mesh)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
-    return jax.jit(init, out_shardings=shardings), abstract
+    places = shardings(shapes, mesh)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, places)
+    return jax.jit(init, out_shardings=places), abstract
 
 
 @functools.lru_cache(maxsize=16)
 def compiled_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
     """What `make_train_step` returns."""
     inner = make_step(network, recipe, mesh)
-    shardings = jax.tree.map(lambda x: x.sharding, compiled_init(network, recipe, mesh)[1])
+    places = jax.tree.map(lambda x: x.sharding, compiled_init(network, recipe, mesh)[1])
 
-    def step(state: TrainState, graph: RouterGraph, batch: dict[str, jax.Array], key: jax.Array):
-        params, opt_state, metrics = inner(state.params, state.opt_state, graph, batch, state.step, key)
+    def step(state: TrainState, world: RouterGraph | Observed, batch: dict[str, jax.Array], key: jax.Array):
+        params, opt_state, metrics = inner(state.params, state.opt_state, world, batch, state.step, key)
         state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
         return state, metrics
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(shardings, replicated(mesh)))
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, replicated(mesh)))
 
 
 def _make_batches(config: ExperimentConfig, prepared: Prepared) -> Batches | None:

@@ -18,13 +18,13 @@ def test_shapes_are_those_of_the_run(tiny_config, prepared, preset):
     run = make_run(tiny_config, prepared)
     state, graph, batch, key = step.arguments
     assert batch == {}
-    assert (step.users, step.calls) == (run.graph.layout.users, 1 if preset == "bayes" else 2)
+    assert (step.users, step.calls) == (run.world.layout.users, 1 if preset == "bayes" else 2)
     assert (score.users, score.calls) == (step.users, 0)
-    for wanted, found in ((run.graph, graph), (initial_state(run, 0), state), (jax.random.key(0), key)):
+    for wanted, found in ((run.world, graph), (initial_state(run, 0), state), (jax.random.key(0), key)):
         for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):
             assert (one.shape, one.dtype) == (other.shape, other.dtype)
-    assert graph.layout == run.graph.layout
-    assert graph.visibility.decisions.sharding == run.graph.visibility.decisions.sharding
+    assert graph.layout == run.world.layout
+    assert graph.visibility.decisions.sharding == run.world.visibility.decisions.sharding
     jax.eval_shape(score.function, *score.arguments)
 
 
@@ -35,7 +35,7 @@ def test_shapes_of_minibatches_are_those_of_the_run(tiny_config, prepared, prese
     assert (step.users, step.calls) == (4, 250)
     run = make_run(tiny_config, prepared)
     batch = next(Input(run.batches, run.mesh, 0, 1))
-    for wanted, found in ((run.graph, step.arguments[1]), (initial_state(run, 0), step.arguments[0])):
+    for wanted, found in ((run.world, step.arguments[1]), (initial_state(run, 0), step.arguments[0])):
         for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):
             assert (one.shape, one.dtype) == (other.shape, other.dtype)
     assert {name: (x.shape, x.dtype, x.sharding) for name, x in batch.items()} == {
@@ -51,8 +51,8 @@ def test_more_queries_of_the_embedded_benchmark_are_a_larger_world(tiny_config, 
     grown = make_programs(tiny_config, make_mesh(tiny_config.mesh))[0]
     monkeypatch.setattr("prouter_jax.ahead.programs._ENOUGH_QUERIES", 500)
     whole = make_programs(tiny_config, make_mesh(tiny_config.mesh))[0]
-    for name in ("query", "llm"):
-        assert grown.arguments[1].layout.num(name) == pytest.approx(whole.arguments[1].layout.num(name), rel=0.1)
+    for found, expected in zip(*(program.arguments[1].values.shape for program in (grown, whole)), strict=True):
+        assert found == pytest.approx(expected, rel=0.1)
     jax.eval_shape(grown.function, *grown.arguments)
 
 

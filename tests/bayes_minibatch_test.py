@@ -11,10 +11,12 @@ import pytest
 from prouter_jax.bayes import minibatch
 from prouter_jax.bayes.population import spread_of
 from prouter_jax.bayes.tastes import move_tastes
+from prouter_jax.config import Mesh
 from prouter_jax.histories import read_histories
 from prouter_jax.histories_batch import with_batch
 from prouter_jax.inputs.batches import Batches
 from prouter_jax.inputs.pipeline import Input
+from prouter_jax.sharding import make_mesh
 from prouter_jax.store import store_of
 from prouter_jax.train import initial_state as first_state
 from prouter_jax.train import make_run, make_train_step, validate
@@ -22,32 +24,34 @@ from prouter_jax.train import make_run, make_train_step, validate
 ROUND = 5  # after the warm-up
 
 
-def _graphs(prepared, users):
-    """The world with all users, so many at a time."""
+def _batches(prepared, users):
+    """All users, so many at a time."""
     data = prepared.world.interactions
     batches = Batches(store_of(data), np.arange(len(data.queries.ids)), users, 32, 0)
-    graph = prepared.world.build_graph()
-    return [with_batch(graph, batches.rows(step, 0, users), 1) for step in range(batches.steps)]
+    return [batches.rows(step, 0, users) for step in range(batches.steps)]
 
 
-def _sums(network, params, graphs):
-    told = [jax.jit(minibatch.messages, static_argnums=0)(network, params, graph, jnp.int32(ROUND)) for graph in graphs]
+def _sums(prepared, network, params, batches):
+    answers, population = network.answers(params, prepared.world.build_graph()), network.population(params)
+    messages = jax.jit(minibatch.messages, static_argnums=0)
+    told = [messages(network, population, params["crowd"], answers, batch) for batch in batches]
     return jax.tree.map(lambda *parts: sum(parts), *[sums for sums, _, _ in told]), told
 
 
 def test_sums_over_parts_are_those_over_everybody(prepared, network, params):
-    whole, _ = _sums(network, params, _graphs(prepared, 6))
+    whole, _ = _sums(prepared, network, params, _batches(prepared, 6))
     for users in (2, 4):  # the last batch of four is filled with nobody
-        parts, _ = _sums(network, params, _graphs(prepared, users))
+        parts, _ = _sums(prepared, network, params, _batches(prepared, users))
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), parts, whole)
     assert float(whole.spread.count) == 6
 
 
 def test_tastes_and_population_move_as_over_the_whole_graph(prepared, network, params):
-    (graph,) = _graphs(prepared, 6)
-    sums, told = _sums(network, params, [graph])
+    (batch,) = _batches(prepared, 6)
+    graph = with_batch(prepared.world.build_graph(), batch, 1)
+    sums, told = _sums(prepared, network, params, [batch])
     users = told[0][1]["users"]
-    moved = minibatch.move(network, params, sums, jnp.int32(ROUND))
+    moved = minibatch.move(network, params, sums, jnp.int32(ROUND), make_mesh(Mesh()))
     population, answers = network.population(params), network.answers(params, graph)
     states = (users, answers, params["tastes"])
     histories = read_histories(graph)
@@ -59,8 +63,8 @@ def test_tastes_and_population_move_as_over_the_whole_graph(prepared, network, p
 
 
 def test_tastes_wait_for_the_warm_up(prepared, network, params):
-    sums, _ = _sums(network, params, _graphs(prepared, 6))
-    early = minibatch.move(network, params, sums, jnp.int32(0))
+    sums, _ = _sums(prepared, network, params, _batches(prepared, 6))
+    early = minibatch.move(network, params, sums, jnp.int32(0), make_mesh(Mesh()))
     np.testing.assert_array_equal(early["tastes"], params["tastes"])
     assert np.abs(early["crowd"] - params["crowd"]).max() > 0
 
@@ -71,7 +75,7 @@ def _trained(config, prepared, rounds):
     steps = rounds * (run.batches.steps if run.batches else 1)
     batches = Input(run.batches, run.mesh, 0, steps)
     for _ in range(steps):
-        state, metrics = step(state, run.graph, next(batches), key)
+        state, metrics = step(state, run.world, next(batches), key)
     reward = validate(run, state.params, prepared, prepared.labelled("test"))[0]
     return reward, metrics, step._cache_size(), state
 
@@ -94,7 +98,7 @@ def test_a_round_of_several_steps_moves_nothing_before_its_end(tiny_config, prep
     state, step, key = first_state(run, 0), make_train_step(run), jax.random.key(0)
     batches, crowds = Input(run.batches, run.mesh, 0, 6), []
     for _ in range(6):
-        state, _ = step(state, run.graph, next(batches), key)
+        state, _ = step(state, run.world, next(batches), key)
         crowds.append(np.asarray(state.params["crowd"]))
     changed = [not np.array_equal(one, other) for one, other in itertools.pairwise(crowds)]
     assert changed == [False, True, False, False, True]

@@ -8,7 +8,7 @@ import pytest
 from prouter_jax.decisions import build_decisions, build_rewards
 from prouter_jax.graph_build import build_graph
 from prouter_jax.histories import read_histories
-from prouter_jax.histories_batch import with_batch
+from prouter_jax.histories_batch import batch_histories, with_batch
 from prouter_jax.inputs.batches import Batches
 from prouter_jax.interactions import CHOICE, RATING, THUMB, Feedback, distinct_offers
 from prouter_jax.metrics import choose, mean, of_picks
@@ -87,8 +87,8 @@ def test_the_kinds_of_one_run_are_as_they_were_said_in_graphs_and_batches(source
     prepared = prepare(dataclasses.replace(source[1], interactions=data), source[0].data, 0)
     graph = build_graph(data, prepared.vectors, prepared.truth_scale, decisions)
     batches = Batches(store_of(data), np.arange(len(data.queries.ids)), 12, 32, 0)
-    batch = with_batch(graph, batches.rows(0, 0, 12), 1)
-    for histories in (read_histories(graph), read_histories(batch)):
+    batch = batches.rows(0, 0, 12)
+    for histories in (read_histories(graph), read_histories(with_batch(graph, batch, 1)), batch_histories(batch)):
         said = histories.said
         assert said.thumbed.sum() == (decisions.thumb >= 0).sum()
         assert (said.thumb * said.thumbed).sum() == (decisions.thumb > 0).sum()

@@ -83,10 +83,10 @@ def test_a_step_is_the_same_on_any_mesh(tiny_config, prepared):
     config.model = dataclasses.replace(config.model, preset="paper", hidden_dim=8)
     for config.mesh in (Mesh(1, 1), Mesh(2, 2)):
         run = make_run(config, prepared)
-        assert run.graph.layout.users == 6
+        assert run.world.layout.users == 6
         step = make_train_step(run)
-        state, first = step(initial_state(run, 0), run.graph, {}, jax.random.key(0))
-        ends.append((first["loss"], step(state, run.graph, {}, jax.random.key(0))[1]["loss"]))
+        state, first = step(initial_state(run, 0), run.world, {}, jax.random.key(0))
+        ends.append((first["loss"], step(state, run.world, {}, jax.random.key(0))[1]["loss"]))
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
 
 
@@ -96,7 +96,7 @@ def _shares(config):
     run = make_run(config, prepared)
     state, step = initial_state(run, 0), make_train_step(run)
     for _ in range(config.train.num_train_steps):
-        state, metrics = step(state, run.graph, {}, jax.random.key(0))
+        state, metrics = step(state, run.world, {}, jax.random.key(0))
     assert set(metrics) == {"loss", "choice"}
     test, past = (prepared.labelled(part).decisions for part in ("test", "train"))
     scorer = run_scorer(run, state.params, prepared)

@@ -5,7 +5,7 @@ import numpy as np
 
 from prouter_jax.graph import EDGE_SETS
 from prouter_jax.histories import read_histories
-from prouter_jax.histories_batch import with_batch
+from prouter_jax.histories_batch import batch_histories, with_batch
 from prouter_jax.inputs.batches import Batches
 from prouter_jax.store import store_of
 
@@ -34,6 +34,13 @@ def test_ratings_come_along(shared_prepared):
     np.testing.assert_array_equal(said.rating, batch["rating"])
     np.testing.assert_array_equal(said.rated, batch["rated"])
     assert batch["rated"].any()
+
+
+def test_a_batch_alone_says_what_its_graph_says(prepared, shared_prepared):
+    for world in (prepared, shared_prepared):
+        _, batch, graph = _both(world, 4)
+        alone, within = batch_histories(batch), read_histories(graph)
+        jax.tree.map(np.testing.assert_array_equal, alone, within)
 
 
 def test_the_world_stays_though_its_nodes_have_other_numbers(prepared):

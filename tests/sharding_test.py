@@ -12,8 +12,8 @@ from jax.sharding import PartitionSpec as P
 from prouter_jax.ahead.hlo import parse_module
 from prouter_jax.config import Mesh
 from prouter_jax.inputs.pipeline import Input
-from prouter_jax.sharding import DATA, MODEL, make_mesh, place_graph, state_shardings
-from prouter_jax.train import initial_state, make_run, make_train_step, train
+from prouter_jax.sharding import DATA, MODEL, make_mesh, place, shardings
+from prouter_jax.train import compiled_init, compiled_step, initial_state, make_run, make_train_step, train
 
 KIND = re.compile("(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?")
 
@@ -33,6 +33,33 @@ def test_a_run_on_many_devices_is_the_run_on_one(trained, tiny_config, tmp_path,
     np.testing.assert_allclose(_losses(tmp_path), _losses(trained.workdir), rtol=1e-4)
 
 
+@pytest.fixture
+def any_queries_are_many(monkeypatch):
+    def forget():
+        for compiled in (compiled_init, compiled_step):
+            compiled.cache_clear()
+
+    monkeypatch.setattr("prouter_jax.sharding._MANY_ANSWERS", 1)
+    forget()
+    yield
+    forget()
+
+
+@pytest.mark.usefixtures("any_queries_are_many")
+def test_where_there_are_many_queries_each_device_has_a_part_of_them(tiny_config, prepared, tmp_path):
+    tiny_config.train.users_per_step, found = 4, []
+    for devices in (1, 2):
+        tiny_config.mesh, workdir = Mesh(data=devices), tmp_path / str(devices)
+        workdir.mkdir()
+        train(tiny_config, prepared, workdir)
+        found.append(_losses(workdir))
+    np.testing.assert_allclose(*found, rtol=1e-4)
+    run = make_run(tiny_config, prepared)
+    for x in (run.world.values, run.world.seen, run.abstract.params["tastes"], run.abstract.opt_state.messages):
+        assert x.sharding.spec == P(DATA)
+        assert x.sharding.shard_shape(x.shape)[0] * 2 == x.shape[0]
+
+
 def _specs(config, prepared):
     leaves = jax.tree_util.tree_leaves_with_path(make_run(config, prepared).abstract)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.sharding.spec for path, leaf in leaves}
@@ -41,7 +68,7 @@ def _specs(config, prepared):
 def test_work_is_divided_by_users(tiny_config, prepared):
     tiny_config.mesh = Mesh(data=4, model=2)
     assert set(_specs(tiny_config, prepared).values()) == {P()}
-    visible = make_run(tiny_config, prepared).graph.visibility.decisions
+    visible = make_run(tiny_config, prepared).world.visibility.decisions
     assert visible.sharding.spec == P(DATA)
     assert visible.sharding.shard_shape(visible.shape)[0] == 2
 
@@ -51,7 +78,7 @@ def _sent(config, prepared, users):
     config.mesh, config.train.users_per_step = Mesh(data=2), users
     run = make_run(config, prepared)
     batch = next(Input(run.batches, run.mesh, 0, 1))
-    step = make_train_step(run).lower(initial_state(run, 0), run.graph, batch, jax.random.key(0))
+    step = make_train_step(run).lower(initial_state(run, 0), run.world, batch, jax.random.key(0))
     module = parse_module(step.compile().as_text())
     found = [x for _, x in module.instructions() if KIND.fullmatch(x.opcode)]
     return sum(math.prod(shape.dims) for x in found for shape in x.shapes), run.network.columns.size
@@ -67,14 +94,14 @@ def test_devices_tell_each_other_sums_and_nothing_of_their_users(tiny_config, pr
 def test_an_axis_that_does_not_divide_stays_whole():
     mesh = make_mesh(Mesh(data=1, model=2))
     state = {"params": {"message": {name: {"kernel": np.zeros((4, n))} for name, n in (("odd", 5), ("even", 6))}}}
-    found = state_shardings(state, mesh)["params"]["message"]
+    found = shardings(state, mesh)["params"]["message"]
     assert found["odd"]["kernel"].spec == P()
     assert found["even"]["kernel"].spec == P(None, MODEL)
 
 
 def test_a_placed_graph_is_the_same_graph(prepared):
     graph = prepared.world.build_graph(shards=8)
-    placed = place_graph(graph, make_mesh(Mesh(data=8)))
+    placed = place(graph, make_mesh(Mesh(data=8)))
     jax.tree.map(np.testing.assert_array_equal, graph, placed)
     assert placed.layout == graph.layout
 

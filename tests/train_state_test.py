@@ -38,7 +38,7 @@ def test_a_fresh_state_has_done_and_reached_nothing(tiny_config, prepared):
 def test_a_step_counts_and_leaves_what_validation_found(tiny_config, prepared):
     run = make_run(tiny_config, prepared)
     before = dataclasses.replace(initial_state(run, 0), temperature=jnp.float32(2), best_reward=jnp.float32(0.5))
-    after, _ = make_train_step(run)(before, run.graph, {}, jax.random.key(0))
+    after, _ = make_train_step(run)(before, run.world, {}, jax.random.key(0))
     assert (int(after.step), float(after.temperature), float(after.best_reward)) == (1, 2, 0.5)
 
 

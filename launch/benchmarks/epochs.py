@@ -54,11 +54,10 @@ def _run():
 
 def _of_few(batches):
     """Of the first users; a batch has no more places than these need, which nobody would fill."""
-    from prouter_jax.config_limits import USERS_AT_ONCE
+    from prouter_jax.graph_build_history import whole_chunks
 
     store = dataclasses.replace(batches.store, users=batches.store.users[: _FEW + 1])
-    places = -(-_FEW // USERS_AT_ONCE) * USERS_AT_ONCE
-    return dataclasses.replace(batches, store=store, users=min(batches.users, places))
+    return dataclasses.replace(batches, store=store, users=min(batches.users, whole_chunks(_FEW)))
 
 
 def _step(run, state, batches):
@@ -69,7 +68,7 @@ def _step(run, state, batches):
     from prouter_jax.train import make_train_step
 
     batch = next(Input(batches, run.mesh, 0, 1))
-    return make_train_step(run)(state, run.graph, batch, jax.random.key(0))[0]
+    return make_train_step(run)(state, run.world, batch, jax.random.key(0))[0]
 
 
 def _timed(run, state, batches, passes: int, parts: int = 1):
@@ -88,7 +87,7 @@ def _timed(run, state, batches, passes: int, parts: int = 1):
         for end in ends:
             begun = time.perf_counter()
             for _ in range(done, end):
-                state, _ = step_fn(state, run.graph, next(batch_input), key)
+                state, _ = step_fn(state, run.world, next(batch_input), key)
             jax.block_until_ready(state)
             # parts differ by a step: as if each had as many
             seconds.append((time.perf_counter() - begun) * steps / parts / (end - done))

@@ -27,7 +27,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
     from prouter_jax.machine import measure_bandwidth, measure_flops
 
-    moved, done = _bytes_of_histories(run.graph), _flops(run)
+    moved, done = _bytes_of_histories(run.world), _flops(run)
     of_memory, of_flops = moved / measure_bandwidth(), done / measure_flops()
     name = f"{what}: share of the memory's speed, of {moved / 1e6:.0f} MB of histories that a pass must read"
     yield Figure("pass_of_memory", name, "%", [100 * of_memory / time for time in seconds])
@@ -53,7 +53,7 @@ def _passes(run, number: int) -> list[float]:
     seconds = []
     for _ in range(number):
         begun = time.perf_counter()
-        state, _ = step(state, run.graph, {}, key)
+        state, _ = step(state, run.world, {}, key)
         jax.block_until_ready(state)
         seconds.append(time.perf_counter() - begun)
     return seconds
@@ -76,5 +76,5 @@ def _flops(run) -> float:
     from prouter_jax.ahead.work import read_work
     from prouter_jax.train import make_train_step
 
-    compiled = make_train_step(run).lower(run.abstract, run.graph, {}, jax.random.key(0)).compile()
+    compiled = make_train_step(run).lower(run.abstract, run.world, {}, jax.random.key(0)).compile()
     return read_work(compiled.as_text())[0].flops

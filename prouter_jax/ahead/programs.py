@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import math
 
 import jax
@@ -9,15 +10,15 @@ import numpy as np
 
 from prouter_jax import train
 from prouter_jax.ahead.program import Program
+from prouter_jax.bayes.columns import Observed
 from prouter_jax.bayes.inference import BayesNetwork
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.config_limits import USERS_AT_ONCE
 from prouter_jax.graph import EDGE_SETS, NODE_SETS, RouterGraph
-from prouter_jax.graph_build_history import bucket
+from prouter_jax.graph_build_history import bucket, whole_chunks
 from prouter_jax.inputs.batches import Batches
-from prouter_jax.networks import Network, make_network, make_recipe
+from prouter_jax.networks import Network, Recipe, make_network, make_recipe, read_world
 from prouter_jax.prepare import Prepared, prepare, read_source
-from prouter_jax.sharding import DATA, replicated, users_sharding
+from prouter_jax.sharding import DATA, replicated, shardings, users_sharding
 from prouter_jax.store import store_of
 from prouter_jax.train_state import TrainState
 
@@ -43,7 +44,7 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     if config.train.users_per_step:
         batch, steps = _batch(config, prepared, mesh), math.ceil(number / config.train.users_per_step)
     else:
-        number = _filled(number, shards)
+        number = shards * whole_chunks(math.ceil(number / shards))
         sizes |= {"user": number, "history": number * graph.layout.decisions * graph.layout.candidates}
     shapes = _shapes(graph, sizes, mesh)
     network = make_network(config, shapes, number)
@@ -52,12 +53,13 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(mesh))
     step = train.compiled_step(network, recipe, mesh)
+    world = _world(network, recipe, shapes, mesh)
     calls = steps or (1 if isinstance(network, BayesNetwork) else recipe.hiding.folds)
     at_once = config.train.users_per_step or number
     readers = (state.params, shapes), ("parameters", _kinds(shapes))
     return [
         Program(
-            "train step", step, (state, shapes, batch, key), (_STATE, _kinds(shapes), "batch", "batch"), at_once, calls
+            "train step", step, (state, world, batch, key), (_STATE, _kinds(world), "batch", "batch"), at_once, calls
         ),
         Program("score step", _reader(network), *readers, shapes.layout.users, 0),
     ]
@@ -99,15 +101,19 @@ def _reader(network: Network):
     return jax.jit(lambda params, graph: network.bind(params)(graph))
 
 
-def _kinds(graph: RouterGraph) -> RouterGraph:
-    """The world is what does not grow with the users; here the histories are among its edges."""
-    kinds = jax.tree.map(lambda _: "world", graph)
+def _world(network: Network, recipe: Recipe, shapes: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph | Observed:
+    """What a step reads, on its devices."""
+    world = jax.eval_shape(functools.partial(read_world, network, recipe), shapes)
+    places = shardings(world, mesh)
+    return jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), world, places)
+
+
+def _kinds(world: RouterGraph | Observed) -> RouterGraph | Observed:
+    """The world is what does not grow with the users; of a graph the histories are among its edges."""
+    kinds = jax.tree.map(lambda _: "world", world)
+    if isinstance(world, Observed):
+        return kinds
     return dataclasses.replace(kinds, visibility=dataclasses.replace(kinds.visibility, decisions="batch"))
-
-
-def _filled(users: int, shards: int) -> int:
-    each = math.ceil(users / shards)
-    return shards * (each if each <= USERS_AT_ONCE else math.ceil(each / USERS_AT_ONCE) * USERS_AT_ONCE)
 
 
 def _shapes(graph: RouterGraph, sizes: dict[str, int], mesh: jax.sharding.Mesh) -> RouterGraph:

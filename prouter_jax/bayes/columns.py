@@ -9,6 +9,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from prouter_jax.answer_style import FEATURES
 from prouter_jax.graph import RouterGraph
@@ -65,6 +66,26 @@ class Columns:
         found["the crowd's liking"] = slice(self.crowd_at, self.crowd_at + self.crowd)
         found["tastes"] = slice(self.tastes_at, self.tastes_at + self.tastes)
         return {name: at for name, at in found.items() if at.start < at.stop}
+
+
+@struct.dataclass
+class Observed:
+    """What is observed of the answers to the queries of a graph.
+
+    Attributes:
+      values: effect, cost and style, [queries, llms, 2 + style]; seen: whether each is known, the same shape.
+      task: row of each query's task, the number of tasks for none, [queries].
+    """
+
+    values: jax.Array
+    seen: jax.Array
+    task: jax.Array
+    num_tasks: int = struct.field(pytree_node=False)
+
+
+def observe(graph: RouterGraph) -> Observed:
+    """What a graph shows of its answers."""
+    return Observed(*measured(graph), tasks_of(graph), graph.layout.num("task"))
 
 
 def measured(graph: RouterGraph) -> tuple[jax.Array, jax.Array]:

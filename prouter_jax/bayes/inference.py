@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from prouter_jax.bayes import columns as properties
-from prouter_jax.bayes.columns import EFFECT, Columns, assemble
+from prouter_jax.bayes.columns import EFFECT, Columns, Observed, assemble
 from prouter_jax.bayes.population import learn, plain_precision, prior_mean, spread_of, told_from
 from prouter_jax.bayes.reader import Population, misfit, read, uncertainty, utilities
 from prouter_jax.bayes.tastes import move_tastes, with_sides
@@ -90,21 +90,23 @@ class BayesNetwork:
         return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty, params["bar"])
 
     def answers(self, params: dict, graph: RouterGraph, tastes: jax.Array | None = None) -> jax.Array:
-        """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means.
+        """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means."""
+        return self.properties(params, properties.observe(graph), params["tastes"] if tastes is None else tastes)
+
+    def properties(self, params: dict, observed: Observed, tastes: jax.Array) -> jax.Array:
+        """What `answers` returns, for these tastes.
 
         Where nothing but effect and cost is weighed, an LLM whom training did not meet is taken with caution: its
         unseen answers have a standard error less than its mean effect, else every hard query would go to it.
         """
-        values, known = properties.measured(graph)
-        task, num_tasks = properties.tasks_of(graph), graph.layout.num("task")
-        expected = properties.task_means(values, known, task, num_tasks)[task]
+        values, seen = observed.values, observed.seen
+        expected = properties.task_means(values, seen, observed.task, observed.num_tasks)[observed.task]
         if self.columns.plain:
             met = (params["met"] > 0).astype(jnp.float32)
-            error = properties.mean_errors(values[..., EFFECT], known[..., EFFECT], met)
+            error = properties.mean_errors(values[..., EFFECT], seen[..., EFFECT], met)
             new = (1 - met) * met.max()  # before training nobody is met, and nobody is new
             expected = expected.at[..., EFFECT].add(-error * new)
-        filled = jnp.where(known > 0, values, expected)
-        return assemble(self.columns, filled, params["tastes"] if tastes is None else tastes, params["crowd"])
+        return assemble(self.columns, jnp.where(seen > 0, values, expected), tastes, params["crowd"])
 
     def strangers(self, params: dict, graph: RouterGraph) -> jax.Array:
         """theta of the users of any graph before their histories are read, [users, properties]."""

@@ -2,8 +2,11 @@
 
 A round is some steps. Each reads the users of a batch from their histories alone, as strangers are read, and adds what
 they say to `Sums`; the last one moves the population and the tastes. Nothing is kept of a user, so memory does not
-depend on their number, and it does not matter how often anybody is met. Each device reads users of its own, and
-meets the others once a step, in the sums.
+depend on their number, and it does not matter how often anybody is met.
+
+Each device reads users of its own. Where there are many queries, each also has a part of them: it keeps and moves
+the tastes of their answers, and knows their properties, which all devices see for as long as they read. They meet
+twice a step, then and in the sums.
 """
 
 import math
@@ -13,16 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from prouter_jax.bayes.inference import SUMS, BayesNetwork, metrics_of, scales, sums_of
 from prouter_jax.bayes.population import Spread, learn, spread_of
 from prouter_jax.bayes.reader import Population, misfit, read, residuals, uncertainty, utilities
-from prouter_jax.bayes.tastes import after_step, loadings, with_sides
-from prouter_jax.graph import RouterGraph
-from prouter_jax.histories import Said, fold_over_users, only, read_histories
-from prouter_jax.histories_batch import with_batch
-from prouter_jax.sharding import DATA
+from prouter_jax.bayes.tastes import loadings, stepped, usual, with_sides
+from prouter_jax.histories import Said, fold_over_users, only
+from prouter_jax.histories_batch import batch_histories
+from prouter_jax.sharding import DATA, spec_of
 
 _READING_STEPS = 6  # Newton steps from the prior
 _ADDED_AT_ONCE = 2048  # users, to the answers: fewer would touch the sums too often, more would fill the memory
@@ -33,14 +36,13 @@ class Sums:
     """Messages of the round so far.
 
     Attributes:
-      push: on the tastes of each answer, [queries, llms, tastes]; curvature: the upper triangle of its matrix.
+      messages: to each answer, a push on its tastes and the upper triangle of their curvature, [queries, llms, n].
       met: in how many decisions each LLM was on offer, [llms].
       told: see `inference.sums_of`.
     """
 
     spread: Spread
-    push: jax.Array
-    curvature: jax.Array
+    messages: jax.Array
     met: jax.Array
     told: dict[str, jax.Array]
 
@@ -48,36 +50,42 @@ class Sums:
 def no_sums(network: BayesNetwork) -> Sums:
     """Before the first message."""
     size, tastes = network.columns.size, network.columns.tastes
-    answers = (network.queries, network.llms)
     zero = jnp.zeros(())
     return Sums(
         spread=Spread(zero, jnp.zeros(size), jnp.zeros((size, size))),
-        push=jnp.zeros((*answers, tastes)),
-        curvature=jnp.zeros((*answers, tastes * (tastes + 1) // 2)),
+        messages=jnp.zeros((network.queries, network.llms, tastes + tastes * (tastes + 1) // 2)),
         met=jnp.zeros(network.llms),
         told=dict.fromkeys(SUMS, zero),
     )
 
 
 def make_step(network: BayesNetwork, steps_per_round: int, mesh: jax.sharding.Mesh) -> Callable:
-    """A function (params, sums, graph, batch, number of the step) -> (params, sums, metrics), to be compiled."""
+    """A function (params, sums, observed, batch, number of the step) -> (params, sums, metrics), to be compiled."""
+    parts = _by_queries(network, mesh)
 
-    def of_device(params, graph, batch, number):
-        told, kept, misfits = messages(network, params, with_batch(graph, batch, 1), number)
-        return jax.tree.map(lambda x: x[None], (told, misfits)), kept
+    def of_device(population, crowd, answers, batch):
+        sums, kept, misfits = messages(network, population, crowd, answers, batch)
+        (spread, met, told), misfits = jax.lax.psum(((sums.spread, sums.met, sums.told), misfits), DATA)
+        if parts == P():
+            by_answer = jax.lax.psum(sums.messages, DATA)
+        else:
+            by_answer = jax.lax.psum_scatter(sums.messages, DATA, tiled=True)
+        return Sums(spread, by_answer, met, told), kept, misfits
 
+    places = Sums(P(), parts, P(), P())  # pyright: ignore[reportArgumentType]
     of_devices = jax.shard_map(
-        of_device, mesh=mesh, in_specs=(P(), P(), P(DATA), P()), out_specs=P(DATA), check_vma=False
+        of_device, mesh=mesh, in_specs=(P(), P(), P(), P(DATA)), out_specs=(places, P(DATA), P()), check_vma=False
     )
 
-    def step(params, sums, graph, batch, number):
+    def step(params, sums, observed, batch, number):
         number, place = number // steps_per_round, number % steps_per_round
-        parts, kept = of_devices(params, graph, batch, number)
-        told, misfits = jax.tree.map(lambda x: x.sum(0), parts)
+        answers = network.properties(params, observed, _shown_tastes(network, params, number))
+        answers = jax.lax.with_sharding_constraint(answers, NamedSharding(mesh, parts))
+        told, kept, misfits = of_devices(network.population(params), params["crowd"], answers, batch)
         sums = jax.tree.map(jnp.add, sums, told)
         params, sums = jax.lax.cond(
             place == steps_per_round - 1,
-            lambda: (move(network, params, sums, number), no_sums(network)),
+            lambda: (move(network, params, sums, number, mesh), no_sums(network)),
             lambda: (params, sums),
         )
         return {**params, **{name: rows[: network.users] for name, rows in kept.items()}}, sums, metrics_of(misfits)
@@ -86,18 +94,17 @@ def make_step(network: BayesNetwork, steps_per_round: int, mesh: jax.sharding.Me
 
 
 def messages(
-    network: BayesNetwork, params: dict, graph: RouterGraph, number: jax.Array
+    network: BayesNetwork, population: Population, crowd: jax.Array, answers: jax.Array, batch: dict[str, jax.Array]
 ) -> tuple[Sums, dict[str, jax.Array], dict[str, jax.Array]]:
-    """What the users of a graph say in round `number`.
+    """What the users of a batch say.
+
+    Args:
+      crowd: what everybody weighs each property with; answers: properties [queries, llms, properties].
 
     Returns:
       sums; the users' states as parameters "users" and "known"; the sums of how badly their feedback was told by what
       was read, see `reader.misfit`.
     """
-    histories, population = read_histories(graph), network.population(params)
-    if histories.llm is None:
-        raise ValueError("a batch: expected users with histories of their own, found shared queries")
-    answers = network.answers(params, graph, _shown_tastes(network, params, number))
     table = answers.reshape(-1, answers.shape[-1])
 
     def of_chunk(total, said: Said, query, llm, visible):
@@ -105,37 +112,38 @@ def messages(
         mine = with_sides(network.columns, table[query[..., None] * network.llms + llm], said)
         theta, unknown, misfits, surprise, weight = jax.vmap(_read, (0, 0, None))(mine, said, population)
         known = (said.offered.sum((1, 2)) > 0).astype(jnp.float32)
-        spread = spread_of(network.columns, theta, unknown, known, params["crowd"])
+        spread = spread_of(network.columns, theta, unknown, known, crowd)
         met = jax.ops.segment_sum(said.offered.reshape(-1), llm.reshape(-1), network.llms)
         return jax.tree.map(jnp.add, total, (spread, met)), (theta, known, misfits, surprise, weight)
 
-    start = no_sums(network)
-    (spread, met), kept = fold_over_users(
-        graph, of_chunk, (start.spread, start.met), histories, graph.visibility.decisions
-    )
+    histories, start = batch_histories(batch), no_sums(network)
+    (spread, met), kept = fold_over_users(of_chunk, (start.spread, start.met), histories, batch["shown"])
     theta, known, misfits, surprise, weight = kept
-    place = histories.query[..., None] * network.llms + histories.llm
-    by_tastes = loadings(network.columns, theta, params["crowd"])
-    rows, columns = np.triu_indices(network.columns.tastes)
-    push = _add_to_answers(start.push, surprise, by_tastes, place)
-    curvature = _add_to_answers(start.curvature, weight, by_tastes[:, rows] * by_tastes[:, columns], place)
-    sums = Sums(spread, push, curvature, met, sums_of(misfits))
+    place = batch["query"][..., None] * network.llms + batch["llm"]
+    by_answer = _messages_to_answers(network, loadings(network.columns, theta, crowd), surprise, weight, place)
+    sums = Sums(spread, by_answer, met, sums_of(misfits))
     return sums, {"users": theta, "known": known}, jax.tree.map(jnp.sum, misfits)
 
 
-def move(network: BayesNetwork, params: dict, sums: Sums, number: jax.Array) -> dict:
-    """The parameters after round `number`."""
+def move(network: BayesNetwork, params: dict, sums: Sums, number: jax.Array, mesh: jax.sharding.Mesh) -> dict:
+    """The parameters after round `number`; each device of the mesh moves the tastes that it keeps."""
     shift, precision = learn(network.columns, sums.spread, network.population_strength)
     new = {**params, **scales(params, sums.told), "crowd": params["crowd"] + shift, "precision": precision}
     new["met"] = sums.met
     if network.columns.tastes:
-        rows, columns = np.triu_indices(network.columns.tastes)
-        curvature = jnp.zeros((*sums.push.shape, network.columns.tastes))
-        curvature = curvature.at[..., rows, columns].set(sums.curvature).at[..., columns, rows].set(sums.curvature)
-        tastes = _shown_tastes(network, params, number)
-        moved = after_step(tastes, sums.push, curvature, network.taste_precision)
+        tastes, parts = _shown_tastes(network, params, number), _by_queries(network, mesh)
+        diagonal = network.columns.tastes + np.flatnonzero(np.equal(*np.triu_indices(network.columns.tastes)))
+        mean = usual(tastes, sums.messages[..., diagonal].sum(-1))
+        moved = jax.shard_map(
+            lambda *state: _moved(network, *state), mesh=mesh, in_specs=(parts, parts, P()), out_specs=parts
+        )(tastes, sums.messages, mean)
         new["tastes"] = jnp.where(number < network.warmup_rounds, params["tastes"], moved)
     return new
+
+
+def _by_queries(network: BayesNetwork, mesh: jax.sharding.Mesh) -> P:
+    """How arrays [queries, llms, ...] are divided among the devices: whole on each where there are few queries."""
+    return spec_of("answers", (network.queries, network.llms, 1), mesh)
 
 
 def _shown_tastes(network: BayesNetwork, params: dict, number: jax.Array) -> jax.Array:
@@ -154,15 +162,33 @@ def _read(answers: jax.Array, said: Said, population: Population):
     )
 
 
-def _add_to_answers(sums: jax.Array, values: jax.Array, weights: jax.Array, place: jax.Array) -> jax.Array:
-    """Adds values [users, decisions, candidates] times weights [users, n] to sums [queries, llms, n], at `place`."""
-    users = len(values)
+def _messages_to_answers(
+    network: BayesNetwork, by_tastes: jax.Array, surprise: jax.Array, weight: jax.Array, place: jax.Array
+) -> jax.Array:
+    """`Sums.messages`, some users after the other.
+
+    Args:
+      by_tastes: loadings, [users, tastes]; surprise, weight: of utilities, [users, decisions, candidates].
+      place: rows of the answers, the same shape.
+    """
+    users, start = len(place), no_sums(network).messages
     at_once = users if users <= _ADDED_AT_ONCE else math.gcd(users, _ADDED_AT_ONCE)
-    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (values, weights, place))
+    rows, columns = np.triu_indices(network.columns.tastes)
+    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (by_tastes, surprise, weight, place))
 
     def add(total, part):
-        values, weights, place = part
-        each = (values[..., None] * weights[:, None, None, :]).reshape(values.size, -1)
-        return total.at[place.reshape(-1)].add(each), None
+        by_tastes, surprise, weight, place = part
+        pairs = by_tastes[:, rows] * by_tastes[:, columns]
+        each = [x[..., None] * y[:, None, None, :] for x, y in ((surprise, by_tastes), (weight, pairs))]
+        return total.at[place.reshape(-1)].add(jnp.concatenate(each, -1).reshape(place.size, -1)), None
 
-    return jax.lax.scan(add, sums.reshape(-1, sums.shape[-1]), parts)[0].reshape(sums.shape)
+    return jax.lax.scan(add, start.reshape(-1, start.shape[-1]), parts)[0].reshape(start.shape)
+
+
+def _moved(network: BayesNetwork, tastes: jax.Array, told: jax.Array, mean: jax.Array) -> jax.Array:
+    """Tastes after a step, from `Sums.messages`."""
+    size = network.columns.tastes
+    rows, columns = np.triu_indices(size)
+    curvature = jnp.zeros((*tastes.shape, size))
+    curvature = curvature.at[..., rows, columns].set(told[..., size:]).at[..., columns, rows].set(told[..., size:])
+    return stepped(tastes, told[..., :size], curvature, mean, network.taste_precision)

@@ -86,11 +86,20 @@ def move_tastes(
 
 def after_step(tastes: jax.Array, push: jax.Array, curvature: jax.Array, precision: float) -> jax.Array:
     """Tastes [queries, llms, tastes] after the step that summed pushes, of the same shape, and curvature ask for."""
-    push = push - precision * (tastes - _usual(tastes, curvature))
-    return tastes + _DAMPING * solve(curvature + precision * jnp.eye(tastes.shape[-1]), push)
+    return stepped(tastes, push, curvature, usual(tastes, jnp.trace(curvature, axis1=-2, axis2=-1)), precision)
 
 
-def _usual(tastes: jax.Array, curvature: jax.Array) -> jax.Array:
-    """The mean tastes of each LLM's answers that somebody met, shrunk towards none: [llms, tastes]."""
-    met = (jnp.trace(curvature, axis1=-2, axis2=-1) > 0).astype(tastes.dtype)
+def usual(tastes: jax.Array, heard: jax.Array) -> jax.Array:
+    """The mean tastes of each LLM's answers that somebody met, shrunk towards none: [llms, tastes].
+
+    Args:
+      heard: above 0 where somebody met the answer, [queries, llms].
+    """
+    met = (heard > 0).astype(tastes.dtype)
     return jnp.einsum("ql,qlt->lt", met, tastes) / (met.sum(0) + _LLM_STRENGTH)[:, None]
+
+
+def stepped(tastes: jax.Array, push: jax.Array, curvature: jax.Array, mean: jax.Array, precision: float) -> jax.Array:
+    """`after_step` towards mean tastes [llms, tastes]: each answer on its own."""
+    push = push - precision * (tastes - mean)
+    return tastes + _DAMPING * solve(curvature + precision * jnp.eye(tastes.shape[-1]), push)
