@@ -82,16 +82,17 @@ def _scan() -> None:
     output = pathlib.Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "measured.json"
+
+        def path(topology) -> pathlib.Path:
+            return pathlib.Path(folder) / f"{topology.name}.json"
 
         def command(topology) -> list[str]:
-            path.unlink(missing_ok=True)
-            asked = [f"--topology={topology.name}", f"--users={each * topology.chips}", f"--json={path}"]
+            asked = [f"--topology={topology.name}", f"--users={each * topology.chips}", f"--json={path(topology)}"]
             batch = f"--config.train.users_per_step={_CONFIG.value.train.users_per_step * topology.chips}"
             return [sys.executable, "-m", "launch.compile", *_config_flags(), batch, *asked]
 
-        def read(_) -> list:
-            return [from_json(one) for one in files.read_sealed(path)["programs"]]
+        def read(topology) -> list:
+            return [from_json(one) for one in files.read_sealed(path(topology))["programs"]]
 
         scans = {kind: scan(scan_topologies(kind), command, read) for kind in kinds}
     lines = [line for points in scans.values() for line in ("", *table_lines(points))][1:]

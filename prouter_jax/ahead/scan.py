@@ -4,7 +4,9 @@ One process could compile for all of them; processes of their own give back thei
 aborts. Nothing of an earlier scan is read.
 """
 
+import concurrent.futures
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +21,8 @@ HEAD = (
     *("chips", "topology", "users a call", "memory", "compute", "wire", "sent by a chip", "users a second"),
     *("efficiency", "fits"),
 )
+
+_AT_ONCE = os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +59,21 @@ def scan(
       ValueError: with the reason of the first command, if it failed.
     """
     begun, found = time.monotonic(), []
-    for done, topology in enumerate(topologies):
-        seconds = time.monotonic() - begun
-        left = f", about {seconds / done * (len(topologies) - done):.0f} s left" if done else ""
-        print(f"compile: {topology}, {done + 1} of {len(topologies)}{left}", file=sys.stderr, flush=True)
-        result = subprocess.run(command(topology), capture_output=True, text=True, check=False)
-        if result.returncode:
-            message = f"{topology}: {_why(result)}"
-            if not found:
-                raise ValueError(message)
-            print(f"compile: {message}; the scan ends here", file=sys.stderr, flush=True)
-            break
-        found.append((topology, read(topology)))
+    _say(f"{len(topologies)} topologies, {_AT_ONCE} at a time")
+    # the compiler keeps one core busy
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as workers:
+        running = [workers.submit(_run, command(topology)) for topology in topologies]
+        for topology, result in zip(topologies, (one.result() for one in running), strict=True):
+            if result.returncode:
+                workers.shutdown(wait=False, cancel_futures=True)
+                message = f"{topology}: {_why(result)}"
+                if not found:
+                    raise ValueError(message)
+                _say(f"{message}; the scan ends here")
+                break
+            found.append((topology, read(topology)))
+            left = (time.monotonic() - begun) / len(found) * (len(topologies) - len(found))
+            _say(f"{topology}, {len(found)} of {len(topologies)}, about {left:.0f} s left")
     return weak_scaling(found)
 
 
@@ -85,6 +92,14 @@ def table_lines(points: Sequence[Point]) -> list[str]:
         cells += [f"{p.rate:,.0f}", f"{100 * p.efficiency:.1f} %", "yes" if p.fits else "no"]
         rows.append(" | ".join(cells))
     return [f"| {row} |" for row in rows]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _say(text: str) -> None:
+    print(f"compile: {text}", file=sys.stderr, flush=True)
 
 
 def _why(result: subprocess.CompletedProcess) -> str:
