@@ -58,6 +58,12 @@ class _Ended:
     def poll(self):
         return 0
 
+    def stop(self):
+        raise AssertionError("it has ended")
+
+    def last_words(self):
+        return ""
+
 
 @pytest.mark.slow
 def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bucket, tmp_path):
