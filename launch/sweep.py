@@ -7,7 +7,7 @@ python -m launch.sweep --config=experiments/NAME.py --workdir=DIR --sweep=model.
 Lists without --trials are a grid; otherwise --trials are drawn by chance, or with --search=optuna near what did well,
 and what falls behind is given up. Each trial is a run of launch.train in DIR/trials/NNN. The same command again goes
 on; a larger --trials adds to it. It writes DIR/results.md, results.json, results.png, and the best trial as an
-experiment: DIR/best.py.
+experiment: DIR/best.py. For a DIR in a bucket --logs is a folder of this machine, the same each time.
 """
 
 import pathlib
@@ -22,6 +22,7 @@ from launch import entry
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; fields by --config.section.field=value.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; given again, it goes on.", required=True)
+_LOGS = flags.DEFINE_string("logs", None, "Folder of this machine for logs and locks, if --workdir is in a bucket.")
 _SWEEP = flags.DEFINE_multi_string("sweep", [], "FIELD=VALUES, once for each field.")
 _TRIALS = flags.DEFINE_integer("trials", None, "Number of trials of a search that is no grid.")
 _SEARCH = flags.DEFINE_enum("search", None, ["grid", "random", "optuna"], "How values are chosen.")
@@ -39,6 +40,8 @@ def main() -> None:
     if _CONFIG.value is None:
         raise ValueError("flag --config=None: Flag --config must have a value other than None.")
     base = config.validate(_CONFIG.value)
+    from launch.trial_jobs import logs_folder
+    from prouter_jax.paths import make_path
     from prouter_jax.sweep.search import choose_search, make_search
     from prouter_jax.sweep.space import parse_space
     from prouter_jax.sweep.trials import TrialFolders
@@ -47,25 +50,26 @@ def main() -> None:
     _check_overrides({one.path for one in space})
     name = choose_search(_SEARCH.value, space, _TRIALS.value)
     search = make_search(name, space, _TRIALS.value, _SEED.value, base)
-    folders = TrialFolders(_WORKDIR.value)
+    logs = logs_folder(make_path(_WORKDIR.value), _LOGS.value)
+    folders = TrialFolders(_WORKDIR.value, logs)
     folders.check(base, space, name, _SEED.value)
     if _DRY_RUN.value:
         return _print_trials(search, folders)
     from prouter_jax.sweep.results import SweepResult
 
     with folders.claim(base, space, name, _SEED.value):
-        trials = _run(base, search, folders)
-        _write(SweepResult(_config_file(), base, name, _SEED.value, space, trials))
+        trials = _run(base, search, folders, logs)
+        _write(SweepResult(_config_file(), base, name, _SEED.value, space, trials), folders.workdir)
 
 
-def _run(base, search, folders):
+def _run(base, search, folders, logs):
     """All trials; ends the process, with what it started, where it is asked to."""
     from prouter_jax.sweep.run import Plan, Stopped, run_trials
 
     asked = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: asked.append(number))
-    plan = Plan(base, search, folders, _make_start(), _CONCURRENCY.value, _RETRY.value)
+    plan = Plan(base, search, folders, _make_start(folders.workdir, logs), _CONCURRENCY.value, _RETRY.value)
     try:
         return run_trials(plan, lambda: bool(asked))
     except Stopped:
@@ -73,11 +77,10 @@ def _run(base, search, folders):
         sys.exit(128 + asked[0])
 
 
-def _write(result) -> None:
+def _write(result, workdir: pathlib.Path) -> None:
     from prouter_jax.sweep.results import BEST, RESULTS, write_results
     from prouter_jax.sweep.trials import FAILED
 
-    workdir = pathlib.Path(_WORKDIR.value)
     print("\n".join(write_results(result, workdir)))
     print(f"results: {workdir / RESULTS}")
     if (workdir / BEST).exists():
@@ -89,16 +92,16 @@ def _write(result) -> None:
         sys.exit(1)
 
 
-def _make_start():
+def _make_start(workdir: pathlib.Path, logs: pathlib.Path | None):
     """What starts trials, on the chosen back end."""
     from launch.backends.local import LocalBackend
     from launch.backends.slurm import SlurmBackend
     from launch.trial_jobs import TrialJobs, compile_cache, core_shares
 
-    cache = compile_cache(pathlib.Path(_WORKDIR.value))
+    cache = compile_cache(logs or workdir)
     if _BACKEND.value == "slurm":
-        return TrialJobs(SlurmBackend(tuple(_OPTION.value)), _command, cache, [])
-    return TrialJobs(LocalBackend(), _command, cache, core_shares(_CONCURRENCY.value))
+        return TrialJobs(SlurmBackend(tuple(_OPTION.value)), _command, cache, [], logs)
+    return TrialJobs(LocalBackend(), _command, cache, core_shares(_CONCURRENCY.value), logs)
 
 
 def _command(values, folder: pathlib.Path) -> list[str]:

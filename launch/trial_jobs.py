@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from launch.backends.job import Job, ManyBackend, Running
 from launch.backends.local import LOG
+from prouter_jax.paths import is_remote, local_path
 from prouter_jax.sweep.fields import Values, flag_text
 from prouter_jax.sweep.trials import Trial
 
@@ -19,6 +20,7 @@ class TrialJobs:
       command: of a trial, from its values and the workdir of its run.
       environment: what jobs have besides this process's environment.
       shares: cores for each of the trials that run at a time, see `core_shares`; none leaves them to the machine.
+      logs: where each trial has a folder for its log and script, if not the workdir of its run.
     """
 
     def __init__(
@@ -27,9 +29,10 @@ class TrialJobs:
         command: Callable[[Values, pathlib.Path], Sequence[str]],
         environment: Mapping[str, str],
         shares: Sequence[str],
+        logs: pathlib.Path | None = None,
     ):
         self._backend, self._command, self._environment = backend, command, environment
-        self._shares = list(shares)
+        self._shares, self._logs = list(shares), logs
         self._taken: dict[str, TrialRun] = {}
 
     def __call__(self, trials: Sequence[tuple[Trial, pathlib.Path]]) -> list["TrialRun"]:
@@ -39,7 +42,8 @@ class TrialJobs:
             command = list(self._command(trial.values, folder))
             if place < len(shares):
                 command = ["taskset", "-c", shares[place], *command]
-            jobs.append(Job(f"trial-{trial.name}", command, folder, 1, dict(self._environment)))
+            logs = self._logs / trial.name if self._logs else folder
+            jobs.append(Job(f"trial-{trial.name}", command, logs, 1, dict(self._environment)))
         runs = [TrialRun(running, job.folder) for running, job in zip(self._backend.start_all(jobs), jobs, strict=True)]
         self._taken.update(zip(shares, runs, strict=False))
         return runs
@@ -82,6 +86,21 @@ def train_command(config: str, overrides: Values, values: Values, folder: pathli
     return [sys.executable, "-m", "launch.train", f"--config={config}", f"--workdir={folder}", *fields]
 
 
+def logs_folder(workdir: pathlib.Path, logs: str | None) -> pathlib.Path | None:
+    """The folder of this machine for logs, scripts and locks, which a sweep with its workdir in a bucket needs.
+
+    Returns:
+      None for a workdir of this machine, which has them itself.
+
+    Raises:
+      ValueError: if it is missing, or there is one too many: who looked elsewhere would not see that a sweep runs.
+    """
+    if is_remote(workdir) != (logs is not None):
+        expected = "a folder of this machine, as --workdir is" if logs is None else "none unless --workdir is"
+        raise ValueError(f"--logs: expected {expected} in a bucket, found {logs or 'none'}")
+    return None if logs is None else local_path(logs, "--logs")
+
+
 def core_shares(concurrency: int) -> list[str]:
     """Cores for each of so many trials at a time, as taskset names them; nothing where there is nothing to share.
 
@@ -96,9 +115,9 @@ def core_shares(concurrency: int) -> list[str]:
     return [",".join(map(str, cores[place * each : (place + 1) * each])) for place in range(concurrency)]
 
 
-def compile_cache(workdir: pathlib.Path) -> dict[str, str]:
-    """Variables that let trials share what they compile, in the sweep's folder unless there is a cache already."""
+def compile_cache(folder: pathlib.Path) -> dict[str, str]:
+    """Variables that let trials share what they compile, in a folder of the sweep unless there is a cache already."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return {}
-    folder = str((workdir / "compiled").absolute())
-    return {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
+    compiled = str((folder / "compiled").absolute())
+    return {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}

@@ -10,7 +10,7 @@ from prouter_jax import config as configuration
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.evaluate import SeedResult, evaluate_seed
-from prouter_jax.paths import local_path, make_path
+from prouter_jax.paths import make_path
 from prouter_jax.prepare import Prepared, Source, prepare, read_source
 from prouter_jax.processes import is_first, together
 from prouter_jax.profiling import Pace
@@ -53,7 +53,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     """Trains every seed of `config`; of several JAX processes, all make this call and the first one writes.
 
     Args:
-      traced: steps of which the folder of each seed gets a trace; `workdir` must then be of this machine.
+      traced: steps of which the folder of each seed gets a trace.
 
     Returns:
       the data.
@@ -65,8 +65,6 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     workdir = make_path(workdir)
     configuration.validate(config)
     _check_machine(config)
-    if traced:
-        local_path(workdir, "the trace that --profile asks for")
     _check_claim(workdir, config)
     source = read_source(config.data)
     for seed, folder in seed_folders(config, workdir):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import jax
 
+from prouter_jax.copies import uploaded
 from prouter_jax.processes import is_first
 from prouter_jax.terminal import say
 
@@ -57,7 +58,7 @@ class Steps:
     """A context manager around the steps of one run, which closes the trace however the run ends.
 
     Args:
-      workdir: the trace is written into profile/process_N of it.
+      workdir: the trace is written into profile/process_N of it; in a bucket, once it is closed.
       traced: the steps to trace.
     """
 
@@ -65,6 +66,7 @@ class Steps:
         self.folder = workdir / TRACES / f"process_{jax.process_index()}"
         self.traced = traced or range(0)
         self.tracing = self.warm = False
+        self.trace = contextlib.ExitStack()  # closed, it is where it belongs
         self.latest = None
         self.number, self.since = 0, 0.0  # steps since a time
         self.paces: list[float] = []
@@ -115,14 +117,16 @@ class Steps:
         options = jax.profiler.ProfileOptions()
         options.session_id = f"step_{step}"  # otherwise the time in seconds: a second trace could replace the first
         options.python_tracer_level = 0  # every call of every function would fill the trace
-        jax.profiler.start_trace(self.folder, create_perfetto_trace=True, profiler_options=options)
+        here = self.trace.enter_context(uploaded(self.folder))
+        jax.profiler.start_trace(here, create_perfetto_trace=True, profiler_options=options)
         self.tracing = True
 
     def _stop(self) -> None:
         try:
             self.wait(counts=False)
         finally:
+            first, self.tracing, self.traced = self.traced.start, False, range(0)
             jax.profiler.stop_trace()
+            self.trace.close()
             if is_first():
-                say(f"{TRACES}: a trace from step {self.traced.start} on is in {self.folder}")
-            self.tracing, self.traced = False, range(0)
+                say(f"{TRACES}: a trace from step {first} on is in {self.folder}")

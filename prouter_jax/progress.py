@@ -1,5 +1,6 @@
 """What a run says while it trains: a line with time left, metrics as JSONL, TensorBoard as an extra."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -7,11 +8,12 @@ import math
 import pathlib
 import sys
 import time
+from collections.abc import Iterator
 
 from prouter_jax import files
 from prouter_jax.config import Train
+from prouter_jax.copies import uploaded
 from prouter_jax.metrics import Fit
-from prouter_jax.paths import local_path
 from prouter_jax.processes import is_first
 from prouter_jax.terminal import say
 from prouter_jax.train_state import TrainState
@@ -32,15 +34,16 @@ class Progress:
         self.mark = (0, self.printed)  # step and time from which the rate is counted
         self.last = "no evaluation yet"
         self.speaks = is_first()
-        self.board = _open_tensorboard(workdir) if config.tensorboard and self.speaks else None
+        self.closing = contextlib.ExitStack()
+        asked = config.tensorboard and self.speaks
+        self.board = self.closing.enter_context(_tensorboard(workdir)) if asked else None
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_) -> None:
         self._print("", end="")
-        if self.board is not None:
-            self.board.close()
+        self.closing.close()
 
     def resume(self, step: int, rejected: list[str]) -> None:
         """Says where the run starts, and drops metrics of steps that will be done again."""
@@ -118,9 +121,14 @@ def require_tensorboard() -> None:
         raise ValueError("config.train.tensorboard: pip install 'prouter-jax[tensorboard]' first")
 
 
-def _open_tensorboard(workdir: pathlib.Path):
-    folder = local_path(workdir, "TensorBoard's files") / "tensorboard"
+@contextlib.contextmanager
+def _tensorboard(workdir: pathlib.Path) -> Iterator:
+    """What writes for TensorBoard; into a bucket at the end, for nothing can be appended there."""
     require_tensorboard()
     from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
-    return SummaryWriter(str(folder))
+    with (
+        uploaded(workdir / "tensorboard") as folder,
+        contextlib.closing(SummaryWriter(str(folder))) as board,
+    ):
+        yield board

@@ -11,7 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 WITHOUT_JAX = (
-    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "terminal"),
+    *("config", "grouping", "interactions", "answer_style", "validation", "paths", "files", "copies", "terminal"),
     *("readers", "appended"),
     *("encoders", "store", "embedded", "splits"),
     *("decisions", "asking", "judges", "collect", "grading", "simulate", "new_llms", "metrics"),

@@ -7,6 +7,8 @@ import jax
 import pytest
 
 from prouter_jax import profiling
+from prouter_jax.copies import downloaded
+from prouter_jax.paths import files_below, make_path
 from prouter_jax.processes import Preempted
 from prouter_jax.profiling import STEP, Steps, parse_steps
 from prouter_jax.progress import Progress
@@ -63,6 +65,30 @@ def test_a_preempted_run_closes_its_trace_and_the_next_one_traces_the_rest(train
     train(trained.config, trained.prepared, tmp_path, range(5, 9))
     assert _traced(tmp_path) == [5, 6, 7, 8]
     assert len(list(tmp_path.rglob("perfetto_trace.json.gz"))) == 2
+
+
+def test_a_trace_in_a_bucket_is_there_when_it_is_closed(trained, bucket, monkeypatch, capsys):
+    """Also that of a run which is stopped."""
+    workdir = make_path(f"{bucket}/run")
+
+    def stop(self, step):
+        if step > 6:
+            assert files_below(workdir / "profile")
+        if step == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "stepped", stop)
+        with pytest.raises(Preempted):
+            train(trained.config, trained.prepared, workdir, range(3, 6))
+    assert f"profile: a trace from step 3 on is in {workdir}/profile/process_0" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "stepped", lambda self, step: step == 10 and os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Preempted):
+            train(trained.config, trained.prepared, workdir, range(9, 12))
+    with downloaded(workdir / "profile" / "process_0") as here:
+        assert _traced(here) == [3, 4, 5, 9]
+        assert len(list(here.rglob("perfetto_trace.json.gz"))) == 2
 
 
 def test_a_trace_is_closed_even_if_its_steps_failed(tmp_path, monkeypatch):

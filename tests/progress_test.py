@@ -8,7 +8,7 @@ import pytest
 
 from prouter_jax.config import Train
 from prouter_jax.metrics import Fit
-from prouter_jax.paths import make_path
+from prouter_jax.paths import files_below, make_path
 from prouter_jax.progress import Progress, read_fit, to_record
 
 
@@ -94,8 +94,24 @@ def test_metrics_of_a_run_in_a_bucket(bucket):
             for step in (10, 20):
                 progress.evaluated(_state(step + max(begin, 0), 0.5, 0.5), {})
     assert [line["step"] for line in _lines(make_path(f"{bucket}/run"))] == [10, 20, 30]
-    with pytest.raises(ValueError, match=r"gs://bucket/run: expected a folder of this machine for TensorBoard"):
-        Progress(make_path(f"{bucket}/run"), Train(tensorboard=True), "router")
+
+
+def _stopped_run(workdir):
+    with Progress(workdir, Train(num_train_steps=50, tensorboard=True), "router") as progress:
+        progress.resume(-1, [])
+        progress.evaluated(_state(10, 0.5, 0.5), {"loss": 1.5})
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("scheme", ["file", "bucket"])
+def test_files_for_tensorboard_are_there_however_a_run_ends(bucket, tmp_path, scheme):
+    pytest.importorskip("tensorboardX")
+    workdir = make_path(f"{bucket}/run" if scheme == "bucket" else (tmp_path / "run").as_uri())
+    workdir.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(KeyboardInterrupt):
+        _stopped_run(workdir)
+    [name] = files_below(workdir / "tensorboard")
+    assert b"best_validation_reward" in (workdir / "tensorboard" / name).read_bytes()
 
 
 def test_a_terminal_is_kept_up_to_date_between_evaluations(tmp_path, capsys, clock, monkeypatch):

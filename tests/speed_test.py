@@ -113,8 +113,3 @@ def test_a_report_has_the_speed_also_when_nothing_is_left_to_train(experiment, e
     (workdir / SPEED).unlink()
     evaluate_experiment(workdir)
     assert not _NAMES & _facts(workdir).keys()
-
-
-def test_a_trace_cannot_be_in_a_bucket(experiment, bucket):
-    with pytest.raises(ValueError, match=r"expected a folder of this machine for the trace that --profile asks for"):
-        run_experiment(experiment, f"{bucket}/run", range(1, 2))

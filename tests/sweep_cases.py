@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import pathlib
+import os
 
 from prouter_jax import config as configuration
 from prouter_jax import files
@@ -103,7 +103,7 @@ def finish(config, folder, values, reward, steps):
         files.write_sealed(place / "checkpoints" / "best.json", {"step": done, "metric": final * done / each})
 
 
-def make_plan(workdir: pathlib.Path, jobs: Jobs, texts=TEXTS, name=None, trials=None, seed=0, **more) -> Plan:
+def make_plan(workdir: str | os.PathLike, jobs: Jobs, texts=TEXTS, name=None, trials=None, seed=0, **more) -> Plan:
     space = parse_space(texts, jobs.config)
     search = make_search(choose_search(name, space, trials), space, trials, seed, jobs.config)
     return Plan(jobs.config, search, TrialFolders(workdir), jobs, **more)

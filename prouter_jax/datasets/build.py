@@ -5,11 +5,13 @@ import io
 import os
 import pathlib
 import sys
+import tempfile
 
 from prouter_jax import files
+from prouter_jax.copies import upload
 from prouter_jax.datasets.card import make_card
 from prouter_jax.datasets.formats import FORMATS
-from prouter_jax.paths import files_below, inside, local_path
+from prouter_jax.paths import files_below, inside, is_remote, make_path
 from prouter_jax.readers.personal_routing import NAME, read_version, require_tfds
 
 CARD = "card.md"
@@ -19,6 +21,8 @@ def build_dataset(
     name: str, source: str | os.PathLike, out: str | os.PathLike, licence: str = "not stated"
 ) -> pathlib.Path:
     """Builds OUT/personal_routing/FORMAT/VERSION and returns it; it counts once its manifest is there.
+
+    For a bucket it is built in a temporary folder of this machine, where there must be room for it.
 
     Args:
       name: of the format, among `formats.FORMATS`.
@@ -31,7 +35,7 @@ def build_dataset(
     """
     if name not in FORMATS:
         raise ValueError(f"format: expected one of {', '.join(sorted(FORMATS))}, found {name!r}")
-    source, out = local_path(source, "building a data set"), local_path(out, "a data set")
+    source, out = make_path(source), make_path(out)
     if not source.exists():
         raise ValueError(f"{source}: expected data of format {name}, found nothing")
     tfds = require_tfds()
@@ -41,9 +45,20 @@ def build_dataset(
 
     folder = out / NAME / name / str(PersonalRouting.VERSION)
     _make_room(folder)
+    if not is_remote(out):
+        return _build(name, source, out, licence)
+    with tempfile.TemporaryDirectory() as here:
+        upload(_build(name, source, pathlib.Path(here), licence), folder)
+    return folder
+
+
+def _build(name: str, source: pathlib.Path, out: pathlib.Path, licence: str) -> pathlib.Path:
+    from prouter_jax.datasets.personal_routing import PersonalRouting
+
     builder = PersonalRouting(FORMATS[name](source), config=name, data_dir=out, file_format="array_record")
     with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading what nobody downloads
         builder.download_and_prepare()
+    folder = out / NAME / name / str(PersonalRouting.VERSION)
     card = make_card(read_version(folder), name, licence, _sums(source), _sums(folder))
     files.write_whole(folder / CARD, card)
     files.write_manifest(folder, {"format": name})

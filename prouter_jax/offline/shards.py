@@ -14,9 +14,11 @@ import pathlib
 from collections.abc import Callable
 
 from prouter_jax import files
+from prouter_jax.copies import version_of
 from prouter_jax.offline.read import Pairs
 from prouter_jax.offline.score import Counts, Job, make_job, open_job, write_rows
 from prouter_jax.offline.write import WRITERS
+from prouter_jax.paths import inside, is_remote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +88,8 @@ def score_shard(
 
 def _binding(job: Job, number: int, decided_by: str) -> str:
     """A digest of all that decides what is in a part."""
-    source = job.input_path.stat()
-    facts = [source.st_size, source.st_mtime_ns, job.output_path.suffix, job.rows_at_once, number, decided_by]
+    source = version_of(job.input_path)
+    facts = [*source, job.output_path.suffix, job.rows_at_once, number, decided_by]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -101,7 +103,7 @@ class _Parts:
 
     def write(self, index: int, pairs: Pairs) -> Counts:
         """Scores a part and seals it."""
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._record(index).unlink(missing_ok=True)
         counts = write_rows(self.job, pairs, self._rows(index), _part_of(index, self.number, self.job, pairs.count()))
         seal = {"binding": self.binding, "sha256": files.sha256_of(self._rows(index))}
@@ -128,7 +130,7 @@ class _Parts:
                 WRITERS[self.job.output_path.suffix](file, pairs.schema) as writer,
             ):
                 for index in range(self.number):
-                    with open(self._rows(index), "rb") as part:
+                    with self._rows(index).open("rb") as part:
                         writer.append(part)
         except FileNotFoundError:
             if not self.missing():
@@ -139,10 +141,11 @@ class _Parts:
     def _clear(self) -> None:
         """Deletes the parts, and what killed processes left of them; the folder stays if it holds those of others."""
         with contextlib.suppress(OSError):
-            for path in self._folder.iterdir():
+            for path in inside(self._folder):
                 if f"-of-{self.number}." in path.name:
                     path.unlink(missing_ok=True)
-            self._folder.rmdir()
+            if not is_remote(self._folder):
+                self._folder.rmdir()
 
     @property
     def _folder(self) -> pathlib.Path:

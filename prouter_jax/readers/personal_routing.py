@@ -1,14 +1,20 @@
-"""A data set that `datasets.build` built: as `Interactions`, or as a source that Grain takes; without TensorFlow."""
+"""A data set that `datasets.build` built: as `Interactions`, or as a source that Grain takes; without TensorFlow.
 
+One in a bucket is read from a copy in a temporary folder: array_record asks Google itself for records, past fsspec.
+"""
+
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from prouter_jax import files, interactions
+from prouter_jax.copies import downloaded
 from prouter_jax.interactions import Decisions, Feedback, Interactions
-from prouter_jax.paths import inside, local_path
+from prouter_jax.paths import inside, make_path
 from prouter_jax.readers.tables import keep_pool, read_tables
 from prouter_jax.validation import validate
 
@@ -35,13 +41,17 @@ def open_users(path: str | os.PathLike) -> Sequence[dict]:
     """The examples of a data set, one a user, by number: a source as `grain.MapDataset.source` takes it.
 
     Args:
-      path: the folder it was built in, if there is one data set in it, or that of its version.
+      path: the folder it was built in, if there is one data set in it, or that of its version. The copy of one in a
+        bucket is on this machine for as long as what is returned is.
 
     Raises:
       ValueError: if there is none, or a file of it is not what was written.
       ImportError: if tensorflow-datasets is not installed.
     """
-    return _open_users(_find(path))
+    with contextlib.ExitStack() as stack:
+        users = _open_users(stack.enter_context(_verified(path)))
+        weakref.finalize(users, stack.pop_all().close)
+    return users
 
 
 def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
@@ -54,7 +64,8 @@ def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
     Raises:
       ValueError, ImportError: as `open_users`.
     """
-    return keep_pool(read_version(_find(path)), pool)
+    with _verified(path) as folder:
+        return keep_pool(read_version(folder), pool)
 
 
 def read_version(folder: pathlib.Path) -> Interactions:
@@ -66,17 +77,24 @@ def read_version(folder: pathlib.Path) -> Interactions:
     return validate(world.replace(offers=offers, decisions=_decisions(users), feedback=_feedback(users)))
 
 
+@contextlib.contextmanager
+def _verified(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """The folder, on this machine, of the one data set that is meant, its files verified."""
+    found = _find(path)
+    with downloaded(found) as folder:
+        try:
+            files.verify(folder)
+        except ValueError as error:
+            raise ValueError(f"{found}: expected a data set as it was built, found {error}") from None
+        yield folder
+
+
 def _find(path: str | os.PathLike) -> pathlib.Path:
-    """The folder of the one data set that is meant, its files verified."""
-    root = local_path(path, "a data set")
+    root = make_path(path)
     versions = [root] if (root / files.MANIFEST).exists() else _versions(root)
     if len(versions) != 1:
         found = ", ".join(str(folder) for folder in versions) or "none"
         raise ValueError(f"{root}: expected one data set {NAME}, found {found}")
-    try:
-        files.verify(versions[0])
-    except ValueError as error:
-        raise ValueError(f"{versions[0]}: expected a data set as it was built, found {error}") from None
     return versions[0]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig
+from prouter_jax.paths import is_remote
 from prouter_jax.provenance import provenance
 from prouter_jax.report import markdown
 from prouter_jax.report.words import DASH, spread
@@ -78,11 +79,13 @@ def _best_lines(ranked: Sequence[Trial]) -> list[str]:
 
 def _best_experiment(result: SweepResult, ranked: Sequence[Trial], path: pathlib.Path) -> str:
     best = ranked[0]
+    # flags read an experiment file of this machine alone
+    copied = f", once this file is copied from {path.parent}" if is_remote(path) else ""
     lines = [
         f"The best of {len(ranked)} trials of a sweep of {result.experiment}, on validation: trial {best.name}.",
         "",
         f"Validation reward: {reward_of(best).mean:.4f}, mean of {len(best.rewards)} (seeds).",
-        f"Command: python -m launch.train --config={path} --workdir=runs/best",
+        f"Command{copied}: python -m launch.train --config={path.name if copied else path} --workdir=runs/best",
     ]
     return experiment_text(with_values(result.config, best.values), lines)
 

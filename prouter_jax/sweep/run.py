@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from prouter_jax.config import ExperimentConfig
+from prouter_jax.paths import is_remote
 from prouter_jax.sweep.fields import with_values
 from prouter_jax.sweep.progress_line import ProgressLine
 from prouter_jax.sweep.rewards import read_reports, read_rewards
@@ -14,7 +15,7 @@ from prouter_jax.sweep.search import Search
 from prouter_jax.sweep.trials import BEGUN, DONE, FAILED, PRUNED, Trial, TrialFolders
 
 _STARTS = 2  # of a trial that fails
-_PAUSE = 0.2  # seconds between two looks at the running trials
+_PAUSE, _REMOTE_PAUSE = 0.2, 2.0  # seconds between two looks at the running trials; in a bucket each is a request
 _PATIENCE = 60.0  # seconds that a stopped trial has to end
 
 
@@ -64,7 +65,7 @@ def run_trials(plan: Plan, stopping: Callable[[], bool] = lambda: False) -> list
     """Runs the trials that have not ended yet; all of them, by number.
 
     Args:
-      stopping: asked several times a second; once true, the running trials are stopped.
+      stopping: asked at each look at the running trials; once true, the running trials are stopped.
 
     Raises:
       Stopped: if it was asked to stop before the end.
@@ -112,7 +113,7 @@ class _Loop:
                 self._follow(started)
             self.progress.show([time.monotonic() - one.begun for one in self.running.values()])
             if self.running:
-                time.sleep(_PAUSE)
+                time.sleep(_REMOTE_PAUSE if is_remote(self.plan.folders.workdir) else _PAUSE)
 
     def stop(self) -> None:
         """Stops what runs, which is nothing after a whole run; what was begun can go on another time."""

@@ -1,4 +1,4 @@
-"""The trials of a sweep on disk: each has a folder, and in it trial.json, sealed, that says how far it is.
+"""The trials of a sweep in files: each has a folder, and in it trial.json, sealed, that says how far it is.
 
 WORKDIR/sweep.json        what was asked for; another sweep needs another folder
 WORKDIR/trials/007/       the workdir of its run, with trial.json
@@ -15,6 +15,7 @@ from typing import Any
 from prouter_jax import config as configuration
 from prouter_jax import files
 from prouter_jax.config import ExperimentConfig
+from prouter_jax.paths import inside, local_path, make_path
 from prouter_jax.protocol.claims import Busy, claim
 from prouter_jax.sweep.fields import Value
 from prouter_jax.sweep.space import Dimension
@@ -55,21 +56,28 @@ class Trial:
 
 
 class TrialFolders:
-    """The trials in the workdir of a sweep."""
+    """The trials in the workdir of a sweep.
 
-    def __init__(self, workdir: str | os.PathLike):
-        self.workdir = pathlib.Path(workdir)
+    Args:
+      here: a folder of this machine, for the claim of a sweep whose workdir is in a bucket.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, here: pathlib.Path | None = None):
+        self.workdir = make_path(workdir)
+        self._here = here or self.workdir
 
     @contextlib.contextmanager
     def claim(self, config: ExperimentConfig, space: Sequence[Dimension], search: str, seed: int) -> Iterator[None]:
         """Makes the folder one of this sweep, and of this process for as long as the context lasts.
+
+        In a bucket nothing ends with a process: there, only those who share `here` are kept from it.
 
         Raises:
           ValueError: if it is one of another sweep, or another process is at it.
         """
         self.check(config, space, search, seed)
         try:
-            with claim(self.workdir / _CLAIM):
+            with claim(local_path(self._here, "the claim of a sweep") / _CLAIM):
                 files.write_whole(self.workdir / _SWEEP, _claim_text(config, space, search, seed))
                 yield
         except Busy:
@@ -91,8 +99,8 @@ class TrialFolders:
         Raises:
           ValueError: naming the file, if one is damaged.
         """
-        paths = sorted((self.workdir / _TRIALS).glob(f"*/{_TRIAL}"))
-        trials = (self._read(path) for path in paths)
+        paths = sorted(folder / _TRIAL for folder in inside(self.workdir / _TRIALS))
+        trials = (self._read(path) for path in paths if path.exists())
         return {trial.number: trial for trial in sorted(trials, key=lambda one: one.number) if trial.number < total}
 
     def write(self, trial: Trial) -> None:
