@@ -23,7 +23,8 @@ import pytest
 from bucket_server import Bucket, serve_bucket
 
 from prouter_jax import train as train_module
-from prouter_jax.config import Embedded, ExperimentConfig, Model
+from prouter_jax.config import ExperimentConfig, Model
+from prouter_jax.config_data import Embedded
 from prouter_jax.decisions import DecisionArrays, build_decisions
 from prouter_jax.experiment import run_experiment
 from prouter_jax.interactions import (
