@@ -2,7 +2,8 @@
 
 JAX reads the environment when it is first imported, so it is set here before anything imports it. Compiled code
 is not optimised: compilation is most of what these tests do. Compilations are shared between tests of the same
-sizes, so tests that can use `prepared` and `network` as they are should.
+sizes, so tests that can use `prepared` and `network` as they are should. OpenBLAS has one thread: its threads
+wait for each other without letting go of their cores, which two tests at a time share.
 """
 
 import os
@@ -10,6 +11,7 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import copy
 import dataclasses
