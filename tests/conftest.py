@@ -55,6 +55,19 @@ _CONFIG.train.num_train_steps = 12
 _CONFIG.train.eval_every_steps = 4
 
 
+# Files whose slow tests take minutes, longest first: of one that is begun last, one core would do all the rest alone.
+_LONGEST = (
+    *("multi_process", "ahead_launch", "protocol_tables", "collect_proofs", "sweep_launch", "update", "xpk"),
+    *("end_to_end", "evaluate"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """They come first; xdist gives files out in this order, if it is told not to make one of its own."""
+    place = {f"{name}_test": number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 class Trained(typing.NamedTuple):
     """A finished run: its configuration, data, workdir and best parameters, and these applied to all training data."""
 
