@@ -18,7 +18,7 @@ test: .venv/made
 	$(BIN)/python -m pytest $(TESTS)
 
 test-slow: .venv/made
-	$(BIN)/python -m pytest $(TESTS) -m slow
+	$(BIN)/python -m pytest $(TESTS) --no-loadscope-reorder -m slow
 
 check: .venv/made
 	$(BIN)/ruff check .

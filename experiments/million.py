@@ -5,7 +5,8 @@ Claim: memory and time for a user do not depend on how many there are: python -m
 Command:  python -m launch.train --config=experiments/million.py --workdir=runs/million
 """
 
-from prouter_jax.config import Embedded, ExperimentConfig
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.config_data import Embedded
 
 
 def get_config() -> ExperimentConfig:

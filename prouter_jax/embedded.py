@@ -8,9 +8,8 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax import config as config_lib
+from prouter_jax import config_data, interactions
 from prouter_jax import embedded_text as text
-from prouter_jax import interactions
 from prouter_jax.embedded_answers import answer_texts
 from prouter_jax.embedded_world import World, draw_users, draw_world, utility
 from prouter_jax.grouping import distinct_sets
@@ -21,7 +20,7 @@ _CHOICE_NOISE = 0.03
 _WHOLE_POOL_SHARE = 2 / 3
 
 
-def build_embedded(config: config_lib.Embedded) -> interactions.Interactions:
+def build_embedded(config: config_data.Embedded) -> interactions.Interactions:
     """The embedded benchmark of the given size; the same for the same config.
 
     `Users.preference` is NaN: a user's utility is more than a weight of quality, see `planted_utility`.
@@ -41,7 +40,7 @@ def build_embedded(config: config_lib.Embedded) -> interactions.Interactions:
     return validate(data)
 
 
-def planted_utility(config: config_lib.Embedded) -> np.ndarray:
+def planted_utility(config: config_data.Embedded) -> np.ndarray:
     """What each answer is truly worth to each user, without the noise of a choice.
 
     Returns:
@@ -53,7 +52,7 @@ def planted_utility(config: config_lib.Embedded) -> np.ndarray:
     return np.where(world.seen, utility(world, everybody, everything), np.float32(np.nan))
 
 
-def draw_histories(world: World, config: config_lib.Embedded, num_users: int, part: int) -> HistoryStore:
+def draw_histories(world: World, config: config_data.Embedded, num_users: int, part: int) -> HistoryStore:
     """Histories of further users of the same world, who are not in `build_embedded`; another `part`, other users."""
     rng = np.random.default_rng([config.seed, 6, part])
     weight, taste = draw_users(num_users, config.preferences, rng)
@@ -65,7 +64,7 @@ def draw_histories(world: World, config: config_lib.Embedded, num_users: int, pa
 
 
 def _draw_decisions(
-    world: World, config: config_lib.Embedded, rng: np.random.Generator
+    world: World, config: config_data.Embedded, rng: np.random.Generator
 ) -> tuple[np.ndarray, interactions.Decisions, interactions.Feedback]:
     each, num_users = min(config.decisions_per_user, config.num_queries), len(world.weight)
     asked = [rng.choice(config.num_queries, each, replace=False) for _ in range(num_users)]
@@ -107,7 +106,7 @@ def _tasks(num_tasks: int) -> interactions.Tasks:
     return interactions.Tasks(interactions.strings(names), interactions.strings(descriptions))
 
 
-def _outcomes(world: World, config: config_lib.Embedded) -> interactions.Outcomes:
+def _outcomes(world: World, config: config_data.Embedded) -> interactions.Outcomes:
     query, llm = (rows.astype(np.int32) for rows in np.nonzero(world.seen))
     columns = (world.effect, world.cost, world.input_tokens, world.output_tokens)
     topic = np.array(text.task_kinds(config.num_tasks))[world.task, 0]

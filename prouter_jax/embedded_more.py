@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 
-from prouter_jax.config import Embedded
+from prouter_jax.config_data import Embedded
 from prouter_jax.embedded import draw_histories
 from prouter_jax.embedded_world import draw_world
 from prouter_jax.encoders import cache_folder

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax import config as config_lib
+from prouter_jax import config_data
 from prouter_jax import embedded_text as text
 
 _TASTE_STRENGTH = 0.10
@@ -54,7 +54,7 @@ class World:
     taste: np.ndarray
 
 
-def draw_world(config: config_lib.Embedded) -> World:
+def draw_world(config: config_data.Embedded) -> World:
     """The world of the given size; the same for the same config."""
     # A generator for each part: more users or other preferences leave queries, LLMs and outcomes as they were.
     query_rng, llm_rng, outcome_rng, user_rng = (np.random.default_rng([config.seed, part]) for part in range(4))

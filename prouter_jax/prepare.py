@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style, with_answer_style
-from prouter_jax.config import Data
+from prouter_jax.config_data import Data
 from prouter_jax.config_limits import TIME, WARM
 from prouter_jax.decisions import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.embedded import build_embedded

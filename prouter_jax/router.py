@@ -244,6 +244,12 @@ class Router:
         )
 
 
+def trained_seeds(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """Folders of the routers of a run of several seeds; none if `workdir` holds no such run."""
+    seeds = [path for path in inside(workdir) if path.name.startswith("seed_") and (path / CONFIG).exists()]
+    return sorted(seeds, key=lambda path: (len(path.name), path.name))  # seed_2 before seed_10
+
+
 def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
     """The configuration that a run was made with.
 
@@ -253,8 +259,8 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
     try:
         text = (workdir / CONFIG).read_text()
     except (FileNotFoundError, NotADirectoryError) as error:
-        seeds = sorted(path.name for path in inside(workdir) if path.name.startswith("seed_"))
-        hint = f"; it holds {', '.join(seeds)}: name one of these" if seeds else ""
+        seeds = ", ".join(folder.name for folder in trained_seeds(workdir))
+        hint = f"; it holds {seeds}: name one of these" if seeds else ""
         raise ValueError(f"{workdir}: expected a trained router with {CONFIG}, found none{hint}") from error
     try:
         return configuration.from_json(text)

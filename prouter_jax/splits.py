@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prouter_jax.config import Data
+from prouter_jax.config_data import Data
 from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, TIME, WARM
 from prouter_jax.interactions import Interactions
 from prouter_jax.validation import row_error

@@ -14,11 +14,11 @@ from prouter_jax.drift_choices import measure_choices
 from prouter_jax.drift_report import Drift
 from prouter_jax.growing import grow_world
 from prouter_jax.interactions import Interactions
-from prouter_jax.paths import inside, make_path
+from prouter_jax.paths import make_path
 from prouter_jax.prepare import Prepared
 from prouter_jax.progress import read_fit
 from prouter_jax.readers.additions import read_history
-from prouter_jax.router import CONFIG, WORLD, Router
+from prouter_jax.router import WORLD, Router, trained_seeds
 from prouter_jax.scoring import score_decisions
 from prouter_jax.splits import Parts
 from prouter_jax.world import World, load_world
@@ -57,16 +57,8 @@ def update(
     Raises:
       ValueError: on bad rows, a workdir without a sound router, or a part of what is given that was appended before.
     """
-    folders = _router_folders(make_path(workdir))
-    return [_update_one(folder, feedback, llms, dry_run) for folder in folders]
-
-
-def _router_folders(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """The workdir itself, or those of its seeds."""
-    if (workdir / CONFIG).exists():
-        return [workdir]
-    seeds = [path for path in inside(workdir) if path.name.startswith("seed_") and (path / CONFIG).exists()]
-    return sorted(seeds, key=lambda path: (len(path.name), path.name)) or [workdir]
+    workdir = make_path(workdir)
+    return [_update_one(folder, feedback, llms, dry_run) for folder in trained_seeds(workdir) or [workdir]]
 
 
 def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> Updated:

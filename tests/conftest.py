@@ -2,7 +2,8 @@
 
 JAX reads the environment when it is first imported, so it is set here before anything imports it. Compiled code
 is not optimised: compilation is most of what these tests do. Compilations are shared between tests of the same
-sizes, so tests that can use `prepared` and `network` as they are should.
+sizes, so tests that can use `prepared` and `network` as they are should. OpenBLAS has one thread: its threads
+wait for each other without letting go of their cores, which two tests at a time share.
 """
 
 import os
@@ -10,6 +11,7 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import copy
 import dataclasses
@@ -23,7 +25,8 @@ import pytest
 from bucket_server import Bucket, serve_bucket
 
 from prouter_jax import train as train_module
-from prouter_jax.config import Embedded, ExperimentConfig, Model
+from prouter_jax.config import ExperimentConfig, Model
+from prouter_jax.config_data import Embedded
 from prouter_jax.decisions import DecisionArrays, build_decisions
 from prouter_jax.experiment import run_experiment
 from prouter_jax.interactions import (
@@ -50,6 +53,19 @@ _CONFIG.data.embedded = Embedded(num_tasks=3, num_queries=100, num_llms=4, num_u
 _CONFIG.model = Model(taste_dim=2, warmup_rounds=2)
 _CONFIG.train.num_train_steps = 12
 _CONFIG.train.eval_every_steps = 4
+
+
+# Files whose slow tests take minutes, longest first: of one that is begun last, one core would do all the rest alone.
+_LONGEST = (
+    *("multi_process", "ahead_launch", "protocol_tables", "collect_proofs", "sweep_launch", "update", "xpk"),
+    *("end_to_end", "evaluate"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """They come first; xdist gives files out in this order, if it is told not to make one of its own."""
+    place = {f"{name}_test": number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 class Trained(typing.NamedTuple):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.answer_style import FEATURES, answer_features
-from prouter_jax.config import Embedded
+from prouter_jax.config_data import Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.embedded_answers import answer_texts
 from prouter_jax.embedded_text import STYLES

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prouter_jax import embedded_more
-from prouter_jax.config import Embedded
+from prouter_jax.config_data import Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.embedded_more import open_more_users
 from prouter_jax.store import store_of

@@ -6,8 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prouter_jax import config as config_lib
-from prouter_jax import embedded, interactions
+from prouter_jax import config_data, embedded, interactions
 from prouter_jax import embedded_text as text
 from prouter_jax.embedded_topics import TOPICS
 from prouter_jax.validation import validate
@@ -22,11 +21,11 @@ SIZES = [
 ]
 
 
-def _config(tasks: int, queries: int, llms: int, users: int, decisions: int, **more) -> config_lib.Embedded:
-    return config_lib.Embedded(tasks, queries, llms, users, decisions, **more)
+def _config(tasks: int, queries: int, llms: int, users: int, decisions: int, **more) -> config_data.Embedded:
+    return config_data.Embedded(tasks, queries, llms, users, decisions, **more)
 
 
-def _judge(**more) -> config_lib.Embedded:
+def _judge(**more) -> config_data.Embedded:
     return _config(5, 600, 8, 60, 200, **more)
 
 
@@ -60,7 +59,7 @@ def _favourites(data: interactions.Interactions, key: np.ndarray, train: np.ndar
     return counts[key]
 
 
-def _policies(config: config_lib.Embedded) -> dict[str, float]:
+def _policies(config: config_data.Embedded) -> dict[str, float]:
     data = embedded.build_embedded(config)
     user, query = data.decisions.user, data.decisions.query
     task = data.queries.task[query]

@@ -10,7 +10,7 @@ import pytest
 
 from prouter_jax import interactions as tables
 from prouter_jax.answer_style import text_style
-from prouter_jax.config import Data, Embedded
+from prouter_jax.config_data import Data, Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.encoders import make_encoder
 from prouter_jax.evaluate import Picks, evaluate_seed

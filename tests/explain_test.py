@@ -12,6 +12,7 @@ import pytest
 from prouter_jax import Router, config
 from prouter_jax import explain as module
 from prouter_jax import interactions as tables
+from prouter_jax.config_data import Embedded
 from prouter_jax.experiment import CONFIG, WORLD
 from prouter_jax.explain import Question
 from prouter_jax.interactions import strings
@@ -35,7 +36,7 @@ def router(request, tmp_path_factory) -> Router:
     """Recorded users of the embedded benchmark, once for each network; a few steps of the paper's."""
     settings = config.ExperimentConfig()
     settings.data.encoder, settings.model.preset = "hash", request.param
-    settings.data.embedded = config.Embedded(3, 100, 4, 6, 20)
+    settings.data.embedded = Embedded(3, 100, 4, 6, 20)
     settings.model.taste_dim, settings.model.hidden_dim, settings.model.message_passing_steps = 2, 8, 1
     settings.model.foresight, settings.optimizer.learning_rate = "utility", 0.03
     settings.train.num_train_steps = settings.train.eval_every_steps = {"bayes": 8, "paper": 40}[request.param]
@@ -47,7 +48,7 @@ def planted(tmp_path_factory) -> Router:
     """Users who rate answers by quality and cost alone, read by a network that knows of nothing else."""
     settings = config.ExperimentConfig()
     settings.data.encoder, settings.data.users, settings.data.num_users = "hash", "multi_cost_efficiency", 5
-    settings.data.embedded, settings.data.preference_min = config.Embedded(3, 100, 4), 0.0
+    settings.data.embedded, settings.data.preference_min = Embedded(3, 100, 4), 0.0
     settings.data.feedback, settings.model.foresight = "rating", "utility"
     model = settings.model
     model.taste_dim, model.style, model.llm_weights, model.crowd = 0, False, False, False

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from gnn_cases import small, states_of
 
-from prouter_jax.config import Embedded, Mesh, Optimizer
+from prouter_jax.config import Mesh, Optimizer
+from prouter_jax.config_data import Embedded
 from prouter_jax.config_limits import PARTS
 from prouter_jax.gnn.edges import edges_without
 from prouter_jax.gnn.network import make_optimizer

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 from judge_server import judge_config
 
-from prouter_jax.config import ExperimentConfig, Judge, validate
+from prouter_jax.config import ExperimentConfig, validate
+from prouter_jax.config_data import Judge
 from prouter_jax.interactions import strings
 from prouter_jax.judges.llm import LlmJudge
 from prouter_jax.judges.make import make_judge

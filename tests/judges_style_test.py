@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from judge_server import make_questions
 
-from prouter_jax.config import Judge
+from prouter_jax.config_data import Judge
 from prouter_jax.interactions import strings
 from prouter_jax.judges.judge import NOTHING_TO_CHOOSE
 from prouter_jax.judges.measures import measure_styles

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prouter_jax import interactions as tables
-from prouter_jax.config import Embedded
+from prouter_jax.config_data import Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.interactions import CHOICE, RATING, Feedback, strings
 from prouter_jax.new_llms import exchange, find_llms, hide_outcomes, rows_by_pair, without_llms

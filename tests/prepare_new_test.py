@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prouter_jax.config import Data, Embedded
+from prouter_jax.config_data import Data, Embedded
 from prouter_jax.config_limits import NEW_LLMS, NEW_USERS, SPLITS, TIME, WARM
 from prouter_jax.decisions import build_decisions
 from prouter_jax.interactions import strings

@@ -9,7 +9,7 @@ from public_facts import decision_facts, outcome_facts
 from public_files import PRISM, write_alpacaeval, write_llmrouterbench
 from table_files import write_rows
 
-from prouter_jax.config import Data
+from prouter_jax.config_data import Data
 from prouter_jax.config_limits import PUBLIC
 from prouter_jax.files import write_whole
 from prouter_jax.paths import files_below

@@ -115,11 +115,12 @@ def test_what_is_missing_or_damaged_is_an_error(workdir, name):
 
 
 def test_a_workdir_of_several_seeds_says_so(workdir, tmp_path):
-    (tmp_path / "many").mkdir()
-    workdir.rename(tmp_path / "many" / "seed_0")
-    with pytest.raises(ValueError, match="it holds seed_0"):
+    (tmp_path / "many" / "seed_11").mkdir(parents=True)  # not begun
+    shutil.copytree(workdir, tmp_path / "many" / "seed_10")
+    workdir.rename(tmp_path / "many" / "seed_2")
+    with pytest.raises(ValueError, match="it holds seed_2, seed_10: name one"):
         Router.load(tmp_path / "many")
-    assert Router.load(tmp_path / "many" / "seed_0").score(["u00"], [TEXT]).error == [None]
+    assert Router.load(tmp_path / "many" / "seed_2").score(["u00"], [TEXT]).error == [None]
 
 
 # ---- Serving what was judged.

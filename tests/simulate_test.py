@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prouter_jax import interactions as tables
-from prouter_jax.config import Embedded
+from prouter_jax.config_data import Embedded
 from prouter_jax.decisions import CostScale, build_decisions, build_rewards, choice_shares, fit_cost_scale
 from prouter_jax.embedded import build_embedded
 from prouter_jax.interactions import Interactions

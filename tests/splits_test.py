@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prouter_jax.config import Data, Embedded
+from prouter_jax.config_data import Data, Embedded
 from prouter_jax.embedded import build_embedded
 from prouter_jax.interactions import Decisions, Interactions, Queries, strings
 from prouter_jax.splits import (

@@ -20,6 +20,7 @@ from log_files import made_up_rows, write_log
 from prouter_jax import config as configuration
 from prouter_jax import train as train_module
 from prouter_jax.checkpoint import Checkpoints
+from prouter_jax.config_data import Embedded
 from prouter_jax.logs.convert import Options, convert_log
 from prouter_jax.metrics import choose, of_picks
 from prouter_jax.prepare import prepare, read_source
@@ -176,7 +177,7 @@ def test_test_labels_change_no_prediction(trained, network, tmp_path):
 def test_histories_help_where_users_differ_and_only_there(tiny_config, tmp_path, preferences):
     config = tiny_config
     config.data.encoder = "wordllama"
-    config.data.embedded = configuration.Embedded(num_queries=200, num_users=24, preferences=preferences)
+    config.data.embedded = Embedded(num_queries=200, num_users=24, preferences=preferences)
     config.train.eval_every_steps = 12  # a stranger's answer is behind before the population is learnt
     prepared = prepare(read_source(config.data), config.data, 0)
     train(config, prepared, tmp_path)

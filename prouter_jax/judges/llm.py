@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from prouter_jax import config as config_lib
+from prouter_jax import config_data
 from prouter_jax.asking.address import find_address
 from prouter_jax.asking.caller import Caller
 from prouter_jax.asking.client import Client, Server
@@ -39,7 +39,7 @@ class LlmJudge:
       retry_failures: ask again where the file has a failure.
     """
 
-    config: config_lib.Judge
+    config: config_data.Judge
     verdicts: str | os.PathLike
     retry_failures: bool = False
 
@@ -109,7 +109,7 @@ class _Pairs:
       keys: what the verdict on (persona, question) is stored under; all persons of a question one after the other.
     """
 
-    def __init__(self, config: config_lib.Judge, personas: Sequence[Persona], questions: Questions):
+    def __init__(self, config: config_data.Judge, personas: Sequence[Persona], questions: Questions):
         self._seed, self._personas, self._questions = config.seed, personas, questions
         self._offered = questions.offered
         self.keys: dict[tuple[int, int], str] = {}

@@ -2,7 +2,7 @@
 
 import os
 
-from prouter_jax import config as config_lib
+from prouter_jax import config_data
 from prouter_jax.interactions import Interactions
 from prouter_jax.judges.judge import Judge
 from prouter_jax.judges.llm import LlmJudge
@@ -11,7 +11,7 @@ from prouter_jax.judges.style import StyleJudge
 
 
 def make_judge(
-    config: config_lib.Judge, data: Interactions, verdicts: str | os.PathLike = "", retry_failures: bool = False
+    config: config_data.Judge, data: Interactions, verdicts: str | os.PathLike = "", retry_failures: bool = False
 ) -> Judge:
     """The judge `config.name`; asks nobody yet.
 

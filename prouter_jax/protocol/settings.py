@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from prouter_jax import config as configuration
-from prouter_jax.config import Data, ExperimentConfig
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.config_data import Data
+from prouter_jax.config_fields import build
 from prouter_jax.prepare import Source, read_source
 
 
@@ -61,6 +63,4 @@ def source_of(config: Data) -> Source:
 
 @functools.lru_cache(maxsize=2)
 def _read(text: str) -> Source:
-    values = json.loads(text)
-    nested = {"embedded": configuration.Embedded, "judge": configuration.Judge}
-    return read_source(Data(**values | {name: kind(**values[name]) for name, kind in nested.items()}))
+    return read_source(build(Data, json.loads(text), "config.data"))
