@@ -34,25 +34,29 @@ def test_a_run_on_many_devices_is_the_run_on_one(trained, tiny_config, tmp_path,
 
 
 @pytest.fixture
-def any_queries_are_many(monkeypatch):
+def call_any_queries_many(monkeypatch):
     def forget():
         for compiled in (compiled_init, compiled_step):
             compiled.cache_clear()
 
-    monkeypatch.setattr("prouter_jax.sharding._MANY_ANSWERS", 1)
-    forget()
-    yield
+    def call():
+        monkeypatch.setattr("prouter_jax.sharding._MANY_ANSWERS", 1)
+        forget()
+
+    yield call
     forget()
 
 
-@pytest.mark.usefixtures("any_queries_are_many")
-def test_where_there_are_many_queries_each_device_has_a_part_of_them(tiny_config, prepared, tmp_path):
+def test_where_there_are_many_queries_each_device_has_a_part_of_them(
+    tiny_config, prepared, tmp_path, call_any_queries_many
+):
     tiny_config.train.users_per_step, found = 4, []
     for devices in (1, 2):
         tiny_config.mesh, workdir = Mesh(data=devices), tmp_path / str(devices)
         workdir.mkdir()
         train(tiny_config, prepared, workdir)
         found.append(_losses(workdir))
+        call_any_queries_many()
     np.testing.assert_allclose(*found, rtol=1e-4)
     run = make_run(tiny_config, prepared)
     for x in (run.world.values, run.world.seen, run.abstract.params["tastes"], run.abstract.opt_state.messages):
