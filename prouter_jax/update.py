@@ -18,7 +18,7 @@ from prouter_jax.paths import make_path
 from prouter_jax.prepare import Prepared
 from prouter_jax.progress import read_fit
 from prouter_jax.readers.additions import read_history
-from prouter_jax.router import WORLD, Router, trained_seeds
+from prouter_jax.router import CONFIG, WORLD, Router, trained_seeds
 from prouter_jax.scoring import score_decisions
 from prouter_jax.splits import Parts
 from prouter_jax.world import World, load_world
@@ -58,7 +58,9 @@ def update(
       ValueError: on bad rows, a workdir without a sound router, or a part of what is given that was appended before.
     """
     workdir = make_path(workdir)
-    return [_update_one(folder, feedback, llms, dry_run) for folder in trained_seeds(workdir) or [workdir]]
+    alone = (workdir / CONFIG).exists()  # then it is what Router.load reads
+    folders = [workdir] if alone else trained_seeds(workdir) or [workdir]
+    return [_update_one(folder, feedback, llms, dry_run) for folder in folders]
 
 
 def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> Updated:
