@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 
 from prouter_jax.files import MANIFEST, sha256_of
-from prouter_jax.paths import file_size, files_below, is_remote
+from prouter_jax.paths import file_size, file_system, files_below, is_remote
 
 _VERSIONS = ("generation", "etag", "ETag", "mtime")  # what kinds of buckets call it, the most certain first
 
@@ -17,7 +17,7 @@ def version_of(path: pathlib.Path) -> list:
     if not is_remote(path):
         found = path.stat()
         return [found.st_size, found.st_mtime_ns]
-    system, place = _place(path)
+    system, place = file_system(path)
     info = system.info(place)
     named = next((f"{name} {info[name]}" for name in _VERSIONS if info.get(name)), None)
     return [file_size(path), named or sha256_of(path)]
@@ -30,7 +30,7 @@ def downloaded(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         yield folder
         return
     with tempfile.TemporaryDirectory() as copy:
-        system, root = _place(folder)
+        system, root = file_system(folder)
         for name in files_below(folder):
             target = os.path.join(copy, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -56,13 +56,6 @@ def uploaded(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def upload(folder: pathlib.Path, target: pathlib.Path) -> None:
     """Copies a folder of this machine into a bucket, its manifest last: half a folder passes for nothing."""
-    system, root = _place(target)
+    system, root = file_system(target)
     for name in sorted(files_below(folder), key=lambda name: name == MANIFEST):
         system.put_file(str(folder / name), f"{root}/{name}")
-
-
-def _place(path: pathlib.Path):
-    """The file system that a path in a bucket is of, and what it is called there."""
-    import fsspec.core
-
-    return fsspec.core.url_to_fs(str(path))

@@ -145,7 +145,7 @@ def fold_over_users(function: Callable, start: Any, histories: Histories, *colum
     Returns:
       the last total, and what was kept of all users.
     """
-    chunks = max(len(histories.query) // USERS_AT_ONCE, 1)
+    chunks = _num_chunks(len(histories.query))
     arrays = (histories.said, histories.query, histories.llm, *columns)
     parts = jax.tree.map(lambda x: x.reshape(chunks, -1, *x.shape[1:]), arrays)
     total, kept = jax.lax.scan(lambda total, part: function(total, *part), start, parts)
@@ -156,20 +156,21 @@ def _first(arrays):
     return jax.tree.map(lambda x: x[0], arrays)
 
 
-def _num_chunks(layout: Layout) -> int:
-    return max(layout.users // layout.shards // USERS_AT_ONCE, 1)
+def _num_chunks(users: int) -> int:
+    """Of the users of a device."""
+    return max(users // USERS_AT_ONCE, 1)
 
 
 def _chunks_of_last_axis(layout: Layout, arrays) -> tuple[Any, int]:
     """Arrays [..., users] as [chunks, ..., shards, users of a chunk and shard]: a chunk has users of every device."""
-    chunks = _num_chunks(layout)
+    chunks = _num_chunks(layout.users // layout.shards)
     split = jax.tree.map(lambda x: x.reshape(*x.shape[:-1], layout.shards, chunks, -1), arrays)
     return jax.tree.map(lambda x: jnp.moveaxis(x, -2, 0), split), chunks
 
 
 def _chunks_of_first_axis(layout: Layout, arrays) -> tuple[Any, int]:
     """Arrays [users, ...] as [chunks, shards, users of a chunk and shard, ...]."""
-    chunks = _num_chunks(layout)
+    chunks = _num_chunks(layout.users // layout.shards)
     split = jax.tree.map(lambda x: x.reshape(layout.shards, chunks, -1, *x.shape[1:]), arrays)
     return jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), split), chunks
 

@@ -86,12 +86,17 @@ def inside(folder: pathlib.Path) -> list[pathlib.Path]:
 def files_below(folder: pathlib.Path) -> list[str]:
     """Names, relative to `folder`, of everything below it but folders, sorted."""
     if is_remote(folder):
-        import fsspec.core
-
-        system, root = fsspec.core.url_to_fs(str(folder))
+        system, root = file_system(folder)
         return sorted(name.removeprefix(root).lstrip("/") for name in system.find(root))
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def file_system(path: pathlib.Path):
+    """The fsspec file system that a path in a bucket is of, and what the path is called there."""
+    import fsspec.core
+
+    return fsspec.core.url_to_fs(str(path))
 
 
 def _bucket_path(text: str, scheme: str) -> pathlib.Path:

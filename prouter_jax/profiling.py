@@ -126,7 +126,7 @@ class Steps:
             self.wait(counts=False)
         finally:
             first, self.tracing, self.traced = self.traced.start, False, range(0)
-            jax.profiler.stop_trace()
-            self.trace.close()
+            with self.trace:
+                jax.profiler.stop_trace()
             if is_first():
                 say(f"{TRACES}: a trace from step {first} on is in {self.folder}")

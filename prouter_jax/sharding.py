@@ -48,6 +48,12 @@ def shardings(tree, mesh: jax.sharding.Mesh):
     return jax.tree_util.tree_map_with_path(one, tree)
 
 
+def placed_shapes(shapes, mesh: jax.sharding.Mesh):
+    """Shapes with their `shardings`: what stands for arrays of a tree before there are any."""
+    places = shardings(shapes, mesh)
+    return jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places)
+
+
 def spec_of(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> P:
     """The axes of an array, by `RULES`.
 

@@ -25,7 +25,7 @@ from prouter_jax.processes import Preempted, Preemption, agreed
 from prouter_jax.profiling import Pace, Steps
 from prouter_jax.progress import Progress, to_record
 from prouter_jax.scoring import Scorer, score_decisions
-from prouter_jax.sharding import make_mesh, place, replicated, shardings, to_host
+from prouter_jax.sharding import make_mesh, place, placed_shapes, replicated, to_host
 from prouter_jax.store import store_of
 from prouter_jax.train_state import TrainState, init_state
 
@@ -184,10 +184,8 @@ def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> 
 def compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
     """`Run.init` and `Run.abstract`."""
     init = functools.partial(init_state, network=network, recipe=recipe)
-    shapes = jax.eval_shape(init, jax.random.key(0))
-    places = shardings(shapes, mesh)
-    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, places)
-    return jax.jit(init, out_shardings=places), abstract
+    abstract = placed_shapes(jax.eval_shape(init, jax.random.key(0)), mesh)
+    return jax.jit(init, out_shardings=jax.tree.map(lambda x: x.sharding, abstract)), abstract
 
 
 @functools.lru_cache(maxsize=16)

@@ -16,9 +16,9 @@ from prouter_jax.config import ExperimentConfig
 from prouter_jax.graph import EDGE_SETS, NODE_SETS, RouterGraph
 from prouter_jax.graph_build_history import bucket, whole_chunks
 from prouter_jax.inputs.batches import Batches
-from prouter_jax.networks import Network, Recipe, make_network, make_recipe, read_world
+from prouter_jax.networks import Network, make_network, make_recipe, read_world
 from prouter_jax.prepare import Prepared, prepare, read_source
-from prouter_jax.sharding import DATA, replicated, shardings, users_sharding
+from prouter_jax.sharding import DATA, placed_shapes, users_sharding
 from prouter_jax.store import store_of
 from prouter_jax.train_state import TrainState
 
@@ -50,10 +50,9 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     network = make_network(config, shapes, number)
     recipe = make_recipe(config, steps)
     state = train.compiled_init(network, recipe, mesh)[1]
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(mesh))
+    key = placed_shapes(jax.eval_shape(lambda: jax.random.key(0)), mesh)
     step = train.compiled_step(network, recipe, mesh)
-    world = _world(network, recipe, shapes, mesh)
+    world = placed_shapes(jax.eval_shape(functools.partial(read_world, network, recipe), shapes), mesh)
     calls = steps or (1 if isinstance(network, BayesNetwork) else recipe.hiding.folds)
     at_once = config.train.users_per_step or number
     readers = (state.params, shapes), ("parameters", _kinds(shapes))
@@ -101,41 +100,36 @@ def _reader(network: Network):
     return jax.jit(lambda params, graph: network.bind(params)(graph))
 
 
-def _world(network: Network, recipe: Recipe, shapes: RouterGraph, mesh: jax.sharding.Mesh) -> RouterGraph | Observed:
-    """What a step reads, on its devices."""
-    world = jax.eval_shape(functools.partial(read_world, network, recipe), shapes)
-    places = shardings(world, mesh)
-    return jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), world, places)
-
-
 def _kinds(world: RouterGraph | Observed) -> RouterGraph | Observed:
     """The world is what does not grow with the users; of a graph the histories are among its edges."""
-    kinds = jax.tree.map(lambda _: "world", world)
-    if isinstance(world, Observed):
-        return kinds
-    return dataclasses.replace(kinds, visibility=dataclasses.replace(kinds.visibility, decisions="batch"))
+
+    def kind(path, _) -> str:
+        return "batch" if jax.tree_util.keystr(path, simple=True, separator="/") == "visibility/decisions" else "world"
+
+    return jax.tree_util.tree_map_with_path(kind, world)
 
 
 def _shapes(graph: RouterGraph, sizes: dict[str, int], mesh: jax.sharding.Mesh) -> RouterGraph:
     """The graph's shapes as they would be with node and edge sets of other sizes."""
-    layout, whole = graph.layout, replicated(mesh)
+    layout = graph.layout
     nodes = tuple(sizes.get(name, size) for name, size in zip(NODE_SETS, layout.nodes, strict=True))
     edges = tuple(sizes.get(name, size) for name, size in zip(EDGE_SETS, layout.edges, strict=True))
     users, queries = nodes[NODE_SETS.index("user")], nodes[NODE_SETS.index("query")]
 
     def like(x, rows: int | None = None) -> jax.ShapeDtypeStruct:
         shape = np.shape(x) if rows is None else (rows, *np.shape(x)[1:])
-        return jax.ShapeDtypeStruct(shape, np.asarray(x).dtype, sharding=whole)
+        return jax.ShapeDtypeStruct(shape, np.asarray(x).dtype)
 
     of_edges = {name: getattr(graph.graph, name) for name in ("edges", "senders", "receivers")}
     sized = jax.tree.map(lambda x: like(x, sum(edges)), of_edges)
     sized["nodes"] = like(graph.graph.nodes, sum(nodes))
     seen = jax.tree.map(lambda x: like(x, queries), graph.visibility)
-    decided = jax.ShapeDtypeStruct((users, layout.decisions), np.float32, sharding=users_sharding(mesh))
-    return dataclasses.replace(
+    decided = jax.ShapeDtypeStruct((users, layout.decisions), np.float32)
+    sized_graph = dataclasses.replace(
         graph,
         graph=jax.tree.map(like, graph.graph)._replace(**sized),
         style=like(graph.style, queries),
         visibility=dataclasses.replace(seen, decisions=decided),
         layout=dataclasses.replace(layout, users=users, nodes=nodes, edges=edges),
     )
+    return placed_shapes(sized_graph, mesh)

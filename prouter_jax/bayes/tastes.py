@@ -81,12 +81,9 @@ def move_tastes(
 
     function = on_shared if graph.layout.shared_queries else on_own
     push, curvature = sum_over_users(graph, function, histories, graph.visibility.decisions, users, weights)
-    return after_step(tastes, push.reshape(*shape, size), curvature.reshape(*shape, size, size), precision)
-
-
-def after_step(tastes: jax.Array, push: jax.Array, curvature: jax.Array, precision: float) -> jax.Array:
-    """Tastes [queries, llms, tastes] after the step that summed pushes, of the same shape, and curvature ask for."""
-    return stepped(tastes, push, curvature, usual(tastes, jnp.trace(curvature, axis1=-2, axis2=-1)), precision)
+    curvature = curvature.reshape(*shape, size, size)
+    mean = usual(tastes, jnp.trace(curvature, axis1=-2, axis2=-1))
+    return stepped(tastes, push.reshape(*shape, size), curvature, mean, precision)
 
 
 def usual(tastes: jax.Array, heard: jax.Array) -> jax.Array:
@@ -100,6 +97,11 @@ def usual(tastes: jax.Array, heard: jax.Array) -> jax.Array:
 
 
 def stepped(tastes: jax.Array, push: jax.Array, curvature: jax.Array, mean: jax.Array, precision: float) -> jax.Array:
-    """`after_step` towards mean tastes [llms, tastes]: each answer on its own."""
+    """Tastes [queries, llms, tastes] after the step that messages ask for, each answer on its own.
+
+    Args:
+      push: summed, of the same shape; curvature: summed, [queries, llms, tastes, tastes].
+      mean: what `usual` returns, [llms, tastes].
+    """
     push = push - precision * (tastes - mean)
     return tastes + _DAMPING * solve(curvature + precision * jnp.eye(tastes.shape[-1]), push)

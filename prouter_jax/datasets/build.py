@@ -58,7 +58,7 @@ def _build(name: str, source: pathlib.Path, out: pathlib.Path, licence: str) -> 
     builder = PersonalRouting(FORMATS[name](source), config=name, data_dir=out, file_format="array_record")
     with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloading what nobody downloads
         builder.download_and_prepare()
-    folder = out / NAME / name / str(PersonalRouting.VERSION)
+    folder = pathlib.Path(builder.data_dir)
     card = make_card(read_version(folder), name, licence, _sums(source), _sums(folder))
     files.write_whole(folder / CARD, card)
     files.write_manifest(folder, {"format": name})
