@@ -2,8 +2,9 @@
 
 python -m launch.grade --answers=runs/answers [--metric=token_f1] [--judge=judge.json] [--dry_run]
 
-Metrics: token_f1, exact_match, multiple_choice, number_at_end, rouge_l, judge, or MODULE:FUNCTION for a function of
-one's own (answer, reference) -> [0, 1]. Each query's own, in its column metric, or --metric for all. A judge is an LLM
+Metrics: token_f1, exact_match, multiple_choice, number_at_end, rouge_l, judge. Each query's own, in its column metric,
+or --metric for all. --metric alone may also be MODULE:FUNCTION, a function of one's own (answer, reference) -> [0, 1]:
+a table never names code that runs. A judge is an LLM
 in a file as launch.collect has it (--llms), with one LLM in it; its grades are kept in ANSWERS/grades.jsonl.
 """
 

@@ -1,5 +1,7 @@
 """A folder of answers is graded in place: each outcome by its query's metric, the rest left as it was and counted."""
 
+import sys
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +20,7 @@ QUERIES = {
         "token_f1",
         "number_at_end",
         "multiple_choice",
-        "grading_metrics_test:length_share",
+        "token_f1",
         None,
         "exact_match",
     ],
@@ -47,14 +49,13 @@ def _effects(folder):
 
 def test_each_outcome_is_graded_by_its_querys_metric(folder):
     graded = Outcomes(folder).grade(None)
-    assert _effects(folder) == [0.5, 0.0, 1.0, 0.5, 0.5, None, None]
-    own = "grading_metrics_test:length_share"
-    assert graded.effects == {"token_f1": [0.5], "number_at_end": [0.0], "multiple_choice": [1.0], own: [0.5]}
+    assert _effects(folder) == [0.5, 0.0, 1.0, 0.0, 0.5, None, None]
+    assert graded.effects == {"token_f1": [0.5, 0.0], "number_at_end": [0.0], "multiple_choice": [1.0]}
     left = ("the query has no metric", "the query has no reference", "the answer has no text")
     assert graded.ungraded == dict.fromkeys(left, 1)
     table = pq.read_table(folder / "outcomes.parquet")
     assert table.drop_columns("effect").equals(pa.table(OUTCOMES).drop_columns("effect"))
-    assert read_tables(folder).outcomes.effect[:5].tolist() == [0.5, 0.0, 1.0, 0.5, 0.5]
+    assert read_tables(folder).outcomes.effect[:5].tolist() == [0.5, 0.0, 1.0, 0.0, 0.5]
 
 
 def test_one_metric_for_all_goes_before(folder):
@@ -111,3 +112,15 @@ def test_what_cannot_be_graded_is_named_and_nothing_is_written(folder, name):
 def test_another_folder_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"expected queries\.parquet, as launch\.collect leaves it, found none$"):
         Outcomes(tmp_path)
+
+
+def test_a_table_that_names_code_is_refused_before_anything_is_imported(folder):
+    metrics = ["token_f1", "antigravity:f", *[None] * 4]
+    pq.write_table(pa.table(QUERIES | {"metric": metrics}), folder / "queries.parquet")
+    with pytest.raises(
+        ValueError, match=r"^table queries.parquet, column metric, row 1: expected a metric .*antigravity"
+    ):
+        Outcomes(folder)
+    assert "antigravity" not in sys.modules
+    own = "grading_metrics_test:length_share"
+    assert list(Outcomes(folder, own).rows) == [own]  # as --metric has it

@@ -1,6 +1,7 @@
 """Metrics by name, and functions of one's own."""
 
 import math
+import sys
 
 import pytest
 
@@ -31,8 +32,8 @@ def test_the_best_of_several_references_counts(name, answer, references, expecte
 
 
 def test_a_function_of_ones_own():
-    assert find_metric(f"{__name__}:length_share")("ab", ["abcd"], []) == 0.5
-    assert find_metric(f"{__name__}:odd")("list", ["a", "b"], []) == 0.5  # several come as a list
+    assert find_metric(f"{__name__}:length_share", allow_code=True)("ab", ["abcd"], []) == 0.5
+    assert find_metric(f"{__name__}:odd", allow_code=True)("list", ["a", "b"], []) == 0.5  # several come as a list
 
 
 @pytest.mark.parametrize(
@@ -40,15 +41,23 @@ def test_a_function_of_ones_own():
 )
 def test_what_it_must_return_is_told(answer, found):
     with pytest.raises(ValueError, match=rf"^expected a number in \[0, 1\], found {found}"):
-        find_metric(f"{__name__}:odd")(answer, ["x"], [])
+        find_metric(f"{__name__}:odd", allow_code=True)(answer, ["x"], [])
 
 
 @pytest.mark.parametrize("name", ["nowhere:f", f"{__name__}:nothing", "json:"])
 def test_a_function_that_is_not_there_is_named(name):
     with pytest.raises(ValueError, match=f"^metric {name}: expected a Python function to import, found "):
-        find_metric(name)
+        find_metric(name, allow_code=True)
 
 
 def test_an_unknown_metric_is_told_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"^expected a metric \(token_f1, .*, judge or MODULE:FUNCTION\), found 'f1'$"):
         find_metric("f1")
+
+
+def test_a_name_from_data_never_imports_code(tmp_path, monkeypatch):
+    (tmp_path / "planted.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"^expected a metric \(token_f1, .*\), found 'planted:f'; .*--metric alone$"):
+        find_metric("planted:f")
+    assert "planted" not in sys.modules

@@ -111,7 +111,7 @@ class Outcomes:
 
     def _find(self, name: str) -> Metric:
         try:
-            return find_metric(name)
+            return find_metric(name, allow_code=bool(self._metric))
         except ValueError as error:
             if self._metric:
                 raise

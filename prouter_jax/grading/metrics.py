@@ -15,16 +15,22 @@ _PLAIN = {"token_f1": token_f1, "exact_match": exact_match, "number_at_end": num
 NAMES = (*_PLAIN, "multiple_choice", "rouge_l", JUDGE)
 
 
-def find_metric(name: str) -> Metric:
+def find_metric(name: str, allow_code: bool = False) -> Metric:
     """The grade of an answer, given the references (the best of several counts) and the choices.
 
     Args:
       name: of `NAMES` all but `JUDGE`, or MODULE:FUNCTION for a function of one's own, which is called with the
         answer and the reference, a list of texts where there are several.
+      allow_code: whether MODULE:FUNCTION may be imported. Only for names that the user typed; a name that comes from a
+        data file must never run code.
 
     Raises:
       ValueError: if there is no such metric, or it needs a library.
     """
+    if ":" in name and not allow_code:
+        raise ValueError(
+            f"expected a metric ({', '.join(NAMES)}), found {name!r}; a function of your own is named by --metric alone"
+        )
     if ":" in name:
         return _own(name)
     if name == "multiple_choice":
