@@ -1,7 +1,7 @@
 """Golden values: what training and scoring compute, so that a change of structure can be seen to change no number.
 
 Write them anew (only where a change of numbers is meant):  python tests/golden.py [--data=../shared/data]
-Each run is in a process of its own, on one core. Without --data the values of alpaca_route stay as they are in golden.json.
+It runs on one core. Without --data the values of alpaca_route stay as they are in golden.json.
 """
 
 import argparse
@@ -20,14 +20,14 @@ os.environ.pop("XLA_FLAGS", None)
 os.environ.pop("JAX_DISABLE_MOST_OPTIMIZATIONS", None)
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-import jax
-import numpy as np
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
 
-from experiments import alpaca_route, embedded, paper
-from prouter_jax.config import ExperimentConfig
-from prouter_jax.experiment import train_experiment
-from prouter_jax.prepare import read_source
-from prouter_jax.router import Router
+from experiments import alpaca_route, embedded, paper  # noqa: E402
+from prouter_jax.config import ExperimentConfig  # noqa: E402
+from prouter_jax.experiment import train_experiment  # noqa: E402
+from prouter_jax.prepare import read_source  # noqa: E402
+from prouter_jax.router import Router  # noqa: E402
 
 PATH = pathlib.Path(__file__).with_suffix(".json")
 PAIRS = 100
@@ -55,7 +55,7 @@ def measure(config: ExperimentConfig) -> dict:
     trained_on = set(known.queries.ids.tolist())
     texts = [
         text
-        for name, text in zip(source.interactions.queries.ids, source.interactions.queries.texts)
+        for name, text in zip(source.interactions.queries.ids, source.interactions.queries.texts, strict=True)
         if name not in trained_on
     ]
     users = [
@@ -64,7 +64,7 @@ def measure(config: ExperimentConfig) -> dict:
     ids = [str(known.queries.ids[row * 5 % len(known.queries.ids)]) if row % 2 else None for row in range(PAIRS)]
     queries = [None if row % 2 else str(texts[row % len(texts)]) for row in range(PAIRS)]
     scores = router.score(users, queries, query_ids=ids)
-    picked = [[llm, shares[llm]] for llm, shares in zip(scores.llm, scores.probabilities)]
+    picked = [[llm, shares[llm]] for llm, shares in zip(scores.llm, scores.probabilities, strict=True)]
     everything = [shares[llm] for shares in scores.probabilities for llm in sorted(shares)]
     return {
         "parameters": {name: describe(leaf) for name, leaf in named_leaves(router.trained.params)},
