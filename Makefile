@@ -29,7 +29,7 @@ bench: .venv/made
 	$(BIN)/python -m launch.bench --data=$(DATA)
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .pytest_cache runs
 
 .venv/made: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -17,12 +17,15 @@ import copy
 import dataclasses
 import pathlib
 import subprocess
+import tempfile
 import typing
 
 import jax
 import numpy as np
 import pytest
 from bucket_server import Bucket, serve_bucket
+from jax._src import lru_cache
+from processes import adopt_orphans, ending_children
 
 from prouter_jax import train as train_module
 from prouter_jax.config import ExperimentConfig, Model
@@ -180,15 +183,41 @@ def trained(prepared, network, tmp_path_factory) -> Trained:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def caches(tmp_path_factory):
-    """Cached vectors stay out of the home folder; child processes share what was compiled."""
-    folder = tmp_path_factory.mktemp("cache")
+def caches(request, tmp_path_factory):
+    """Cached vectors stay out of the home folder; what was compiled is kept for other processes and later runs."""
+    compiled = str(request.config.rootpath / ".pytest_cache" / "compiled")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", compiled)
         patch.setenv("JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-        jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+        patch.setattr(lru_cache.LRUCache, "put", _keep_compiled)
+        jax.config.update("jax_compilation_cache_dir", compiled)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        yield
+
+
+def _keep_compiled(self, key: str, value: bytes) -> None:
+    """As `LRUCache.put` of JAX, which others may read while it writes: here a file is whole from the first."""
+    path = pathlib.Path(str(self.path)) / f"{key}-cache"
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(value)
+    os.replace(file.name, path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _orphans():
+    adopt_orphans()
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left(request, monkeypatch, _orphans):
+    """What a test starts ends with it.
+
+    Slow tests kill processes at any moment, while they write what they compiled as well: that is not kept.
+    """
+    if request.node.get_closest_marker("slow"):
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", f"{os.environ['XDG_CACHE_HOME']}/compiled")
+    with ending_children():
         yield
 
 
