@@ -5,8 +5,7 @@ Claim: memory and time for a user do not depend on how many there are: python -m
 Command:  python -m launch.train --config=experiments/million.py --workdir=runs/million
 """
 
-from prouter_jax.config import ExperimentConfig
-from prouter_jax.config_data import Embedded
+from prouter_jax.config import Embedded, ExperimentConfig
 
 
 def get_config() -> ExperimentConfig:

@@ -16,7 +16,7 @@ _LICENCE = flags.DEFINE_string("licence", "not stated", "The licence of the data
 
 
 def main() -> None:
-    from prouter_jax.datasets.build import build_dataset
+    from prouter_jax.data.tfds_builder import build_dataset
 
     print(f"built: {build_dataset(_FORMAT.value, _INPUT.value, _OUT.value, _LICENCE.value)}")
 

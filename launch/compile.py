@@ -30,7 +30,7 @@ _JSON = flags.DEFINE_string("json", None, "Also write what was measured of one t
 
 def main() -> None:
     from prouter_jax import config
-    from prouter_jax.ahead.topology import ENVIRONMENT
+    from prouter_jax.aot.topology import ENVIRONMENT
 
     os.environ.update(ENVIRONMENT)
     if _CONFIG.value is None:
@@ -44,18 +44,17 @@ def main() -> None:
 
 def _one() -> None:
     """Compiles for one topology and prints the report."""
-    from prouter_jax import files
-    from prouter_jax.ahead.quantity import parse_count
-    from prouter_jax.ahead.topology import parse_topology, topology_mesh
+    from prouter_jax.aot.topology import parse_topology, topology_mesh
+    from prouter_jax.aot.units import parse_count
+    from prouter_jax.io import files
 
     if _TOPOLOGY.value is None:
         raise ValueError("flag --topology: expected a kind and a shape as in v5p:4x4x4, found none")
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
     users = None if _USERS.value is None else parse_count("users", _USERS.value)
     mesh = topology_mesh(topology, _CONFIG.value.mesh.model)
-    from prouter_jax.ahead.measure import measure, to_json
-    from prouter_jax.ahead.programs import make_programs
-    from prouter_jax.ahead.report import report_lines
+    from prouter_jax.aot.lower import make_programs, measure, to_json
+    from prouter_jax.aot.report import report_lines
 
     measured = []
     for program in make_programs(_CONFIG.value, mesh, users):
@@ -68,12 +67,11 @@ def _one() -> None:
 
 def _scan() -> None:
     """Compiles for all topologies of a scan, each in a process of its own, and writes the table and the plot."""
-    from prouter_jax import files
-    from prouter_jax.ahead.measure import from_json
-    from prouter_jax.ahead.plot import draw_scan
-    from prouter_jax.ahead.quantity import parse_count
-    from prouter_jax.ahead.scan import scan, table_lines
-    from prouter_jax.ahead.topology import CHIPS, scan_topologies
+    from prouter_jax.aot.lower import from_json
+    from prouter_jax.aot.report import draw_scan, scan, table_lines
+    from prouter_jax.aot.topology import CHIPS, scan_topologies
+    from prouter_jax.aot.units import parse_count
+    from prouter_jax.io import files
 
     kinds = list(CHIPS) if _TOPOLOGY.value is None else [_TOPOLOGY.value]
     if not set(kinds) <= set(CHIPS):

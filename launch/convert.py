@@ -10,7 +10,7 @@ from absl import flags
 
 from launch import entry
 from launch.progress import on_progress
-from prouter_jax.config_limits import PUBLIC
+from prouter_jax.config import PUBLIC
 
 _FORMAT = flags.DEFINE_enum("format", None, PUBLIC, "What the input is.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "The file or folder that the format is published as.", required=True)
@@ -19,7 +19,7 @@ _LLMS = flags.DEFINE_string("llms", None, "Of personaroute, its JSON file of LLM
 
 
 def main() -> None:
-    from prouter_jax.readers.conversion import convert
+    from prouter_jax.data.public.registry import convert
 
     summary = convert(_FORMAT.value, _INPUT.value, _OUT.value, _LLMS.value or "", on_progress("records", 2.0))
     written = ", ".join(f"{number:,} {what}" for what, number in summary["written"].items())

@@ -16,7 +16,7 @@ _HISTORY = flags.DEFINE_string("history", None, "Choices or ratings of users tha
 
 
 def main() -> None:
-    from prouter_jax.router import Router
+    from prouter_jax.serving.router import Router
 
     router = Router.load(_WORKDIR.value)
     if _HISTORY.value:

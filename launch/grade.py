@@ -41,7 +41,7 @@ def main() -> None:
 def _grader():
     from prouter_jax.collect.llms import read_llms
     from prouter_jax.grading.judge import Grader
-    from prouter_jax.paths import make_path
+    from prouter_jax.io.paths import make_path
 
     if _JUDGE.value is None:
         return None

@@ -28,12 +28,12 @@ def main() -> None:
     data = config.validate(_CONFIG.value).data
     if data.users != "llm_as_judge":
         raise ValueError(f"config.data.users: expected 'llm_as_judge', found {data.users!r}")
+    from prouter_jax.dataset import read_interactions
+    from prouter_jax.io.paths import make_path
     from prouter_jax.judges.choices import write_choices
     from prouter_jax.judges.make import make_judge
     from prouter_jax.judges.personas import make_personas
     from prouter_jax.judges.questions import build_questions
-    from prouter_jax.paths import make_path
-    from prouter_jax.prepare import read_interactions
 
     source, workdir = read_interactions(data), make_path(_WORKDIR.value)
     judge = make_judge(data.judge, source, workdir / "verdicts.jsonl", _RETRY.value)

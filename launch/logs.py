@@ -28,9 +28,9 @@ _SECONDS_ON_TERMINAL, _SECONDS_IN_LOG = 1.0, 30.0
 
 
 def main() -> None:
-    from prouter_jax.logs.convert import Options, convert_log
-    from prouter_jax.logs.fields import parse_columns, parse_range
-    from prouter_jax.logs.privacy import read_key
+    from prouter_jax.data.logs.convert import Options, convert_log
+    from prouter_jax.data.logs.privacy import read_key
+    from prouter_jax.data.logs.requests import parse_columns, parse_range
 
     options = Options(
         columns=parse_columns(_COLUMNS.value or ""),

@@ -24,14 +24,13 @@ _SECONDS_IN_SILENCE = 3.0
 
 
 def main() -> None:
-    from prouter_jax import files
-    from prouter_jax.logs.logged import read_logged
-    from prouter_jax.off_policy.judge import judge_router
-    from prouter_jax.off_policy.router_picks import Asker
-    from prouter_jax.off_policy.words import to_json, to_markdown
-    from prouter_jax.paths import make_path
-    from prouter_jax.readers.tables import read_tables
-    from prouter_jax.router import Router
+    from prouter_jax.data.logs.logged import read_logged
+    from prouter_jax.data.tables.read_write import read_tables
+    from prouter_jax.evaluation.off_policy.evaluate import judge_router, to_json, to_markdown
+    from prouter_jax.evaluation.off_policy.selections import Asker
+    from prouter_jax.io import files
+    from prouter_jax.io.paths import make_path
+    from prouter_jax.serving.router import Router
 
     router, data = Router.load(_WORKDIR.value), read_tables(_LOG.value)
     asker = Asker(router.score_columns, router.world.interactions)

@@ -11,7 +11,7 @@ from absl import flags
 
 from launch import entry
 from launch.progress import on_progress
-from prouter_jax.config_limits import QUERY_SETS
+from prouter_jax.config import QUERY_SETS
 
 _FORMAT = flags.DEFINE_enum("format", None, QUERY_SETS, "What the input is.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "The file.", required=True)
@@ -22,7 +22,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of that draw.", lower_bound=0)
 
 
 def main() -> None:
-    from prouter_jax.readers.query_sets import write_query_set
+    from prouter_jax.data.public.query_sets import write_query_set
 
     columns = dict(_named(text) for text in _COLUMNS.value or [])
     if columns and _FORMAT.value != "columns":

@@ -28,12 +28,12 @@ _README = flags.DEFINE_string("readme", None, "Markdown document whose results s
 def main() -> None:
     if _TABLE.value is None and _README.value is None:
         raise ValueError("flag --table: expected the name of a table or all, found none")
-    from prouter_jax.paths import local_path
+    from prouter_jax.io.paths import local_path
 
     workdir = local_path(_WORKDIR.value, "what several processes share")
     problems = _reproduce(workdir) if _TABLE.value is not None else []
     if _README.value is not None:
-        from prouter_jax.protocol.results import write_results
+        from prouter_jax.evaluation.protocol.report import write_results
 
         write_results(_README.value, workdir)
         print(f"results: {_README.value}")
@@ -44,10 +44,10 @@ def main() -> None:
 
 
 def _reproduce(workdir: pathlib.Path) -> list[str]:
-    from prouter_jax.paths import make_path
-    from prouter_jax.protocol.definition import Size
-    from prouter_jax.protocol.run import REPORT, reproduce
-    from prouter_jax.protocol.tables import definitions
+    from prouter_jax.evaluation.protocol.definition import Size
+    from prouter_jax.evaluation.protocol.runner import REPORT, reproduce
+    from prouter_jax.evaluation.protocol.tables import definitions
+    from prouter_jax.io.paths import make_path
 
     known = {one.name: one for one in definitions(Size(_SMALL.value, make_path(_DATA.value), workdir / "tuned"))}
     if _TABLE.value not in (*known, "all"):

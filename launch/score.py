@@ -26,9 +26,9 @@ _SHARD = flags.DEFINE_string("shard", None, "I/N: score part I, from 0, of N; th
 
 
 def main() -> None:
-    from prouter_jax.offline.score import score_file
-    from prouter_jax.offline.shards import parse_shard, score_shard
-    from prouter_jax.router import Router
+    from prouter_jax.serving.batch.score import score_file
+    from prouter_jax.serving.batch.sharded import parse_shard, score_shard
+    from prouter_jax.serving.router import Router
 
     shard = None if _SHARD.value is None else parse_shard(_SHARD.value)
     router = Router.load(_WORKDIR.value)

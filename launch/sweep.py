@@ -41,7 +41,7 @@ def main() -> None:
         raise ValueError("flag --config=None: Flag --config must have a value other than None.")
     base = config.validate(_CONFIG.value)
     from launch.trial_jobs import logs_folder
-    from prouter_jax.paths import make_path
+    from prouter_jax.io.paths import make_path
     from prouter_jax.sweep.search import choose_search, make_search
     from prouter_jax.sweep.space import parse_space
     from prouter_jax.sweep.trials import TrialFolders

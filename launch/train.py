@@ -30,9 +30,9 @@ def main() -> None:
     config.validate(_CONFIG.value)
     several = cluster.join()
     from prouter_jax.experiment import REPORT, run_experiment, train_experiment
-    from prouter_jax.processes import Preempted, is_first, leave
-    from prouter_jax.profiling import parse_steps
     from prouter_jax.report.words import headline
+    from prouter_jax.training.multihost import Preempted, is_first, leave
+    from prouter_jax.training.profiling import parse_steps
 
     traced = parse_steps(_PROFILE.value, _CONFIG.value.train.num_train_steps) if _PROFILE.value else None
     try:

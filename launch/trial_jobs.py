@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from launch.backends.job import Job, ManyBackend, Running
 from launch.backends.local import LOG
-from prouter_jax.paths import is_remote, local_path
+from prouter_jax.io.paths import is_remote, local_path
 from prouter_jax.sweep.fields import Values, flag_text
 from prouter_jax.sweep.trials import Trial
 

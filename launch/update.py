@@ -19,8 +19,8 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Tell the drift and write noth
 
 
 def main() -> None:
-    from prouter_jax.drift_report import to_markdown
-    from prouter_jax.update import update
+    from prouter_jax.serving.drift_report import to_markdown
+    from prouter_jax.serving.updates import update
 
     for updated in update(_WORKDIR.value, _FEEDBACK.value, _LLMS.value, _DRY_RUN.value):
         if updated.drift is None:

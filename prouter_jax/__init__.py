@@ -3,7 +3,7 @@
 import typing
 
 if typing.TYPE_CHECKING:
-    from prouter_jax.router import Router, Scores
+    from prouter_jax.serving.router import Router, Scores
 
 __all__ = ["Router", "Scores"]
 
@@ -11,7 +11,7 @@ __all__ = ["Router", "Scores"]
 def __getattr__(name: str):
     """`from prouter_jax import Router` without loading JAX for those who only want, say, the configuration."""
     if name in __all__:
-        from prouter_jax import router
+        from prouter_jax.serving import router
 
         return getattr(router, name)
     raise AttributeError(f"module 'prouter_jax' has no attribute {name!r}")

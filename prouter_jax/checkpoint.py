@@ -13,10 +13,11 @@ import os
 
 import jax
 
-from prouter_jax import checkpoint_steps, files
+from prouter_jax import checkpoint_steps
 from prouter_jax.checkpoint_leaves import describe, restore_leaves, write_leaves
-from prouter_jax.paths import is_remote, make_path
-from prouter_jax.processes import ask_first_process
+from prouter_jax.io import files
+from prouter_jax.io.paths import is_remote, make_path
+from prouter_jax.training.multihost import ask_first_process
 
 
 class Checkpoints:

@@ -8,8 +8,8 @@ import pathlib
 import re
 import typing
 
-from prouter_jax import files
-from prouter_jax.paths import inside
+from prouter_jax.io import files
+from prouter_jax.io.paths import inside
 
 BEST = "best.json"
 _NAME = re.compile(r"(0|[1-9][0-9]*)(?:\.([1-9][0-9]*))?")

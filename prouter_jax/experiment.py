@@ -7,26 +7,25 @@ import pathlib
 import time
 
 from prouter_jax import config as configuration
-from prouter_jax import files
+from prouter_jax.aot.speed import in_words, measure_speed, read_facts, write_speed
 from prouter_jax.config import ExperimentConfig, Mesh
-from prouter_jax.evaluate import SeedResult, evaluate_seed
-from prouter_jax.paths import make_path
-from prouter_jax.prepare import Prepared, Source, prepare, read_source
-from prouter_jax.processes import is_first, together
-from prouter_jax.profiling import Pace
-from prouter_jax.progress import require_tensorboard
-from prouter_jax.provenance import provenance
+from prouter_jax.dataset import Prepared, Source, prepare, read_source
+from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
+from prouter_jax.evaluation.summary import explain_users, map_users, summarise
+from prouter_jax.graph.world import load_world, save_world
+from prouter_jax.io import files
+from prouter_jax.io.paths import make_path
+from prouter_jax.io.provenance import provenance
+from prouter_jax.io.terminal import say
+from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
-from prouter_jax.router import CONFIG, WORLD, Router, Trained
-from prouter_jax.scoring import score_decisions
+from prouter_jax.serving.router import CONFIG, WORLD, Router, Trained
 from prouter_jax.sharding import make_mesh
-from prouter_jax.speed import in_words, measure_speed, read_facts, write_speed
-from prouter_jax.summary import summarise
-from prouter_jax.summary_users import explain_users, map_users
-from prouter_jax.terminal import say
-from prouter_jax.train import make_run, restore_best, run_scorer, train
-from prouter_jax.world import load_world, save_world
+from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
+from prouter_jax.training.metrics_writer import require_tensorboard
+from prouter_jax.training.multihost import is_first, together
+from prouter_jax.training.profiling import Pace
 
 USER_BLIND = "user_blind"
 REPORT = "report"

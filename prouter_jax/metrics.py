@@ -65,7 +65,7 @@ def matches(picked: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """1.0 where the pick is among the choices (one of a tie counts in full), 0.0 elsewhere, NaN without a choice.
 
     Args:
-      shares: float [decisions, llms], see `decisions.choice_shares`.
+      shares: float [decisions, llms], see `data.rewards.choice_shares`.
     """
     return np.where(shares.any(1), of_picks(shares, picked) > 0, np.nan)
 

@@ -40,7 +40,7 @@ def make_mesh(config: Mesh) -> jax.sharding.Mesh:
 
 
 def shardings(tree, mesh: jax.sharding.Mesh):
-    """A sharding for every array of a train state, a graph or `bayes.columns.Observed`, by `RULES`."""
+    """A sharding for every array of a train state, a graph or `model.answer_features.Observed`, by `RULES`."""
 
     def one(path, leaf) -> NamedSharding:
         return NamedSharding(mesh, spec_of(jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, mesh))
@@ -89,7 +89,7 @@ def to_host(tree):
 
 
 def place(tree, mesh: jax.sharding.Mesh):
-    """Puts the arrays of a graph, or of `bayes.columns.Observed`, on the devices of a mesh."""
+    """Puts the arrays of a graph, or of `model.answer_features.Observed`, on the devices of a mesh."""
 
     def put(array, sharding: NamedSharding) -> jax.Array:
         if jax.process_count() == 1:

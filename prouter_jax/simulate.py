@@ -5,9 +5,9 @@ Multi-cost-efficiency users weigh quality against cost; llm_as_judge users have 
 
 import numpy as np
 
-from prouter_jax import interactions as tables
-from prouter_jax.decisions import CostScale, outcome_matrices
-from prouter_jax.interactions import Interactions
+from prouter_jax.data import interactions as tables
+from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.rewards import CostScale, outcome_matrices
 from prouter_jax.judges.judge import Judge, Verdicts
 from prouter_jax.judges.personas import make_personas
 from prouter_jax.judges.questions import Questions, build_questions

@@ -6,9 +6,8 @@ The environment is the compiler's; the tests' own (eight virtual devices, no opt
 import json
 import os
 
-from prouter_jax.ahead.measure import measure, to_json
-from prouter_jax.ahead.program import Program
-from prouter_jax.ahead.topology import ENVIRONMENT, parse_topology, topology_mesh
+from prouter_jax.aot.lower import Program, measure, to_json
+from prouter_jax.aot.topology import ENVIRONMENT, parse_topology, topology_mesh
 
 WIDTH, BATCH, ROUNDS = 512, 1024, 10
 

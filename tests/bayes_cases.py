@@ -7,15 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.answer_style import text_style
-from prouter_jax.bayes.inference import BayesNetwork, make_bayes
 from prouter_jax.config import Model
-from prouter_jax.decisions import fit_cost_scale
-from prouter_jax.graph import RouterGraph
-from prouter_jax.graph_build import NodeVectors
-from prouter_jax.grouping import distinct_sets
-from prouter_jax.histories import Said
-from prouter_jax.interactions import (
+from prouter_jax.data.interactions import (
     CHOICE,
     RATING,
     Decisions,
@@ -26,9 +19,16 @@ from prouter_jax.interactions import (
     Queries,
     Tasks,
     Users,
+    distinct_sets,
     strings,
 )
-from prouter_jax.world import World
+from prouter_jax.data.rewards import fit_cost_scale
+from prouter_jax.data.style_features import text_style
+from prouter_jax.graph.build import NodeVectors
+from prouter_jax.graph.history import Said
+from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.graph.world import World
+from prouter_jax.model.network import BayesNetwork, make_bayes
 
 NAN = np.nan
 

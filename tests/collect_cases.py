@@ -7,7 +7,7 @@ from judge_server import Act
 
 from prouter_jax.collect.llms import PoolLlm
 from prouter_jax.collect.queries import Queries
-from prouter_jax.interactions import strings
+from prouter_jax.data.interactions import strings
 
 
 def make_queries(number: int) -> Queries:

@@ -27,12 +27,8 @@ from bucket_server import Bucket, serve_bucket
 from jax._src import lru_cache
 from processes import adopt_orphans, ending_children
 
-from prouter_jax import train as train_module
-from prouter_jax.config import ExperimentConfig, Model
-from prouter_jax.config_data import Embedded
-from prouter_jax.decisions import DecisionArrays, build_decisions
-from prouter_jax.experiment import run_experiment
-from prouter_jax.interactions import (
+from prouter_jax.config import Embedded, ExperimentConfig, Model
+from prouter_jax.data.interactions import (
     CHOICE,
     RATING,
     Decisions,
@@ -45,10 +41,12 @@ from prouter_jax.interactions import (
     Users,
     strings,
 )
-from prouter_jax.networks import Network
-from prouter_jax.prepare import Prepared, prepare, read_source
-from prouter_jax.scoring import Scorer
-from prouter_jax.train import initial_state, make_run, make_train_step, restore_best, run_scorer, train
+from prouter_jax.data.rewards import DecisionArrays, build_decisions
+from prouter_jax.dataset import Prepared, prepare, read_source
+from prouter_jax.experiment import run_experiment
+from prouter_jax.model.inference import Network, Scorer
+from prouter_jax.training import loop as train_module
+from prouter_jax.training.loop import initial_state, make_run, make_train_step, restore_best, run_scorer, train
 
 _CONFIG = ExperimentConfig(name="tiny")
 _CONFIG.data.encoder = "hash"
@@ -60,15 +58,16 @@ _CONFIG.train.eval_every_steps = 4
 
 # Files whose slow tests take minutes, longest first: of one that is begun last, one core would do all the rest alone.
 _LONGEST = (
-    *("multi_process", "ahead_launch", "protocol_tables", "collect_proofs", "sweep_launch", "update", "xpk"),
-    *("end_to_end", "evaluate"),
+    *("training/multi_process", "launch/compile", "evaluation/protocol/tables", "llm/collect_proofs", "launch/sweep"),
+    *("serving/updates", "launch/xpk", "end_to_end", "evaluation/evaluate"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """They come first; xdist gives files out in this order, if it is told not to make one of its own."""
-    place = {f"{name}_test": number for number, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    tests = pathlib.Path(__file__).parent
+    place = {tests / f"{name}_test.py": number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 class Trained(typing.NamedTuple):

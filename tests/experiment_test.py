@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from prouter_jax import config as configuration
-from prouter_jax.embedded import build_embedded
+from prouter_jax.data.synthetic.benchmark import build_embedded
+from prouter_jax.data.tables.read_write import write_tables
 from prouter_jax.experiment import evaluate_experiment, run_experiment
-from prouter_jax.readers.tables import write_tables
-from prouter_jax.router import Router
+from prouter_jax.serving.router import Router
 
 POLICIES = {"router", "user_blind", "random", "cheapest", "strongest", "best_single", "best_per_user", "oracle"}
 MEASURES = ("reward", "gap_closed", "accuracy", "effect", "cost")
@@ -45,7 +45,7 @@ def never_steps(monkeypatch):
     def refuse(*_):
         raise AssertionError("a step was taken")
 
-    monkeypatch.setattr("prouter_jax.train.make_train_step", lambda *_: refuse)
+    monkeypatch.setattr("prouter_jax.training.loop.make_train_step", lambda *_: refuse)
 
 
 def test_what_a_run_leaves_behind(experiment, experiment_workdir):

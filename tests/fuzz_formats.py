@@ -15,9 +15,9 @@ from public_facts import decision_facts, outcome_facts
 from public_files import arena_vote, embedllm_row, gmtrouter_row, prism_answer, routerbench_row
 from table_files import write_rows
 
-from prouter_jax.readers.public import read_public
-from prouter_jax.readers.query_sets import write_query_set
-from prouter_jax.readers.tables import read_tables
+from prouter_jax.data.public.query_sets import write_query_set
+from prouter_jax.data.public.registry import read_public
+from prouter_jax.data.tables.read_write import read_tables
 
 NUMBERS = [111 * n for n in range(1, 7)]  # of queries: a touched digit does not make one another
 

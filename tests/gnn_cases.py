@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from prouter_jax.config import Model
-from prouter_jax.gnn.hiding import Hiding, choose_hidden
-from prouter_jax.gnn.network import GraphNetwork, make_gnn
-from prouter_jax.graph import RouterGraph, hide
+from prouter_jax.graph.schema import RouterGraph, hide
+from prouter_jax.model.paper_network import GraphNetwork, make_gnn
+from prouter_jax.training.loss import Hiding, choose_hidden
 
 SMALL = Model(preset="paper", hidden_dim=8)
 HIDING = Hiding(folds=2, whole_queries=True, full_history_share=1.0, no_task_share=0.3, text_noise=0.0)

@@ -25,9 +25,9 @@ import numpy as np  # noqa: E402
 
 from experiments import alpaca_route, embedded, paper  # noqa: E402
 from prouter_jax.config import ExperimentConfig  # noqa: E402
+from prouter_jax.dataset import read_source  # noqa: E402
 from prouter_jax.experiment import train_experiment  # noqa: E402
-from prouter_jax.prepare import read_source  # noqa: E402
-from prouter_jax.router import Router  # noqa: E402
+from prouter_jax.serving.router import Router  # noqa: E402
 
 PATH = pathlib.Path(__file__).with_suffix(".json")
 PAIRS = 100

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prouter_jax.off_policy.log import Log
+from prouter_jax.evaluation.off_policy.log import Log
 
 
 def make_log(number=600, seed=0, llms=3, users=60, told=True):

@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 
-from prouter_jax.config_data import Data, Embedded
-from prouter_jax.decisions import DecisionArrays
-from prouter_jax.prepare import Labelled, Prepared, prepare, read_source
+from prouter_jax.config import Data, Embedded
+from prouter_jax.data.rewards import DecisionArrays
+from prouter_jax.dataset import Labelled, Prepared, prepare, read_source
 
 
 @functools.cache

@@ -1,8 +1,7 @@
 """Measurements and tables made up for the tests of the protocol."""
 
-from prouter_jax.protocol.definition import Definition, Unit
-from prouter_jax.protocol.run import build_table
-from prouter_jax.protocol.units import Work
+from prouter_jax.evaluation.protocol.definition import Definition, Unit
+from prouter_jax.evaluation.protocol.runner import Work, build_table
 
 FACTS = {"versions": "none", "machine": "made up", "date": "2026-11-25", "commit": "abc"}
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prouter_jax.interactions import KINDS
+from prouter_jax.data.interactions import KINDS
 
 
 def outcome_facts(data):

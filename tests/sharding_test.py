@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from prouter_jax.ahead.hlo import parse_module
+from prouter_jax.aot.hlo import parse_module
 from prouter_jax.config import Mesh
-from prouter_jax.inputs.pipeline import Input
+from prouter_jax.data.batches import Input
 from prouter_jax.sharding import DATA, MODEL, make_mesh, place, shardings
-from prouter_jax.train import compiled_init, compiled_step, initial_state, make_run, make_train_step, train
+from prouter_jax.training.loop import compiled_init, compiled_step, initial_state, make_run, make_train_step, train
 
 KIND = re.compile("(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?")
 

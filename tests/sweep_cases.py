@@ -5,8 +5,8 @@ import json
 import os
 
 from prouter_jax import config as configuration
-from prouter_jax import files
 from prouter_jax.config import ExperimentConfig
+from prouter_jax.io import files
 from prouter_jax.sweep.fields import with_values
 from prouter_jax.sweep.run import Plan
 from prouter_jax.sweep.search import choose_search, make_search

@@ -85,7 +85,7 @@ def restore(checkpoints):
 
 def fail(checkpoints):
     """The first process finds no room for the manifest: both are told, and none waits for the other."""
-    from prouter_jax import files
+    from prouter_jax.io import files
 
     def refuse(*_):
         raise OSError(28, "No space left on device")

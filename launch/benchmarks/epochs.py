@@ -17,7 +17,7 @@ _PARTS = 8  # of the long epoch: a figure each
 def measure(setting: Setting) -> Iterator[Figure]:
     """Time of a user in passes over few and over all users, then memory and the share of time spent on input."""
     del setting  # an epoch takes minutes: its parts are the runs
-    from prouter_jax.train import initial_state
+    from prouter_jax.training.loop import initial_state
 
     run, config = _run()
     batches = run.batches
@@ -44,8 +44,8 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 def _run():
     from experiments import million
-    from prouter_jax.prepare import prepare, read_source
-    from prouter_jax.train import make_run
+    from prouter_jax.dataset import prepare, read_source
+    from prouter_jax.training.loop import make_run
 
     config = million.get_config()
     prepared = prepare(read_source(config.data), config.data, seed=0)
@@ -54,7 +54,7 @@ def _run():
 
 def _of_few(batches):
     """Of the first users; a batch has no more places than these need, which nobody would fill."""
-    from prouter_jax.graph_build_history import whole_chunks
+    from prouter_jax.graph.build import whole_chunks
 
     store = dataclasses.replace(batches.store, users=batches.store.users[: _FEW + 1])
     return dataclasses.replace(batches, store=store, users=min(batches.users, whole_chunks(_FEW)))
@@ -64,8 +64,8 @@ def _step(run, state, batches):
     """The state after a step."""
     import jax
 
-    from prouter_jax.inputs.pipeline import Input
-    from prouter_jax.train import make_train_step
+    from prouter_jax.data.batches import Input
+    from prouter_jax.training.loop import make_train_step
 
     batch = next(Input(batches, run.mesh, 0, 1))
     return make_train_step(run)(state, run.world, batch, jax.random.key(0))[0]
@@ -75,8 +75,8 @@ def _timed(run, state, batches, passes: int, parts: int = 1):
     """Seconds of each of `parts` of some passes, and the share of them that the loop waited for input."""
     import jax
 
-    from prouter_jax.inputs.pipeline import Input
-    from prouter_jax.train import make_train_step
+    from prouter_jax.data.batches import Input
+    from prouter_jax.training.loop import make_train_step
 
     step_fn, key, seconds, waited = make_train_step(run), jax.random.key(0), [], 0.0
     steps = batches.steps

@@ -5,8 +5,8 @@ import json
 import pathlib
 import statistics
 
-from prouter_jax import files
-from prouter_jax.provenance import provenance
+from prouter_jax.io import files
+from prouter_jax.io.provenance import provenance
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
-    from prouter_jax.machine import measure_bandwidth, measure_flops
+    from prouter_jax.aot.machine import measure_bandwidth, measure_flops
 
     moved, done = _bytes_of_histories(run.world), _flops(run)
     of_memory, of_flops = moved / measure_bandwidth(), done / measure_flops()
@@ -36,8 +36,8 @@ def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
 
 
 def _run(setting: Setting, num_users: int):
-    from prouter_jax.prepare import prepare, read_source
-    from prouter_jax.train import make_run
+    from prouter_jax.dataset import prepare, read_source
+    from prouter_jax.training.loop import make_run
 
     config = alpaca_config(setting, num_users)
     prepared = prepare(read_source(config.data), config.data, seed=0)
@@ -47,7 +47,7 @@ def _run(setting: Setting, num_users: int):
 def _passes(run, number: int) -> list[float]:
     import jax
 
-    from prouter_jax.train import initial_state, make_train_step
+    from prouter_jax.training.loop import initial_state, make_train_step
 
     step, state, key = make_train_step(run), initial_state(run, seed=0), jax.random.key(0)
     seconds = []
@@ -63,7 +63,7 @@ def _bytes_of_histories(graph) -> int:
     """Of the feedback and of what is visible of it, each array once."""
     import jax
 
-    from prouter_jax.histories import read_histories
+    from prouter_jax.graph.history import read_histories
 
     arrays = jax.tree.leaves((jax.eval_shape(read_histories, graph).said, graph.visibility.decisions))
     return sum(array.size * array.dtype.itemsize for array in arrays)
@@ -73,8 +73,8 @@ def _flops(run) -> float:
     """Operations of a pass, as counted in its compiled text; it is compiled already."""
     import jax
 
-    from prouter_jax.ahead.work import read_work
-    from prouter_jax.train import make_train_step
+    from prouter_jax.aot.cost import read_work
+    from prouter_jax.training.loop import make_train_step
 
     compiled = make_train_step(run).lower(run.abstract, run.world, {}, jax.random.key(0)).compile()
     return read_work(compiled.as_text())[0].flops

@@ -53,7 +53,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 def read_rate(folder: pathlib.Path, lines: int) -> tuple[float, float]:
     """Lines a second, and the size of the log in MB."""
-    from prouter_jax.logs.convert import Options, convert_log
+    from prouter_jax.data.logs.convert import Options, convert_log
 
     path = folder / "log.jsonl"
     write_log(path, lines)

@@ -65,10 +65,9 @@ def study(logs: int, first_seed: int = FIRST_SEED, processes: int = 1):
 
 def intervals(seed: int) -> dict:
     """The intervals of one log."""
-    from prouter_jax.off_policy.contexts import build_contexts
-    from prouter_jax.off_policy.estimates import estimate, weigh
-    from prouter_jax.off_policy.propensity import fit_propensities
-    from prouter_jax.off_policy.reward_model import foresee_rewards
+    from prouter_jax.evaluation.off_policy.estimators import estimate, foresee_rewards, weigh
+    from prouter_jax.evaluation.off_policy.log import build_contexts
+    from prouter_jax.evaluation.off_policy.propensity import fit_propensities
 
     log, target = draw_log(seed)
     contexts = build_contexts(log)
@@ -83,7 +82,7 @@ def intervals(seed: int) -> dict:
 
 def draw_log(seed: int):
     """A log with its propensities, and what the judged policy picks: (Log, [decisions, llms])."""
-    from prouter_jax.off_policy.log import Log
+    from prouter_jax.evaluation.off_policy.log import Log
 
     rng = np.random.default_rng([_WORLD_SEED, seed])
     drawn = _draw(rng, np.repeat(np.arange(USERS), 1 + rng.poisson(DECISIONS_EACH - 1, USERS)))

@@ -25,8 +25,8 @@ def measure(setting: Setting) -> Iterator[Figure]:
 def _users_a_second(number: int) -> float:
     """By the time of a step that the run tells, without evaluation."""
     from experiments import million
-    from prouter_jax.files import read_sealed
-    from prouter_jax.speed import SPEED
+    from prouter_jax.aot.speed import SPEED
+    from prouter_jax.io.files import read_sealed
 
     with tempfile.TemporaryDirectory() as folder:
         running = LocalBackend(pin=True).start(_job(pathlib.Path(folder), number))

@@ -19,7 +19,7 @@ _MOST_RUNS = 3
 
 def measure(setting: Setting) -> Iterator[Figure]:
     """A gigabyte, made here and deleted; this process does nothing else, so that its peak memory is the reader's."""
-    from prouter_jax.readers.public import read_public
+    from prouter_jax.data.public.registry import read_public
 
     seconds = []
     with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ def alpaca_config(setting: Setting, num_users: int):
 def quick_router(setting: Setting, num_users: int):
     """The router."""
     from prouter_jax.experiment import run_experiment
-    from prouter_jax.router import Router
+    from prouter_jax.serving.router import Router
 
     config = alpaca_config(setting, num_users)
     config.train.num_train_steps, config.train.eval_every_steps = 2, 2
@@ -33,7 +33,7 @@ def score_rates(setting: Setting, router, columns: dict) -> list[float]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from prouter_jax.offline.score import score_file
+    from prouter_jax.serving.batch.score import score_file
 
     rates = []
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from launch.benchmarks.figures import in_words, number, read
-from prouter_jax.report import markdown
+from prouter_jax.io import markdown
 from prouter_jax.report.section import write_section
 
 _FACTS = ("machine", "versions", "date", "commit")

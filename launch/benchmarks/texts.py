@@ -12,7 +12,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
     """Texts a second, encoding included."""
     import numpy as np
 
-    from prouter_jax.prepare import read_interactions
+    from prouter_jax.dataset import read_interactions
 
     router = quick_router(setting, _USERS)
     queries = read_interactions(alpaca_config(setting, _USERS).data).queries.texts

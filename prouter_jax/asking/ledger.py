@@ -8,8 +8,8 @@ import os
 import pathlib
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from prouter_jax import files
-from prouter_jax.paths import local_path
+from prouter_jax.io import files
+from prouter_jax.io.paths import local_path
 
 
 class Entry(Protocol):

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from prouter_jax.terminal import say
+from prouter_jax.io.terminal import say
 
 _SECONDS_ON_TERMINAL = 1.0
 _SECONDS_IN_LOG = 30.0

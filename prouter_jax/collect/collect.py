@@ -19,7 +19,7 @@ from prouter_jax.collect.llms import PoolLlm
 from prouter_jax.collect.plan import Ask, Lane, LaneEstimate, build_lanes, estimate_lane
 from prouter_jax.collect.queries import Queries
 from prouter_jax.collect.tables import write_collected
-from prouter_jax.paths import local_path
+from prouter_jax.io.paths import local_path
 
 
 @dataclasses.dataclass(frozen=True)

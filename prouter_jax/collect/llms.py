@@ -15,7 +15,7 @@ from prouter_jax.asking.client import Client, Messages, Server
 from prouter_jax.asking.limits import Pace, Places
 from prouter_jax.asking.retry import Retry
 from prouter_jax.asking.spending import Budget, Prices
-from prouter_jax.paths import make_path
+from prouter_jax.io.paths import make_path
 
 
 @dataclasses.dataclass(frozen=True)

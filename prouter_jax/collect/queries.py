@@ -7,10 +7,10 @@ import os
 
 import numpy as np
 
-from prouter_jax.grouping import first_seen
-from prouter_jax.paths import make_path
-from prouter_jax.readers import columns
-from prouter_jax.readers.formats import SUFFIXES
+from prouter_jax.data.interactions import first_seen
+from prouter_jax.data.tables import columns
+from prouter_jax.data.tables.files import SUFFIXES
+from prouter_jax.io.paths import make_path
 
 _SCHEMA = {
     "query_id": "id?",

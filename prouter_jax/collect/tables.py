@@ -8,8 +8,8 @@ import pyarrow as pa
 from prouter_jax.collect.answers import Answer
 from prouter_jax.collect.llms import PoolLlm
 from prouter_jax.collect.queries import Queries
-from prouter_jax.paths import make_path
-from prouter_jax.readers.formats import write_parquet
+from prouter_jax.data.tables.files import write_parquet
+from prouter_jax.io.paths import make_path
 
 
 def write_collected(

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 from prouter_jax.asking.progress_line import ProgressLine
 from prouter_jax.asking.spending import Estimate
 from prouter_jax.collect.queries import Queries, read_queries
+from prouter_jax.data.tables import columns
+from prouter_jax.data.tables.columns import Known, Table
+from prouter_jax.data.tables.files import write_parquet
 from prouter_jax.grading.judge import Grader, Judged
 from prouter_jax.grading.metrics import JUDGE, Metric, find_metric
-from prouter_jax.paths import arrow_file, make_path
-from prouter_jax.readers import columns
-from prouter_jax.readers.formats import write_parquet
-from prouter_jax.readers.loaded_table import Known, Table
+from prouter_jax.io.paths import arrow_file, make_path
 
 QUERIES, OUTCOMES = "queries.parquet", "outcomes.parquet"
 _SCHEMA = {"query_id": "id", "llm": "id", "effect": "number?", "response": "text?"}

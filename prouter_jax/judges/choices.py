@@ -1,4 +1,4 @@
-"""Verdicts as a table `choices`, which `readers.tables` reads."""
+"""Verdicts as a table `choices`, which `data.tables.read_write` reads."""
 
 import os
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from prouter_jax.data.tables.files import write_parquet
 from prouter_jax.judges.judge import Verdicts
 from prouter_jax.judges.personas import Persona
 from prouter_jax.judges.questions import Questions
-from prouter_jax.readers.formats import write_parquet
 
 
 def write_choices(

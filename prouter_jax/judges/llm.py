@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from prouter_jax import config_data
+from prouter_jax import config as config_data
 from prouter_jax.asking.address import find_address
 from prouter_jax.asking.caller import Caller
 from prouter_jax.asking.client import Client, Server

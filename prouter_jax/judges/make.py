@@ -2,8 +2,8 @@
 
 import os
 
-from prouter_jax import config_data
-from prouter_jax.interactions import Interactions
+from prouter_jax import config as config_data
+from prouter_jax.data.interactions import Interactions
 from prouter_jax.judges.judge import Judge
 from prouter_jax.judges.llm import LlmJudge
 from prouter_jax.judges.questions import build_questions

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax import interactions as tables
-from prouter_jax.decisions import outcome_matrix
-from prouter_jax.interactions import Interactions
+from prouter_jax.data import interactions as tables
+from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.rewards import outcome_matrix
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,6 @@
 """report.md: the report for a terminal or a pull request."""
 
-import html
-import re
-from collections.abc import Iterable
-
+from prouter_jax.io.markdown import cell, table
 from prouter_jax.report.types import EXPLANATIONS, Report
 from prouter_jax.report.words import PAIRED_COLUMNS, headline, paired_rows, policy_columns, policy_rows
 
@@ -23,16 +20,3 @@ def to_markdown(report: Report) -> str:
         table(["fact", "value"], report.facts.items()),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are plain text."""
-    columns = list(columns)
-    lines = [[cell(str(text)) for text in line] for line in (columns, *rows)]
-    lines.insert(1, ["---"] * len(columns))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def cell(text: str) -> str:
-    """Text that neither ends a table cell nor becomes markup."""
-    return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))

@@ -3,20 +3,17 @@
 import math
 from collections.abc import Iterable
 
+from prouter_jax.io.numbers import DASH, dollars, number, percent
 from prouter_jax.report import elements, plots
 from prouter_jax.report.types import EXPLANATIONS, ROUTER, Report
 from prouter_jax.report.why import explanation_parts
 from prouter_jax.report.words import (
-    DASH,
     PAIRED_COLUMNS,
     by_reward,
     cautious,
-    dollars,
     headline,
     interval,
-    number,
     paired_rows,
-    percent,
     policy_columns,
     policy_rows,
     verdict,

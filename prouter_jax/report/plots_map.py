@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from prouter_jax.io.numbers import percent
 from prouter_jax.report.drawing import Plot, draw_svg, shorten
 from prouter_jax.report.plots_users import PALETTE, by_share, legend_columns
 from prouter_jax.report.types import Report, UserMap
-from prouter_jax.report.words import percent
 
 _SCALE = ("#440154", "#3B528B", "#21918C", "#5EC962", "#E8C500")  # from cost to quality, in order of lightness
 _MARKERS = ("o", "^", "s", "D")  # with the palette's colours: 32 LLMs that look different

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from prouter_jax.io.numbers import number
 from prouter_jax.report.drawing import BLUE, DARK, GREY, ORANGE, Plot, draw_svg, name_rows, note, shorten
 from prouter_jax.report.types import ROUTER, PairedDifference, Report, Spread
-from prouter_jax.report.words import by_reward, count, difference, number
+from prouter_jax.report.words import by_reward, count, difference
 
 
 def plot_reward(report: Report) -> Plot | None:

@@ -6,9 +6,9 @@ import textwrap
 
 import numpy as np
 
+from prouter_jax.io.numbers import percent
 from prouter_jax.report.drawing import BLUE, DARK, ORANGE, WIDTH, Plot, draw_svg, name_rows, note, shorten
 from prouter_jax.report.types import Report, ShareTable, UserRow
-from prouter_jax.report.words import percent
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C8C", "#30343B")
 HATCHES = ("", "//", "xx", "--")  # With the colours above: 32 LLMs that look different.

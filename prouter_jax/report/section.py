@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from prouter_jax import files
+from prouter_jax.io import files
 
 
 def write_section(document: str | os.PathLike, name: str, text: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from prouter_jax.explain_types import Explanation
+from prouter_jax.serving.explain import Explanation
 
 ROUTER = "router"
 EXPLANATIONS = {

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable
 
-from prouter_jax.explain_types import Explanation
+from prouter_jax.io.numbers import number
 from prouter_jax.report import elements
 from prouter_jax.report.types import Report
-from prouter_jax.report.words import number
+from prouter_jax.serving.explain import Explanation
 
 _HOW_TO_READ = (
     "One test query of each. A past decision adds what the choice would lose without it; a property of answers adds "

@@ -2,9 +2,8 @@
 
 import math
 
+from prouter_jax.io.numbers import dollars, number, percent
 from prouter_jax.report.types import ROUTER, PairedDifference, Report, Spread
-
-DASH = "–"  # noqa: RUF001 (an en dash is what an empty cell shows)
 
 
 def headline(report: Report) -> list[str]:
@@ -100,23 +99,3 @@ def spread(value: Spread, form=None) -> str:
     if not several:
         return form(value.mean)
     return f"{form(value.mean).removesuffix(' %')} ± {form(value.spread)}"
-
-
-def number(value: float, sign: bool = False) -> str:
-    """Four decimals, or a dash."""
-    return f"{value:{'+' if sign else ''}z.4f}" if math.isfinite(value) else DASH
-
-
-def percent(value: float) -> str:
-    """A share as a percentage, or a dash."""
-    return f"{100 * value:z.1f} %" if math.isfinite(value) else DASH
-
-
-def dollars(value: float) -> str:
-    """USD per query as USD per 1000 queries (costs per query are too small to read), or a dash."""
-    if not math.isfinite(value):
-        return DASH
-    thousand = 1000 * value
-    if thousand == 0:
-        return "0"
-    return f"{thousand:,.{max(0, 2 - math.floor(math.log10(abs(thousand))))}f}"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from prouter_jax import files
-from prouter_jax.paths import make_path
+from prouter_jax.io import files
+from prouter_jax.io.paths import make_path
 from prouter_jax.report import markdown, page
 from prouter_jax.report.types import Report
 

@@ -5,9 +5,9 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
+from prouter_jax.io.terminal import say
 from prouter_jax.sweep.ranking import rank
 from prouter_jax.sweep.trials import BEGUN, DONE, FAILED, PRUNED, Trial
-from prouter_jax.terminal import say
 
 _SECONDS_ON_TERMINAL = 1.0
 _SECONDS_IN_LOG = 60.0

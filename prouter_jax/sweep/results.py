@@ -5,12 +5,12 @@ import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from prouter_jax import files
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.paths import is_remote
-from prouter_jax.provenance import provenance
-from prouter_jax.report import markdown
-from prouter_jax.report.words import DASH, spread
+from prouter_jax.io import files, markdown
+from prouter_jax.io.numbers import DASH
+from prouter_jax.io.paths import is_remote
+from prouter_jax.io.provenance import provenance
+from prouter_jax.report.words import spread
 from prouter_jax.report.write import plain
 from prouter_jax.sweep.experiment_file import experiment_text
 from prouter_jax.sweep.fields import Value, flag_text, with_values

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.paths import is_remote
+from prouter_jax.io.paths import is_remote
 from prouter_jax.sweep.fields import with_values
 from prouter_jax.sweep.progress_line import ProgressLine
 from prouter_jax.sweep.rewards import read_reports, read_rewards

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prouter_jax import config as configuration
-from prouter_jax import files
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.paths import inside, local_path, make_path
-from prouter_jax.protocol.claims import Busy, claim
+from prouter_jax.evaluation.protocol.runner import Busy, claim
+from prouter_jax.io import files
+from prouter_jax.io.paths import inside, local_path, make_path
 from prouter_jax.sweep.fields import Value
 from prouter_jax.sweep.space import Dimension
 

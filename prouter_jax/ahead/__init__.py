@@ -1,1 +1,0 @@
-"""What the TPU compiler says of the real steps on a real topology, without a TPU."""

@@ -1,0 +1,181 @@
+"""Every collective of a compiled program, what it puts on the wire, and for how long, by the ring formulas.
+
+With n chips in a group, each of them sends, of B bytes:
+
+    all-reduce       2 (n - 1) / n B      B: the operand
+    reduce-scatter     (n - 1) / n B      B: the operand
+    all-to-all         (n - 1) / n B      B: the operand
+    all-gather         (n - 1) / n B      B: the result
+    collective-permute             B      B: the operand
+
+One ring at a time is counted, though a torus has several, and no overlap with the computation.
+"""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from prouter_jax.aot.hlo import Computation, Instruction, Module, Runs
+from prouter_jax.aot.topology import HOP_SECONDS, Topology
+
+KINDS = ("all-reduce", "reduce-scatter", "all-to-all", "all-gather", "collective-permute", "collective-broadcast")
+ICI, DCN = "ICI", "DCN"
+# between slices the compiler hands arrays to a runtime on the hosts
+_MEGASCALE = r'_xla_megascale_transfer_type="(\w+)"'
+_ONE_TO_ONE = "collective-permute"
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """One collective of one chip.
+
+    Attributes:
+      network: ICI within a slice, DCN between slices.
+      axes: of the mesh that it runs along, "?" where its groups are not understood (all chips are assumed).
+      group: chips (of DCN: slices) that take part.
+      bytes: B of the formulas, of one run; times: runs in one call of the program.
+      wire_bytes: sent in one run; seconds: that one run takes.
+    """
+
+    kind: str
+    network: str
+    axes: str
+    group: int
+    bytes: float
+    times: float
+    wire_bytes: float
+    seconds: float
+
+
+def find_collectives(module: Module, runs: Runs, topology: Topology, mesh_shape: dict[str, int]) -> list[Collective]:
+    """All collectives that run, in the order of the text.
+
+    Args:
+      mesh_shape: length of each axis, of a mesh whose first axis has the slices one after the other.
+    """
+    found: dict[str, Collective] = {}
+    for name, instruction in module.instructions():
+        times = runs.times.get(name, 0)
+        kind = _kind(instruction)
+        if not times or kind is None:
+            continue
+        one = _collective(kind, module.computations[name], instruction, times, topology, mesh_shape)
+        # an asynchronous collective is the inside of several fusions: its start, what it runs beside, and its end
+        channel = instruction.attribute(r"channel_id=(\d+)") if name in runs.fused else None
+        found.setdefault(f"channel {channel}" if channel else f"{name}/{instruction.name}", one)
+    return list(found.values())
+
+
+def wire_bytes(kind: str, size: float, group: int) -> float:
+    """What each chip sends of `size` bytes, by the formulas above."""
+    if kind in ("collective-permute", "collective-broadcast"):
+        return size
+    share = (group - 1) / max(group, 1)
+    return (2 if kind == "all-reduce" else 1) * share * size
+
+
+def _kind(instruction: Instruction) -> str | None:
+    """What kind of collective starts here, if one does; the second half of an asynchronous one does not."""
+    plain = instruction.opcode.removesuffix("-start")
+    if plain in KINDS:
+        return plain
+    between = instruction.attribute(_MEGASCALE) if instruction.opcode == "send" else None
+    if between is None:
+        return None
+    kind = between.lower().replace("_", "-")
+    return kind if kind in KINDS else _ONE_TO_ONE
+
+
+def _collective(
+    kind: str,
+    computation: Computation,
+    instruction: Instruction,
+    times: float,
+    topology: Topology,
+    mesh_shape: dict[str, int],
+) -> Collective:
+    operands = instruction.operands[:1] if instruction.opcode == "send" else instruction.operands
+    size = float(sum(shape.bytes for name in operands for shape in computation[name].shapes))
+    if instruction.opcode == "send":
+        axes, group, network = "slices", topology.slices, DCN
+    else:
+        groups = read_groups(instruction, topology.chips)
+        axes = "?" if groups is None else _axes(groups, mesh_shape)
+        group = topology.chips if groups is None else groups.shape[1]
+        network = DCN if _crosses(groups, topology) else ICI
+    size *= group if kind == "all-gather" else 1
+    sent = wire_bytes(kind, size, group)
+    return Collective(kind, network, axes, group, size, times, sent, _seconds(kind, network, group, sent, topology))
+
+
+def read_groups(instruction: Instruction, chips: int) -> np.ndarray | None:
+    """Which places of the mesh work together, [groups, members]; None where the text is in no form that we know."""
+    pairs = instruction.attribute(r"source_target_pairs=\{(\{.*?\})\}")
+    listed = pairs or instruction.attribute(r"replica_groups=\{(\{.*?\})\}")
+    if listed:
+        groups = [[int(number) for number in part.split(",")] for part in re.findall(r"\{([\d,]+)\}", listed)]
+        return np.array(groups) if len({len(group) for group in groups}) == 1 else None
+    if instruction.attribute(r"(replica_groups=\{\})"):
+        return np.arange(chips)[None]
+    return _iota_groups(instruction.rest, chips) if "<=" in instruction.rest else _mesh_groups(instruction.rest, chips)
+
+
+def _iota_groups(text: str, chips: int) -> np.ndarray | None:
+    """As in replica_groups=[2,8]<=[8,2]T(1,0)."""
+    found = re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", text)
+    if found is None:
+        return None
+    shape, reshaped = ([int(number) for number in part.split(",")] for part in found.groups()[:2])
+    places = np.arange(chips).reshape(reshaped)
+    if found[3]:
+        places = places.transpose([int(axis) for axis in found[3].split(",")])
+    return places.reshape(shape)
+
+
+def _mesh_groups(text: str, chips: int) -> np.ndarray | None:
+    """As in replica_groups=mesh['axis_0'=8,'axis_1'=2] {'axis_0'}."""
+    found = re.search(r"replica_groups=mesh\[('[^\]]*)\] \{([^}]*)\}(?:, (?!device_ids)|$)", text)
+    if found is None:
+        return None
+    sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", found[1])}
+    named = re.findall(r"'(\w+)'", found[2])
+    # a part of an axis is written 'axis_0':(1)2
+    if ":" in found[2] or np.prod(list(sizes.values())) != chips or not set(named) <= set(sizes):
+        return None
+    places = np.arange(chips).reshape(list(sizes.values()))
+    order = [axis for axis, name in enumerate(sizes) if name not in named]
+    order += [axis for axis, name in enumerate(sizes) if name in named]
+    return places.transpose(order).reshape(-1, int(np.prod([sizes[name] for name in named])))
+
+
+def _axes(groups: np.ndarray, mesh_shape: dict[str, int]) -> str:
+    """Names of the mesh axes along which the members of a group differ."""
+    places = np.unravel_index(groups, tuple(mesh_shape.values()))
+    differ = [name for name, place in zip(mesh_shape, places, strict=True) if (place != place[:, :1]).any()]
+    return " and ".join(differ) or "none"
+
+
+def _crosses(groups: np.ndarray | None, topology: Topology) -> bool:
+    if topology.slices == 1:
+        return False
+    if groups is None:
+        return True
+    part = groups // (topology.chips // topology.slices)
+    return bool((part != part[:, :1]).any())
+
+
+def _seconds(kind: str, network: str, group: int, sent: float, topology: Topology) -> float:
+    """Bytes over the bandwidth, and on ICI the hops that the first of them makes."""
+    chip = topology.chip
+    if network == DCN:
+        return sent / chip.dcn
+    if group == 1:
+        return 0.0
+    lengths = [length for length in topology.shape if length > 1]
+    closed = all(length % chip.wraps == 0 for length in lengths)
+    # both directions of the ring where it closes; else what comes back goes the same way
+    bandwidth = chip.ici_link * (2 if closed else 1)
+    far = sum(length // 2 if closed else length - 1 for length in lengths)
+    hops = min(group - 1, far) * (2 if kind == "all-reduce" else 1)
+    return sent / bandwidth + (1 if kind == _ONE_TO_ONE else hops) * HOP_SECONDS

@@ -1,0 +1,1 @@
+"""Interaction data: reading, checking, rewards, splits, text vectors, batches."""

@@ -1,0 +1,1 @@
+"""Production logs of gateways, converted to a folder of tables."""

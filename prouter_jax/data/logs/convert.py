@@ -1,0 +1,145 @@
+"""From log files to a folder of tables, piece by piece: memory hardly grows with their length."""
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from prouter_jax.data.logs.privacy import hash_users, mask_texts, require_mask
+from prouter_jax.data.logs.queries import MOST_TO_MERGE, Merged, Seen, merge_near, query_ids
+from prouter_jax.data.logs.reader import read_pieces
+from prouter_jax.data.logs.requests import FIELDS, Requests, read_requests
+from prouter_jax.data.logs.tables import LogTables, OutcomeMeans, TableWriter
+from prouter_jax.data.tables.read_write import check_alone
+from prouter_jax.io import files
+from prouter_jax.io.paths import make_path
+from prouter_jax.io.threads import ahead
+
+COUNTS = "log.json"
+_Progress = Callable[[int, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a log is read.
+
+    Attributes:
+      columns: by field, see `fields.parse_columns`.
+      rating_range: lowest and highest rating, which become 0 and 1; None leaves ratings as they are.
+      hash_key: users are hashed with it; None leaves them as they are.
+      mask: whether secrets and e-mail addresses in queries are masked.
+      merge_near: from which cosine of text vectors on queries are taken for one; None merges equal texts alone.
+    """
+
+    columns: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=lambda: dict(FIELDS))
+    rating_range: tuple[float, float] | None = None
+    hash_key: bytes | None = dataclasses.field(default=None, repr=False)
+    mask: bool = False
+    merge_near: float | None = None
+
+
+@dataclasses.dataclass
+class Counts:
+    """What was read.
+
+    Attributes:
+      rows: of the files; `kept` of them are decisions, `dropped` are not, by reason (see `requests`).
+      judged: decisions with a thumb or rating; told: with a propensity.
+      queries, llms: different ones.
+    """
+
+    rows: int = 0
+    kept: int = 0
+    judged: int = 0
+    told: int = 0
+    queries: int = 0
+    llms: int = 0
+    dropped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+
+
+def convert_log(
+    inputs: Sequence[str | os.PathLike],
+    folder: str | os.PathLike,
+    options: Options,
+    on_progress: _Progress = lambda rows, share: None,
+) -> Counts:
+    """Writes tables that `read_tables` reads, logged.parquet for off-policy estimates, and the counts in log.json.
+
+    Each request is a decision. A thumb (1 or 0) or rating is feedback of that kind on the LLM that was served; the
+    other candidates are on offer and not rated. Outcomes are mean cost and tokens of each query and LLM.
+
+    Args:
+      inputs: files, .jsonl or .parquet.
+      folder: made where it is missing.
+      on_progress: called with the rows read and the share of the work that is done.
+
+    Raises:
+      ValueError: one line; of bad input, of a folder that holds other tables, or if no row is left. Nothing is written.
+      ImportError: if texts are to be masked and what does it is not installed.
+    """
+    if options.mask:
+        require_mask()
+    folder, merged, first = make_path(folder), None, 0.0
+    if options.merge_near:
+        merged, first = _find_near(inputs, options, lambda rows, share: on_progress(rows, share / 2)), 0.5
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = Counts()
+    with TableWriter(folder) as writer, OutcomeMeans() as outcomes:
+        tables = LogTables(writer, outcomes, merged)
+        for requests, dropped, share in _read(inputs, options):
+            tables.add(requests)
+            _count(counts, requests, dropped)
+            on_progress(counts.rows, first + (1 - first) * share)
+        if not counts.kept:
+            found = ", ".join(f"{number} {reason}" for reason, number in counts.dropped.most_common()) or "no rows"
+            raise ValueError(f"log: expected a row that can be used, found none ({found})")
+        tables.finish()
+        check_alone(folder, writer.files)
+    counts.queries, counts.llms = tables.queries, tables.llms
+    files.write_whole(folder / COUNTS, json.dumps(vars(counts), indent=2) + "\n")
+    return counts
+
+
+def _read(
+    inputs: Sequence[str | os.PathLike], options: Options
+) -> Iterator[tuple[Requests, collections.Counter, float]]:
+    """Rows of all files that can be used, those that cannot by reason, and the share of the files that is read."""
+    for number, path in enumerate(inputs):
+        with contextlib.closing(ahead(read_pieces(path, options.columns))) as pieces:
+            for piece in pieces:
+                requests, dropped = read_requests(piece.table, options.columns, options.rating_range)
+                if options.hash_key is not None:
+                    requests = dataclasses.replace(requests, user=hash_users(requests.user, options.hash_key))
+                if options.mask:
+                    requests = dataclasses.replace(requests, query=mask_texts(requests.query))
+                yield requests, dropped + piece.dropped, (number + piece.share) / len(inputs)
+
+
+def _count(counts: Counts, requests: Requests, dropped: collections.Counter) -> None:
+    kept = len(requests.served)
+    counts.rows += kept + dropped.total()
+    counts.kept += kept
+    counts.judged += int((~np.isnan(requests.reward)).sum())
+    counts.told += int((~np.isnan(requests.numbers["propensity"])).sum())
+    counts.dropped += dropped
+
+
+def _find_near(inputs: Sequence[str | os.PathLike], options: Options, on_progress: _Progress) -> Merged:
+    """A pass over the texts alone."""
+    seen, ids, tasks, texts, rows = Seen(), [], [], [], 0
+    for requests, dropped, share in _read(inputs, options):
+        found = query_ids(requests.task, requests.query)
+        new = seen.first(found)
+        ids.append(found[new])
+        tasks += requests.task.take(pa.array(new)).to_pylist()
+        texts += requests.query.take(pa.array(new)).to_pylist()
+        rows += len(found) + dropped.total()
+        if len(texts) > MOST_TO_MERGE:
+            break  # it will be refused: all pairs would be looked at
+        on_progress(rows, share)
+    return merge_near(np.concatenate([*ids, np.zeros(0, np.int64)]), tasks, texts, options.merge_near or 1.0)

@@ -1,0 +1,54 @@
+"""The table logged: what off-policy estimates need of each decision, beside the tables that `read_tables` reads."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.tables import columns
+from prouter_jax.data.tables.columns import Known
+from prouter_jax.data.validation import row_error
+from prouter_jax.io.paths import make_path
+
+LOGGED = "logged.parquet"
+_SCHEMA = {"decision_id": "key", "llm": "id", "propensity": "number?", "reward": "number?", "latency": "number?"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Logged:
+    """One row for each decision of an `Interactions`, in its order.
+
+    Attributes:
+      served: int32 [decisions], the LLM that answered.
+      propensity: float64 [decisions], with which probability it was picked; reward: what its answer was worth, and
+      latency: its seconds; NaN where unknown.
+    """
+
+    served: np.ndarray
+    propensity: np.ndarray
+    reward: np.ndarray
+    latency: np.ndarray
+
+
+def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
+    """Reads the table logged of a folder of which `data` was read.
+
+    Raises:
+      ValueError: if it is not there, or does not go with the decisions.
+    """
+    path = make_path(folder) / LOGGED
+    if not path.is_file():
+        raise ValueError(f"table {LOGGED}: expected it in {str(folder)!r}, where launch.logs wrote, found none")
+    table = columns.load(path, _SCHEMA)
+    row = table.rows("decision_id", Known(data.decisions.ids, "a decision_id of decisions"))
+    if len(row) != len(data.decisions.ids):
+        raise ValueError(f"table {LOGGED}: expected {len(data.decisions.ids)} rows as in decisions, found {len(row)}")
+    served = table.rows("llm", Known(data.llms.ids, "an llm of llms"))
+    offered = data.offers[data.decisions.offer[row], served]
+    if not offered.all():
+        place = int(offered.argmin())
+        raise row_error(LOGGED, "llm", place, "an LLM on offer in its decision", data.llms.ids[served[place]])
+    order = np.argsort(row)
+    numbers = (table.floats(name)[order] for name in ("propensity", "reward", "latency"))
+    return Logged(served[order], *numbers)

@@ -1,0 +1,110 @@
+"""Queries by content: the id of a text, which ids came before, and which texts are nearly the same."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from prouter_jax.data.text_encoders import make_encoder
+
+MOST_TO_MERGE = 200_000
+_RECENT = 1 << 20
+_AT_ONCE = 2048
+_NUMBERS = re.compile(r"\d+")
+
+
+def query_ids(tasks: pa.Array, texts: pa.Array) -> np.ndarray:
+    """63 bits of the BLAKE2b hash of task and text, int64 [rows]; 10 million clash with a chance of 1 in 180,000."""
+    digests = [
+        hashlib.blake2b(text if task is None else task + b"\0" + text, digest_size=8).digest()
+        for task, text in zip(_bytes(tasks), _bytes(texts), strict=True)
+    ]
+    return (np.frombuffer(b"".join(digests), "<u8") >> 1).astype(np.int64)
+
+
+class Seen:
+    """Ids that came before, 8 bytes each: sorted, the newest in an array of their own that is merged now and then."""
+
+    def __init__(self):
+        self._old = self._new = np.zeros(0, np.int64)
+
+    def first(self, ids: np.ndarray) -> np.ndarray:
+        """The rows of ids that neither came before nor stand in an earlier row; remembers them."""
+        distinct, rows = np.unique(ids, return_index=True)
+        fresh = ~(_holds(self._old, distinct) | _holds(self._new, distinct))
+        self._new = np.sort(np.concatenate([self._new, distinct[fresh]]))
+        if len(self._new) > _RECENT:
+            self._old = np.sort(np.concatenate([self._old, self._new]), kind="stable")
+            self._new = self._new[:0]
+        return np.sort(rows[fresh])
+
+
+class Merged:
+    """Which ids stand for which others: `of` maps them."""
+
+    def __init__(self, ids: np.ndarray, leaders: np.ndarray):
+        order = np.argsort(ids)
+        self._ids, self._leaders = ids[order], leaders[order]
+
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """The id that stands for each, itself where it was not merged."""
+        return self._leaders[np.searchsorted(self._ids, ids)]
+
+
+def merge_near(ids: np.ndarray, tasks: Sequence[str | None], texts: Sequence[str], least: float) -> Merged:
+    """Gives each query to the earliest one of its task whose text vector has a cosine of at least `least` with its own.
+
+    Texts with different numbers in them are different questions and stay apart.
+
+    Args:
+      ids: distinct, in the order in which the queries came; tasks and texts go with them.
+
+    Raises:
+      ValueError: if there are more than `MOST_TO_MERGE`: all pairs are looked at.
+    """
+    if len(ids) > MOST_TO_MERGE:
+        raise ValueError(f"merge_near: expected at most {MOST_TO_MERGE:,} different queries, found {len(ids):,}")
+    vectors, leaders = make_encoder("wordllama").encode(texts), ids.copy()
+    groups: dict[tuple, list[int]] = {}
+    for row, (task, text) in enumerate(zip(tasks, texts, strict=True)):
+        groups.setdefault((task, *_NUMBERS.findall(text)), []).append(row)
+    for rows in map(np.array, groups.values()):
+        leaders[rows] = ids[rows[_leaders(vectors[rows], least)]]
+    return Merged(ids, leaders)
+
+
+def _leaders(vectors: np.ndarray, least: float) -> np.ndarray:
+    """The place of the earliest leader near each vector; what is near none leads."""
+    leader, leading = np.arange(len(vectors)), np.zeros(0, int)
+    for start in range(0, len(vectors), _AT_ONCE):
+        some = vectors[start : start + _AT_ONCE]
+        near = some @ vectors[leading].T >= least
+        found = near.any(1)
+        if found.any():
+            leader[start : start + len(some)][found] = leading[near[found].argmax(1)]
+        own = _leaders_of_few(some[~found], least)
+        rows = start + np.flatnonzero(~found)
+        leader[rows] = rows[own]
+        leading = np.append(leading, rows[own == np.arange(len(own))])
+    return leader
+
+
+def _leaders_of_few(vectors: np.ndarray, least: float) -> np.ndarray:
+    near, leader = vectors @ vectors.T >= least, np.full(len(vectors), -1)
+    for place in range(len(vectors)):
+        if leader[place] < 0:
+            leader[(leader < 0) & near[place]] = place
+            leader[place] = place
+    return leader
+
+
+def _bytes(texts: pa.Array) -> list:
+    return texts.cast(pa.large_binary()).to_pylist()
+
+
+def _holds(known: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    if not len(known):
+        return np.zeros(len(ids), bool)
+    return known[np.minimum(np.searchsorted(known, ids), len(known) - 1)] == ids

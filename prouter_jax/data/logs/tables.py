@@ -1,0 +1,200 @@
+"""Requests as tables: decisions, their feedback, what was logged of them, queries and outcomes."""
+
+import contextlib
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prouter_jax.data.interactions import KINDS, RATING, THUMB, sorted_distinct
+from prouter_jax.data.logs.queries import Merged, Seen, query_ids
+from prouter_jax.data.logs.requests import MOST_LLMS, Requests
+from prouter_jax.data.tables.read_write import or_null
+from prouter_jax.io import files
+
+
+class TableWriter:
+    """A context manager; a table that nothing was written to does not appear.
+
+    What is written first appears last, so that a folder without it passes for nothing.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder, self._stack = folder, contextlib.ExitStack()
+        self._writers: dict[str, pq.ParquetWriter] = {}
+
+    def __enter__(self) -> "TableWriter":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._stack.__exit__(*error)
+
+    @property
+    def files(self) -> set[str]:
+        """Names of those that were begun."""
+        return {f"{name}.parquet" for name in self._writers}
+
+    def write(self, name: str, columns: dict) -> None:
+        """More rows of a table; columns as `pa.table` takes them, of the same types each time."""
+        table = pa.table(columns)
+        if not table.num_rows:
+            return
+        if name not in self._writers:
+            file = self._stack.enter_context(files.open_whole(self._folder / f"{name}.parquet"))
+            options = {"compression": "zstd", "write_page_checksum": True}
+            self._writers[name] = self._stack.enter_context(pq.ParquetWriter(file, table.schema, **options))
+        self._writers[name].write_table(table)
+
+
+OF_OUTCOMES = ("cost", "input_tokens", "output_tokens")
+_FILES = 32
+_ROW = np.dtype([("query", "<i8"), ("llm", "<i4"), ("values", "<f4", len(OF_OUTCOMES))])
+
+
+class OutcomeMeans:
+    """Rows are dealt to files by their query as they come; each file is averaged by itself. A context manager."""
+
+    def __init__(self):
+        self._stack = contextlib.ExitStack()
+        folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        paths = [folder / f"{number}" for number in range(_FILES)]
+        self._files = [self._stack.enter_context(path.open("w+b")) for path in paths]
+
+    def __enter__(self) -> "OutcomeMeans":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stack.close()
+
+    def add(self, query: np.ndarray, llm: np.ndarray, values: np.ndarray) -> None:
+        """More rows.
+
+        Args:
+          query: ids [rows]; llm: rows of LLMs [rows]; values: `OF_OUTCOMES` [rows, 3], NaN where unknown.
+        """
+        known = ~np.isnan(values).all(1)
+        rows = np.empty(int(known.sum()), _ROW)
+        rows["query"], rows["llm"], rows["values"] = query[known], llm[known], values[known]
+        file = rows["query"] % _FILES
+        order = np.argsort(file, kind="stable")
+        for number, some in enumerate(np.split(rows[order], np.searchsorted(file[order], np.arange(1, _FILES)))):
+            self._files[number].write(some.tobytes())
+
+    def means(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Query ids, LLM rows and means [pairs, 3], each pair once, some pairs at a time."""
+        for file in self._files:
+            file.seek(0)
+            rows = np.frombuffer(file.read(), _ROW)
+            if len(rows):
+                yield _average(rows)
+
+
+def _average(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    queries, query = sorted_distinct(rows["query"])
+    width = int(rows["llm"].max()) + 1
+    pairs, pair = sorted_distinct(query * width + rows["llm"])
+    means = np.empty((len(pairs), len(OF_OUTCOMES)))
+    for place in range(len(OF_OUTCOMES)):
+        values = rows["values"][:, place].astype(np.float64)
+        known = ~np.isnan(values)
+        total = np.bincount(pair[known], values[known], len(pairs))
+        count = np.bincount(pair[known], minlength=len(pairs))
+        means[:, place] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return queries[pairs // width], (pairs % width).astype(np.int32), means
+
+
+class LogTables:
+    """Numbers decisions, LLMs and candidate sets as they come, and writes what is known of each.
+
+    Args:
+      merged: which queries stand for which others, None where each stands for itself.
+    """
+
+    def __init__(self, writer: TableWriter, outcomes: OutcomeMeans, merged: Merged | None):
+        self._writer, self._outcomes, self._merged = writer, outcomes, merged
+        self._seen = Seen()
+        self._llms: dict[str, int] = {}
+        self._offers: dict[frozenset[int] | None, int] = {}
+        self._scales: set[bool] = set()
+        self.decisions = self.queries = 0
+
+    @property
+    def llms(self) -> int:
+        """How many there are so far."""
+        return len(self._llms)
+
+    def add(self, requests: Requests) -> None:
+        """Some decisions more.
+
+        Raises:
+          ValueError: if thumbs come beside ratings whose range is not known, or there are too many LLMs.
+        """
+        if not len(requests.served):
+            return
+        self._check_llms(requests)
+        query = self._add_queries(requests)
+        number = self.decisions + np.arange(len(query))
+        measured, time = requests.numbers, or_null(requests.numbers["time"])
+        decisions = {"decision_id": number, "user_id": requests.user, "query_id": query}
+        self._writer.write("decisions", decisions | {"offer": self._number_offers(requests), "time": time})
+        # LLMs that dropped rows alone name have no number
+        llm = np.array([self._llms.get(name, -1) for name in requests.llms], np.int32)[requests.served]
+        names = pa.DictionaryArray.from_arrays(pa.array(llm), pa.array(list(self._llms), pa.string()))
+        names = names.dictionary_decode()
+        numbers = {"propensity": measured["propensity"], "reward": requests.reward, "latency": measured["latency"]}
+        known = {name: or_null(values) for name, values in numbers.items()}
+        self._writer.write("logged", {"decision_id": number, "llm": names} | known)
+        self._add_feedback(requests, number, names)
+        self._outcomes.add(query, llm, np.stack([measured[name] for name in OF_OUTCOMES], 1))
+        self.decisions += len(query)
+
+    def finish(self) -> None:
+        """What is known at the end alone."""
+        names = list(self._llms)
+        for query, llm, means in self._outcomes.means():
+            columns = {name: or_null(means[:, place]) for place, name in enumerate(OF_OUTCOMES)}
+            self._writer.write("outcomes", {"query_id": query, "llm": [names[row] for row in llm]} | columns)
+        self._writer.write("llms", {"llm": names})
+        sets = [(number, range(len(names)) if llms is None else sorted(llms)) for llms, number in self._offers.items()]
+        rows = [(number, names[llm]) for number, llms in sets for llm in llms]
+        self._writer.write("offers", {"offer": [number for number, _ in rows], "llm": [llm for _, llm in rows]})
+
+    def _add_queries(self, requests: Requests) -> np.ndarray:
+        """The query id of each row; those that did not come before are written."""
+        query = query_ids(requests.task, requests.query)
+        leader = query if self._merged is None else self._merged.of(query)
+        own = np.flatnonzero(leader == query)  # of merged queries, the leader's text stands for all
+        new = own[self._seen.first(query[own])]
+        texts = (column.take(pa.array(new)) for column in (requests.query, requests.task))
+        self._writer.write("queries", dict(zip(("query_id", "query", "task_id"), (query[new], *texts), strict=True)))
+        self.queries += len(new)
+        return leader
+
+    def _add_feedback(self, requests: Requests, number: np.ndarray, names: pa.Array) -> None:
+        judged = np.flatnonzero(~np.isnan(requests.reward))
+        kind = pa.array(np.where(requests.rated[judged], KINDS[RATING], KINDS[THUMB]), pa.string())
+        said = {"decision_id": number[judged], "kind": kind, "llm": names.take(pa.array(judged))}
+        self._writer.write("feedback", said | {"value": requests.reward[judged]})
+
+    def _number_offers(self, requests: Requests) -> np.ndarray:
+        """The number of each row's candidate set, int64 [rows]."""
+        known = [frozenset(self._llms[requests.llms[llm]] for llm in np.flatnonzero(row)) for row in requests.sets]
+        numbers = [self._offers.setdefault(llms, len(self._offers)) for llms in known]
+        if (requests.offer < 0).any():  # any LLM of the log, those that are yet to come included
+            numbers.append(self._offers.setdefault(None, len(self._offers)))
+        return np.array(numbers)[requests.offer]
+
+    def _check_llms(self, requests: Requests) -> None:
+        """Numbers the new LLMs; ratings and thumbs are on one scale."""
+        self._scales |= set(np.unique(requests.rated[~np.isnan(requests.reward)]).tolist())
+        if len(self._scales) > 1 and not requests.scaled:
+            raise ValueError(
+                "log: expected --rating_range=LOW:HIGH to bring ratings to 0..1, for there are thumbs as well"
+            )
+        for llm in np.union1d(np.flatnonzero(requests.sets.any(0)), requests.served):
+            self._llms.setdefault(requests.llms[llm], len(self._llms))
+        if len(self._llms) > MOST_LLMS:
+            raise ValueError(f"log: expected at most {MOST_LLMS} different LLMs, found {len(self._llms)}")

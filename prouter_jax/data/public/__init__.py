@@ -1,0 +1,1 @@
+"""Readers of public data sets in their published formats; each returns `Interactions`."""

@@ -1,0 +1,206 @@
+"""Query sets in their published formats: what to ask, and what a right answer is, for launch.collect and launch.grade.
+
+| format | file | query | reference | metric |
+|---|---|---|---|---|
+| alpaca | JSON array {instruction, input, output} | instruction, then the input | output | judge |
+| gsm8k | JSONL {question, answer} | question | what follows #### | number_at_end |
+| squad | v1.1 JSON, or Parquet {id, context, question, answers} | context, then question | answers | token_f1 |
+| multi_news | JSONL or Parquet {document, summary} | a request, then the documents | summary | rouge_l |
+| columns | any CSV, JSONL, Parquet or JSON array | a column | a column | a column |
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prouter_jax.data.public.records import FileSet, OnProgress, Record
+from prouter_jax.io import files
+from prouter_jax.io.paths import make_path
+
+COLUMNS = ("query_id", "query", "task_id", "reference", "metric", "choices")
+_SUMMARISE = "Summarise these news reports in one text."
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """A query; `reference` is a text, a JSON list of texts where any of several is right, or "" for none.
+
+    So are `choices`, the answers of a multiple choice.
+    """
+
+    query_id: str
+    query: str
+    task_id: str
+    reference: str
+    metric: str
+    choices: str = ""
+
+
+def _alpaca(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in files.read(path, ("instruction", "output"), ("input",)):
+        text = "\n\n".join(filter(None, (row.text("instruction"), row.text_or_none("input"))))
+        yield Query(f"alpaca-{row.number}", text, "alpaca", _reference([row.text_or_none("output")]), "judge")
+
+
+def _gsm8k(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in files.read(path, ("question", "answer")):
+        number = row.text("answer").rpartition("####")[2].strip()
+        if "####" not in row.text("answer") or not number:
+            files.drop("questions without an answer behind ####")
+        else:
+            yield Query(f"gsm8k-{row.number}", row.text("question"), "gsm8k", number, "number_at_end")
+
+
+def _squad(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in _squad_questions(files, path):
+        answers = [answer.text("text") for answer in row.records("answers")]
+        if not answers:
+            files.drop("questions without an answer")
+            continue
+        text = f"{row.text('context')}\n\n{row.text('question')}"
+        yield Query(row.id("id"), text, "squad", _reference(answers), "token_f1")
+
+
+def _squad_questions(files: FileSet, path: pathlib.Path) -> Iterator[Record]:
+    """Records {id, context, question, answers: [{text}]} of either form."""
+    columns = ("id", "context", "question", "answers")
+    if path.suffix == ".json":
+        for article in files.read(path, ("paragraphs",), array="data"):
+            for paragraph in article.records("paragraphs"):
+                for question in paragraph.records("qas"):
+                    cells = question.cells | {"context": paragraph.cells.get("context")}
+                    yield Record(question.file, question.number, cells)
+        return
+    for row in files.read(path, columns):
+        texts = (row.cells.get("answers") or {}).get("text") if isinstance(row.cells.get("answers"), dict) else None
+        if not isinstance(texts, list):
+            raise row.error("answers", "an object with a list text", row.cells.get("answers"))
+        yield Record(row.file, row.number, row.cells | {"answers": [{"text": text} for text in texts]})
+
+
+def _multi_news(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in files.read(path, ("document", "summary")):
+        documents = [text.strip() for text in row.text_or_none("document").split("|||||") if text.strip()]
+        if not documents or not row.has("summary"):
+            files.drop("records without a document or a summary")
+            continue
+        text = "\n\n".join([_SUMMARISE, *documents])
+        yield Query(f"multi_news-{row.number}", text, "multi_news", _reference([row.text("summary")]), "rouge_l")
+
+
+def _columns(files: FileSet, path: pathlib.Path, columns: Mapping[str, str]) -> Iterator[Query]:
+    names = {name: columns.get(name, name) for name in COLUMNS}
+    unknown = sorted(set(columns) - set(COLUMNS))
+    if unknown:
+        raise ValueError(f"columns: expected names among {', '.join(COLUMNS)}, found {unknown[0]!r}")
+    required = {names["query"], *columns.values()}
+    for row in files.read(path, required, set(names.values()) - required):
+        if not row.has(names["query"]):
+            files.drop("records without a query")
+            continue
+        id_ = row.id(names["query_id"]) if row.has(names["query_id"]) else f"{path.stem}-{row.number}"
+        task, metric = (row.text_or_none(names[name]) for name in ("task_id", "metric"))
+        reference, choices = (_cell(row, names[name]) for name in ("reference", "choices"))
+        yield Query(id_, row.text(names["query"]), task, reference, metric, choices)
+
+
+FORMATS: dict[str, Callable[[FileSet, pathlib.Path, Mapping[str, str]], Iterator[Query]]] = {
+    "alpaca": _alpaca,
+    "gsm8k": _gsm8k,
+    "squad": _squad,
+    "multi_news": _multi_news,
+    "columns": _columns,
+}
+
+
+def _cell(row: Record, column: str) -> str:
+    """What is a text, a number or a list of texts."""
+    cell = row.cells.get(column)
+    if type(cell) is float:
+        return "" if np.isnan(row.float(column)) else repr(cell)
+    if isinstance(cell, list):
+        return _reference([Record(row.file, row.number, {column: text}).text(column) for text in cell])
+    return _reference([row.id(column)]) if row.has(column) else ""
+
+
+def _reference(texts: list[str]) -> str:
+    """One text as it is, several as a JSON list, each once; so one that could be taken for a list."""
+    distinct = list(dict.fromkeys(texts))
+    if len(distinct) > 1 or any(text.startswith("[") for text in distinct):
+        return json.dumps(distinct, ensure_ascii=False)
+    return "".join(distinct)
+
+
+_ROWS_AT_ONCE = 10_000
+_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
+
+
+def write_query_set(
+    name: str,
+    path: str | os.PathLike,
+    out: str | os.PathLike,
+    most: int = 0,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> dict:
+    """Writes a Parquet table of COLUMNS.
+
+    Args:
+      name: a key of `query_formats.FORMATS`.
+      most: keep so many, drawn at random with `seed`, in their order; 0 for all.
+      columns: of "columns", what the file calls a column of ours that has another name there.
+
+    Returns:
+      counts: {"records", "dropped": by reason, "written"}.
+
+    Raises:
+      ValueError: one line that names file, column and row, what was expected and what was found.
+    """
+    path, out = make_path(path), make_path(out)
+    if out.suffix != ".parquet":
+        raise ValueError(f"{out}: expected a .parquet file to write")
+    file_set = FileSet([path], on_progress)
+    queries = _unique(FORMATS[name](file_set, path, columns or {}), file_set)
+    written = _write(_sample(queries, most, seed) if most else queries, out, file_set)
+    return {"records": file_set.records, "dropped": dict(file_set.dropped), "written": written}
+
+
+def _unique(queries: Iterator[Query], file_set: FileSet) -> Iterator[Query]:
+    seen: set[str] = set()
+    for query in queries:
+        if query.query_id in seen:
+            file_set.drop("queries of an id that came before")
+        else:
+            seen.add(query.query_id)
+            yield query
+
+
+def _sample(queries: Iterator[Query], most: int, seed: int) -> Iterator[Query]:
+    """`most` of the queries, each set of them as likely (Vitter's algorithm R, 1985), in their order."""
+    rng, kept = np.random.default_rng(seed), []
+    for number, query in enumerate(queries):
+        if number < most:
+            kept.append((number, query))
+        elif (place := int(rng.integers(number + 1))) < most:
+            kept[place] = (number, query)
+    yield from (query for _, query in sorted(kept, key=lambda pair: pair[0]))
+
+
+def _write(queries: Iterator[Query], out: pathlib.Path, file_set: FileSet) -> int:
+    written = 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with files.open_whole(out) as file, pq.ParquetWriter(file, _SCHEMA, compression="zstd") as writer:
+        while rows := [dataclasses.asdict(query) for query in itertools.islice(queries, _ROWS_AT_ONCE)]:
+            writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
+            written += len(rows)
+        if not written:
+            raise file_set.nothing_left("a query")
+    return written

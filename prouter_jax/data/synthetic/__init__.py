@@ -1,0 +1,1 @@
+"""The embedded benchmark: synthetic users, queries, LLMs and answers with planted preferences."""

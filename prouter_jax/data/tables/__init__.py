@@ -1,0 +1,1 @@
+"""Folders of Parquet, CSV and JSONL tables: schema, reading, writing, additions."""

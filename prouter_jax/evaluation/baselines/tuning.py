@@ -1,0 +1,151 @@
+"""The best of a stated number of configurations of each policy, chosen on validation."""
+
+import math
+import time
+import typing
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prouter_jax import metrics
+from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.evaluation.baselines.base import Policy, are_choices, select
+from prouter_jax.evaluation.baselines.registry import BUILDERS, CHEAPER, SPACES
+
+_FINALISTS = 3
+_MOST_SCORED = 20_000  # validation decisions on which a policy of `CHEAPER` is tuned
+
+
+class Trial(typing.NamedTuple):
+    """One configuration on the validation decisions.
+
+    Attributes:
+      reward: mean of its picks; log_loss: of its scores as logits, NaN without choice.
+      rewards, losses: means of the same for each query that is asked, float64 [queries].
+    """
+
+    settings: dict[str, Any]
+    reward: float
+    log_loss: float
+    seconds: float
+    rewards: np.ndarray
+    losses: np.ndarray
+
+
+class Tuned(typing.NamedTuple):
+    """The best settings of a policy, their validation reward, and the trials in the order they were made."""
+
+    settings: dict[str, Any]
+    reward: float
+    trials: list[Trial]
+
+
+def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str, Any]]:
+    """Up to `budget` settings of a policy: its defaults first (an empty dict), then a random search over its space.
+
+    Raises:
+      ValueError: if the policy is unknown or the budget is not positive.
+    """
+    _require_known(name)
+    if budget < 1:
+        raise ValueError(f"budget: expected at least 1 configuration, found {budget}")
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    number = budget - 1 if SPACES[name] else 0
+    return [{}, *({key: draw(rng) for key, draw in SPACES[name].items()} for _ in range(number))]
+
+
+def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_loss: bool = False) -> Tuned:
+    """Fits each configuration on the training decisions and takes the best on validation, see `pick_best`.
+
+    The slow policies (`spaces.CHEAPER`) are first tried in a cheaper form, and on at most 20,000 validation
+    decisions; the defaults and the best three of the others are then compared in full.
+
+    Raises:
+      ValueError: if the policy is unknown or no validation decision has a known reward.
+    """
+    _require_known(name)
+    trier, cheaper = _Trier(name, prepared, seed), CHEAPER.get(name, {})
+    trials = [trier.trial(settings, cheaper) for settings in configurations(name, budget, seed)]
+    if not cheaper:
+        return pick_best(trials, by_log_loss)
+    merit = _log_loss_first if by_log_loss else _reward_first
+    finalists = [trials[0], *sorted(trials[1:], key=merit, reverse=True)[:_FINALISTS]]
+    best = pick_best([trier.trial(trial.settings, {}) for trial in finalists], by_log_loss)
+    return best._replace(trials=trials)
+
+
+def pick_best(trials: list[Trial], by_log_loss: bool = False) -> Tuned:
+    """The trial of the best reward (equal ones: of the best log loss), or with `by_log_loss` the other way round.
+
+    It takes the place of the first trial, the defaults, only where it is better by more than a standard error,
+    paired by query: among twenty configurations one is always better by chance.
+    """
+    best, first = max(trials, key=_log_loss_first if by_log_loss else _reward_first), trials[0]
+    gain = first.losses - best.losses if by_log_loss else best.rewards - first.rewards
+    gain = gain[~np.isnan(gain)]
+    if len(gain) > 1 and gain.mean() <= gain.std(ddof=1) / math.sqrt(len(gain)):
+        best = first
+    return Tuned(best.settings, best.reward, trials)
+
+
+def make_trial(settings: dict[str, Any], scores: np.ndarray, scored: Labelled, begun: float) -> Trial:
+    """Measures scores [decisions, llms] of labelled decisions.
+
+    Args:
+      begun: `time.perf_counter()` when the configuration was taken up.
+    """
+    known, (asked, query) = ~np.isnan(scored.rewards), np.unique(scored.decisions.query, return_inverse=True)
+    rewards = metrics.of_picks(scored.rewards, metrics.choose(scores, known))
+    losses = np.full(len(rewards), np.nan)
+    if are_choices(scored):
+        losses = metrics.log_loss(scores, known, np.nan_to_num(scored.rewards))
+    by_query = (metrics.group_means(values, query, len(asked)) for values in (rewards, losses))
+    means = metrics.mean(rewards), metrics.mean(losses)
+    return Trial(settings, *means, time.perf_counter() - begun, *by_query)
+
+
+def make_tuned(prepared: Prepared, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
+    """The named policies with the given settings.
+
+    Raises:
+      ValueError: if a policy is unknown.
+    """
+    for name in settings:
+        _require_known(name)
+    return {name: BUILDERS[name](prepared, **chosen) for name, chosen in settings.items()}
+
+
+def _reward_first(trial: Trial) -> tuple[float, float]:
+    return trial.reward, -float(np.nan_to_num(trial.log_loss))
+
+
+def _log_loss_first(trial: Trial) -> tuple[float, float]:
+    return -float(np.nan_to_num(trial.log_loss)), trial.reward
+
+
+class _Trier:
+    """Fits configurations of one policy and measures them on validation."""
+
+    def __init__(self, name: str, prepared: Prepared, seed: int):
+        self._name, self._prepared = name, prepared
+        self._train, self._validation = (prepared.labelled(part) for part in ("train", "validation"))
+        rows = np.flatnonzero(~np.isnan(self._validation.rewards).all(1))
+        if not len(rows):
+            raise ValueError("validation decisions: expected a known reward, found none")
+        if name in CHEAPER and len(rows) > _MOST_SCORED:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_SCORED, replace=False))
+        self._scored = select(self._validation, rows)
+
+    def trial(self, settings: dict[str, Any], stand_ins: Mapping[str, Any]) -> Trial:
+        """Measures `settings`, some of them replaced by cheaper `stand_ins`."""
+        begun = time.perf_counter()
+        policy = BUILDERS[self._name](self._prepared, **{**settings, **stand_ins})
+        policy.fit(self._train, self._validation)
+        return make_trial(settings, policy.score(self._train, self._scored.decisions), self._scored, begun)
+
+
+def _require_known(name: str) -> None:
+    if name not in BUILDERS:
+        raise ValueError(f"policy: expected one of {', '.join(BUILDERS)}, found {name!r}")

@@ -1,0 +1,1 @@
+"""Off-policy evaluation from logged decisions: propensities, estimators, intervals."""

@@ -1,0 +1,118 @@
+"""What tables share: data sets as configurations, and the units of a table of splits."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.evaluation.protocol import measure
+from prouter_jax.evaluation.protocol.definition import Requirement, Size, Unit, changed, to_arguments
+from prouter_jax.evaluation.protocol.requirements import Check
+from prouter_jax.evaluation.protocol.tuning import Tuning
+
+MCE = "multi_cost_efficiency"
+# users who weigh effect and cost and nothing else
+COST_MODEL = {
+    "model.foresight": "utility",
+    "model.style": False,
+    "model.llm_weights": False,
+    "model.taste_dim": 0,
+    "model.crowd": False,
+}
+SOME_USERS = 300
+EVERY = "mean difference to every baseline at least 0"
+EVERY_LOW = "interval above 0 against every baseline"
+_LONG = {"train.num_train_steps": 16, "train.eval_every_steps": 8}
+_SMALL = {
+    "data.embedded.num_queries": 120,
+    "data.embedded.num_users": 16,
+    "data.embedded.num_llms": 5,
+    "data.encoder": "hash",
+    "train.num_train_steps": 6,
+    "train.eval_every_steps": 6,
+}
+_SMALL_POLICIES = ("smoothed_favourite", "empirical_bayes", "neighbours_per_user")
+_NONE: Mapping[str, Any] = {}
+
+
+def choices(size: Size, changes: Mapping[str, Any] = _NONE) -> ExperimentConfig:
+    """What 1,000 users chose among AlpacaEval's answers of the core pool."""
+    return data_set(size, "alpaca_route", {"data.pool": "core", **changes})
+
+
+def costs(size: Size, folder: str, num_users: int, changes: Mapping[str, Any] = _NONE) -> ExperimentConfig:
+    """Multi-cost-efficiency users of a data set."""
+    users = {"data.users": MCE, "data.num_users": min(num_users, 9) if size.small else num_users}
+    return data_set(size, folder, {**users, **COST_MODEL, **changes})
+
+
+def data_set(size: Size, folder: str, changes: Mapping[str, Any]) -> ExperimentConfig:
+    """A data set of the folder of data sets; the embedded benchmark, small, where the size is small."""
+    config = ExperimentConfig(name=folder)
+    if size.small:
+        return changed(config, {**changes, **_SMALL, "data.pool": ""})
+    return changed(config, {"data.source": "tables", "data.path": folder, **_LONG, **changes})
+
+
+def embedded(size: Size, changes: Mapping[str, Any]) -> ExperimentConfig:
+    """The embedded benchmark with 1,000 users and 10 LLMs."""
+    config = changed(ExperimentConfig(name="embedded"), {**_LONG, **changes, "data.embedded.num_llms": 10})
+    return changed(config, {**_SMALL, "data.num_users": 9}) if size.small else config
+
+
+def tuning(size: Size, name: str, config: ExperimentConfig, **more) -> dict:
+    """Twenty configurations of each contestant, as arguments of a unit; two of few where the size is small."""
+    if size.small:
+        more |= {"budget": 2, "trainings": 1, "seeds": 1, "policies": _SMALL_POLICIES}
+    return vars(Tuning(name, to_arguments(config), **more))
+
+
+def choices_tuning(size: Size) -> dict:
+    """Of all tables on choices of new queries."""
+    return tuning(size, "choices_cold", some_users(size, choices(size)))
+
+
+def costs_tuning(size: Size) -> dict:
+    """Of all tables on AlpacaEval's multi-cost-efficiency users: 9 of them, so few that one split says little."""
+    config = costs(size, "alpaca_route", 9, {"data.pool": "core"})
+    return tuning(size, "costs_alpaca", config, trainings=1, seeds=5)
+
+
+def some_users(size: Size, config: ExperimentConfig) -> ExperimentConfig:
+    """The same with fewer users, where all would take long."""
+    return config if size.small else changed(config, {"data.most_users": SOME_USERS})
+
+
+def split_units(
+    size: Size, setting: str, config: ExperimentConfig, tuned: dict, number: int, metric: str = "reward"
+) -> list[Unit]:
+    """One unit for each of `number` seeds."""
+    asked = {"setting": setting, "config": to_arguments(config), "metric": metric, "tuning": tuned}
+    return [unit(size, setting, measure.measure_split, seed=seed, **asked) for seed in seeds(size, number)]
+
+
+def unit(size: Size, name: str, function: Callable, seed: int, **arguments) -> Unit:
+    """A unit that finds data and tuned settings in the folders of `size`."""
+    plain = "".join(letter if letter.isalnum() else "_" for letter in name)
+    folders = measure.Folders(size.data, size.kept)
+    return Unit(f"{plain}-seed_{seed}", functools.partial(function, folders=folders), {**arguments, "seed": seed})
+
+
+def seeds(size: Size, number: int) -> Sequence[int]:
+    """0 .. number - 1, two where the size is small."""
+    return range(2 if size.small else number)
+
+
+def by_seed(units: Sequence[Unit]) -> list[Unit]:
+    """Seed after seed: a run that is stopped has measured every setting."""
+    return sorted(units, key=lambda one: one.arguments["seed"])
+
+
+def required(text: str, check: Check, metric: str = "") -> Requirement:
+    """A number that must be reached."""
+    return Requirement(text, metric, check)
+
+
+def hoped(text: str, check: Check, metric: str = "") -> Requirement:
+    """A number hoped for."""
+    return Requirement(text, metric, check, aim=True)

@@ -1,0 +1,81 @@
+"""Multi-cost-efficiency users: they weigh quality against cost, each in its own way."""
+
+from prouter_jax.evaluation.protocol.definition import Definition, Size, changed
+from prouter_jax.evaluation.protocol.requirements import gain, interval_above, score, settings
+from prouter_jax.evaluation.protocol.tables.base import (
+    COST_MODEL,
+    EVERY,
+    EVERY_LOW,
+    MCE,
+    by_seed,
+    costs,
+    costs_tuning,
+    embedded,
+    hoped,
+    required,
+    split_units,
+    tuning,
+)
+
+_FEWER = 25  # users on whom the settings of large data sets are tuned
+_RATINGS = {"data.feedback": "rating", "train.num_train_steps": 6, "train.eval_every_steps": 6}
+
+
+def tables(size: Size) -> list[Definition]:
+    return [_alpaca(size), _large(size), _embedded(size)]
+
+
+def _alpaca(size: Size) -> Definition:
+    few, many = (costs(size, "alpaca_route", number, {"data.pool": "core"}) for number in (9, 1000))
+    tuned = costs_tuning(size)
+    return Definition(
+        "costs_alpaca",
+        "Multi-cost-efficiency, AlpacaEval",
+        "Users tell which of 10 answers is best for them. Settings are tuned on 9 users, on the validation parts of "
+        "5 seeds.",
+        split_units(size, "9 users", few, tuned, 10) + split_units(size, "1,000 users", many, tuned, 10),
+        (
+            required(EVERY, gain(0)),
+            required("lower bound against every baseline at least -0.001", gain(-0.001, low=True)),
+            hoped("0.003 over every baseline", gain(0.003)),
+        ),
+    )
+
+
+def _large(size: Size) -> Definition:
+    units = []
+    # many seeds where little is won, many tuned on where there are few queries
+    for name, number, tuned_on in (("mmlu_route", 5, 1), ("mmlupro_route", 10, 1), ("zeroeval_route", 5, 5)):
+        config = costs(size, name, 100, _RATINGS)
+        few = changed(config, {"data.num_users": _FEWER})
+        tuned = tuning(size, f"costs_{name}", few, trainings=1, seeds=tuned_on)
+        units += split_units(size, name, config, tuned, number)
+    return Definition(
+        "costs_large",
+        "Multi-cost-efficiency, right or wrong",
+        f"100 users rate what 2, 29 and 30 LLMs answer; settings are tuned on {_FEWER} users, those "
+        "of zeroeval_route on the validation parts of 5 seeds.",
+        by_seed(units),
+        (
+            required(f"mmlu_route: {EVERY}", gain(0, where=settings("mmlu_route"))),
+            required(f"mmlupro_route: {EVERY_LOW}", interval_above(0, where=settings("mmlupro_route"))),
+            hoped("mmlu_route: reward 0.430", score(0.43, where=settings("mmlu_route"))),
+            hoped("mmlupro_route: 0.01 over every baseline", gain(0.01, where=settings("mmlupro_route"))),
+            hoped("zeroeval_route: 0.01 over every baseline", gain(0.01, where=settings("zeroeval_route"))),
+        ),
+    )
+
+
+def _embedded(size: Size) -> Definition:
+    weighing = embedded(size, {"data.users": MCE, "data.num_users": 1000, **COST_MODEL})
+    judged = embedded(size, {"data.users": "llm_as_judge", "data.num_users": 1000})
+    tuned = tuning(size, "embedded_costs", weighing, trainings=1, seeds=3)
+    units = split_units(size, "multi-cost-efficiency", weighing, tuned, 3)
+    units += split_units(size, "judged by style", judged, tuning(size, "embedded_judged", judged), 3)
+    return Definition(
+        "embedded",
+        "Embedded benchmark, both strategies",
+        "1,000 users and 10 LLMs without any data from outside; the judge of style picks the answers.",
+        by_seed(units),
+        (required(EVERY, gain(0)),),
+    )

@@ -1,0 +1,59 @@
+"""What each part brings: the default network and the paper's, each without one part after the other."""
+
+from collections.abc import Mapping
+
+from prouter_jax.config import PARTS, ExperimentConfig
+from prouter_jax.evaluation.protocol import measure
+from prouter_jax.evaluation.protocol.definition import ABLATION, Definition, Size, Unit, changed, to_arguments
+from prouter_jax.evaluation.protocol.tables.base import SOME_USERS, choices, seeds, some_users, unit
+
+_DEFAULT = {
+    "no liking of the crowd": {"model.crowd": False},
+    "no style": {"model.style": False},
+    "no weights of LLMs": {"model.llm_weights": False},
+    "no tastes": {"model.taste_dim": 0},
+    "expected answers in place of shares": {"model.foresight": "utility"},
+    "no near texts": {"model.near.text": 0.0, "model.near.style": 0.0},
+    "no tasks": {"model.near.task": 0.0},
+    "half the rounds": {"train.num_train_steps": 8, "model.warmup_rounds": 2},
+    "MiniLM texts": {"data.encoder": "minilm"},
+    "the paper's network": {"model.preset": "paper"},
+}
+_PAPER = {
+    **{f"without {part}": {"model.without": part} for part in PARTS},
+    "one layer": {"model.message_passing_steps": 1},
+    "three layers": {"model.message_passing_steps": 3},
+    "bilinear head": {"model.head": "bilinear"},
+    "the default network": {"model.preset": "bayes", "train.num_train_steps": 16, "train.eval_every_steps": 8},
+}
+
+
+def tables(size: Size) -> list[Definition]:
+    paper = ExperimentConfig(name="paper")
+    paper = changed(paper, {"model.preset": "paper", "train.num_train_steps": 300, "train.eval_every_steps": 25})
+    small = changed(paper, {"train.num_train_steps": 20, "train.eval_every_steps": 10})
+    return [
+        Definition(
+            "parts_default",
+            "What each part of the default network brings",
+            f"Choices of {SOME_USERS} users on new queries; every variant is trained anew, with untuned settings.",
+            _units(size, "choices", some_users(size, choices(size)), _few(_DEFAULT) if size.small else _DEFAULT, 3),
+            kind=ABLATION,
+        ),
+        Definition(
+            "parts_paper",
+            "What each part of the paper's network brings",
+            "The embedded benchmark with 40 users and 8 LLMs; the preset paper, and the default beside it.",
+            _units(size, "embedded", small if size.small else paper, _few(_PAPER) if size.small else _PAPER, 3),
+            kind=ABLATION,
+        ),
+    ]
+
+
+def _few(variants: Mapping[str, Mapping]) -> dict[str, Mapping]:
+    return dict(list(variants.items())[:2])
+
+
+def _units(size: Size, setting: str, config: ExperimentConfig, variants, number: int) -> list[Unit]:
+    asked = {"setting": setting, "config": to_arguments(config), "variants": variants}
+    return [unit(size, setting, measure.measure_parts, seed=seed, **asked) for seed in seeds(size, number)]

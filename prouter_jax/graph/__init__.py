@@ -1,0 +1,1 @@
+"""The graph of users, tasks, queries and LLMs as a jraph.GraphsTuple: schema, construction, histories, growth."""

@@ -1,0 +1,304 @@
+"""The histories of a graph, and how a function of one user is run over all of them.
+
+One function, two ways to run it: where users share the queries, users are the last axis of its
+arrays and its sums are matrix products; elsewhere each user has its own answers and it is mapped.
+Both go through the users a chunk at a time, so that memory does not grow with their number.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from prouter_jax.config import USERS_AT_ONCE
+from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, OBSERVED, Layout, RouterGraph
+
+
+@struct.dataclass
+class Said:
+    """Feedback on the candidates of decisions, zero where hidden or not given.
+
+    Attributes:
+      offered: [decisions, candidates, ...], 1 for the candidates.
+      target: the same shape, shares of the choice.
+      rating, rated: the same shape, and whether it was given; None where nobody rates.
+      shown_first: the same shape, 1 for the candidate seen first; None where nobody knows.
+      thumb, thumbed: as rating and rated, 1 for a thumb up; None where nobody gives any.
+    """
+
+    offered: jax.Array
+    target: jax.Array
+    rating: jax.Array | None
+    rated: jax.Array | None
+    shown_first: jax.Array | None
+    thumb: jax.Array | None = None
+    thumbed: jax.Array | None = None
+
+
+@struct.dataclass
+class Histories:
+    """Feedback and what it was about.
+
+    Attributes:
+      said: [users, decisions, candidates], or [decisions, candidates, users] where queries are shared.
+      query: [users, decisions], or [decisions].
+      llm: [users, decisions, candidates], or None where each candidate's column is its LLM.
+    """
+
+    said: Said
+    query: jax.Array
+    llm: jax.Array | None
+
+
+def read_histories(graph: RouterGraph) -> Histories:
+    """The history edges as arrays, nothing hidden; `over_users` takes what is visible as a column."""
+    layout, edges = graph.layout, graph.edges("history")
+    shape = (layout.users, layout.decisions, layout.candidates)
+    if layout.shared_queries:
+        shape = (*shape[1:], shape[0])
+    second, flag = edges.second.reshape(shape), edges.second_known.reshape(shape)
+    said = Said(
+        offered=edges.weight.reshape(shape),
+        target=edges.first.reshape(shape),
+        rating=second if layout.has_ratings else None,
+        rated=jnp.maximum(flag, 0) if layout.has_ratings else None,
+        thumb=second if layout.has_thumbs else None,
+        thumbed=jnp.maximum(-flag, 0) if layout.has_thumbs else None,
+        shown_first=edges.shown_first.reshape(shape) if layout.has_sides else None,
+    )
+    if layout.shared_queries:
+        return Histories(said, edges.query.reshape(shape)[:, 0, 0], None)
+    return Histories(said, edges.query.reshape(shape)[:, :, 0], edges.senders.reshape(shape))
+
+
+def only(said: Said, mask: jax.Array) -> Said:
+    """The feedback on the decisions where `mask` [decisions, ...] is 1."""
+    return jax.tree.map(lambda x: x * mask[:, None], said)
+
+
+def sum_by_llm(values: jax.Array, llm: jax.Array | None, num_llms: int) -> jax.Array:
+    """Sums [decisions, candidates, ...] of one user, or of users that share queries, over decisions: [llms, ...]."""
+    if llm is None:
+        return values.sum(0)
+    return jax.ops.segment_sum(values.reshape(-1), llm.reshape(-1), num_llms)
+
+
+def over_users(graph: RouterGraph, function: Callable, answers: jax.Array, histories: Histories, *columns: jax.Array):
+    """Runs `function(answers, said, llm, *columns)` over the users.
+
+    Args:
+      function: takes answers [decisions, candidates, properties], said and llm [decisions, candidates, ...] and
+        each column [..., users] or [...]; returns arrays whose last axis is the users where it was given one.
+      answers: [queries, llms, properties].
+      columns: arrays [users, ...].
+
+    Returns:
+      What `function` returned, users first.
+    """
+    if graph.layout.shared_queries:
+        return _over_shared(graph, function, answers[histories.query], histories, columns)
+    return _over_own(graph, function, answers, histories, columns)
+
+
+def sum_over_users(graph: RouterGraph, function: Callable, histories: Histories, *columns: jax.Array):
+    """Runs `function(said, query, llm, *columns)` over chunks of users and adds up what it returns.
+
+    Args:
+      function: takes the axes as they are: said [decisions, candidates, users], query [decisions], llm None and
+        columns [..., users] where users share queries; said [users, decisions, candidates], query [users, decisions],
+        llm [users, decisions, candidates] and columns [users, ...] elsewhere.
+      columns: arrays [users, ...].
+    """
+    layout = graph.layout
+    if layout.shared_queries:
+        arrays = (histories.said, *[jnp.moveaxis(column, 0, -1) for column in columns])
+        parts, chunks = _chunks_of_last_axis(layout, arrays)
+        merged = jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), parts)
+
+        def on_chunk(part):
+            return function(part[0], histories.query, None, *part[1:])
+    else:
+        arrays = (histories.said, histories.query, histories.llm, *columns)
+        parts, chunks = _chunks_of_first_axis(layout, arrays)
+        merged = jax.tree.map(lambda x: x.reshape(x.shape[0], -1, *x.shape[3:]), parts)
+
+        def on_chunk(part):
+            return function(*part)
+
+    if chunks == 1:
+        return on_chunk(jax.tree.map(lambda x: x[0], merged))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(on_chunk, _first(merged)))
+    return jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, on_chunk(part)), None), zeros, merged)[0]
+
+
+def fold_over_users(function: Callable, start: Any, histories: Histories, *columns: jax.Array):
+    """Runs `function(total, said, query, llm, *columns)` over chunks of users, their axis first, one after the other.
+
+    For users of one device who do not share queries.
+
+    Args:
+      function: returns the next total, and arrays to keep whose first axis is the users.
+      start: the first total.
+
+    Returns:
+      the last total, and what was kept of all users.
+    """
+    chunks = _num_chunks(len(histories.query))
+    arrays = (histories.said, histories.query, histories.llm, *columns)
+    parts = jax.tree.map(lambda x: x.reshape(chunks, -1, *x.shape[1:]), arrays)
+    total, kept = jax.lax.scan(lambda total, part: function(total, *part), start, parts)
+    return total, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), kept)
+
+
+def _first(arrays):
+    return jax.tree.map(lambda x: x[0], arrays)
+
+
+def _num_chunks(users: int) -> int:
+    """Of the users of a device."""
+    return max(users // USERS_AT_ONCE, 1)
+
+
+def _chunks_of_last_axis(layout: Layout, arrays) -> tuple[Any, int]:
+    """Arrays [..., users] as [chunks, ..., shards, users of a chunk and shard]: a chunk has users of every device."""
+    chunks = _num_chunks(layout.users // layout.shards)
+    split = jax.tree.map(lambda x: x.reshape(*x.shape[:-1], layout.shards, chunks, -1), arrays)
+    return jax.tree.map(lambda x: jnp.moveaxis(x, -2, 0), split), chunks
+
+
+def _chunks_of_first_axis(layout: Layout, arrays) -> tuple[Any, int]:
+    """Arrays [users, ...] as [chunks, shards, users of a chunk and shard, ...]."""
+    chunks = _num_chunks(layout.users // layout.shards)
+    split = jax.tree.map(lambda x: x.reshape(layout.shards, chunks, -1, *x.shape[1:]), arrays)
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), split), chunks
+
+
+def _over_shared(graph, function, answers, histories, columns):
+    layout = graph.layout
+
+    def on_chunk(part):
+        said, *some = jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), part)
+        result = function(answers, said, None, *some)
+        return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], layout.shards, -1), result)
+
+    parts, chunks = _chunks_of_last_axis(layout, (histories.said, *[jnp.moveaxis(column, 0, -1) for column in columns]))
+    mapped = _map(on_chunk, parts, chunks)
+    joined = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-2], -1), mapped)
+    return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), joined)
+
+
+def _over_own(graph, function, answers, histories, columns):
+    layout = graph.layout
+    table = answers.reshape(-1, answers.shape[-1])
+
+    def on_user(said, query, llm, *some):
+        return function(table[query[:, None] * answers.shape[1] + llm], said, llm, *some)
+
+    def on_chunk(part):
+        merged = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), part)
+        result = jax.vmap(on_user)(*merged)
+        return jax.tree.map(lambda x: x.reshape(layout.shards, -1, *x.shape[1:]), result)
+
+    parts, chunks = _chunks_of_first_axis(layout, (histories.said, histories.query, histories.llm, *columns))
+    mapped = _map(on_chunk, parts, chunks)
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(layout.users, *x.shape[3:]), mapped)
+
+
+def _map(function: Callable, arrays, chunks: int):
+    """`jax.lax.map`, without the loop where there is one chunk."""
+    if chunks == 1:
+        return jax.tree.map(lambda x: x[None], function(_first(arrays)))
+    return jax.lax.map(function, arrays)
+
+
+_NUMBERS = ("rating", "rated", "thumb", "thumbed", "shown_first")
+
+
+def batch_histories(batch: dict[str, jax.Array]) -> Histories:
+    """What the users of a batch said, as `graph.history.read_histories` has it of their graph.
+
+    Args:
+      batch: what `data.batches.Batches.rows` describes.
+    """
+    given = {name: batch[name].astype(jnp.float32) for name in _NUMBERS if name in batch}
+    if "thumbed" in given and "rated" in given:
+        given["thumbed"] *= 1 - given["rated"]  # one edge has one number
+    said = Said(batch["offered"].astype(jnp.float32), batch["target"], **dict.fromkeys(_NUMBERS) | given)
+    return Histories(said, batch["query"], batch["llm"].astype(jnp.int32))
+
+
+def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> RouterGraph:
+    """The graph with the histories of a batch in place of its own; traceable.
+
+    Args:
+      batch: what `data.batches.Batches.rows` describes, of all rows.
+      shards: devices along the data axis.
+    """
+    offered = batch["offered"]
+    layout = _layout(graph.layout, batch, shards)
+    edges = {name: _flat(value, offered) for name, value in _history(batch).items()}
+    at = graph.layout.edge_range("history")
+    before: Any = graph.graph  # jraph's annotations allow for None
+    old = before.edges
+    columns = {
+        key: jnp.concatenate([old[key][: at.start], edges[key].astype(old[key].dtype)]) for key in ("query", *OBSERVED)
+    }
+    # users come first on the node axis, so another number of them moves all other nodes
+    moved = layout.users - graph.layout.users
+    senders = [before.senders[: at.start] + moved, edges["senders"] + layout.node_range("llm").start]
+    receivers = [before.receivers[: at.start] + moved, edges["receivers"]]
+    nobody = jnp.zeros((layout.users, graph.width), before.nodes.dtype)
+    moved_graph = before._replace(
+        nodes=jnp.concatenate([nobody, before.nodes[graph.layout.users :]]),
+        edges=columns,
+        senders=jnp.concatenate(senders),
+        receivers=jnp.concatenate(receivers),
+        n_node=None,  # the layout knows; the edges of a pod's batch are more than an int32 can count
+        n_edge=None,
+    )
+    visibility = dataclasses.replace(graph.visibility, decisions=batch["shown"])
+    return RouterGraph(moved_graph, graph.style, visibility, layout)
+
+
+def _layout(layout: Layout, batch: dict[str, jax.Array], shards: int) -> Layout:
+    users, decisions, candidates = batch["offered"].shape
+    sizes = {"user": users, "history": users * decisions * candidates}
+    return Layout(
+        nodes=tuple(sizes.get(name, size) for name, size in zip(NODE_SETS, layout.nodes, strict=True)),
+        edges=tuple(sizes.get(name, size) for name, size in zip(EDGE_SETS, layout.edges, strict=True)),
+        users=users,
+        decisions=decisions,
+        candidates=candidates,
+        shared_queries=False,
+        has_ratings="rated" in batch,
+        has_thumbs="thumbed" in batch,
+        has_sides="shown_first" in batch,
+        shards=shards,
+    )
+
+
+def _history(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The columns of the history edges, [users, decisions, candidates] or what can be spread over these axes."""
+    offered = batch["offered"].astype(jnp.float32)
+    nothing = jnp.zeros_like(offered)
+    rating, rated, thumb, thumbed = (
+        batch.get(name, nothing).astype(jnp.float32) for name in ("rating", "rated", "thumb", "thumbed")
+    )
+    return {
+        "senders": batch["llm"].astype(jnp.int32),
+        "receivers": jnp.arange(len(offered), dtype=jnp.int32)[:, None, None],
+        "query": batch["query"][:, :, None],
+        "weight": offered,
+        "first": batch["target"],
+        "first_known": offered,
+        "second": rating + thumb * (1 - rated),
+        "second_known": rated - thumbed * (1 - rated),
+        "shown_first": batch["shown_first"].astype(jnp.float32) if "shown_first" in batch else nothing,
+    }
+
+
+def _flat(values: jax.Array, like: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(values, like.shape).reshape(-1)

@@ -1,0 +1,325 @@
+"""From parameters and a world to scores of decisions: the same lines for validation, test and serving."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from prouter_jax import config
+from prouter_jax.config import Model
+from prouter_jax.data.query_features import Places, in_parts, places_of
+from prouter_jax.data.rewards import DecisionArrays
+from prouter_jax.dataset import Prepared
+from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.graph.world import World
+from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
+from prouter_jax.model.cold_start import compare_with_known, meet_newcomers
+from prouter_jax.model.network import BayesNetwork, make_bayes
+from prouter_jax.model.paper_network import GraphNetwork, GraphStates, make_gnn
+from prouter_jax.model.prior import middle, prior_mean
+from prouter_jax.model.query_kernel import Foresight, NearQueries, coefficients, kernel_to, make_near
+
+Network = BayesNetwork | GraphNetwork
+
+_DECISIONS_AT_ONCE = 1 << 16
+_MOST_KEPT = 1024  # users of a batch whose states stay among the parameters, to compare newcomers with
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Queries in the form that scoring needs.
+
+    Attributes:
+      answers: properties of the answers, observed or expected, float32 [queries, llms, properties].
+      cost: scaled cost of the answers, observed or expected, float32 [queries, llms].
+      kernel: nearness to known queries, [queries, known queries], where that is how they are judged; else None.
+      known: bool [queries], whether the answers were observed.
+    """
+
+    answers: np.ndarray
+    cost: np.ndarray
+    kernel: np.ndarray | None
+    known: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+    """A trained network applied to a world.
+
+    Attributes:
+      users: float32 [users, properties]; `stranger` [properties] is a user without history.
+      answers, cost: of the answers to known queries, as in `Asked`.
+      predict: what the answers to new queries are expected to be, Places -> (answers, cost).
+      nearness: Places -> [queries, known queries], and
+      foresight: how an unasked query is judged by known ones, (users, kernel, user, place) -> logits as in
+        `logits`; both None where it is by its expected answers.
+      side: the column of the answer that is shown first, None where nobody knows.
+      sharpness: what utilities are multiplied with before the softmax.
+      named: where in a user's state its weight on each property of answers stands, by the property's name; empty
+        where states have no such meaning.
+    """
+
+    users: np.ndarray
+    stranger: np.ndarray
+    answers: np.ndarray
+    cost: np.ndarray
+    predict: Callable[[Places], tuple[np.ndarray, np.ndarray]]
+    nearness: Callable[[Places], np.ndarray] | None
+    foresight: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
+    side: int | None
+    sharpness: float
+    named: Mapping[str, slice] = dataclasses.field(default_factory=dict)
+
+    def ask(self, places: Places) -> Asked:
+        """New queries."""
+        kernel = None if self.nearness is None else self.nearness(places)
+        return Asked(*self.predict(places), kernel, np.zeros(len(places.task), bool))
+
+    def recall(self, rows: np.ndarray) -> Asked:
+        """Known queries."""
+        return Asked(self.answers[rows], self.cost[rows], None, np.ones(len(rows), bool))
+
+    def logits(self, users: np.ndarray, asked: Asked, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Logits of the choice among all LLMs, float32 [decisions, llms].
+
+        Args:
+          users: [users, properties].
+          user, place: rows of `users` and of `asked`, [decisions].
+        """
+        direct = np.ones(len(user), bool) if self.foresight is None else asked.known[place]
+        if direct.all():
+            return self._products(users, asked.answers, user, place)
+        found = np.empty((len(user), self.answers.shape[1]), np.float32)
+        found[direct] = self._products(users, asked.answers, user[direct], place[direct])
+        if self.foresight is not None and asked.kernel is not None:
+            found[~direct] = self.foresight(users, asked.kernel, user[~direct], place[~direct])
+        return found
+
+    def _products(self, users: np.ndarray, answers: np.ndarray, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Logits by the answers themselves, some decisions at a time: each brings its answers along."""
+        found = np.empty((len(user), answers.shape[1]), np.float32)
+        for start in range(0, len(user), _DECISIONS_AT_ONCE):
+            some = slice(start, start + _DECISIONS_AT_ONCE)
+            found[some] = np.einsum("da,dla->dl", users[user[some]], answers[place[some]], optimize=True)
+        found *= self.sharpness
+        return found
+
+
+def join(first: Asked, second: Asked) -> Asked:
+    """The queries of both, one after the other."""
+    parts = [asked.kernel for asked in (first, second)]
+    width = next((part.shape[1] for part in parts if part is not None), None)
+    kernel = None
+    if width is not None:
+        sizes = (len(first.known), len(second.known))
+        kernel = np.concatenate(
+            [np.zeros((n, width), np.float32) if part is None else part for n, part in zip(sizes, parts, strict=True)]
+        )
+    columns = (np.concatenate([getattr(first, x), getattr(second, x)]) for x in ("answers", "cost", "known"))
+    answers, cost, known = columns
+    return Asked(answers, cost, kernel, known)
+
+
+def ask_prepared(scorer: Scorer, prepared: Prepared, queries: np.ndarray) -> tuple[Asked, np.ndarray]:
+    """Queries of `prepared.data` [queries], and where each of them stands in what is returned.
+
+    A query of the world is asked with what was observed of it, any other by its text and task.
+    """
+    row = prepared.world_query[queries]
+    new, known = queries[row < 0], row[row >= 0]
+    order = np.argsort(np.argsort(row < 0, kind="stable"), kind="stable")
+    if not len(new):
+        return scorer.recall(known), order
+    vectors, tasks = prepared.vectors, prepared.data.queries.task[new]
+    places = places_of(vectors.query[new], vectors.query_style[new], tasks, len(prepared.data.tasks.ids))
+    return join(scorer.recall(known), scorer.ask(places)), order
+
+
+def score_decisions(scorer: Scorer, prepared: Prepared, decisions: DecisionArrays, blind: bool = False) -> np.ndarray:
+    """Logits of every LLM for decisions over the users and queries of `prepared.data`, [decisions, llms].
+
+    Args:
+      blind: whether all users are taken for strangers.
+    """
+    distinct, place = np.unique(decisions.query, return_inverse=True)
+    asked, order = ask_prepared(scorer, prepared, distinct)
+    users = scorer.stranger[None] if blind else scorer.users
+    user = np.zeros(len(place), np.int64) if blind else decisions.user
+    logits = scorer.logits(users, asked, user, order[place])
+    if scorer.side is not None:
+        rows = np.flatnonzero(decisions.first >= 0)
+        logits[rows, decisions.first[rows]] += scorer.sharpness * users[user[rows], scorer.side]
+    return logits
+
+
+def make_bayes_scorer(
+    network: BayesNetwork, params: dict, world: World, graph: RouterGraph, model: Model, price_factor: np.ndarray
+) -> Scorer:
+    """Reads every user of `graph`, which is that of `world`, and prepares messages from its queries to new ones.
+
+    Args:
+      price_factor: today's over that time's price of each LLM, [llms]; moves the costs that are foreseen.
+    """
+    count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
+    users, every, answers, means, beside = _encode(network, params, graph, count)
+    near = make_near(_places(world, num_tasks), num_tasks, model.near)
+    told = coefficients(near, beside[near.rows])
+    by_share = model.foresight == "share"
+    sharpness = float(network.population(params).sharpness)
+
+    def priced(answers: np.ndarray, task: np.ndarray) -> np.ndarray:
+        answers = np.array(answers)
+        answers[..., COST] = world.scale.reprice(answers[..., COST], np.where(task < num_tasks, task, -1), price_factor)
+        return answers
+
+    def predict(places: Places) -> tuple[np.ndarray, np.ndarray]:
+        expected = in_parts(lambda some: _predict(near, means, told, some), places)
+        expected = priced(expected, np.asarray(places.task))
+        return expected, expected[..., COST]
+
+    answers = priced(answers, world.interactions.queries.task)
+    number = len(world.interactions.users.ids)
+    seen = np.bincount(world.interactions.decisions.user, minlength=number) > 0
+    users, stranger = _people(network, params, graph, every, users, by_share)
+    return Scorer(
+        users=np.where(seen[:, None], users[:number], stranger),
+        stranger=stranger,
+        answers=answers,
+        cost=answers[..., COST],
+        predict=predict,
+        nearness=functools.partial(in_parts, functools.partial(kernel_to, near)) if by_share else None,
+        foresight=Foresight(near, jnp.asarray(answers[near.rows]), sharpness).logits if by_share else None,
+        side=network.columns.side if network.columns.sides else None,
+        sharpness=sharpness,
+        named=network.columns.named(),
+    )
+
+
+def _people(network: BayesNetwork, params: dict, graph: RouterGraph, answers, users, by_share: bool):
+    """Users, and whom nobody knows, as shares or utilities want them: [users, properties] and [properties]."""
+    if by_share:
+        return users, np.asarray(prior_mean(network.columns, params["crowd"]))
+    if network.columns.plain and not (graph.layout.has_ratings or graph.layout.has_thumbs):
+        users = compare_with_known(network, params, graph, answers, users)
+    return users, np.asarray(middle(params["users"], params["known"]))
+
+
+def _places(world: World, num_tasks: int) -> Places:
+    vectors = world.vectors
+    return places_of(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _encode(network: BayesNetwork, params: dict, graph: RouterGraph, count: int):
+    """Users; all answers; those to the `count` known queries; their means by task and what is told beside these."""
+    every = network.answers(params, graph)
+    users = network.read_users(params, graph, every)
+    answers, task, num_tasks = every[:count], tasks_of(graph)[:count], graph.layout.num("task")
+    means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
+    return users, every, answers, means, answers - means[task]
+
+
+@jax.jit
+def _predict(near: NearQueries, means: jax.Array, told: jax.Array, places: Places) -> jax.Array:
+    """Expected properties of the answers to new queries: the task's mean and what near queries say beside it."""
+    flat = kernel_to(near, places) @ told.reshape(len(told), -1)
+    return means[places.task] + flat.reshape(-1, *told.shape[1:])
+
+
+def make_gnn_scorer(
+    network: GraphNetwork, params: dict, world: World, graph: RouterGraph, price_factor: np.ndarray
+) -> Scorer:
+    """Passes messages once over `graph`, which is that of `world`; scores are products of what comes of it.
+
+    Args:
+      price_factor: today's over that time's price of each LLM, [llms]; moves the expected costs alone, the states
+        know an LLM by the prices it was met with.
+    """
+    count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
+    states, cost, mean_cost = _encode_scorer(network, params, graph, count)
+    mean_cost = np.asarray(mean_cost)
+
+    def predict(places: Places) -> tuple[np.ndarray, np.ndarray]:
+        answers = in_parts(lambda some: _predict_scorer(network, params, states, some), places)
+        task = np.where(places.task < num_tasks, places.task, -1)
+        return answers, world.scale.reprice(mean_cost[places.task], task, price_factor)
+
+    return Scorer(
+        users=np.asarray(states.users)[: len(world.interactions.users.ids)],
+        stranger=np.asarray(states.stranger),
+        answers=np.asarray(states.answers)[:count],
+        cost=world.scale.reprice(np.asarray(cost), world.interactions.queries.task, price_factor),
+        predict=predict,
+        nearness=None,
+        foresight=None,
+        side=None,
+        sharpness=float(np.exp(params["head"]["log_sharpness"])),
+    )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _encode_scorer(
+    network: GraphNetwork, params: dict, graph: RouterGraph, count: int
+) -> tuple[GraphStates, jax.Array, jax.Array]:
+    """States; scaled costs of the answers to the `count` known queries, gaps filled; their means by task."""
+    values, known = (x[..., COST] for x in measured(graph))
+    task = tasks_of(graph)
+    means = task_means(values, known, task, graph.layout.num("task"))
+    return network.bind(params)(graph), jnp.where(known > 0, values, means[task])[:count], means
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _predict_scorer(network: GraphNetwork, params: dict, states: GraphStates, places: Places) -> jax.Array:
+    vectors = jnp.pad(places.vectors, ((0, 0), (0, network.width - places.vectors.shape[1])))
+    task = jnp.asarray(places.task)
+    return network.bind(params).predict_answers(states.tasks, states.llms, vectors, task)
+
+
+def make_network(experiment: config.ExperimentConfig, graph: RouterGraph, num_users: int) -> Network:
+    """The network of a configuration for the world of a graph."""
+    model, batch = experiment.model, experiment.train.users_per_step
+    if model.preset != "bayes":
+        return make_gnn(model, graph)
+    return make_bayes(model, graph, min(batch, _MOST_KEPT) if batch else num_users)
+
+
+def make_scorer(
+    network: Network,
+    params: dict,
+    world: World,
+    graph: RouterGraph,
+    model: config.Model,
+    price_factor: np.ndarray | None = None,
+) -> Scorer:
+    """The network applied to a world, of which `graph` is the graph; not to LLMs it never met, see `meet`.
+
+    Args:
+      price_factor: today's over that time's price of each LLM, [llms]; None where none has changed.
+    """
+    factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
+    if isinstance(network, BayesNetwork):
+        return make_bayes_scorer(network, params, world, graph, model, factor)
+    return make_gnn_scorer(network, params, world, graph, factor)
+
+
+def meet(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, dict]:
+    """The network and parameters for a world that has grown: more users, queries and LLMs, without training.
+
+    Args:
+      graph: of the world, whose rows start with those that the network was trained on.
+    """
+    if isinstance(network, BayesNetwork):
+        return meet_newcomers(network, params, graph)
+    return network, params
+
+
+def apply_network(
+    network: Network, params: dict, world: World, model: config.Model, price_factor: np.ndarray | None = None
+) -> Scorer:
+    """A trained network in a world that may have grown since; nothing is trained."""
+    graph = world.build_graph()
+    network, params = meet(network, params, graph)
+    return make_scorer(network, params, world, graph, model, price_factor)

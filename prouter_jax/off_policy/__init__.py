@@ -1,1 +1,0 @@
-"""What another policy would have been worth on a log in which each decision shows the answer of one LLM alone."""

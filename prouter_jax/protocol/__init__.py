@@ -1,1 +1,0 @@
-"""The protocol: tables of settings, seeds and policies, measured unit by unit, judged against what was required."""

@@ -1,1 +1,0 @@
-"""Readers: one module per format, each of which returns `Interactions`."""

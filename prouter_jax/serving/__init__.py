@@ -1,0 +1,1 @@
+"""A trained router: loading, scoring, explanations, updates, drift."""

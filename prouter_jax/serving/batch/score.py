@@ -1,0 +1,146 @@
+"""Streams a file of (user, query) pairs through a scoring function into a file that holds them and the answers."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prouter_jax.io import files
+from prouter_jax.io.paths import is_remote, is_same_file, make_path
+from prouter_jax.io.threads import ahead, behind
+from prouter_jax.serving.batch.read import Pairs, open_pairs
+from prouter_jax.serving.batch.write import OUTPUT_COLUMNS, WRITERS, Scored
+
+__all__ = ["Counts", "Job", "Scored", "make_job", "open_job", "score_file", "write_rows"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How many rows were written, and how many of them with an error."""
+
+    rows: int
+    errors: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What `score_file` is asked to do, with its arguments as attributes."""
+
+    score: Callable[[dict[str, pa.Array]], Scored]
+    input_path: pathlib.Path
+    output_path: pathlib.Path
+    strict: bool = False
+    rows_at_once: int = 65536
+    on_progress: Callable[[int, float | None], None] | None = None
+
+
+def score_file(
+    score: Callable[[dict[str, pa.Array]], Scored],
+    input_path: str | os.PathLike,
+    output_path: str | os.PathLike,
+    **options,
+) -> Counts:
+    """Scores every row of a file; the output holds the input's columns, then llm, probabilities, basis and error.
+
+    Rows keep their order; memory does not grow with their number. The output appears whole or not at all. Formats
+    are told by suffix (.parquet, .csv, .jsonl) and may differ. From JSONL to Parquet or CSV, columns of one
+    plain type or of lists of texts stay what they are, all others become JSON text.
+
+    Args:
+      score: is given those of the columns user_id, query, query_id, task_id (string) and candidates (list of
+        string) that the input has; empty cells are null. It is called by one thread, reading and writing are
+        done by others.
+      input_path: with a column user_id, and query or query_id.
+      output_path: in a folder that exists; an old file is replaced.
+      options: strict: stop at the first row with an error; rows_at_once: the most rows that `score` is given;
+        on_progress: called after each chunk with the rows done and, if known, the fraction of the file.
+
+    Raises:
+      ValueError: one line that names the file, and column and row (counted from 0) where there is one.
+    """
+    job = make_job(score, input_path, output_path, **options)
+    return write_rows(job, open_job(job), job.output_path)
+
+
+def make_job(score: Callable, input_path: str | os.PathLike, output_path: str | os.PathLike, **options) -> Job:
+    """What `score_file` would do with these arguments.
+
+    Raises:
+      ValueError: as `score_file`, of the paths.
+    """
+    source, target = make_path(input_path), make_path(output_path)
+    _check_paths(source, target)
+    return Job(score, source, target, **options)
+
+
+def open_job(job: Job) -> Pairs:
+    """The input.
+
+    Raises:
+      ValueError: as `score_file`.
+    """
+    return open_pairs(job.input_path, job.rows_at_once, OUTPUT_COLUMNS)
+
+
+def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, int] | None = None) -> Counts:
+    """Scores the rows from the first to before the last, all by default, into a file in the format of the output.
+
+    A file of some rows alone has no heading: it is to be joined with others.
+
+    Raises:
+      ValueError: as `score_file`.
+    """
+    first, last = rows or (0, None)
+    done = errors = 0
+    with (
+        files.open_whole(target) as file,
+        WRITERS[job.output_path.suffix](file, pairs.schema, heading=rows is None) as writer,
+        behind(writer.write) as write,
+        contextlib.closing(ahead(pairs.chunks(first, last))) as chunks,
+    ):
+        for chunk in chunks:
+            scored = _overruled(job.score(chunk.columns), chunk.bad)
+            wrong = len(scored.error) - scored.error.null_count
+            if job.strict and wrong:
+                place = int(scored.error.is_valid().to_numpy(zero_copy_only=False).argmax())
+                raise ValueError(f"table {job.input_path.name}, row {first + done + place}: {scored.error[place]}")
+            write(chunk, scored)
+            done, errors = done + len(scored.error), errors + wrong
+            if job.on_progress is not None:
+                job.on_progress(done, chunk.fraction if last is None else done / (last - first))
+    return Counts(done, errors)
+
+
+def _check_paths(source: pathlib.Path, target: pathlib.Path) -> None:
+    for path in (source, target):
+        if path.suffix not in WRITERS:
+            raise ValueError(f"table {path.name}: expected one of {', '.join(WRITERS)}, found {path.suffix!r}")
+    if not source.is_file():
+        raise ValueError(f"table {source.name}: expected a file in {str(source.parent)!r}, found none")
+    if not is_remote(target) and not target.parent.is_dir():
+        raise ValueError(f"table {target.name}: expected a folder {str(target.parent)!r} to write to, found none")
+    if is_same_file(source, target):
+        raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
+
+
+def _overruled(scored: Scored, bad: dict[int, str]) -> Scored:
+    """With the errors of cells that could not even be given to the scoring function."""
+    if not bad:
+        return scored
+    wrong = np.zeros(len(scored.error), bool)
+    wrong[list(bad)] = True
+    messages = pa.array([bad.get(row) for row in range(len(wrong))], pa.string())
+    keep = pa.array(~wrong)
+    none = pa.nulls(len(wrong), pa.string())
+    return dataclasses.replace(
+        scored,
+        llm=pc.if_else(keep, scored.llm, none),  # pyright: ignore[reportAttributeAccessIssue]
+        probabilities=np.where(wrong[:, None], np.nan, scored.probabilities),
+        basis=pc.if_else(keep, scored.basis, none),  # pyright: ignore[reportAttributeAccessIssue]
+        error=pc.if_else(keep, scored.error, messages),  # pyright: ignore[reportAttributeAccessIssue]
+    )

@@ -1,0 +1,252 @@
+"""Files of scored pairs, chunk by chunk: the input's columns, then llm, probabilities, basis and error."""
+
+import base64
+import dataclasses
+import functools
+import io
+import json
+import math
+import shutil
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.serving.batch.columns import LIST, Chunk
+
+OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """The answers to some rows.
+
+    Attributes:
+      llm: string [rows], the chosen one, null on an error.
+      llms: the names of the columns of `probabilities`.
+      probabilities: float [rows, llms], NaN where an LLM is not a candidate.
+      basis: string [rows], what the choice rests on.
+      error: string [rows], what is wrong with the row, null for nothing.
+    """
+
+    llm: pa.Array
+    llms: list[str]
+    probabilities: np.ndarray
+    basis: pa.Array
+    error: pa.Array
+
+
+_PROBABILITIES = pa.map_(pa.string(), pa.float64())
+_NUMBERED = pa.map_(pa.dictionary(pa.int32(), pa.string()), pa.float64())
+_SHARED, _SHARES = (f"probabilities.key_value.{part}" for part in ("key", "value"))
+
+
+class ParquetWriter:
+    """Writes names of LLMs by number, for they are the most cells; readers are told that they are strings."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        del heading
+        self._schema = _with_answers(schema, _NUMBERED)
+        self._writer = pq.ParquetWriter(
+            file, self._schema, store_schema=False, write_page_checksum=True, **_encodings(self._schema)
+        )
+        said = _with_answers(schema, _PROBABILITIES).serialize().to_pybytes()
+        self._writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(said).decode()})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._writer.close()
+
+    def write(self, chunk: Chunk, scored: Scored) -> None:
+        self._add([*chunk.table().columns, scored.llm, _as_map(scored), scored.basis, scored.error])
+
+    def append(self, part: BinaryIO) -> None:
+        """Adds the rows of a file that another writer wrote, to the last bit as if they were written here."""
+        with pq.ParquetFile(part, page_checksum_verification=True, pre_buffer=False) as written:
+            for group in range(written.num_row_groups):
+                table = written.read_row_group(group)
+                columns = dict(zip(table.column_names, table.columns, strict=True))
+                self._add(list((columns | {"probabilities": _numbered(table["probabilities"])}).values()))
+
+    def _add(self, columns: list) -> None:
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+
+def _with_answers(schema: pa.Schema, probabilities: pa.DataType) -> pa.Schema:
+    for name in OUTPUT_COLUMNS:
+        schema = schema.append(pa.field(name, probabilities if name == "probabilities" else pa.string()))
+    return schema
+
+
+def _encodings(schema: pa.Schema) -> dict:
+    """Shares hardly repeat, but their bytes are alike place by place; nobody looks for rows by the range of a share."""
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty, store_schema=False)
+    paths = [column.path for column in pq.ParquetFile(empty).schema]
+    return {
+        "use_dictionary": [path for path in paths if path != _SHARES],
+        "column_encoding": {_SHARES: "BYTE_STREAM_SPLIT"},
+        "write_statistics": [path for path in paths if path not in (_SHARES, _SHARED)],
+    }
+
+
+def _as_map(scored: Scored) -> pa.Array:
+    """_NUMBERED [rows] of the candidates alone, null where there is none."""
+    given = ~np.isnan(scored.probabilities)
+    llm = np.broadcast_to(np.arange(len(scored.llms), dtype=np.int32), given.shape)
+    counts = given.sum(1, dtype=np.int32)
+    ends = np.append(np.int32(0), counts.cumsum(dtype=np.int32))
+    if given.all():
+        number, values = pa.array(llm.ravel()).dictionary_encode(), scored.probabilities.ravel()
+    else:
+        number, values = pa.array(llm[given]).dictionary_encode(), scored.probabilities[given]
+    # names in the order in which they come, as `_numbered` finds them
+    names = pa.array(scored.llms, pa.string()).take(number.dictionary)
+    keys = pa.DictionaryArray.from_arrays(number.indices, names)
+    return pa.MapArray.from_arrays(ends, keys, pa.array(values.astype(np.float64)), mask=pa.array(counts == 0))
+
+
+def _numbered(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """_PROBABILITIES as _NUMBERED."""
+    chunks = [
+        pa.MapArray.from_arrays(part.offsets, part.keys.dictionary_encode(), part.items, mask=part.is_null())
+        for part in column.chunks
+    ]
+    return pa.chunked_array(chunks, _NUMBERED)
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
+class _CsvWriter:
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        self.file = file
+        fields = [pa.field(field.name, _csv_type(field.type)) for field in schema]
+        self.schema = pa.schema([*fields, *((name, pa.string()) for name in OUTPUT_COLUMNS)])
+        options = pyarrow.csv.WriteOptions(include_header=heading)
+        self.writer = pyarrow.csv.CSVWriter(file, self.schema, write_options=options)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.writer.close()
+
+    def write(self, chunk: Chunk, scored: Scored) -> None:
+        table = chunk.table()
+        columns = [_csv_cells(name, table[name]) for name in table.column_names]
+        answers = [scored.llm, pa.array(_as_json(scored), pa.string()), scored.basis, scored.error]
+        self.writer.write_table(pa.Table.from_arrays([*columns, *answers], schema=self.schema))
+
+    def append(self, part: BinaryIO) -> None:
+        shutil.copyfileobj(part, self.file)
+
+
+class _JsonlWriter:
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
+        del schema, heading
+        self.file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def write(self, chunk: Chunk, scored: Scored) -> None:
+        heads = chunk.lines if chunk.lines is not None else _json_lines(chunk.table())
+        llm, basis, error = (_json_cells(column) for column in (scored.llm, scored.basis, scored.error))
+        lines = [
+            f'{head[:-1]}{", " if head != "{}" else ""}"llm": {llm}, "probabilities": {shares or "null"}, '
+            f'"basis": {basis}, "error": {error}}}\n'
+            for head, llm, shares, basis, error in zip(heads, llm, _as_json(scored), basis, error, strict=True)
+        ]
+        self.file.write("".join(lines).encode())
+
+    def append(self, part: BinaryIO) -> None:
+        shutil.copyfileobj(part, self.file)
+
+
+WRITERS = {".parquet": ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter}
+
+
+def _as_json(scored: Scored) -> list[str | None]:
+    """A JSON object [rows] of the candidates alone, six decimals each, None where there is none."""
+    texts = np.full(len(scored.probabilities), None, object)
+    given = ~np.isnan(scored.probabilities)
+    sets, place = distinct_sets(given)
+    order = np.argsort(place, kind="stable")
+    ends = np.bincount(place, minlength=len(sets)).cumsum()
+    for members, rows in zip(sets, np.split(order, ends[:-1]), strict=True):
+        if members.any():
+            names = [name for name, member in zip(scored.llms, members, strict=True) if member]
+            texts[rows] = _objects(names, scored.probabilities[rows][:, members])
+    return texts.tolist()
+
+
+def _objects(names: list[str], values: np.ndarray) -> list[str]:
+    """One JSON object a row, all of the same length, so that numbers are put into their places by the column."""
+    template = "{" + ", ".join(f"{json.dumps(name)}: {_SLOT}" for name in names) + "}"
+    characters = np.frombuffer(template.encode(), np.uint8)
+    slots = np.flatnonzero(characters == ord(_SLOT[0]))
+    rows = np.tile(characters, (len(values), 1))
+    rows[:, slots] = _decimals(values).reshape(len(values), -1)
+    text, width = rows.tobytes().decode("ascii"), len(characters)
+    return [text[start : start + width] for start in range(0, len(text), width)]
+
+
+_SLOT = "\0" * 8  # JSON escapes it, so no name of an LLM has it
+_THREE_DIGITS = np.frombuffer("".join(f"{number:03}" for number in range(1000)).encode(), np.uint8).reshape(1000, 3)
+
+
+def _decimals(values: np.ndarray) -> np.ndarray:
+    """Numbers in [0, 1] as the eight characters of their six decimals, [..., 8]."""
+    millionths = np.rint(values * 1e6).astype(np.int32)
+    characters = np.empty((*values.shape, 8), np.uint8)
+    characters[..., 0] = ord("0") + millionths // 1_000_000
+    characters[..., 1] = ord(".")
+    characters[..., 2:5] = _THREE_DIGITS[millionths // 1000 % 1000]
+    characters[..., 5:] = _THREE_DIGITS[millionths % 1000]
+    return characters
+
+
+def _json_lines(table: pa.Table) -> list[str]:
+    if not table.num_columns:
+        return ["{}"] * table.num_rows
+    template = ", ".join(f"{_to_json(name)}: ".replace("%", "%%") + "%s" for name in table.column_names)
+    columns = [_json_cells(column) for column in table.columns]
+    return [f"{{{template % cells}}}" for cells in zip(*columns, strict=True)]
+
+
+def _json_cells(column: pa.Array | pa.ChunkedArray) -> list[str]:
+    types, kind = pa.types, column.type
+    if types.is_string(kind) or types.is_large_string(kind):
+        encode = functools.cache(_to_json)  # most texts come again and again
+        return [encode(cell) for cell in column.to_pylist()]
+    if types.is_floating(kind):  # JSON has no NaN
+        return [repr(cell) if cell is not None and math.isfinite(cell) else "null" for cell in column.to_pylist()]
+    if types.is_integer(kind):
+        return ["null" if cell is None else str(cell) for cell in column.to_pylist()]
+    return [_to_json(cell) for cell in column.to_pylist()]
+
+
+def _csv_type(kind: pa.DataType) -> pa.DataType:
+    """Arrow writes plain cells itself; others it is given as texts."""
+    types = pa.types
+    plain = types.is_primitive(kind) and not types.is_float16(kind)
+    return kind if plain or types.is_string(kind) or types.is_large_string(kind) else pa.string()
+
+
+def _csv_cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    kind = column.type
+    if kind == _csv_type(kind):
+        return column
+    cells = column.to_pylist()
+    if name == "candidates" and kind == LIST:
+        return pa.array([None if cell is None else "|".join(map(str, cell)) for cell in cells], pa.string())
+    return pa.array([cell if cell is None or isinstance(cell, str) else _to_json(cell) for cell in cells], pa.string())

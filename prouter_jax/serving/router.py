@@ -1,0 +1,270 @@
+"""`Router`: the trained policy that everybody uses, loaded from a workdir; new users, new LLMs, new prices."""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+import pyarrow as pa
+
+from prouter_jax import config as configuration
+from prouter_jax.config import Model
+from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.tables.additions import read_history, read_llm_additions
+from prouter_jax.graph.world import World, grow_world, load_world, only_users, price_factors
+from prouter_jax.io.paths import inside, make_path
+from prouter_jax.model.inference import Network, Scorer, apply_network, make_network
+from prouter_jax.serving.batch.write import Scored
+from prouter_jax.serving.explain import Explanation, Question, ask, explain
+from prouter_jax.serving.routing import Constraints, Pool, route
+from prouter_jax.serving.update_log import read_appended
+from prouter_jax.training.loop import restore_best
+
+CONFIG = "config.json"
+WORLD = "world"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """What `Router.score` answers, one row for each pair.
+
+    Attributes:
+      llm: the choice, None where there is an error.
+      probabilities: LLM -> probability that this user would choose it, over the candidates.
+      basis: "history", or "cold_start" for a user without one.
+      error: None, or what was wrong with the row.
+    """
+
+    llm: list[str | None]
+    probabilities: list[dict[str, float]]
+    basis: list[str | None]
+    error: list[str | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What training left: the model's configuration, its network and parameters, and what calibrates its logits."""
+
+    model: Model
+    network: Network
+    params: dict
+    temperature: float
+
+    def apply(self, world: World, price_factor: np.ndarray | None = None) -> Scorer:
+        """The network in a world that may have grown since; see `training.step.apply_network`."""
+        return apply_network(self.network, self.params, world, self.model, price_factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class Router:
+    """Immutable: `with_history` and `with_llms` return another router.
+
+    Attributes:
+      trained: as it was; `scorer` is what becomes of it in this world.
+      world: what message passing ran over, with the prices of that time.
+      known: the same with today's prices, and with the histories brought since.
+      users: states of the users of `known`, float32 [users, properties].
+    """
+
+    trained: Trained
+    world: World
+    scorer: Scorer
+    known: Interactions
+    users: np.ndarray
+
+    @classmethod
+    def load(cls, workdir: str | os.PathLike) -> "Router":
+        """Loads the best checkpoint of a run and what it knows of users, queries and LLMs, updates included.
+
+        Raises:
+          ValueError: if anything is missing, damaged or does not fit together. Never random weights.
+        """
+        workdir = make_path(workdir)
+        config = read_config(workdir)
+        world = load_world(workdir / WORLD)
+        network = make_network(config, world.build_graph(), len(world.interactions.users.ids))
+        state = restore_best(config, network, workdir)
+        router = _make(Trained(config.model, network, state.params, float(state.temperature)), world)
+        for addition in read_appended(workdir):
+            if addition.llms is not None:
+                router = router.with_llms(addition.llms)
+            router = dataclasses.replace(router, known=read_history(addition.feedback, router.known))
+        return router._knowing(router.known)
+
+    @property
+    def llms(self) -> list[str]:
+        """The pool."""
+        return list(self.world.interactions.llms.ids)
+
+    def score(
+        self,
+        users: Sequence[str],
+        queries: Sequence[str | None] | None = None,
+        *,
+        query_ids: Sequence[str | None] | None = None,
+        task_ids: Sequence[str | None] | None = None,
+        candidates: Sequence[Sequence[str] | None] | None = None,
+        max_cost: float | None = None,
+        allow: Sequence[str] | None = None,
+    ) -> Scores:
+        """Picks an LLM for each (user, query).
+
+        Args:
+          users: user ids; one that is not known gets the answer for a user without history.
+          queries, query_ids: texts, or ids of queries known from training; an id goes before a text.
+          candidates: the LLMs on offer for each row; all by default.
+          max_cost: the highest expected cost in USD.
+          allow: the only LLMs to choose from.
+
+        Raises:
+          ValueError: on arguments of different lengths, an unknown LLM in `allow`, a `max_cost` that is not positive.
+        """
+        named = {"user_id": users, "query": queries, "query_id": query_ids, "task_id": task_ids}
+        columns = {name: pa.array(values, pa.large_string()) for name, values in named.items() if values is not None}
+        if candidates is not None:
+            columns["candidates"] = pa.array(candidates, pa.large_list(pa.large_string()))
+        for name, column in columns.items():
+            if len(column) != len(users):
+                raise ValueError(f"{name}: expected {len(users)} rows as in user_id, found {len(column)}")
+        scored = self.score_columns(columns, self.constraints(max_cost, allow))
+        chosen = [
+            {llm: float(p) for llm, p in zip(scored.llms, row, strict=True) if not np.isnan(p)}
+            for row in scored.probabilities
+        ]
+        return Scores(scored.llm.to_pylist(), chosen, scored.basis.to_pylist(), scored.error.to_pylist())
+
+    def constraints(self, max_cost: float | None = None, allow: Sequence[str] | None = None) -> Constraints:
+        """Checks what `score` and `score_columns` are given.
+
+        Raises:
+          ValueError: on an unknown LLM or a cost that is not positive.
+        """
+        unknown = sorted(set(allow or ()) - set(self.llms))
+        if unknown:
+            raise ValueError(f"allow: expected LLMs among {', '.join(self.llms)}, found {', '.join(unknown)}")
+        if max_cost is not None and not max_cost > 0:
+            raise ValueError(f"max_cost: expected a cost in USD above 0, found {max_cost}")
+        return Constraints(max_cost, None if allow is None else np.isin(self.llms, list(allow)))
+
+    def score_columns(self, columns: dict[str, pa.Array], constraints: Constraints = Constraints()) -> Scored:  # noqa: B008
+        """`score` for Arrow columns user_id, query, query_id, task_id, candidates, for `serving.batch.score`."""
+        return route(self._pool, columns, constraints)
+
+    def explain(self, user_id: str, text: str, task: str = "", most: int = 5) -> Explanation:
+        """Why the LLM that is picked for a user and a text is picked: by which decisions, and which properties.
+
+        Args:
+          task: its id, "" for none.
+          most: how many decisions, and properties, are told.
+
+        Raises:
+          ValueError: on an unknown user or task, no text, or a router that was trained on vectors without texts.
+        """
+        return self.explain_question(ask(self._pool, user_id, text, task), most)
+
+    def explain_question(self, question: Question, most: int = 5) -> Explanation:
+        """`explain` for a query that may be known and may have only some LLMs on offer."""
+        return explain(self._pool, self.known, self._read, question, most)
+
+    def with_history(self, path: str | os.PathLike) -> "Router":
+        """A router that also knows the choices, votes, ratings or thumbs in a file: new users, or more of known ones.
+
+        Nothing is trained and no other user's scores change.
+
+        Raises:
+          ValueError: on bad rows, see `data.tables.additions.read_history`.
+        """
+        return self._knowing(read_history(path, self.known))
+
+    def with_llms(self, folder: str | os.PathLike) -> "Router":
+        """A router whose pool also has the LLMs in a folder of tables, with the outcomes and feedback there.
+
+        An LLM that is known already takes the prices given there: its expected costs change with them,
+        what users said when it cost something else does not. Nothing is trained.
+
+        Raises:
+          ValueError: on bad tables, see `data.tables.additions.read_llm_additions`.
+        """
+        merged = read_llm_additions(folder, self.known)
+        world = grow_world(self.world, merged)
+        factor = price_factors(world.interactions, merged)
+        return dataclasses.replace(_make(self.trained, world, factor), known=merged)
+
+    def digest(self) -> str:
+        """SHA-256 of all that decides its answers: parameters, what is known of users and queries, LLMs and prices."""
+        total = hashlib.sha256(repr((self.trained.model, self.trained.temperature, self.world.encoder)).encode())
+        arrays = (self.trained.params, dataclasses.astuple(self.world.vectors), dataclasses.astuple(self.world.scale))
+        for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
+            total.update(repr(path).encode() + np.asarray(leaf).tobytes())
+        for data in (self.world.interactions, self.known):
+            total.update(dataclasses.replace(self.world, interactions=data).digest().encode())
+        return total.hexdigest()
+
+    def forget_texts(self) -> None:
+        """Drops the answers remembered of texts that were scored before."""
+        self._pool.remembered.clear()
+
+    def _knowing(self, known: Interactions) -> "Router":
+        """This router where `known` is. Whoever said something since the world was made is read anew, so that the same
+        comes out, to the last bit, of files that are loaded and of files that are brought one by one."""
+        named = np.unique(known.decisions.user[len(self.world.interactions.decisions.user) :])
+        users = np.zeros((len(known.users.ids), self.users.shape[1]), self.users.dtype)
+        users[: len(self.scorer.users)] = self.scorer.users
+        if len(named):
+            users[named] = self._read(only_users(known, named))
+        return dataclasses.replace(self, known=known, users=users)
+
+    def _read(self, data: Interactions) -> np.ndarray:
+        """States of the users of `data`, whose other rows start with those of the world, [users, properties]."""
+        return self.trained.apply(grow_world(self.world, data)).users
+
+    @functools.cached_property
+    def _pool(self) -> Pool:
+        data, users = self.world.interactions, self.known.users.ids
+        has_history = np.bincount(self.known.decisions.user, minlength=len(users)) > 0
+        return Pool(
+            scorer=self.scorer,
+            temperature=self.trained.temperature,
+            llms=self.llms,
+            users=np.concatenate([self.users, self.scorer.stranger[None]]),
+            has_history=np.append(has_history, False),
+            user_rows={name: row for row, name in enumerate(users)},
+            query_rows={name: row for row, name in enumerate(data.queries.ids)},
+            query_task=data.queries.task,
+            task_rows={name: row for row, name in enumerate(data.tasks.ids)},
+            scale=self.world.scale,
+            describe=self.world.places,
+        )
+
+
+def trained_seeds(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """Folders of the routers of a run of several seeds; none if `workdir` holds no such run."""
+    seeds = [path for path in inside(workdir) if path.name.startswith("seed_") and (path / CONFIG).exists()]
+    return sorted(seeds, key=lambda path: (len(path.name), path.name))  # seed_2 before seed_10
+
+
+def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
+    """The configuration that a run was made with.
+
+    Raises:
+      ValueError: if `workdir` holds no run, or several seeds of one.
+    """
+    try:
+        text = (workdir / CONFIG).read_text()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        seeds = ", ".join(folder.name for folder in trained_seeds(workdir))
+        hint = f"; it holds {seeds}: name one of these" if seeds else ""
+        raise ValueError(f"{workdir}: expected a trained router with {CONFIG}, found none{hint}") from error
+    try:
+        return configuration.from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{workdir / CONFIG}: expected what was written at the start, found: {error}") from error
+
+
+def _make(trained: Trained, world: World, price_factor: np.ndarray | None = None) -> Router:
+    scorer = trained.apply(world, price_factor)
+    return Router(trained, world, scorer, world.interactions, scorer.users)

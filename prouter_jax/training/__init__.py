@@ -1,0 +1,1 @@
+"""The training loop: steps, losses, state, checkpoints, processes, metrics."""

@@ -1,0 +1,134 @@
+"""What a run says while it trains: a line with time left, metrics as JSONL, TensorBoard as an extra."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import math
+import pathlib
+import sys
+import time
+from collections.abc import Iterator
+
+from prouter_jax.config import Train
+from prouter_jax.io import files
+from prouter_jax.io.files import uploaded
+from prouter_jax.io.terminal import say
+from prouter_jax.metrics import Fit
+from prouter_jax.training.multihost import is_first
+from prouter_jax.training.state import TrainState
+
+METRICS = "metrics.jsonl"
+_SECONDS_BETWEEN_LINES = 1.0
+_FIT = "validation_"
+
+
+class Progress:
+    """Follows one run; a context manager that closes its files. Of several processes, the first one speaks."""
+
+    def __init__(self, workdir: pathlib.Path, config: Train, name: str):
+        self.path = workdir / METRICS
+        self.config = config
+        self.name = name
+        self.printed = time.monotonic()
+        self.mark = (0, self.printed)  # step and time from which the rate is counted
+        self.last = "no evaluation yet"
+        self.speaks = is_first()
+        self.closing = contextlib.ExitStack()
+        asked = config.tensorboard and self.speaks
+        self.board = self.closing.enter_context(_tensorboard(workdir)) if asked else None
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._print("", end="")
+        self.closing.close()
+
+    def resume(self, step: int, rejected: list[str]) -> None:
+        """Says where the run starts, and drops metrics of steps that will be done again."""
+        self.mark = (max(step, 0), time.monotonic())
+        if not self.speaks:
+            return
+        for reason in rejected:
+            self._print(f"rejected checkpoint: {reason}")
+        if step >= 0:
+            self._print(f"resumed from step {step}")
+        lines = self.path.read_text().splitlines() if self.path.exists() and step >= 0 else []
+        files.write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+
+    def stepped(self, step: int) -> None:
+        """Shows, once a second on a terminal, how far the run is."""
+        if sys.stderr.isatty() and time.monotonic() - self.printed > _SECONDS_BETWEEN_LINES:
+            self._print(self._line(step), end="")
+
+    def evaluated(self, state: TrainState, metrics: dict[str, float]) -> None:
+        """Records one evaluation."""
+        if not self.speaks:
+            return
+        step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
+        record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
+        rate = self._rate(step)
+        files.append(self.path, json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
+        if self.board is not None:
+            for name, value in record.items():
+                self.board.add_scalar(name, value, step)
+        loss = f"loss {metrics['loss']:.4f}, " if metrics else ""
+        self.last = f"{loss}validation reward {reward:.4f} (best {best:.4f})"
+        self._print(self._line(step))
+        self.mark = (step, time.monotonic())
+
+    def _rate(self, step: int) -> float:
+        return (step - self.mark[0]) / max(time.monotonic() - self.mark[1], 1e-9)
+
+    def _line(self, step: int) -> str:
+        rate = self._rate(step)
+        left = f"{(self.config.num_train_steps - step) / rate:.0f} s left" if rate else "compiling"
+        return f"step {step}/{self.config.num_train_steps}, {self.last}, {rate:.1f} steps/s, {left}"
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        self.printed = time.monotonic()
+        if self.speaks:
+            say(f"{self.name}: {text}" if text else "", end)
+
+
+def to_record(fit: Fit) -> dict[str, float]:
+    """How well validation's choices were foreseen, as the fields of a line of metrics."""
+    return {f"{_FIT}{name}": value for name, value in dataclasses.asdict(fit).items() if math.isfinite(value)}
+
+
+def read_fit(workdir: pathlib.Path) -> Fit | None:
+    """How well the best checkpoint foresaw the choices of validation; None where a run did not record it."""
+    path = workdir / METRICS
+    lines = [line for line in path.read_text().splitlines() if math.isfinite(_step_of(line))] if path.exists() else []
+    best = max(map(json.loads, lines), key=lambda record: record["validation_reward"], default={})
+    if f"{_FIT}log_loss" not in best:
+        return None
+    return Fit(**{field.name: best.get(f"{_FIT}{field.name}", math.nan) for field in dataclasses.fields(Fit)})
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; a line cut off by a kill counts as later than any."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def require_tensorboard() -> None:
+    """Raises a ValueError if the package that writes for TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboardX") is None:
+        raise ValueError("config.train.tensorboard: pip install 'prouter-jax[tensorboard]' first")
+
+
+@contextlib.contextmanager
+def _tensorboard(workdir: pathlib.Path) -> Iterator:
+    """What writes for TensorBoard; into a bucket at the end, for nothing can be appended there."""
+    require_tensorboard()
+    from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
+
+    with (
+        uploaded(workdir / "tensorboard") as folder,
+        contextlib.closing(SummaryWriter(str(folder))) as board,
+    ):
+        yield board

@@ -1,0 +1,134 @@
+"""From log files to tables: what comes out is what went in, in any format, or one line and nothing at all."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from log_files import ROW, made_up_rows, write_log
+
+from prouter_jax.data.interactions import THUMB
+from prouter_jax.data.logs import reader as pieces
+from prouter_jax.data.logs.convert import Options, convert_log
+from prouter_jax.data.logs.logged import read_logged
+from prouter_jax.data.tables.read_write import read_tables
+
+
+def _convert(tmp_path, rows, **options):
+    """Counts, interactions, and what was logged."""
+    counts = convert_log([write_log(tmp_path / "log.jsonl", rows)], tmp_path / "out", Options(**options))
+    data = read_tables(tmp_path / "out")
+    return counts, data, read_logged(tmp_path / "out", data)
+
+
+def test_each_request_is_a_decision_of_which_one_answer_was_seen(tmp_path):
+    rows = made_up_rows(300)
+    counts, data, logged = _convert(tmp_path, rows)
+    assert (counts.rows, counts.kept, counts.judged, counts.told, counts.llms) == (300, 300, 300, 300, 3)
+    decisions, feedback = data.decisions, data.feedback
+    for number, row in enumerate(rows):
+        at = decisions.ids.tolist().index(str(number))
+        assert data.users.ids[decisions.user[at]] == row["user_id"]
+        assert data.queries.texts[decisions.query[at]] == row["messages"][0]["content"]
+        assert data.tasks.ids[data.queries.task[decisions.query[at]]] == row["task"]
+        assert data.llms.ids[logged.served[at]] == row["model"]
+        assert decisions.time[at] == row["time"]
+        assert logged.propensity[at] == row["propensity"]
+        assert logged.reward[at] == (row["thumb"] == "up")
+    assert data.offers[decisions.offer].all()
+    assert (feedback.kind == THUMB).all()
+    np.testing.assert_array_equal(np.bincount(feedback.decision), np.ones(300))
+    np.testing.assert_array_equal(feedback.llm, logged.served[feedback.decision])
+    assert len(set(data.queries.texts)) == len(data.queries.texts) == counts.queries
+
+
+def test_outcomes_are_means_of_what_was_measured(tmp_path):
+    rows = [ROW | {"cost": 1.0, "output_tokens": 4}, ROW | {"cost": 2.0}, ROW | {"model": "b"}]
+    _, data, _ = _convert(tmp_path, rows)
+    outcomes = data.outcomes
+    assert [data.llms.ids[llm] for llm in outcomes.llm] == ["a"]
+    assert (outcomes.cost.tolist(), outcomes.output_tokens.tolist()) == ([1.5], [4.0])
+    assert np.isnan(outcomes.effect).all()
+
+
+def test_without_candidates_any_llm_of_the_log_was_on_offer(tmp_path):
+    rows = [ROW | {"candidates": None}, ROW, ROW | {"model": "c", "candidates": ["c", "d"]}]
+    _, data, _ = _convert(tmp_path, rows)
+    offered = [{str(llm) for llm in data.llms.ids[data.offers[offer]]} for offer in data.decisions.offer]
+    assert offered == [{"a", "b", "c", "d"}, {"a", "b"}, {"c", "d"}]
+
+
+def test_a_log_in_parquet_in_small_pieces_is_the_same(tmp_path, monkeypatch):
+    rows = made_up_rows(200)
+    _, data, logged = _convert(tmp_path, rows)
+    monkeypatch.setattr(pieces, "_ROWS_AT_ONCE", 17)
+    pq.write_table(pa.Table.from_pylist(rows[:150]), tmp_path / "log.parquet")
+    rest = write_log(tmp_path / "rest.jsonl", rows[150:])
+    convert_log([tmp_path / "log.parquet", rest], tmp_path / "again", Options())
+    again = read_tables(tmp_path / "again")
+    for table in ("users", "queries", "llms", "decisions", "feedback"):
+        for one, other in zip(vars(getattr(data, table)).values(), vars(getattr(again, table)).values(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(read_logged(tmp_path / "again", again).reward, logged.reward)
+
+
+def test_users_are_hashed_everywhere(tmp_path):
+    rows = made_up_rows(50)
+    _, data, _ = _convert(tmp_path, rows, hash_key=b"0123456789abcdef")
+    assert len(data.users.ids) == len({row["user_id"] for row in rows})
+    for path in (tmp_path / "out").iterdir():
+        assert b"user1" not in path.read_bytes()
+        assert b"0123456789abcdef" not in path.read_bytes()
+    assert "0123456789abcdef" not in repr(Options(hash_key=b"0123456789abcdef"))
+
+
+def test_near_queries_are_one(tmp_path):
+    texts = ["Write a poem about the sea.", "What is 2 + 2?", "Write a poem about the sea!", "What is 2 + 3?"]
+    counts, data, _ = _convert(tmp_path, [ROW | {"prompt": text} for text in texts], merge_near=0.9)
+    assert counts.queries == 3
+    asked = data.queries.texts[data.decisions.query]
+    assert asked.tolist() == [texts[0], texts[1], texts[0], texts[3]]
+
+
+def test_drops_are_counted_and_written(tmp_path):
+    rows = [ROW, "{", ROW | {"user": None}, ROW | {"cost": -1}, ROW | {"user": ""}]
+    counts, data, _ = _convert(tmp_path, rows)
+    assert (counts.rows, counts.kept) == (5, 1)
+    assert counts.dropped == {"not a JSON object": 1, "no user": 2, "cost below 0": 1}
+    assert json.loads((tmp_path / "out" / "log.json").read_text())["dropped"] == counts.dropped
+    assert len(data.decisions.ids) == 1
+    assert not len(data.feedback.llm)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([ROW | {"user": None}] * 2, r"expected a row that can be used, found none \(2 no user\)"),
+        ([ROW | {"thumb": "up"}, ROW | {"rating": 3}], "expected --rating_range=LOW:HIGH"),
+        (["text"], "expected a JSON object in each line"),
+    ],
+)
+def test_where_nothing_can_be_made_nothing_is_written(tmp_path, rows, message):
+    path = write_log(tmp_path / "log.jsonl", rows)
+    with pytest.raises(ValueError, match=message):
+        convert_log([path], tmp_path / "out", Options())
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_with_other_tables_stays_as_it_is(tmp_path):
+    path = write_log(tmp_path / "log.jsonl", [ROW])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "choices.csv").write_text("x")
+    with pytest.raises(ValueError, match=r"found choices.csv"):
+        convert_log([path], tmp_path / "out", Options())
+    assert [found.name for found in (tmp_path / "out").iterdir()] == ["choices.csv"]
+
+
+def test_progress_tells_how_much_is_done(tmp_path):
+    said = []
+    path = write_log(tmp_path / "log.jsonl", made_up_rows(20))
+    convert_log([path, path], tmp_path / "out", Options(merge_near=0.9), lambda *done: said.append(done))
+    shares = [share for _, share in said]
+    assert shares == sorted(shares)
+    assert (said[-1], shares[0] < 0.3) == ((40, 1.0), True)

@@ -1,0 +1,127 @@
+"""Lines of JSON: the fast way and the slow way read the same, and odd lines cost themselves alone."""
+
+import json
+import random
+
+import pyarrow as pa
+import pytest
+
+from prouter_jax.data.logs import reader as json_lines
+from prouter_jax.data.logs.reader import NOT_AN_OBJECT, LineParser, last_question
+from prouter_jax.data.logs.requests import FIELDS
+
+
+def _rows(number, seed=0):
+    rng = random.Random(seed)
+    return [
+        {
+            "user": f"u{rng.randrange(9)}",
+            "prompt": "é" * rng.randrange(30),
+            "model": rng.choice("ab"),
+            "cost": rng.random(),
+        }
+        for _ in range(number)
+    ]
+
+
+def _block(rows):
+    return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows).encode()
+
+
+def _read(parser, block):
+    tables, dropped = zip(*parser.parse(block), strict=True)
+    rows = [row for table in tables for row in table.to_pylist()]
+    return rows, sum(dropped, dropped[0] - dropped[0])
+
+
+def test_many_lines_at_once_are_what_each_line_is(monkeypatch):
+    rows = _rows(3000)
+    slow, none = _read(LineParser(FIELDS), _block(rows))
+    fast = LineParser(FIELDS)
+    _read(fast, _block(rows[:5]))
+    monkeypatch.setattr(fast, "_one_by_one", lambda block: pytest.fail("read line by line"))
+    assert _read(fast, _block(rows)) == (slow, none)
+    assert slow == rows
+
+
+def test_odd_lines_are_dropped_and_no_others():
+    rows = _rows(4000)
+    odd = {1000: "{", 2000: "[1]", 2001: '"text"', 3000: '{"user": NaN}', 3999: json.dumps({"user": {"id": 1}})}
+    parser = LineParser(FIELDS)
+    _read(parser, _block(rows[:10]))
+    found, dropped = _read(parser, _block([odd.get(number, row) for number, row in enumerate(rows)]))
+    assert found == [row for number, row in enumerate(rows) if number not in odd]
+    assert dropped == {NOT_AN_OBJECT: 4, "user not readable": 1}
+
+
+def test_a_column_that_comes_late_and_one_that_changes_its_type_are_read():
+    parser = LineParser(FIELDS)
+    _read(parser, _block(_rows(5)))
+    late = [
+        *_rows(2000),
+        {"user": "x", "prompt": "p", "model": "a", "thumb": "up"},
+        {"user": 7, "prompt": "p", "model": "a"},
+    ]
+    found, dropped = _read(parser, _block(late))
+    assert not dropped
+    assert found[-2]["thumb"] == "up"
+    assert str(found[-1]["user"]) == "7"
+    again, _ = _read(parser, _block([{"user": "x", "prompt": "p", "model": "a", "thumb": "down", "cost": 1}]))
+    assert (again[0]["thumb"], again[0]["cost"]) == ("down", 1)
+
+
+def test_whole_numbers_stay_whole_and_fractions_are_not_cut():
+    parser = LineParser(FIELDS)
+    found, _ = _read(parser, _block([{"user": 2**60 + 1, "cost": 1}]))
+    assert found[0]["user"] == 2**60 + 1
+    found, _ = _read(parser, _block([{"user": 3, "cost": 0.5}] * 3))
+    assert found[0]["cost"] == 0.5
+    found, _ = _read(parser, _block([{"user": 10**30, "cost": 2}]))
+    assert found[0]["user"] == str(10**30)
+
+
+def test_broken_bytes_and_half_characters_are_dropped():
+    parser = LineParser(FIELDS)
+    block = b'{"user": "\xff"}\n{"user": "\\ud800"}\n{"user": "a", "prompt": "b", "model": "c"}\n'
+    found, dropped = _read(parser, block)
+    assert [row["user"] for row in found] == ["a"]
+    assert dropped == {NOT_AN_OBJECT: 1, "user not readable": 1}
+    _read(parser, _block(_rows(3)))
+    among = _block(_rows(50)) + b'{"user": "\xff", "prompt": "b", "model": "c"}\n'
+    found, dropped = _read(parser, among)
+    assert (len(found), dropped) == (50, {NOT_AN_OBJECT: 1})
+
+
+def test_two_objects_on_a_line_are_no_object_however_they_are_read():
+    parser = LineParser(FIELDS)
+    _read(parser, _block(_rows(3)))
+    found, dropped = _read(parser, b'{"user": "a"}{"user": "b"}\n{"user": "c"}\n')
+    assert [row["user"] for row in found] == ["c"]
+    assert dropped == {NOT_AN_OBJECT: 1}
+
+
+def test_the_last_message_of_the_user_is_the_question():
+    asked = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    more = [*asked, {"role": "user", "content": [{"type": "text", "text": "three"}, {"type": "image_url"}]}]
+    assert last_question(asked) == "one"
+    assert last_question(more) == "three"
+    assert last_question(json.dumps(asked)) == "one"
+    for nothing in (None, [], "[", "5", [{"role": "system", "content": "x"}], [5], [{"role": "user", "content": 5}]):
+        assert last_question(nothing) is None
+
+
+def test_a_line_of_pieces_of_text_does_not_slow_the_others(monkeypatch):
+    calls = []
+    slow = LineParser._one_by_one
+    monkeypatch.setattr(
+        json_lines.LineParser, "_one_by_one", lambda self, block: calls.append(len(block)) or slow(self, block)
+    )
+    plain = {"user": "a", "messages": [{"role": "user", "content": "x" * 100}], "model": "m"}
+    parts = {"user": "a", "messages": [{"role": "user", "content": [{"type": "text", "text": "y"}]}], "model": "m"}
+    parser = LineParser(FIELDS)
+    _read(parser, _block([plain]))
+    found, _ = _read(parser, _block([*[plain] * 9000, parts, *[plain] * 9000]))
+    assert len(found) == 18001
+    assert found[9000]["messages"] == [{"role": "user", "content": "y"}]
+    assert sum(calls) < 200_000
+    assert isinstance(parser.types["messages"], pa.ListType)

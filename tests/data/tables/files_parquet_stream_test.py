@@ -1,0 +1,69 @@
+"""Rows of Parquet files: the same tables whatever the row groups are, from any row to any other."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from prouter_jax.data.tables import files as parquet_stream
+from prouter_jax.data.tables.files import parquet_size, parquet_tables
+
+ROWS = 100
+
+
+def _table():
+    return pa.table({"row": range(ROWS), "text": [f"x{row % 7}" for row in range(ROWS)]}).append_column(
+        "kind", pa.array([f"k{row % 5 + row // 30}" for row in range(ROWS)]).dictionary_encode()
+    )
+
+
+@pytest.mark.parametrize("group", [1, 7, 30, 100])
+@pytest.mark.parametrize(("first", "last"), [(0, 100), (0, 32), (32, 100), (48, 64), (90, 100), (16, 16), (100, 100)])
+def test_tables_are_of_the_asked_length_whatever_the_row_groups(tmp_path, group, first, last):
+    table = _table()
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=group)
+    assert parquet_size(tmp_path / "in.parquet") == (table.schema, ROWS)
+    found = list(parquet_tables(tmp_path / "in.parquet", 16, first, last))
+    assert [part.num_rows for part in found] == [min(16, last - row) for row in range(first, last, 16)]
+    assert pa.concat_tables([table.slice(0, 0), *found]).to_pylist() == table.slice(first, last - first).to_pylist()
+
+
+def test_row_groups_beside_the_asked_rows_are_not_read(tmp_path, monkeypatch):
+    pq.write_table(_table(), tmp_path / "in.parquet", row_group_size=10)
+    asked = []
+
+    class Watched(pq.ParquetFile):
+        def iter_batches(self, rows, row_groups, columns):
+            asked.extend(row_groups)
+            return super().iter_batches(rows, row_groups=row_groups, columns=columns)
+
+    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Watched)
+    for first, last, groups in ((20, 40, [2, 3]), (25, 41, [2, 3, 4]), (0, 1, [0])):
+        asked.clear()
+        assert sum(table.num_rows for table in parquet_tables(tmp_path / "in.parquet", 16, first, last)) == last - first
+        assert asked == groups
+
+
+def test_a_bad_text_is_named_by_its_row_of_the_file(tmp_path):
+    texts = [b"ok"] * 50 + [b"\xff"] + [b"ok"] * 9
+    pq.write_table(pa.table({"query": pa.array(texts).view(pa.string())}), tmp_path / "in.parquet", row_group_size=8)
+    assert len(list(parquet_tables(tmp_path / "in.parquet", 16, 0, 48))) == 3
+    with pytest.raises(ValueError, match=r"^table in.parquet, column query, row 50: expected UTF-8 text"):
+        list(parquet_tables(tmp_path / "in.parquet", 16, 48, 60))
+
+
+def test_columns_that_are_not_asked_for_are_not_read(tmp_path):
+    pq.write_table(_table(), tmp_path / "in.parquet")
+    (table,) = parquet_tables(tmp_path / "in.parquet", ROWS, 0, ROWS, ["text"])
+    assert table.column_names == ["text"]
+
+
+def test_fewer_rows_than_the_file_says_are_named(tmp_path, monkeypatch):
+    pq.write_table(_table(), tmp_path / "in.parquet")
+
+    class Short(pq.ParquetFile):
+        def iter_batches(self, *arguments, **options):
+            return iter([next(super().iter_batches(*arguments, **options))])
+
+    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Short)
+    with pytest.raises(ValueError, match=r"^table in.parquet: expected a readable Parquet file, found 84 rows too few"):
+        list(parquet_tables(tmp_path / "in.parquet", 16, 0, ROWS))

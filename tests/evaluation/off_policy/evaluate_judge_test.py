@@ -1,0 +1,103 @@
+"""A router judged by a log that it did not make: what it is asked, and what is left out."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from log_files import made_up_rows, write_log
+
+from prouter_jax.data.interactions import select_decisions, select_llms
+from prouter_jax.data.logs.convert import Options, convert_log
+from prouter_jax.data.logs.logged import read_logged
+from prouter_jax.data.tables.read_write import read_tables
+from prouter_jax.evaluation.off_policy.evaluate import judge_router
+from prouter_jax.evaluation.off_policy.selections import Asker, pick, unseen
+from prouter_jax.serving.batch.write import Scored
+
+
+@pytest.fixture
+def log(tmp_path):
+    rows = made_up_rows(800)
+    rows[0]["candidates"] = [rows[0]["model"]]
+    del rows[1]["thumb"]
+    convert_log([write_log(tmp_path / "log.jsonl", rows)], tmp_path / "out", Options())
+    data = read_tables(tmp_path / "out")
+    return data, read_logged(tmp_path / "out", data)
+
+
+def _asker(world, best="c"):
+    """Picks `best` where it is on offer, else the last candidate, and fails without any; keeps what it was asked."""
+    asked = []
+
+    def score(columns):
+        asked.append(columns)
+        offered = columns["candidates"].to_pylist()
+        picks = [(best if best in llms else llms[-1]) if llms else None for llms in offered]
+        nothing = pa.nulls(len(picks), pa.string())
+        return Scored(pa.array(picks, pa.string()), [], np.zeros((len(picks), 0)), nothing, nothing)
+
+    return Asker(score, world), asked
+
+
+def test_a_router_is_judged_on_what_it_was_not_trained_on(log):
+    data, logged = log
+    rows = np.arange(800)
+    asker, _ = _asker(select_decisions(data, rows < 200))
+    found = judge_router(asker, data, logged)
+    assert found.decisions == 800
+    assert found.comparison.decisions == 600
+    assert found.left_out == {"a decision that the router was trained on": 200}
+    lines = {(line.policy, line.estimator): line for line in found.comparison.lines}
+    assert lines["router", "dr"].interval.low < 0.8 < lines["router", "dr"].interval.high
+    assert lines["router - logging policy", "dr"].interval.low > 0.1
+    other = dataclasses.replace(data, users=dataclasses.replace(data.users, ids=data.users.ids + "x"))
+    assert unseen(Asker(asker.score, other), data).all()
+
+
+def test_decisions_that_tell_nothing_are_left_out(log):
+    data, logged = log
+    asker, _ = _asker(select_decisions(data, np.zeros(800, bool)))
+    found = judge_router(asker, data, logged)
+    assert found.left_out == {"no thumb or rating": 1, "one candidate alone": 1}
+    only_a = select_llms(data, data.llms.ids == "a")
+    narrow, _ = _asker(select_decisions(only_a, np.zeros(len(only_a.decisions.ids), bool)))
+    picked = pick(narrow, data, np.arange(800), lambda share: None)
+    alone = data.offers[data.decisions.offer].sum(1) == 1
+    has_a = data.offers[data.decisions.offer][:, data.llms.ids.tolist().index("a")]
+    np.testing.assert_array_equal(picked >= 0, has_a)
+    assert alone.sum() == 1
+
+
+def test_what_a_router_is_asked(log):
+    data, _ = log
+    texts = data.queries.texts.copy()
+    texts[0] = "the same id, another text"
+    known = dataclasses.replace(data.queries, texts=texts)
+    tasks = dataclasses.replace(data.tasks, ids=np.array(["math", "music"], object))
+    asker, asked = _asker(data.replace(queries=known, tasks=tasks))
+    shares = []
+    rows = np.append([5, 700, 3], np.flatnonzero(data.decisions.query == 0)[:1])
+    pick(asker, data, rows, shares.append)
+    (columns,) = asked
+    query = data.decisions.query[rows]
+    assert columns["user_id"].to_pylist() == data.users.ids[data.decisions.user[rows]].tolist()
+    assert columns["query"].to_pylist() == data.queries.texts[query].tolist()
+    assert columns["query_id"].to_pylist() == [data.queries.ids[q] if q else None for q in query]
+    task = [data.tasks.ids[data.queries.task[q]] for q in query]
+    assert columns["task_id"].to_pylist() == [name if name == "math" else None for name in task]
+    assert columns["candidates"].to_pylist() == [
+        data.llms.ids[row].tolist() for row in data.offers[data.decisions.offer[rows]]
+    ]
+    assert shares == [1.0]
+
+
+def test_picks_of_several_batches_stay_in_order(log, monkeypatch):
+    from prouter_jax.evaluation.off_policy import selections as router_picks
+
+    data, _ = log
+    asker, asked = _asker(data)
+    whole = pick(asker, data, np.arange(100), lambda share: None)
+    monkeypatch.setattr(router_picks, "_ROWS_AT_ONCE", 7)
+    np.testing.assert_array_equal(pick(asker, data, np.arange(100), lambda share: None), whole)
+    assert len(asked) == 1 + 15

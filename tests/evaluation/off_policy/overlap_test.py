@@ -1,0 +1,49 @@
+"""Logs in which nothing else was ever tried are refused, with the reason; logs made by chance are not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from off_policy_cases import make_log
+
+from prouter_jax.evaluation.off_policy.overlap import check_contexts, check_fitted, check_told
+
+
+def test_certain_picks_are_left_out_while_they_are_few():
+    propensity = np.full(100, 0.5)
+    propensity[:5] = 1.0
+    assert check_told(propensity).tolist() == [False] * 5 + [True] * 95
+    propensity[5] = 1.0
+    with pytest.raises(ValueError, match=r"found 6 of 100 decisions with propensity 1: .* never tried"):
+        check_told(propensity)
+
+
+DETERMINISTIC = {
+    "candidates": lambda log: 2 - log.offered[:, 0],
+    "candidates, task": lambda log: 1 + log.task,
+    "candidates, user": lambda log: 1 + log.user % 2,
+    "candidates, task, user": lambda log: 1 + (log.user + log.task) % 2,
+    "candidates, query": lambda log: 1 + log.query % 2,
+}
+
+
+@pytest.mark.parametrize("names", DETERMINISTIC)
+def test_picks_that_follow_from_a_context_are_found(names):
+    log, _ = make_log(2000, users=20)
+    log = dataclasses.replace(log, query=np.arange(2000) % 37, offered=np.ones_like(log.offered))
+    check_contexts(log)
+    sure = dataclasses.replace(log, served=DETERMINISTIC[names](log))
+    with pytest.raises(ValueError, match=r"found that the same candidates.* always get the same LLM"):
+        check_contexts(sure)
+
+
+def test_contexts_that_hardly_repeat_tell_nothing():
+    log, _ = make_log(400)
+    rare = dataclasses.replace(log, user=np.arange(400), query=np.arange(400))
+    check_contexts(rare)
+
+
+def test_picks_that_the_fit_foretells_are_refused():
+    check_fitted(np.full(10, 0.9))
+    with pytest.raises(ValueError, match=r"foretell with a mean probability of 0.990"):
+        check_fitted(np.full(10, 0.99))

@@ -1,0 +1,135 @@
+"""Measuring: numbers by hand, settings that are kept, new users who are not learnt from, new LLMs that are ignored."""
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+import pytest
+from policy_cases import choices as decided
+from policy_cases import labelled
+
+from prouter_jax.evaluation.protocol import measure
+from prouter_jax.evaluation.protocol import tuning as tuned
+from prouter_jax.evaluation.protocol.contest import judge
+from prouter_jax.evaluation.protocol.definition import MissingData, Size, changed, from_arguments, to_arguments
+from prouter_jax.evaluation.protocol.runner import Busy, claim
+from prouter_jax.evaluation.protocol.tables import base, definitions
+from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
+
+
+@pytest.fixture
+def size(tmp_path):
+    return Size(True, tmp_path, tmp_path / "tuned")
+
+
+def _unit(size, table, start):
+    (found,) = [one for one in definitions(size) if one.name == table]
+    return next(unit for unit in found.units if unit.key.startswith(start))
+
+
+def test_numbers_of_scores_are_those_by_hand():
+    """Three of four validation choices go to the LLM of odds 4 to 1, so the odds become 3 to 1."""
+    validation, test = decided([0] * 4, range(4), [0, 0, 0, 1], 3), decided([0] * 2, [4, 5], [0, 1], 3)
+    scores = np.tile([np.log(0.8), np.log(0.2), -np.inf], (6, 1))
+    found = judge({"one": scores}, validation, test, "reward")["one"]
+    assert found["reward"] == found["accuracy"] == 0.5
+    assert found["top2"] == 1
+    assert found["validation"] == 0.75
+    assert found["log_loss"] == pytest.approx(-(np.log(0.75) + np.log(0.25)) / 2, abs=1e-3)
+    assert found["calibration"] == pytest.approx(0.25, abs=1e-3)
+
+
+def test_scores_without_choices_have_no_log_loss():
+    rated = labelled([0, 0], [0, 1], [[0.1, 0.9], [0.3, 0.2]])
+    unknown = dataclasses.replace(rated.decisions, rating=np.full((2, 2), np.nan), target=np.zeros((2, 2)))
+    rated = dataclasses.replace(rated, decisions=unknown)
+    found = judge({"one": np.array([[0.0, 1], [0, 1], [0, 1], [0, 1]])}, rated, rated, "reward")["one"]
+    assert found["reward"] == pytest.approx(0.55)
+    assert math.isnan(found["log_loss"])
+
+
+def test_changes_are_checked_and_do_not_touch_the_original():
+    config = base.embedded(Size(False, pathlib.Path(), pathlib.Path()), {})
+    assert changed(config, {"model.near.text": 3.5}).model.near.text == 3.5
+    assert config.model.near.text != 3.5
+    with pytest.raises(ValueError, match=r"config.model.nearness: expected a field"):
+        changed(config, {"model.nearness": 1})
+    with pytest.raises(ValueError, match=r"config.model.near.text"):
+        changed(config, {"model.near.text": -1.0})
+
+
+def test_missing_data_is_named(tmp_path):
+    config = base.choices(Size(False, tmp_path, tmp_path))
+    with pytest.raises(MissingData, match=f"{tmp_path}/alpaca_route: expected a folder of data"):
+        from_arguments(to_arguments(config), tmp_path)
+
+
+def test_what_was_tuned_is_not_tuned_again(size, monkeypatch):
+    tuning = Tuning(**{**base.tuning(size, "mine", base.choices(size)), "policies": ("smoothed_favourite",)})
+    first = tuned_settings(tuning, size.data, size.kept)
+    assert set(first) == {"smoothed_favourite", "router"}
+    monkeypatch.setattr(tuned, "_tune", None)
+    assert tuned_settings(tuning, size.data, size.kept) == first
+    with pytest.raises(ValueError, match="expected the tuning that is asked for now"):
+        tuned_settings(dataclasses.replace(tuning, budget=3), size.data, size.kept)
+
+
+def test_what_another_process_tunes_is_not_tuned_here(size):
+    tuning = Tuning(**{**base.tuning(size, "theirs", base.choices(size)), "policies": ("smoothed_favourite",)})
+    with claim(size.kept / "theirs.claim"), pytest.raises(Busy):
+        tuned_settings(tuning, size.data, size.kept)
+
+
+def test_over_several_splits_the_best_mean_wins():
+    trials, others = (
+        [tuned.Trial({"a": n}, reward, 1.0, 0.0, np.full(9, reward), np.ones(9)) for n, reward in enumerate(rewards)]
+        for rewards in ((0.5, 0.4), (0.1, 0.5))
+    )
+    averaged = tuned._averaged([trials, others])
+    assert [one.reward for one in averaged] == [0.3, 0.45]
+    assert tuned.pick_best(averaged).settings == {"a": 1}
+
+
+def test_new_users_are_scored_by_what_is_known_of_them(size):
+    unit = _unit(size, "new_users", "choices")
+    found = unit.function(**unit.arguments | {"ks": [0, 3]})
+    assert [one["k"] for one in found] == [0, 3]
+    nobody, known = ({name: one["reward"] for name, one in each["policies"].items()} for each in found)
+    assert nobody["router"] == nobody["user_blind"] == found[0]["blind"]
+    assert known["user_blind"] == nobody["user_blind"]
+    assert known["router"] != nobody["router"]
+    assert found[0]["full"] >= max(found[0]["blind"], found[1]["full"])
+
+
+def test_new_llms_are_ignored_by_the_blind_score_alone(size):
+    unit = _unit(size, "new_llms", "choices__alder_1")
+    found = unit.function(**unit.arguments)
+    assert [one["k"] for one in found] == [0, 5]
+    assert len({one["blind"] for one in found}) == len({one["full"] for one in found}) == 1
+    config = from_arguments(unit.arguments["config"], size.data)
+    prepared = measure._given(config, 0, 0)
+    test = prepared.labelled("test")
+    new = prepared.data.llms.ids == "alder-1"
+    assert found[0]["blind"] <= np.nanmax(np.where(new, np.nan, test.rewards), 1).mean()
+
+
+def test_without_a_part_the_router_is_another(size):
+    unit = _unit(size, "parts_default", "choices")
+    found = unit.function(**unit.arguments | {"variants": {"no style": {"model.style": False}}})
+    assert found["policies"].keys() == {"router", "no style"}
+    assert found["policies"]["router"]["log_loss"] != found["policies"]["no style"]["log_loss"]
+
+
+def test_of_new_users_policies_are_told_choices_alone(size):
+    unit = _unit(size, "new_users", "multi")
+    contest = measure._hold(
+        unit.arguments["config"], unit.arguments["tuning"], 0, measure.Folders(size.data, size.kept)
+    )
+    rewards = contest.history.rewards[contest.history.decisions.offered]
+    assert ((rewards >= 0) & (rewards <= 1)).all()
+    np.testing.assert_allclose(np.nansum(contest.history.rewards, 1), 1, rtol=1e-5)
+    assert not [name for name in contest.policies if "true_preference" in name]
+    whole = changed(from_arguments(unit.arguments["config"], size.data), {"data.split": "cold_query"})
+    known = measure.hold_contest(whole, measure.prepare(measure.source_of(whole.data), whole.data, 0), 0, {})
+    assert np.nansum(known.history.rewards, 1).std() > 0.1

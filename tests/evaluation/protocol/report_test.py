@@ -1,0 +1,168 @@
+"""Tables as people see them: cells, the page and its plots."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+from protocol_cases import constant, definition, measurement, over_k, table
+
+from prouter_jax.evaluation.protocol import requirements as checks
+from prouter_jax.evaluation.protocol.definition import ABLATION, Requirement
+from prouter_jax.evaluation.protocol.report import (
+    draw_plots,
+    duration,
+    policy_table,
+    ranked,
+    summary_table,
+    to_html,
+    to_markdown,
+)
+from prouter_jax.io.numbers import DASH
+
+ASKED = [
+    Requirement("better than everything", "", checks.gain(0)),
+    Requirement("by far", "", checks.gain(0.05, "favourite"), aim=True),
+    Requirement("better than nobody", "", checks.gain(0, "nobody")),
+]
+
+
+def test_a_row_of_the_summary_says_who_won_and_whether_it_is_chance():
+    columns, (row,) = summary_table(table([constant(seed, 0.5) for seed in range(3)]))
+    found = dict(zip(columns, row, strict=True))
+    assert found["best tuned baseline"] == "0.4900 favourite"
+    low, high = (0.01 + sign * 4.302653 * 0.001 / math.sqrt(3) for sign in (-1, 1))
+    assert found["router's gain"] == f"+0.0100 ({low:+.4f} to {high:+.4f})"
+    assert (found["verdict"], found["oracle"], found["share recovered"]) == (
+        "gain",
+        "0.9000",
+        "50.0 % (48.8 % to 51.2 %)",
+    )
+    assert "k" not in columns
+
+
+def test_a_share_is_told_only_where_there_is_something_to_recover():
+    found = {}
+    for full in (0.51, 0.6):
+        columns, (row,) = summary_table(table([measurement(blind=0.5, full=full, router=0.48, ridge=0.4)]))
+        found[full] = dict(zip(columns, row, strict=True))
+    assert (found[0.51]["brings"], found[0.51]["above blind"]) == ("+0.0100", "-0.0200")
+    assert "share recovered" not in found[0.51]
+    assert (found[0.6]["brings"], found[0.6]["share recovered"]) == ("+0.1000", "-20.0 %")
+
+
+def test_where_less_is_better_so_it_is_of_what_is_brought():
+    less = measurement(metric="log_loss", blind=0.7, full=0.6, router=0.65, ridge=0.66)
+    columns, (row,) = summary_table(table([less]))
+    found = dict(zip(columns, row, strict=True))
+    assert (found["brings"], found["above blind"], found["share recovered"]) == ("+0.1000", "+0.0500", "50.0 %")
+
+
+def _won(router, ridge):
+    seeds = [measurement(seed, router=r, ridge=b) for seed, (r, b) in enumerate(zip(router, ridge, strict=True))]
+    columns, (row,) = summary_table(table(seeds))
+    return dict(zip(columns, row, strict=True)).get("verdict")
+
+
+def test_verdicts_of_rows():
+    assert _won([0.5, 0.51], [0.4, 0.41]) == "gain"
+    assert _won([0.4, 0.41], [0.5, 0.51]) == "loss"
+    assert _won([0.4, 0.6], [0.5, 0.5]) == "unclear"
+    assert _won([0.5], [0.4]) is None
+
+
+def test_markdown_shows_a_dozen_policies_and_always_those_that_matter():
+    policies = {f"p{place:02}": 0.9 - 0.01 * place for place in range(20)} | {"router": 0.1, "oracle": 0.05}
+    policies["chosen"] = {"accuracy": 0.01, "validation": 1.0}
+    one = table([measurement(seed, **policies) for seed in (0, 1)])
+    (cell,) = one.cells
+    _, rows = policy_table(cell, 12)
+    assert [row[0] for row in rows] == [*(f"p{place:02}" for place in range(9)), "router", "oracle", "chosen"]
+    text = to_markdown(one)
+    assert "The best 12 of 23 policies." in text
+    assert "p08" in text
+    assert "p09" not in text
+    assert "p19" in to_html([one])
+    assert len(policy_table(cell)[1]) == 23
+
+
+def test_policies_are_ranked_by_the_metric():
+    values = {"router": 1.0, "ridge": 0.8, "bad": {"log_loss": None}, "knn": 1.2}
+    (cell,) = table([measurement(metric="log_loss", **values)]).cells
+    assert ranked(cell) == ["ridge", "router", "knn", "bad"]
+    _, rows = policy_table(cell)
+    assert rows[3] == ["bad", *[DASH] * (len(rows[3]) - 1)]
+
+
+def test_an_ablation_has_a_row_for_each_part():
+    parts = [measurement(s, router=0.5 + 0.01 * s, plain=0.4 + 0.0101 * s, oracle=0.9) for s in range(3)]
+    columns, rows = summary_table(table(parts, definition(kind=ABLATION)))
+    assert [row[columns.index("changed")] for row in rows] == ["plain"]
+    assert rows[0][columns.index("verdict")] == "gain"
+
+
+def test_the_page_has_plots_of_gains_and_over_k_and_needs_nothing_else():
+    page = to_html([table(over_k(settings=2), definition(requirements=ASKED)), table([], definition("empty"))])
+    assert len(re.findall("<svg", page)) == 3
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert not re.search(r'(src|href)="(?!#)', page)
+    assert "<b>1 of 2</b><span>required numbers met" in page
+    assert "<b>0 of 1</b><span>aims met" in page
+    assert page.count("<details>") == page.count("</details>") == 6 + 1 + 2
+
+
+def test_no_text_becomes_markup():
+    odd = "a<i> | b"
+    asked = dataclasses.replace(definition(requirements=[Requirement(odd, "", checks.gain(0))]), title=odd, caption=odd)
+    one = table([measurement(s, setting=odd, router=0.5, facts={odd: odd}, **{odd: 0.4}) for s in (0, 1)], asked)
+    assert "<i>" not in to_html([one])
+    text = to_markdown(one)
+    assert "<i>" not in text
+    for block in text.split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
+
+
+def test_the_gains_closest_to_the_router_are_drawn_and_few_of_a_setting():
+    def measured(seed, place):
+        baselines = {f"p{row:02}": 0.5 - 0.01 * row - 0.0001 * seed for row in range(15)}
+        return measurement(seed, setting=f"setting {place}", router=0.5, **baselines)
+
+    many = [measured(seed, place) for seed in range(3) for place in range(8)]
+    (plot,) = draw_plots(table(many))
+    assert plot.title.endswith("of 24 differences are beyond chance")
+    assert "p02" in plot.svg
+    assert "p03" not in plot.svg
+    (plot,) = draw_plots(table(many[::8]))
+    assert "p11" in plot.svg
+    assert "p12" not in plot.svg
+
+
+def test_of_more_settings_than_fit_whole_ones_are_drawn():
+    seeds = [
+        measurement(seed, setting=f"without {place}", k=k, router=0.5, ridge=0.4, blind=0.3, full=0.3 + 0.01 * place)
+        for seed in (0, 1) for place in range(9) for k in (0, 5, 20, 100)
+    ]  # fmt: skip
+    gains = draw_plots(table(seeds))[0]
+    assert gains.title.endswith("of 24 differences are beyond chance")
+    assert "without 3" in gains.svg
+    assert "without 2" not in gains.svg
+    assert "most is to be gained" in gains.caption
+
+
+def test_of_many_settings_over_k_those_with_most_to_gain_are_drawn():
+    seeds = [
+        measurement(seed, setting=f"without {place}", k=k, router=0.5, ridge=0.4, blind=0.3, full=0.3 + 0.01 * place)
+        for seed in (0, 1) for place in range(7) for k in (0, 20)
+    ]  # fmt: skip
+    _, *plots = draw_plots(table(seeds))
+    assert [plot.title.split(":")[0] for plot in plots] == [f"without {place}" for place in (6, 5, 4, 3)]
+    assert draw_plots(table([])) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(48.4, "48 s"), (720, "12 min"), (6000, "1 h 40 min"), (7199, "2 h 0 min")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text

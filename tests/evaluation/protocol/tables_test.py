@@ -1,0 +1,65 @@
+"""The tables: sound as defined, and all of them measured in the small variant, from the command to README."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from prouter_jax.evaluation.protocol.definition import Size
+from prouter_jax.evaluation.protocol.tables import definitions
+
+TABLES = definitions(Size(False, pathlib.Path("data"), pathlib.Path("tuned")))
+SMALL = definitions(Size(True, pathlib.Path("data"), pathlib.Path("tuned")))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_a_table_is_sound(table):
+    keys = [unit.key for unit in table.units]
+    assert len(set(keys)) == len(keys) > 1
+    for unit in table.units:
+        assert json.loads(json.dumps(unit.arguments)).keys() == unit.arguments.keys()
+        assert "config" in unit.arguments
+    assert table.title
+    assert table.caption
+
+
+def test_the_issue_s_settings_are_there():
+    names = [table.name for table in TABLES]
+    assert names == [table.name for table in SMALL]
+    assert len(set(names)) == len(names)
+    seeds = {table.name: {unit.arguments["seed"] for unit in table.units} for table in TABLES}
+    assert seeds["costs_alpaca"] == seeds["votes"] == seeds["choices_cold"] == set(range(10))
+    assert seeds["costs_large"] == set(range(10))
+    assert seeds["choices_warm"] == seeds["new_users"] == set(range(5))
+
+
+def test_units_that_share_a_tuning_agree_on_it():
+    found = {}
+    for table in TABLES:
+        for unit in table.units:
+            tuning = unit.arguments.get("tuning")
+            if tuning:
+                assert found.setdefault(tuning["name"], tuning) == tuning
+    assert len(found) >= 8
+    assert {tuning["budget"] for tuning in found.values()} == {20}
+
+
+def _reproduce(workdir, *more):
+    command = [sys.executable, "-m", "launch.reproduce", f"--workdir={workdir}", "--small", *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_all_tables_are_measured_in_the_small_variant(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# x\n<!-- results -->\n<!-- /results -->\n")
+    done = _reproduce(tmp_path / "work", "--table=all", f"--readme={readme}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    tables = [json.loads((tmp_path / "work/tables" / f"{one.name}.json").read_text()) for one in SMALL]
+    assert all("router" in json.dumps(table) for table in tables)
+    assert (tmp_path / "work/report/report.html").stat().st_size > 10_000
+    assert all(one.title in readme.read_text() for one in SMALL)
+    again = _reproduce(tmp_path / "work", "--table=all")
+    assert (again.returncode, again.stderr) == (0, "")  # nothing is measured again

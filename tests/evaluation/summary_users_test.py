@@ -1,0 +1,173 @@
+"""A report's single users: who is explained, by which query, and where users stand on the map."""
+
+import dataclasses
+import html
+
+import numpy as np
+import pytest
+
+from prouter_jax import Router
+from prouter_jax.data.interactions import Users, strings
+from prouter_jax.dataset import prepare, read_source
+from prouter_jax.evaluation import summary as module
+from prouter_jax.evaluation.evaluate import Picks, SeedResult
+from prouter_jax.evaluation.summary import explain_users, map_users
+from prouter_jax.model.inference import score_decisions
+from prouter_jax.report import types
+from prouter_jax.report.page import to_html
+from prouter_jax.report.plots_map import plot_user_map
+from prouter_jax.report.write import to_json
+from prouter_jax.serving.explain import DecisionInfluence, Explanation, PropertyInfluence
+
+NAN = float("nan")
+
+
+@pytest.fixture(scope="module")
+def router(experiment_workdir) -> Router:
+    return Router.load(experiment_workdir)
+
+
+def _result(preference, user, llm) -> SeedResult:
+    """Picks of the router, of three LLMs."""
+    nothing = np.zeros(len(user), np.float32)
+    picks = Picks(np.array(llm), *[nothing] * 4)
+    users = Users(strings([f"u{i}" for i in range(len(preference))]), np.array(preference, float))
+    rows = np.array(user)
+    return SeedResult(users, strings([]), strings("abc"), rows, rows * 0 - 1, rows * 0, {types.ROUTER: picks})
+
+
+def test_users_are_the_first_the_middle_and_the_last_in_preference():
+    result = _result([0.9, 0.1, 0.5, 0.3, 0.7], range(5), [0] * 5)
+    assert module._first_to_last(result, np.arange(5)).tolist() == [1, 2, 0]
+    assert module._first_to_last(result, np.array([0, 2])).tolist() == [0, 2]
+
+
+def test_users_of_unknown_preference_are_those_of_the_most_different_picks():
+    user = np.repeat(np.arange(5), 2)
+    result = _result([NAN] * 5, user, [0, 0, 0, 0, 1, 1, 0, 1, 2, 2])
+    assert {row % 5 for row in module._first_to_last(result, np.arange(5)).tolist()} in ({0, 2, 4}, {1, 2, 4})
+
+
+def test_explained_is_what_was_judged(router, experiment):
+    """The pick is the router's for that user and test query, among the LLMs that were on offer there."""
+    prepared = prepare(read_source(experiment.data), experiment.data, experiment.seed)
+    test = prepared.labelled("test").decisions
+    scores = np.where(test.offered, score_decisions(router.scorer, prepared, test), -np.inf)
+    picked = scores.argmax(1)
+    ids = prepared.data.users.ids
+    zeros = [np.zeros(len(picked), np.float32)] * 4
+    result = SeedResult(
+        *(prepared.data.users, prepared.data.tasks.ids, prepared.data.llms.ids),
+        *(test.user, test.query, test.query, {types.ROUTER: Picks(picked, *zeros)}),
+    )
+    found = explain_users(router, prepared, result)
+    assert len({told.user_id for told in found}) == 3
+    for told in found:
+        texts = prepared.data.queries.texts[test.query]
+        row = np.flatnonzero((ids[test.user] == told.user_id) & (texts == told.query))[0]
+        assert told.llm == prepared.data.llms.ids[picked[row]]
+        logits = router.trained.temperature * scores[row]
+        shares = np.exp(logits - logits.max())
+        assert told.probability == pytest.approx(1 / shares.sum(), abs=1e-5)
+        assert told.decided == (ids[router.known.decisions.user] == told.user_id).sum()
+
+
+def test_a_map_shows_the_directions_in_which_users_differ_most(router):
+    """Users on a line in states are on a line on the map, in their order; the rest tells nothing."""
+    data = router.known
+    number, width = router.users.shape
+    place = np.linspace(-1, 2, number)
+    along = np.random.default_rng(0).normal(size=width)
+    found = map_users(dataclasses.replace(router, users=(np.outer(place, along) + 3).astype(np.float32)))
+    assert found is not None
+    assert found.users == data.users.ids.tolist()
+    assert found.told[0] == pytest.approx(1, abs=1e-5)
+    assert abs(np.corrcoef(found.points[:, 0], place)[0, 1]) > 0.9999
+    spread = (router.scorer.answers - router.scorer.answers.mean(1, keepdims=True)).std((0, 1))
+    length = np.linalg.norm(along * spread)
+    assert np.ptp(found.points[:, 0]) == pytest.approx(3 * length, rel=1e-3)
+
+
+def test_a_map_knows_favourites_and_leaves_out_who_has_no_history(router, monkeypatch):
+    data = router.known
+    found = map_users(router)
+    assert found is not None
+    for user, favourite in enumerate(found.favourite):
+        theirs = data.decisions.user[data.feedback.decision] == user
+        counts = np.bincount(data.feedback.llm[theirs], data.feedback.value[theirs], len(data.llms.ids))
+        assert counts[list(data.llms.ids).index(favourite)] == counts.max()
+    kept = dataclasses.replace(data.decisions, user=np.maximum(data.decisions.user, 2).astype(np.int32))
+    fewer = map_users(dataclasses.replace(router, known=data.replace(decisions=kept)))
+    assert fewer is not None
+    assert fewer.users == data.users.ids[2:].tolist()
+    monkeypatch.setattr(module, "_MOST_ON_MAP", 4)
+    some = map_users(router)
+    assert some is not None
+    assert (len(some.users), some.users[0], some.users[-1]) == (4, data.users.ids[0], data.users.ids[-1])
+
+
+def test_without_differences_there_is_no_map(router):
+    assert map_users(dataclasses.replace(router, users=np.ones_like(router.users))) is None
+
+
+# ---- On the page.
+
+ODD = "a<b>&c | 用户"
+
+
+def _report(user_map: types.UserMap | None = None) -> types.Report:
+    told = Explanation(
+        *(ODD, f"{ODD}?", ODD, 0.75, "llm 1", 0.25),
+        *([DecisionInfluence("Why?", f"chose {ODD}", 0.125, 0.5)], [PropertyInfluence("tastes", 1.5, NAN, NAN)]),
+        *(7, 1, True),
+    )
+    users = [types.UserRow(ODD, 0.5, 0.1, 0.1, ODD)]
+    shares = types.ShareTable([ODD], [ODD, "llm 1"], np.array([[0.25, 0.75]]))
+    return types.Report("r", {}, "reward", {}, [], users, shares, [], [told], user_map)
+
+
+def test_the_page_explains(router):
+    page = to_html(_report())
+    assert f"<h3>{html.escape(ODD)} (preference 0.50)</h3>" in page
+    assert f"{html.escape(ODD)} is picked with probability 0.750; llm 1 comes next with 0.250." in page
+    assert "Of the user&#x27;s 7 past decisions 1, the newest, were left out in turn." in page
+    row = ["+0.1250", "+0.5000", f"chose {html.escape(ODD)}: Why?"]
+    assert "".join(f"<td>{cell}</td>" for cell in row) in page
+    assert "<td>+1.5000</td><td>tastes</td>" in page
+    assert "<b>" not in page
+    assert '"stranger": null' in to_json(_report())
+    assert "Why this LLM" not in to_html(dataclasses.replace(_report(), explanations=None))
+
+
+def _map(preference, favourite) -> types.UserMap:
+    points = np.stack([np.arange(len(preference)), np.zeros(len(preference))], 1).astype(float)
+    return types.UserMap(strings(range(len(preference))), points, np.array(preference), favourite, (0.75, 0.25))
+
+
+def test_the_map_is_coloured_by_preference_else_by_favourite():
+    known = plot_user_map(_report(_map(np.linspace(0, 1, 11), [ODD] * 11)))
+    assert known is not None
+    assert "0.80 to 1.00" in known.svg
+    assert "tells 100.0 % of the variance of the preference" in known.caption
+    unknown = plot_user_map(_report(_map([NAN, 0.5, NAN], ["llm 1", ODD, "other"])))
+    assert unknown is not None
+    assert "llm 1: 1; " in unknown.svg
+    assert html.escape(ODD) in unknown.svg
+    assert "preference" not in unknown.caption
+    assert plot_user_map(_report()) is None
+
+
+def test_an_llm_has_one_colour_on_all_plots():
+    """The most chosen one has the first colour, though the map has more users of another."""
+    drawn = plot_user_map(_report(_map([NAN] * 3, ["llm 1", ODD, ODD])))
+    assert drawn is not None
+    assert drawn.svg.lower().index("#0072b2") < drawn.svg.lower().index("#e69f00")
+    first, second = (drawn.svg.lower().count(f"fill: {colour}") for colour in ("#0072b2", "#e69f00"))
+    assert first < second
+
+
+def test_users_of_one_preference_are_one_band():
+    drawn = plot_user_map(_report(_map([0.5] * 3, [ODD] * 3)))
+    assert drawn is not None
+    assert "0.50: 3" in drawn.svg
+    assert "0.50 to" not in drawn.svg

@@ -1,0 +1,67 @@
+"""launch.logs: from a log to tables by one command, or one line."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+from log_files import ROW, made_up_rows, write_log
+
+from prouter_jax.data.tables.read_write import read_tables
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def _run(*arguments, **environment):
+    command = [sys.executable, "-m", "launch.logs", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, env=os.environ | environment)
+
+
+def test_help_comes_at_once():
+    begun = time.monotonic()
+    done = _run("--help")
+    assert time.monotonic() - begun < 2
+    assert "--hash_key_variable" in done.stdout
+    assert done.stderr == ""
+
+
+def test_a_log_becomes_tables(tmp_path):
+    first = write_log(tmp_path / "first.jsonl", [{**row, "who": row.pop("user_id")} for row in made_up_rows(60)])
+    second = write_log(tmp_path / "second.jsonl", [{**ROW, "who": "w", "rating": 3}, {**ROW, "who": "w", "cost": -1}])
+    arguments = [f"--input={first},{second}", f"--out={tmp_path}/out", "--columns=user=who", "--rating_range=1:5"]
+    done = _run(*arguments, "--hash_key_variable=LOG_KEY", LOG_KEY="a key that nobody may see")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    said = done.stdout.splitlines()
+    assert said[0].startswith("62 rows read, 61 kept, of ")
+    assert said[1:3] == ["61 with a thumb or rating, 60 with a propensity", "dropped, cost below 0: 1"]
+    assert said[3] == f"users: hashed; tables: {tmp_path}/out"
+    data = read_tables(tmp_path / "out")
+    assert len(data.decisions.ids) == 61
+    assert sorted(set(data.feedback.value.tolist())) == [0, 0.5, 1]
+    assert all(len(name) == 32 for name in data.users.ids)
+    assert "nobody may see" not in done.stdout + "".join(
+        str(path.read_bytes()) for path in (tmp_path / "out").iterdir()
+    )
+
+
+WRONG = {
+    "no such file": (["--input=none.jsonl"], "none.jsonl"),
+    "a field that is none": (["--columns=x=y"], "columns: expected FIELD=COLUMN"),
+    "a range that is none": (["--rating_range=5"], "rating_range: expected LOW:HIGH"),
+    "no key": (["--hash_key_variable=NO_SUCH_KEY"], "environment variable NO_SUCH_KEY"),
+    "not near": (["--merge_near=2"], "merge_near"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_one_line(tmp_path, name):
+    arguments, found = WRONG[name]
+    path = write_log(tmp_path / "log.jsonl", [ROW])
+    done = _run(f"--input={path}", f"--out={tmp_path}/out", *arguments)
+    assert done.returncode == 1
+    assert found in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("out/*"))

@@ -1,0 +1,48 @@
+"""Small systems: parity with numpy, and no waiting for ever where two batches are solved at once."""
+
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+
+from prouter_jax.model.posterior import inverse, solve
+
+# in a process of its own, for what waits for ever cannot be interrupted
+_AT_ONCE = """
+import jax, jax.numpy as jnp
+from prouter_jax.model.posterior import inverse, solve
+root = jax.random.normal(jax.random.key(0), (1000, 54, 54))
+matrix, vector = root @ jnp.swapaxes(root, 1, 2) + 54 * jnp.eye(54), root[:, 0]
+together = jax.jit(lambda m, v: (solve(m, v), inverse(m), solve(m + 1, v)))
+for _ in range(20):
+    jax.block_until_ready(together(matrix, vector))
+"""
+
+
+def _systems():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(6, 3, 4, 4))
+    return root @ root.swapaxes(-1, -2) + 0.1 * np.eye(4), rng.normal(size=(6, 3, 4))
+
+
+def test_systems_are_solved():
+    matrix, vector = _systems()
+    expected = np.linalg.solve(matrix, vector[..., None])[..., 0]
+    np.testing.assert_allclose(solve(jnp.asarray(matrix), jnp.asarray(vector)), expected, rtol=1e-2)
+
+
+def test_inverses():
+    matrix, _ = _systems()
+    np.testing.assert_allclose(inverse(jnp.asarray(matrix)), np.linalg.inv(matrix), rtol=1e-2, atol=1e-3)
+
+
+def test_a_column_that_is_the_sum_of_others_is_solved_for():
+    columns = np.random.default_rng(1).normal(size=(50, 3))
+    columns = np.concatenate([columns, columns.sum(1, keepdims=True)], 1)
+    found = solve(jnp.asarray(1e6 * columns.T @ columns)[None], jnp.asarray(1e6 * columns.T @ columns[:, 0])[None])
+    np.testing.assert_allclose(columns @ np.asarray(found[0]), columns[:, 0], atol=1e-2)
+
+
+def test_systems_solved_at_once_do_not_wait_for_each_other():
+    subprocess.run([sys.executable, "-c", _AT_ONCE], check=True, timeout=100)

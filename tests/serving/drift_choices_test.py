@@ -1,0 +1,110 @@
+"""Shifts of choices are found where they were planted, and an unchanged stream has none."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from prouter_jax.serving.drift import Said, expected_shares, fit_strengths, measure_choices
+
+LLMS, USERS = 5, 40
+NAMES = [f"llm{number}" for number in range(LLMS)]
+
+
+def _tastes(rng, users=USERS):
+    return rng.normal(0, 1.5, (users, LLMS)) + np.linspace(0, 1, LLMS)
+
+
+def _stream(rng, tastes, decisions, who=None, fewest=2, queries=None):
+    """Decisions of random users (among `who`) between random candidates, by their tastes.
+
+    `queries` [queries, llms] is how good each answer is; all alike by default.
+    """
+    user = rng.choice(np.arange(len(tastes)) if who is None else who, decisions)
+    query = rng.integers(0, 200 if queries is None else len(queries), decisions)
+    size = rng.integers(fewest, LLMS, decisions, endpoint=True)
+    offered = rng.random((decisions, LLMS)).argsort(1).argsort(1) < size[:, None]
+    answers = 0 if queries is None else queries[query]
+    liked = np.where(offered, tastes[user] + answers + rng.gumbel(size=offered.shape), -np.inf)
+    shares = (liked == liked.max(1, keepdims=True)).astype(np.float32)
+    return Said(user, query, offered, shares)
+
+
+def _moved(seed, change=None, **now):
+    rng = np.random.default_rng(seed)
+    tastes = _tastes(rng)
+    before = _stream(rng, tastes, 2000)
+    return measure_choices(before, _stream(rng, tastes if change is None else change(tastes), 500, **now), NAMES)
+
+
+def test_strengths_are_shares_where_all_are_on_offer_and_do_not_depend_on_offers():
+    rng = np.random.default_rng(0)
+    same = np.repeat(rng.normal(0, 1, (1, LLMS)), USERS, axis=0)
+    whole = _stream(rng, same, 4000, fewest=LLMS)
+    np.testing.assert_allclose(fit_strengths(whole), whole.shares.mean(0), atol=1e-6)
+    truth = np.exp(same[0]) / np.exp(same[0]).sum()
+    np.testing.assert_allclose(fit_strengths(_stream(rng, same, 20_000)), truth, atol=0.02)
+
+
+def test_expected_shares_are_those_of_the_candidates():
+    offered = np.array([[True, True, False], [False, False, True]])
+    found = expected_shares(np.array([0.6, 0.2, 0.0]), offered)
+    np.testing.assert_allclose(found, [[0.75, 0.25, 0], [0, 0, 1]])
+
+
+def test_an_unchanged_stream_is_rarely_surprising():
+    """One in a hundred, by definition; also where only some of the users speak, or other LLMs are on offer."""
+    for now in ({}, {"who": np.arange(8)}, {"fewest": LLMS}):
+        chances = [_moved(seed, **now).chance for seed in range(100)]
+        assert np.mean(np.array(chances) < 0.01) <= 0.04, now
+
+
+def test_other_queries_are_not_other_tastes():
+    """A few queries whose answers differ a lot: what falls on them is chance, however many decide."""
+    chances = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        tastes = _tastes(rng)
+        before, now = (_stream(rng, tastes, 1500, queries=rng.normal(0, 1.5, (number, LLMS))) for number in (150, 40))
+        now = dataclasses.replace(now, query=now.query + 1000)
+        chances.append(measure_choices(before, now, NAMES).chance)
+    assert np.mean(np.array(chances) < 0.01) <= 0.04
+
+
+def test_a_shift_of_tastes_is_found_and_named():
+    for seed in range(10):
+        found = _moved(seed, lambda tastes: tastes + 1.2 * (np.arange(LLMS) == 1))
+        assert found.chance < 0.01
+        assert found.moved > 0.05
+        largest = max(found.shifts, key=lambda shift: abs(shift.found - shift.expected))
+        assert (largest.llm, largest.low > 0) == ("llm1", True)
+
+
+def test_the_interval_covers_the_true_difference():
+    covered = []
+    for seed in range(100):
+        found = _moved(seed, fewest=LLMS)
+        covered += [shift.low <= 0 <= shift.high for shift in found.shifts]
+    assert 0.9 < np.mean(covered) <= 1
+
+
+def test_choices_of_unknown_llms_are_told_apart():
+    rng = np.random.default_rng(0)
+    tastes = _tastes(rng)
+    now = _stream(rng, tastes, 400, fewest=LLMS)
+    old = _stream(rng, tastes[:, :4] @ np.eye(4, LLMS) - 99 * (np.arange(LLMS) == 4), 2000)
+    before = Said(old.user, old.query, old.offered[:, :4], old.shares[:, :4])
+    found = measure_choices(before, now, NAMES[:4])
+    assert found.new_llm_share == pytest.approx(now.shares[:, 4].mean())
+    assert [shift.llm for shift in found.shifts] == NAMES[:4]
+    assert found.chance > 0.01
+
+
+def test_one_user_or_none_tells_nothing():
+    rng = np.random.default_rng(0)
+    tastes = _tastes(rng)
+    before, one = _stream(rng, tastes, 100), _stream(rng, tastes, 50, who=[3])
+    assert measure_choices(before, one, NAMES).chance == 1
+    assert np.isnan(measure_choices(before, one, NAMES).shifts[0].low)
+    nobody = before.take(np.zeros(0, int))
+    assert measure_choices(before, nobody, NAMES).shifts == []

@@ -1,0 +1,196 @@
+"""A sweep with its workdir in a bucket finds what one on a disk finds; logs and the claim are of this machine."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+from bucket_server import Bucket
+from sweep_cases import TEXTS, Jobs, make_plan, small_config
+
+from launch.backends.local import LocalBackend
+from launch.trial_jobs import TrialJobs, logs_folder, train_command
+from prouter_jax import config as configuration
+from prouter_jax.experiment import run_experiment
+from prouter_jax.io.paths import files_below, make_path
+from prouter_jax.sweep import run
+from prouter_jax.sweep.fields import with_values
+from prouter_jax.sweep.results import SweepResult, write_results
+from prouter_jax.sweep.run import Stopped, run_trials
+from prouter_jax.sweep.space import parse_space
+from prouter_jax.sweep.trials import Trial, TrialFolders
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(run, "_PAUSE", 0.0)
+    monkeypatch.setattr(run, "_REMOTE_PAUSE", 0.0)
+
+
+def _outcomes(trials):
+    return [(trial.number, dict(trial.values), trial.state, list(trial.rewards), trial.failures) for trial in trials]
+
+
+@pytest.mark.parametrize("scheme", ["file", "bucket"])
+@pytest.mark.parametrize("more", [{}, {"name": "optuna", "trials": 12}])
+def test_trials_in_a_bucket_end_as_on_a_disk_also_if_it_is_stopped_in_between(bucket, tmp_path, more, scheme):
+    if more and not importlib.util.find_spec("optuna"):
+        pytest.skip("pip install 'prouter-jax[sweep]'")
+    config = small_config()
+    whole = run_trials(make_plan(tmp_path / "here", Jobs(config, failures={1: 1, 3: 5}), **more))
+    place = bucket if scheme == "bucket" else (tmp_path / "there").as_uri()
+    workdir, jobs = f"{place}/sweep", Jobs(config, failures={1: 1, 3: 5})
+    looks = iter([*[False] * 4, True])
+    with pytest.raises(Stopped):
+        run_trials(make_plan(workdir, jobs, **more), lambda: next(looks))
+    assert any(name.endswith("/trial.json") for name in files_below(make_path(workdir)))
+    assert _outcomes(run_trials(make_plan(workdir, jobs, **more))) == _outcomes(whole)
+    again = Jobs(config)
+    assert _outcomes(run_trials(make_plan(workdir, again, **more))) == _outcomes(whole)
+    assert again.started == []
+
+
+class _Ended:
+    def poll(self):
+        return 0
+
+    def stop(self):
+        raise AssertionError("it has ended")
+
+    def last_words(self):
+        return ""
+
+
+@pytest.mark.slow
+def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bucket, tmp_path):
+
+    def start(trials):
+        for trial, folder in trials:
+            run_experiment(with_values(experiment, trial.values), folder)
+        return [_Ended() for _ in trials]
+
+    jobs, found, texts = Jobs(experiment), {}, ["model.near.noise=2,20"]
+    for workdir in (tmp_path / "here", make_path(f"{bucket}/sweep")):
+        plan = make_plan(workdir, jobs, texts)
+        trials = run_trials(run.Plan(plan.config, plan.search, plan.folders, start))
+        result = SweepResult("experiments/x.py", experiment, "grid", 0, parse_space(texts, experiment), trials)
+        found[workdir] = write_results(result, workdir), [trial.rewards for trial in trials]
+    here, there = found.values()
+    assert here == there
+    tree = json.loads((workdir / "results.json").read_text())
+    assert (workdir / "results.png").read_bytes().startswith(b"\x89PNG")
+    assert (workdir / "results.md").read_text().startswith("# Sweep")
+    text = (workdir / "best.py").read_text()
+    module = {}
+    exec(text, module)
+    best = workdir / "trials" / f"{tree['best']:03d}" / "experiment.json"
+    assert configuration.to_json(module["get_config"]()) == best.read_text()
+    command = "python -m launch.train --config=best.py --workdir=runs/best"
+    assert f"Command, once this file is copied from gs://bucket/sweep: {command}" in text.replace("\n", " ")
+
+
+def test_a_bucket_is_of_one_sweep_and_of_one_process_that_shares_the_logs(bucket, tmp_path):
+    config = small_config()
+    space = parse_space(TEXTS, config)
+    folders = TrialFolders(f"{bucket}/sweep", tmp_path / "logs")
+    with folders.claim(config, space, "grid", 0):
+        assert list(Bucket.store) == ["/bucket/sweep/sweep.json"]
+        with (
+            pytest.raises(ValueError, match=r"^gs://bucket/sweep: expected a sweep that nobody is at"),
+            TrialFolders(f"{bucket}/sweep", tmp_path / "logs").claim(config, space, "grid", 0),
+        ):
+            pass
+    with pytest.raises(ValueError, match=r"^gs://bucket/sweep: expected the sweep it was begun with"):
+        folders.check(config, space, "grid", 1)
+
+
+def test_logs_are_of_this_machine_and_the_run_is_in_the_bucket(bucket, tmp_path):
+    workdir = make_path(f"{bucket}/sweep")
+    logs = logs_folder(workdir, str(tmp_path / "logs"))
+
+    def command(values, folder):
+        return [sys.executable, "-c", f"print({train_command('x.py', {}, values, folder)[-1]!r})"]
+
+    start = TrialJobs(LocalBackend(), command, {}, [], logs)
+    trial = Trial(7, {})
+    [running] = start([(trial, TrialFolders(workdir, logs).folder(trial))])
+    until = time.monotonic() + 60
+    while running.poll() is None:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert running.poll() == 0
+    assert running.last_words() == "--workdir=gs://bucket/sweep/trials/007"
+    assert (tmp_path / "logs" / "007" / "log.txt").exists()
+    assert not Bucket.store
+
+
+def test_a_folder_for_logs_is_named_for_a_bucket_and_for_nothing_else(bucket, tmp_path):
+    assert logs_folder(tmp_path, None) is None
+    for workdir, logs, message in (
+        (
+            make_path(bucket),
+            None,
+            "^--logs: expected a folder of this machine, as --workdir is in a bucket, found none$",
+        ),
+        (tmp_path, "logs", "^--logs: expected none unless --workdir is in a bucket, found logs$"),
+        (make_path(bucket), f"{bucket}/logs", "^gs://bucket/logs: expected a folder of this machine for --logs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            logs_folder(workdir, logs)
+
+
+# launch.sweep with the bucket of its own process, so trials run in it as well
+_COMMAND = """
+import os, sys
+from bucket_server import Bucket, serve_bucket
+with serve_bucket() as os.environ["TENSORSTORE_GCS_HTTP_URL"]:
+    from launch import entry, sweep
+    from launch.backends.local import LocalBackend
+    from prouter_jax.experiment import run_experiment
+    from prouter_jax.io.paths import make_path
+    from prouter_jax.sweep.fields import with_values
+
+    class Ended:
+        poll = lambda self: 0
+
+    def start_all(self, jobs):
+        for job in jobs:
+            print("job:", job.command[-1], job.folder)
+            values = {"model.taste_dim": int(job.command[-1].partition("=")[2])}
+            workdir = next(part for part in job.command if part.startswith("--workdir=")).partition("=")[2]
+            run_experiment(with_values(sweep._CONFIG.value, values), workdir)
+        return [Ended() for _ in jobs]
+
+    LocalBackend.start_all = start_all
+    try:
+        entry.start(sweep.main)
+    finally:
+        print("bucket:", *sorted(name for name in Bucket.store if name.count("/") < 4))
+"""
+
+
+def test_the_command_leaves_everything_but_logs_in_the_bucket(tmp_path):
+    root = pathlib.Path(__file__).parents[2]
+    tiny = {"num_tasks": 3, "num_queries": 100, "num_llms": 4, "num_users": 6, "decisions_per_user": 20}
+    command = [sys.executable, "-c", _COMMAND, f"--config={root}/experiments/embedded.py", "--config.data.encoder=hash"]
+    command += [f"--config.data.embedded.{name}={value}" for name, value in tiny.items()]
+    command += ["--config.train.num_train_steps=12", "--sweep=model.taste_dim=2", "--workdir=gs://bucket/sweep"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])}
+    for logs, code in (([], 1), ([f"--logs={tmp_path}/logs"], 0)):
+        done = subprocess.run(
+            [*command, *logs], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == code, done.stderr
+        if code:
+            assert "--logs: expected a folder of this machine, as --workdir is in a bucket" in done.stderr
+    lines = done.stdout.splitlines()
+    assert f"job: --config.model.taste_dim=2 {tmp_path}/logs/000" in lines
+    assert "results: gs://bucket/sweep/results.md" in lines
+    assert "best experiment: gs://bucket/sweep/best.py" in lines
+    names = ("best.py", "results.json", "results.md", "results.png", "sweep.json")
+    assert lines[-1] == " ".join(["bucket:", *(f"/bucket/sweep/{name}" for name in names)])
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
