@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from processes import wait_for
 
 from prouter_jax import Router
 from prouter_jax import config as configuration
@@ -75,9 +76,7 @@ def _killed(command, workdir, lines, delay):
     """Starts a run and kills it a moment after it has written so many lines of metrics."""
     found, watched = _has_state(workdir), workdir / "metrics.jsonl"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        while _lines(watched) < lines:
-            assert process.poll() is None
-            time.sleep(0.002)
+        wait_for(lambda: _lines(watched) >= lines, process)
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         said = process.communicate()[1]

@@ -4,9 +4,9 @@ import importlib.util
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
+import processes
 import pytest
 from ahead_programs import BATCH, ROUNDS, WIDTH
 
@@ -25,9 +25,7 @@ pytestmark = pytest.mark.skipif(
 def compiled():
     """What was measured of each program, by its name; one process compiles all, for one slice and for two."""
     environment = os.environ | {"PYTHONPATH": str(ROOT.parent)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "ahead_programs.py")], env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = processes.run([sys.executable, str(ROOT / "ahead_programs.py")], env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return {name: from_json(values) for name, values in json.loads(done.stdout.splitlines()[-1]).items()}

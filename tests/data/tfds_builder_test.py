@@ -4,11 +4,11 @@ import copy
 import dataclasses
 import importlib.util
 import pathlib
-import subprocess
 import sys
 
 import jax
 import numpy as np
+import processes
 import pytest
 from table_files import write_rows
 
@@ -213,15 +213,15 @@ sys.exit(str([name for name in ("tensorflow", "jax", "torch") if name in sys.mod
 
 def test_no_tensorflow_is_needed(tables, tmp_path):
     command = [sys.executable, "-c", _WITHOUT_TENSORFLOW, str(tables), str(tmp_path / "out")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = processes.run(command, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_command_builds(tables, tmp_path):
     command = [sys.executable, "-m", "launch.build_dataset", "--format=tables", f"--out={tmp_path}/out"]
-    done = subprocess.run([*command, f"--input={tables}"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = processes.run([*command, f"--input={tables}"], cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"built: {tmp_path}/out/personal_routing/tables/1.0.0"
-    done = subprocess.run([*command, f"--input={tmp_path}/none"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = processes.run([*command, f"--input={tmp_path}/none"], cwd=ROOT)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

@@ -5,11 +5,11 @@ import importlib.util
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import jax
 import numpy as np
+import processes
 import pytest
 
 from prouter_jax import Router
@@ -101,7 +101,7 @@ def test_verdicts_stay_on_this_machine(bucket):
 @pytest.mark.parametrize("command", ["train --config=experiments/embedded.py", "score --input=a.csv --output=b.csv"])
 def test_without_the_extra_a_bucket_is_one_line(command):
     arguments = [sys.executable, "-m", *f"launch.{command} --workdir=gs://bucket/run".split()]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = processes.run(arguments, cwd=ROOT)
     assert done.returncode == 1
     assert done.stderr.endswith("gs://bucket/run: pip install 'prouter-jax[gcs]' to use gs://\n")
     assert len(done.stderr.splitlines()) == 1
@@ -109,7 +109,7 @@ def test_without_the_extra_a_bucket_is_one_line(command):
 
 def test_a_table_of_the_protocol_needs_this_machine():
     arguments = [sys.executable, "-m", "launch.reproduce", "--table=embedded", "--workdir=gs://bucket/run"]
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = processes.run(arguments, cwd=ROOT)
     assert done.returncode == 1
     assert "gs://bucket/run: " in done.stderr
     assert len(done.stderr.splitlines()) == 1

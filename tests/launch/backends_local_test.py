@@ -1,9 +1,10 @@
 """Jobs on this machine: what they write and say, how they are asked to end, and that none joins another."""
 
-import subprocess
+import contextlib
+import os
 import sys
-import time
 
+import processes
 import pytest
 
 from launch.backends.job import Job
@@ -14,7 +15,8 @@ _KILLED = """
 import os, pathlib, signal, sys
 from launch.backends.job import Job
 from launch.backends.local import LocalBackend
-LocalBackend().start(Job("x", [sys.executable, "-c", "import time; time.sleep(1.5)"], pathlib.Path(sys.argv[1])))
+work = "import pathlib, time\\nwhile not pathlib.Path('end').exists(): time.sleep(0.02)"
+LocalBackend().start(Job("x", [sys.executable, "-c", work], pathlib.Path.cwd()))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -24,10 +26,7 @@ def _python(folder, code, **environment):
 
 
 def _wait(running):
-    until = time.monotonic() + 30
-    while running.poll() is None:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    processes.wait_for(lambda: running.poll() is not None)
     return running.poll()
 
 
@@ -39,7 +38,7 @@ def test_a_job_adds_to_its_log_with_its_environment_and_has_an_exit_code(tmp_pat
 
 
 def test_a_stopped_job_gets_a_signal_that_it_can_answer_and_so_does_what_it_started(tmp_path):
-    inner = "import time; time.sleep(60)"
+    inner = "import time; time.sleep(1000)"
     code = (
         "import signal, subprocess, sys\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(143)))\n"
@@ -50,8 +49,7 @@ def test_a_stopped_job_gets_a_signal_that_it_can_answer_and_so_does_what_it_star
     )
     running = LocalBackend().start(_python(tmp_path, code))
     log = tmp_path / "log.txt"
-    while not log.read_text().endswith("\n"):
-        time.sleep(0.02)
+    processes.wait_for(lambda: log.read_text().endswith("\n"))
     running.stop()
     assert _wait(running) == 143
     assert log.read_text().splitlines()[1:] == ["saved"]
@@ -59,24 +57,23 @@ def test_a_stopped_job_gets_a_signal_that_it_can_answer_and_so_does_what_it_star
 
 
 def test_a_folder_has_one_job_at_a_time_though_who_started_it_was_killed(tmp_path):
-    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], timeout=60)
+    killed = processes.run(
+        [sys.executable, "-c", _KILLED], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(processes.ROOT)}
+    )
     assert killed.returncode == -9
     with pytest.raises(ValueError, match="expected a folder that no job is at, found one that runs"):
         LocalBackend().start(_python(tmp_path, "pass"))
-    until = time.monotonic() + 30
-    while True:
-        try:
-            running = LocalBackend().start(_python(tmp_path, "pass"))
-        except ValueError:
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        else:
-            break
-    assert _wait(running) == 0
+    (tmp_path / "end").touch()
+    assert _wait(processes.wait_for(lambda: _start_if_free(_python(tmp_path, "pass")))) == 0
+
+
+def _start_if_free(job):
+    with contextlib.suppress(ValueError):
+        return LocalBackend().start(job)
 
 
 def test_jobs_start_together_or_not_at_all(tmp_path):
-    first, taken, last = (_python(tmp_path / name, "import time; time.sleep(60)") for name in "abc")
+    first, taken, last = (_python(tmp_path / name, "import time; time.sleep(1000)") for name in "abc")
     busy = LocalBackend().start(taken)
     with pytest.raises(ValueError, match="expected a folder that no job is at"):
         LocalBackend().start_all([first, taken, last])

@@ -4,8 +4,8 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
+import processes
 import pytest
 
 from launch.backends.gke import GkeBackend
@@ -89,10 +89,9 @@ def _gcloud(tmp_path, monkeypatch, states):
     monkeypatch.setenv("STATES", str(tmp_path / "states"))
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     running = TpuVmBackend("v5e:4x4", ()).start(_job(tmp_path))
-    while (code := running.poll()) is None:
-        time.sleep(0.02)
+    processes.wait_for(lambda: running.poll() is not None)
     calls = (tmp_path / "calls").read_text().splitlines() if (tmp_path / "calls").exists() else []
-    return code, [line.split()[3] for line in calls]
+    return running.poll(), [line.split()[3] for line in calls]
 
 
 @pytest.mark.parametrize(

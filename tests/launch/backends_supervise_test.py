@@ -5,8 +5,9 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
+import types
 
+import processes
 import pytest
 
 from launch.backends.job import PREEMPTED, Job
@@ -68,20 +69,12 @@ me = sys.argv[-1].rpartition("=")[2]
 folder = pathlib.Path(sys.argv[1])
 (folder / f"{me}.{os.getpid()}").touch()
 marks = len(list(folder.glob(f"{me}.*")))
-time.sleep(60 if marks == 1 else 0)
+time.sleep(1000 if marks == 1 else 0)
 """
 
 
 def _pids(folder, index):
     return [int(path.name.split(".")[1]) for path in folder.glob(f"{index}.*")]
-
-
-def _wait_until(check):
-    end = time.monotonic() + 20
-    while not (found := check()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
 
 
 def _alive(pid):
@@ -115,9 +108,9 @@ def supervisor(tmp_path):
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_takes_the_other_along_and_both_come_again(supervisor, tmp_path, victim):
-    first = [_wait_until(lambda index=index: _pids(tmp_path, index))[0] for index in (0, 1)]
+    first = [processes.wait_for(lambda index=index: _pids(tmp_path, index))[0] for index in (0, 1)]
     os.kill(first[victim], signal.SIGKILL)
-    assert supervisor.wait(30) == 0
+    assert supervisor.wait(processes.HANG) == 0
     assert [len(_pids(tmp_path, index)) for index in (0, 1)] == [2, 2]
     assert not any(map(_alive, first))
 
@@ -127,18 +120,18 @@ import pathlib, subprocess, sys, time
 folder = pathlib.Path(sys.argv[1])
 if not list(folder.glob("left.*")):
     # as multiprocessing does, it hands all files on
-    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], close_fds=False)
     (folder / f"left.{left.pid}").touch()
-    time.sleep(60)
+    time.sleep(1000)
 """
 
 
 def test_what_a_killed_process_had_started_goes_with_it(tmp_path):
     command = [sys.executable, "-c", _SUPERVISOR, str(tmp_path), _LEAVES_ONE]
     supervisor = subprocess.Popen(command, cwd=ROOT)
-    left = _wait_until(lambda: _pids(tmp_path, "left"))[0]
+    left = processes.wait_for(lambda: _pids(tmp_path, "left"))[0]
     os.kill(os.getpgid(left), signal.SIGKILL)
-    assert supervisor.wait(30) == 0
+    assert supervisor.wait(processes.HANG) == 0
     assert not _alive(left)
 
 
@@ -149,44 +142,73 @@ def test_what_a_killed_process_had_started_goes_with_it(tmp_path):
 def test_a_crash_that_others_took_for_bad_input_is_a_crash(ends, expected, tmp_path):
     code = "; ".join(["import sys", f"{ends[0]} if '--process_id=0' in sys.argv else {ends[1]}"])
     running = LocalBackend().start(Job("job", [sys.executable, "-c", code], tmp_path, 2))
-    time.sleep(1)  # both have ended
+    for process in running._processes:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # both have ended, and neither was asked yet
     assert running.poll() == expected
 
 
+# The second process is ready for a signal before the first one ends; it goes on until it has saved.
 _STUBBORN = """
-import signal, sys, time
+import pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+def wait(name):
+    while not (folder / name).exists():
+        time.sleep(0.02)
 if "--process_id=0" in sys.argv:
-    time.sleep(0.5)
-    sys.exit(int(sys.argv[1]))
+    wait("ready")
+    sys.exit(int(sys.argv[2]))
 signal.signal(signal.SIGTERM, lambda *_: print("told", flush=True))
-end = time.monotonic() + 4
-while time.monotonic() < end:
-    time.sleep(0.1)
+(folder / "ready").touch()
+wait("saved")
 """
 
 
-@pytest.mark.parametrize(("code", "log"), [(3, "told\n"), (PREEMPTED, "")])
-def test_the_others_are_told_of_a_crash_and_left_to_save_at_a_preemption(code, log, tmp_path, monkeypatch):
-    monkeypatch.setattr("launch.backends.local._GRACE", 0.5)
-    running = LocalBackend().start(Job("job", [sys.executable, "-c", _STUBBORN, str(code)], tmp_path, 2))
-    begun = time.monotonic()
-    _wait_until(lambda: running.poll() is not None)
-    assert running.poll() == code
-    assert (tmp_path / "log.1.txt").read_text() == log
-    assert (time.monotonic() - begun > 4) == (code == PREEMPTED)
+@pytest.fixture
+def stubborn(tmp_path, monkeypatch):
+    """A job of which one process has ended with a code, the other's log, and a clock that the test sets."""
+    clock = types.SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("launch.backends.local.time", clock)
+
+    def start(code):
+        command = [sys.executable, "-c", _STUBBORN, str(tmp_path), str(code)]
+        running = LocalBackend().start(Job("job", command, tmp_path, 2))
+        os.waitid(os.P_PID, running._processes[0].pid, os.WEXITED | os.WNOWAIT)
+        assert running.poll() is None
+        return running, tmp_path / "log.1.txt", clock
+
+    return start
+
+
+def test_the_others_are_told_of_a_crash_and_killed_if_they_go_on(stubborn):
+    running, log, clock = stubborn(3)
+    processes.wait_for(lambda: log.read_text() == "told\n")
+    assert running.poll() is None
+    clock.now = 11.0
+    processes.wait_for(lambda: running.poll() is not None)
+    assert running.poll() == 3
+
+
+def test_the_others_are_left_to_save_at_a_preemption(stubborn, tmp_path):
+    running, log, clock = stubborn(PREEMPTED)
+    clock.now = 59.0
+    assert running.poll() is None
+    (tmp_path / "saved").touch()
+    processes.wait_for(lambda: running.poll() is not None)
+    assert running.poll() == PREEMPTED
+    assert log.read_text() == ""
 
 
 def test_a_supervisor_that_is_told_to_stop_hands_it_on_and_leaves_nobody(supervisor, tmp_path):
-    first = [_wait_until(lambda index=index: _pids(tmp_path, index))[0] for index in (0, 1)]
+    first = [processes.wait_for(lambda index=index: _pids(tmp_path, index))[0] for index in (0, 1)]
     supervisor.terminate()
-    assert supervisor.wait(30) == PREEMPTED
+    assert supervisor.wait(processes.HANG) == PREEMPTED
     assert not any(map(_alive, first))
 
 
 def test_processes_are_told_of_each_other_and_log_apart(tmp_path):
     code = "import sys; print(sys.argv[1:])"
     running = LocalBackend().start(Job("job", [sys.executable, "-c", code], tmp_path, 2))
-    assert _wait_until(lambda: running.poll() is not None)
+    assert processes.wait_for(lambda: running.poll() is not None)
     logs = [(tmp_path / f"log.{index}.txt").read_text() for index in (0, 1)]
     for index, log in enumerate(logs):
         assert f"'--num_processes=2', '--process_id={index}'" in log

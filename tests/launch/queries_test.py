@@ -1,8 +1,8 @@
 """launch.queries: a published query set in, one table of queries out."""
 
-import subprocess
 import sys
 
+import processes
 import pyarrow.parquet as pq
 import pytest
 from public_files import GSM8K
@@ -10,9 +10,7 @@ from table_files import write_rows
 
 
 def _run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "launch.queries", *arguments], capture_output=True, text=True, timeout=60
-    )
+    return processes.run([sys.executable, "-m", "launch.queries", *arguments])
 
 
 def test_a_published_file_becomes_a_table(tmp_path):

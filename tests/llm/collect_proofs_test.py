@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import processes
 import pyarrow.parquet as pq
 import pytest
 from collect_cases import lines
@@ -39,7 +40,7 @@ def _run(command):
 
 def _finish(command):
     process = _run(command)
-    out, err = process.communicate(timeout=400)
+    out, err = process.communicate(timeout=processes.HANG)
     assert process.returncode == 0, err
     return out
 
@@ -61,7 +62,7 @@ def test_killed_at_ten_moments_every_answer_is_stored_once_and_none_asked_again(
     with run_stub(latency=0.05) as stub:
         command = _prepare(folder, stub)
         for _ in range(10):
-            process, until = _run(command), _number_stored(folder) + chance.randrange(1000)
+            process, until = _run(command), _number_stored(folder) + chance.randrange(600)
             while process.poll() is None and _number_stored(folder) < until:
                 time.sleep(0.01)
             time.sleep(chance.random() * 0.2)
@@ -84,7 +85,7 @@ def test_a_server_that_fails_for_30_percent_leads_to_the_same_table(tmp_path):
     tables = {}
     for name, faults in (("clean", 0.0), ("faulty", 0.3)):
         with run_stub(latency=0.02, faults=faults, stall=1.5) as stub:
-            command = _prepare(tmp_path / name, stub, timeout=0.75, attempts=5)
+            command = _prepare(tmp_path / name, stub, timeout=0.75 if faults else processes.HANG, attempts=5)
             said = _finish(command)
             for _ in range(3):
                 if f"answers: {2 * QUERIES:,} of {2 * QUERIES:,}" not in said:

@@ -10,6 +10,7 @@ import sys
 import threading
 
 import numpy as np
+import processes
 import pytest
 from judge_server import Act, judge_config, longest, make_questions, serving, shown_answers
 
@@ -312,7 +313,7 @@ def test_a_killed_run_goes_on_where_it_was(monkeypatch, path):
         root = pathlib.Path(__file__).parents[2]
         child.append(subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=root))
         ready.set()
-        assert child[0].wait(30) == -signal.SIGKILL
+        assert child[0].wait(processes.HANG) == -signal.SIGKILL
         with open(path, "ab") as file:
             file.write(b'{"key": "abc", "us')  # as a kill in the middle of a line would leave it
         stored, first = _pairs_of_whole_lines(path), len(server.requests)

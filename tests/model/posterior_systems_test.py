@@ -1,10 +1,10 @@
 """Small systems: parity with numpy, and no waiting for ever where two batches are solved at once."""
 
-import subprocess
 import sys
 
 import jax.numpy as jnp
 import numpy as np
+import processes
 
 from prouter_jax.model.posterior import inverse, solve
 
@@ -45,4 +45,4 @@ def test_a_column_that_is_the_sum_of_others_is_solved_for():
 
 
 def test_systems_solved_at_once_do_not_wait_for_each_other():
-    subprocess.run([sys.executable, "-c", _AT_ONCE], check=True, timeout=100)
+    processes.run([sys.executable, "-c", _AT_ONCE], check=True)

@@ -3,10 +3,10 @@
 import copy
 import dataclasses
 import json
-import subprocess
 import sys
 
 import numpy as np
+import processes
 import pytest
 
 from prouter_jax import Router, config
@@ -274,7 +274,7 @@ def test_what_cannot_be_explained_is_one_line(router, arguments, found):
 
 
 def _run(*arguments):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300)
+    return processes.run([sys.executable, *arguments])
 
 
 _CALLS = """

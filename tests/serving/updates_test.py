@@ -11,6 +11,7 @@ import sys
 import time
 
 import numpy as np
+import processes
 import pytest
 
 from prouter_jax import Router
@@ -215,11 +216,11 @@ def _command(*arguments):
 def test_the_command_tells_and_appends(workdir, held_out, tmp_path):
     path = _write(tmp_path / "new.jsonl", held_out)
     command = _command(f"--workdir={workdir}", f"--feedback={path}")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = processes.run(command, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"# {workdir}: drift since training\n")
     assert f"appended: {read_appended(workdir)[0].folder}" in done.stdout
-    done = subprocess.run([*command, "--dry_run"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = processes.run([*command, "--dry_run"], cwd=ROOT)
     assert "this very feedback was appended before" in done.stdout
 
 

@@ -4,10 +4,9 @@ import importlib.util
 import json
 import os
 import pathlib
-import subprocess
 import sys
-import time
 
+import processes
 import pytest
 from bucket_server import Bucket
 from sweep_cases import TEXTS, Jobs, make_plan, small_config
@@ -118,10 +117,7 @@ def test_logs_are_of_this_machine_and_the_run_is_in_the_bucket(bucket, tmp_path)
     start = TrialJobs(LocalBackend(), command, {}, [], logs)
     trial = Trial(7, {})
     [running] = start([(trial, TrialFolders(workdir, logs).folder(trial))])
-    until = time.monotonic() + 60
-    while running.poll() is None:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    processes.wait_for(lambda: running.poll() is not None)
     assert running.poll() == 0
     assert running.last_words() == "--workdir=gs://bucket/sweep/trials/007"
     assert (tmp_path / "logs" / "007" / "log.txt").exists()
@@ -181,9 +177,7 @@ def test_the_command_leaves_everything_but_logs_in_the_bucket(tmp_path):
     command += ["--config.train.num_train_steps=12", "--sweep=model.taste_dim=2", "--workdir=gs://bucket/sweep"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])}
     for logs, code in (([], 1), ([f"--logs={tmp_path}/logs"], 0)):
-        done = subprocess.run(
-            [*command, *logs], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-        )
+        done = processes.run([*command, *logs], cwd=tmp_path, env=environment)
         assert done.returncode == code, done.stderr
         if code:
             assert "--logs: expected a folder of this machine, as --workdir is in a bucket" in done.stderr

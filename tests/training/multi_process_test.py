@@ -8,11 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
 import pytest
+from processes import HANG, wait_for
 
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.dataset import prepare, read_source
@@ -48,14 +48,8 @@ def _start(workdir, number, environment=None, devices=4):
     return processes
 
 
-def _wait(processes, seconds=120):
-    end = time.monotonic() + seconds
-    try:
-        return [process.wait(max(end - time.monotonic(), 0.1)) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+def _wait(processes):
+    return [process.wait(HANG) for process in processes]
 
 
 def _log(workdir):
@@ -101,20 +95,18 @@ def test_any_number_of_processes_trains_alike(undisturbed, tmp_path, number):
     assert (workdir / "report" / "report.html").exists()
 
 
-def _wait_for_step(workdir, step, seconds=90):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if (workdir / "metrics.jsonl").exists() and any(line["step"] >= step for line in _lines(workdir)):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no step {step} within {seconds} s: {_log(workdir)}")
+def _wait_for_step(workdir, step, processes):
+    def there():
+        return (workdir / "metrics.jsonl").exists() and any(line["step"] >= step for line in _lines(workdir))
+
+    wait_for(there, *processes)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_sigterm_of_one_process_saves_all_and_the_same_command_goes_on(undisturbed, tmp_path, victim):
     workdir = tmp_path / "run"
     processes = _start(workdir, 2)
-    _wait_for_step(workdir, 6)
+    _wait_for_step(workdir, 6, processes)
     processes[victim].send_signal(signal.SIGTERM)
     assert _wait(processes) == [143, 143], _log(workdir)
     assert "stopped by SIGTERM" in _log(workdir)
@@ -126,7 +118,7 @@ def test_sigterm_of_one_process_saves_all_and_the_same_command_goes_on(undisturb
 def test_a_killed_process_ends_the_others_and_the_same_command_goes_on(undisturbed, tmp_path, victim):
     workdir = tmp_path / "run"
     processes = _start(workdir, 2)
-    _wait_for_step(workdir, 12)
+    _wait_for_step(workdir, 12, processes)
     processes[victim].kill()
     codes = _wait(processes)
     assert codes[victim] == -signal.SIGKILL
