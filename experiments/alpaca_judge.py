@@ -3,7 +3,7 @@
 Command:  python -m launch.train --config=experiments/alpaca_judge.py --workdir=runs/alpaca_judge
           (asking an LLM: first launch.judge with --config.data.judge.name=llm --config.data.judge.model=MODEL)
 
-The embedded judge measures nine styles of each answer beside its quality and cost, see judges/style.py.
+The embedded judge measures nine styles of each answer beside its quality and cost, see llm/judges/style_judge.py.
 """
 
 from experiments import alpaca_choices

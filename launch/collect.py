@@ -4,8 +4,8 @@ python -m launch.collect --queries=queries.jsonl --llms=llms.json --out=runs/ans
 
 Queries: .parquet, .csv or .jsonl with query and optionally query_id, task_id, reference, metric, choices. LLMs:
 {"name": {"model": ..., "base_url": ..., "key_variable": ..., "input_price": ..., "output_price": ...}, ...}, at
-OpenAI-compatible servers; see collect/llms.py for all fields. A server of one's own needs no key. Given again, a run
-goes on: OUT/answers.jsonl has each answer from the moment it came. Then launch.grade fills in the effects.
+OpenAI-compatible servers; see prouter_jax/llm/pool.py for all fields. A server without keys needs none. The same
+command continues a run: OUT/answers.jsonl stores each answer when it arrives. Then launch.grade adds the effects.
 """
 
 from absl import flags
@@ -21,38 +21,39 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Say what it would cost, and s
 
 
 def main() -> None:
-    from prouter_jax.collect.collect import collect, estimate
-    from prouter_jax.collect.llms import read_llms
-    from prouter_jax.collect.queries import read_queries
+    from prouter_jax.llm.collect import collect, estimate_costs
+    from prouter_jax.llm.pool import read_llms
+    from prouter_jax.llm.queries import read_queries
 
     queries, llms = read_queries(_QUERIES.value), read_llms(_LLMS.value)
-    if queries.repeated:
-        print(f"queries: {queries.repeated:,} rows that repeat another are left out")
+    if queries.duplicates:
+        print(f"queries: {queries.duplicates:,} rows that repeat another are left out")
     if _DRY_RUN.value:
-        lanes = estimate(queries, llms, _OUT.value)
-        for lane in lanes:
-            print(lane.line())
-        cost, most = sum(lane.about.cost for lane in lanes), sum(lane.most for lane in lanes)
-        requests = sum(lane.about.asked - lane.about.stored for lane in lanes)
+        estimates = estimate_costs(queries, llms, _OUT.value)
+        for estimate in estimates:
+            print(estimate.format())
+        cost = sum(estimate.expected.cost for estimate in estimates)
+        most = sum(estimate.max_cost for estimate in estimates)
+        requests = sum(estimate.expected.total - estimate.expected.stored for estimate in estimates)
         print(f"estimate: {requests:,} requests, about {cost:.4f} USD, at most {most:.4f} USD if none is repeated")
         return
-    found = collect(queries, llms, _OUT.value, _BUDGET.value, _CONCURRENCY.value)
-    _say(found)
-    found.raise_if_broken_off()
+    summary = collect(queries, llms, _OUT.value, _BUDGET.value, _CONCURRENCY.value)
+    _report(summary)
+    summary.raise_errors()
 
 
-def _say(found) -> None:
-    for reason, times in found.failures.most_common(5):
+def _report(summary) -> None:
+    for reason, times in summary.failures.most_common(5):
         print(f"no answer, {times:,} times: {reason}")
-    for llm, error in found.stopped.items():
+    for llm, error in summary.stopped.items():
         print(f"{llm} was not asked to the end: {error}")
-    notes = [f"{found.cut_off:,} cut off at max_output_tokens"] if found.cut_off else []
-    notes += [f"{found.guessed:,} with guessed tokens"] if found.guessed else []
+    notes = [f"{summary.cut_off:,} cut off at max_output_tokens"] if summary.cut_off else []
+    notes += [f"{summary.estimated_tokens:,} with guessed tokens"] if summary.estimated_tokens else []
     noted = f" ({', '.join(notes)})" if notes else ""
-    print(f"answers: {found.answers:,} of {found.wanted:,}{noted}, {found.spent:.4f} USD: {_OUT.value}")
-    if found.answers < found.wanted:
+    print(f"answers: {summary.answers:,} of {summary.wanted:,}{noted}, {summary.spent:.4f} USD: {_OUT.value}")
+    if summary.answers < summary.wanted:
         print("the same command again asks for what is missing")
-    if found.answers:
+    if summary.answers:
         print(f"not graded yet: python -m launch.grade --answers={_OUT.value}")
 
 

@@ -21,37 +21,37 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Say what would be graded and 
 
 
 def main() -> None:
-    from prouter_jax.grading.grade import Outcomes
+    from prouter_jax.llm.grading import CollectedOutcomes
 
-    outcomes, grader = Outcomes(_ANSWERS.value, _METRIC.value or ""), _grader()
+    outcomes, grader = CollectedOutcomes(_ANSWERS.value, _METRIC.value or ""), _make_grader()
     if grader is not None:
-        print(f"estimate: {outcomes.estimate(grader).line('grades')}", flush=True)
+        print(f"estimate: {outcomes.estimate_cost(grader).format('grades')}", flush=True)
     if _DRY_RUN.value:
         for name, rows in outcomes.rows.items():
             print(f"{name}: {len(rows):,} answers to grade")
-        _say_ungraded(outcomes.ungraded)
+        _report_ungraded(outcomes.ungraded)
         return
-    graded = outcomes.grade(grader)
-    for name, effects in graded.effects.items():
-        mean = f", {sum(effects) / len(effects):.4f} on average" if effects else ""
-        print(f"{name}: {len(effects):,} answers graded{mean}")
-    _say_ungraded(graded.ungraded)
+    summary = outcomes.grade(grader)
+    for name, grades in summary.grades.items():
+        mean = f", {sum(grades) / len(grades):.4f} on average" if grades else ""
+        print(f"{name}: {len(grades):,} answers graded{mean}")
+    _report_ungraded(summary.ungraded)
 
 
-def _grader():
-    from prouter_jax.collect.llms import read_llms
-    from prouter_jax.grading.judge import Grader
+def _make_grader():
     from prouter_jax.io.paths import make_path
+    from prouter_jax.llm.llm_grader import LlmGrader
+    from prouter_jax.llm.pool import read_llms
 
     if _JUDGE.value is None:
         return None
     llms = read_llms(_JUDGE.value)
     if len(llms) != 1:
         raise ValueError(f"{_JUDGE.value}: expected one LLM, found {len(llms)}")
-    return Grader(llms[0], make_path(_ANSWERS.value) / "grades.jsonl", _BUDGET.value, _CONCURRENCY.value)
+    return LlmGrader(llms[0], make_path(_ANSWERS.value) / "grades.jsonl", _BUDGET.value, _CONCURRENCY.value)
 
 
-def _say_ungraded(ungraded) -> None:
+def _report_ungraded(ungraded) -> None:
     if not ungraded:
         print("nothing is left ungraded")
     for reason, times in ungraded.most_common():

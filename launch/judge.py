@@ -30,15 +30,13 @@ def main() -> None:
         raise ValueError(f"config.data.users: expected 'llm_as_judge', found {data.users!r}")
     from prouter_jax.dataset import read_interactions
     from prouter_jax.io.paths import make_path
-    from prouter_jax.judges.choices import write_choices
-    from prouter_jax.judges.make import make_judge
-    from prouter_jax.judges.personas import make_personas
-    from prouter_jax.judges.questions import build_questions
+    from prouter_jax.llm.judges.base import build_questions, make_personas, write_choices
+    from prouter_jax.llm.judges.registry import make_judge
 
     source, workdir = read_interactions(data), make_path(_WORKDIR.value)
     judge = make_judge(data.judge, source, workdir / "verdicts.jsonl", _RETRY.value)
     personas, questions = make_personas(data.num_users, data.judge.seed), build_questions(source)
-    print(f"estimate: {judge.estimate(personas, questions).line('verdicts')}", flush=True)
+    print(f"estimate: {judge.estimate_cost(personas, questions).format('verdicts')}", flush=True)
     if _DRY_RUN.value:
         return
     workdir.mkdir(parents=True, exist_ok=True)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 from judge_server import Act
 
-from prouter_jax.collect.llms import PoolLlm
-from prouter_jax.collect.queries import Queries
 from prouter_jax.data.interactions import strings
+from prouter_jax.llm.pool import PoolLlm
+from prouter_jax.llm.queries import Queries
 
 
 def make_queries(number: int) -> Queries:

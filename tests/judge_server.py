@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
-from prouter_jax import config as config_data
+from prouter_jax import config_data
 from prouter_jax.data.interactions import strings
-from prouter_jax.judges.questions import Questions
+from prouter_jax.llm.judges.base import Questions
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
 

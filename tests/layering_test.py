@@ -11,12 +11,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 LAYERS = (
-    *("io", "config", "sharding", "data", "asking", "collect", "grading", "judges", "simulate", "metrics"),
+    *("io", "config", "sharding", "data", "llm", "metrics"),
     *("graph", "dataset", "model", "training"),
     *("serving", "report", "aot", "evaluation", "experiment", "sweep"),
 )
-WITHOUT_JAX = {"io", "config", "data", "asking", "collect", "grading", "judges", "simulate", "metrics", "report"}
-WITHOUT_JAX |= {"evaluation", "sweep"}
+WITHOUT_JAX = {"io", "config", "data", "llm", "metrics", "report", "evaluation", "sweep"}
 # modules of these rooms that compute with JAX all the same
 IN_JAX = {"data.batches", "data.query_features", "evaluation.baselines.factorisation", "evaluation.baselines.mlp"}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}

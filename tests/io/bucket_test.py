@@ -13,7 +13,6 @@ import processes
 import pytest
 
 from prouter_jax import Router
-from prouter_jax.asking.ledger import Ledger, read_ledger
 from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.tables.additions import read_history
@@ -21,7 +20,8 @@ from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.experiment import evaluate_experiment, run_experiment
 from prouter_jax.io import files
 from prouter_jax.io.paths import files_below, make_path
-from prouter_jax.judges.verdicts import Stored
+from prouter_jax.llm.journal import Journal, read_journal
+from prouter_jax.llm.judges.llm_judge import StoredVerdict
 from prouter_jax.training.loop import restore_best
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,9 +92,9 @@ def test_a_history_in_a_bucket(two_users, bucket):
 
 
 def test_verdicts_stay_on_this_machine(bucket):
-    for opens in (Ledger, read_ledger):
+    for opens in (Journal, read_journal):
         with pytest.raises(ValueError, match=r"^gs://bucket/v\.jsonl: expected a folder of this machine for a file"):
-            opens(f"{bucket}/v.jsonl", Stored, "a verdict")
+            opens(f"{bucket}/v.jsonl", StoredVerdict, "a verdict")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="gcsfs is installed")

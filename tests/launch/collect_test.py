@@ -63,7 +63,7 @@ def test_from_queries_to_graded_answers(run, tmp_path):
         )
         assert dry.stdout.splitlines()[3].startswith("estimate: 6 requests, about ")
         done = run(*_collect(tmp_path))
-        assert done.stderr == "collect: 6/6 answers, 0.0090 USD spent, 0 s left\n"
+        assert done.stderr.splitlines()[-1] == "collect: 6/6 answers, 0.0090 USD spent, 00:00 left"
         assert done.stdout.splitlines()[1:] == [
             f"answers: 6 of 6, 0.0090 USD: {tmp_path}/out",
             f"not graded yet: python -m launch.grade --answers={tmp_path}/out",

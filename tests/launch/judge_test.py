@@ -51,7 +51,7 @@ def test_an_llm_is_estimated_then_asked_once(folder, tmp_path, monkeypatch):
         assert (server.requests, list(tmp_path.iterdir())) == ([], [])
         done = _judge(folder, tmp_path / "run", *LLM)
         assert len(server.requests) == 4
-        assert done.stderr == "judge: 4/4 verdicts, 0.0004 USD spent, 0 s left\n"
+        assert done.stderr.splitlines()[-1] == "judge: 4/4 verdicts, 0.0004 USD spent, 00:00 left"
         again = _judge(folder, tmp_path / "run", *LLM)
         assert len(server.requests) == 4
     rows = pq.read_table(tmp_path / "run" / "choices.parquet").to_pylist()

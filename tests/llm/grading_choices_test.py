@@ -2,7 +2,7 @@
 
 import pytest
 
-from prouter_jax.grading.choices import find_letter, multiple_choice
+from prouter_jax.llm.grading_metrics import find_letter, multiple_choice
 
 SAID = {
     "The answer is (B).": "B",

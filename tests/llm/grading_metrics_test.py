@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from prouter_jax.grading.metrics import find_metric
+from prouter_jax.llm.grading_metrics import find_metric
 
 
 def length_share(answer, reference):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prouter_jax.grading.numbers import number_at_end
+from prouter_jax.llm.grading_metrics import number_at_end
 
 DUCKS = "She makes 9 * 2 = $<<9*2=18>>18 every day at the farmer\u2019s market.\n#### 18"
 HOUSE = "So he made a profit of 200,000-130,000=$<<200000-130000=70000>>70,000\n#### 70000"

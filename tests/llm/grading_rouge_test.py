@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from prouter_jax.grading.rouge import make_rouge_l
+from prouter_jax.llm.grading_metrics import make_rouge_l
 
 TARGETS = [
     "ZfbCUIUuePaiLVUlCaUXxkpu XPeWing tUHfPMuZ',-Xd Y BrUgVJing M-HV.-DgdDaY.rFDJCRing Ht-LM EKBDXkME,yz'RBr q'wtion "

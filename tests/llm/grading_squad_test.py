@@ -2,7 +2,7 @@
 
 import pytest
 
-from prouter_jax.grading.squad import exact_match, normalise, token_f1
+from prouter_jax.llm.grading_metrics import exact_match, normalize, token_f1
 
 # torchmetrics (tests/unittests/text), HF evaluate's card, jsquad's and other tests of the official script's functions
 PUBLISHED = [
@@ -37,7 +37,7 @@ def test_published_values(answer, reference, f1, same):
     ],
 )
 def test_the_official_normalisation(text, expected):
-    assert normalise(text) == expected
+    assert normalize(text) == expected
 
 
 def test_words_count_as_often_as_they_come():

@@ -14,10 +14,10 @@ from prouter_jax.config import Embedded
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import strings
 from prouter_jax.dataset import prepare, read_source
-from prouter_jax.experiment import CONFIG, WORLD
 from prouter_jax.graph.world import save_world
 from prouter_jax.serving import explain as module
 from prouter_jax.serving.explain import Question
+from prouter_jax.serving.router import CONFIG, WORLD
 from prouter_jax.training.loop import train
 
 TEXT = "How many apples are left if Grace gives away seven of her twenty?"

@@ -1,1 +1,0 @@
-"""How good an answer is, from 0 to 1, by the metric of its task."""

@@ -1,1 +1,0 @@
-"""Judges say which of several answers a person would like best: by rules on style, or by asking an LLM."""

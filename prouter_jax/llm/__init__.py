@@ -1,0 +1,1 @@
+"""Requests to LLMs at OpenAI-compatible servers: answer collection, grading, judges and simulated users."""

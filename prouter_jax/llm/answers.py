@@ -1,0 +1,159 @@
+"""Collected answers on disk: journals of answers and failures, and the tables that are written from them."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from prouter_jax.data.tables.files import write_parquet
+from prouter_jax.io.paths import make_path
+from prouter_jax.llm.journal import Journal
+from prouter_jax.llm.pool import PoolLlm
+from prouter_jax.llm.queries import Queries
+
+ANSWERS = "answers.jsonl"
+FAILURES = "failures.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Journal record of an answer; a stored answer is never requested again.
+
+    Attributes:
+      key: see `PoolLlm.keys`.
+      llm, query_id: ids, for readers of the file.
+      text: of the answer, "" if the reply had none.
+      finish_reason: as reported by the server; "length" if the text was cut off.
+      input_tokens, output_tokens: of this answer; `counted` is False if they are estimates and not the server's counts.
+      cost: in USD, including lost attempts that may have been charged.
+    """
+
+    key: str
+    llm: str
+    query_id: str
+    text: str
+    finish_reason: str
+    input_tokens: int
+    output_tokens: int
+    counted: bool
+    cost: float
+
+    def __post_init__(self):
+        tokens = self.input_tokens, self.output_tokens
+        texts = self.key, self.llm, self.query_id, self.text, self.finish_reason
+        if not all(type(text) is str for text in texts) or not all(type(n) is int and n >= 0 for n in tokens):
+            raise ValueError("expected texts and numbers of tokens")
+        if not self.cost >= 0:
+            raise ValueError("expected a cost")
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Journal record of a failed request; the next run requests the answer again.
+
+    Attributes:
+      key, llm, query_id: as of an `Answer`.
+      reason: error message.
+      cost: in USD, of attempts that may have been charged.
+    """
+
+    key: str
+    llm: str
+    query_id: str
+    reason: str
+    cost: float
+
+    def __post_init__(self):
+        if not all(type(text) is str for text in (self.key, self.reason)) or not self.cost >= 0:
+            raise ValueError("expected a reason and a cost")
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerStore:
+    """The two journals of a folder; one process at a time appends to them."""
+
+    answers: Journal[Answer]
+    failures: Journal[Failure]
+
+    @property
+    def spent(self) -> float:
+        """USD that all records of the folder cost."""
+        return self.answers.spent + self.failures.spent
+
+
+@contextlib.contextmanager
+def open_answers(folder: pathlib.Path) -> Iterator[AnswerStore]:
+    """Opens the journals of a folder, which is created if missing.
+
+    Raises:
+      ValueError: see `Journal`.
+    """
+    with (
+        Journal(folder / ANSWERS, Answer, "an answer") as answers,
+        Journal(folder / FAILURES, Failure, "a failure") as failures,
+    ):
+        yield AnswerStore(answers, failures)
+
+
+def write_collected(
+    folder: str | os.PathLike,
+    queries: Queries,
+    llms: Sequence[tuple[PoolLlm, list[str]]],
+    answers: dict[str, Answer],
+) -> None:
+    """Writes the tables queries, llms and outcomes for `read_tables`, each file whole.
+
+    The table queries also has the columns reference, metric and choices, which grading reads, and outcomes has
+    finish_reason. The effect of every outcome is missing; its cost is computed with the pool's current prices.
+
+    Args:
+      llms: each with the keys of its answers to the queries.
+      answers: by key; a pair without an answer has no row.
+    """
+    pairs = [
+        (query_id, llm, answers[key])
+        for llm, keys in llms
+        for query_id, key in zip(queries.ids, keys, strict=True)
+        if key in answers
+    ]
+    outcomes = make_path(folder) / "outcomes.parquet"
+    outcomes.unlink(missing_ok=True)  # if this run is killed here, outcomes of other queries must not remain
+    texts = {name: _texts(cells) for name, cells in queries.columns().items()}
+    write_parquet(make_path(folder) / "queries.parquet", pa.table(texts))
+    write_parquet(make_path(folder) / "llms.parquet", _llms_table([llm for llm, _ in llms]))
+    if pairs:
+        write_parquet(outcomes, _outcomes_table(pairs))
+
+
+def _texts(cells) -> pa.Array:
+    return pa.array([cell or None for cell in cells], pa.string())
+
+
+def _llms_table(llms: list[PoolLlm]) -> pa.Table:
+    texts = ("family", "description", "pool")
+    prices = ("input_price", "output_price")
+    return pa.table(
+        {"llm": pa.array([llm.name for llm in llms], pa.string())}
+        | {name: _texts([getattr(llm, name) for llm in llms]) for name in texts}
+        | {name: pa.array([getattr(llm, name) for llm in llms], pa.float64()) for name in prices}
+    )
+
+
+def _outcomes_table(pairs: list[tuple[str, PoolLlm, Answer]]) -> pa.Table:
+    answers = [answer for _, _, answer in pairs]
+    costs = [llm.prices().cost(answer.input_tokens, answer.output_tokens) for _, llm, answer in pairs]
+    return pa.table(
+        {
+            "query_id": pa.array([query_id for query_id, _, _ in pairs], pa.string()),
+            "llm": pa.array([llm.name for _, llm, _ in pairs], pa.string()),
+            "effect": pa.nulls(len(pairs), pa.float64()),
+            "cost": pa.array(costs, pa.float64()),
+            "input_tokens": pa.array([answer.input_tokens for answer in answers], pa.int64()),
+            "output_tokens": pa.array([answer.output_tokens for answer in answers], pa.int64()),
+            "response": pa.array([answer.text or None for answer in answers], pa.large_string()),
+            "finish_reason": _texts([answer.finish_reason for answer in answers]),
+        }
+    )

@@ -1,0 +1,255 @@
+"""Client of one model at an OpenAI-compatible server; sorts errors into retryable, refused and fatal ones.
+
+API keys are read from the environment and never appear in an error message.
+"""
+
+import asyncio
+import dataclasses
+import datetime
+import email.utils
+import math
+import os
+import urllib.parse
+from typing import Any
+
+Messages = list[dict[str, str]]
+
+_OPENAI_URL = "https://api.openai.com/v1"
+_REQUEST_TIMEOUT = 408
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+_MAX_REASON_LENGTH = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server.
+
+    Attributes:
+      base_url: URL of the API up to /v1.
+      key_variable: environment variable that holds the API key; "" for a server without keys.
+      needs_key: whether a missing key is an error.
+    """
+
+    base_url: str
+    key_variable: str
+    needs_key: bool
+
+    def read_key(self) -> str:
+        """Reads the API key from the environment.
+
+        Returns:
+          The key, "" if there is none and none is needed.
+
+        Raises:
+          ValueError: if a needed key is missing, or the value is not printable ASCII without spaces.
+        """
+        key = os.environ.get(self.key_variable, "").strip()
+        if not key and self.needs_key:
+            server = ", or OPENAI_BASE_URL of a server without keys" if self.base_url == _OPENAI_URL else ""
+            raise ValueError(f"environment: expected {self.key_variable}{server}, found none")
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ValueError(f"environment: expected a key of visible ASCII characters in {self.key_variable}")
+        return key
+
+
+def find_endpoint(base_url: str = "", key_variable: str = "") -> Endpoint:
+    """Endpoint of a base URL and a key variable, with defaults from the environment.
+
+    Args:
+      base_url: default: OPENAI_BASE_URL, or OpenAI's own URL if that is not set.
+      key_variable: default: OPENAI_API_KEY, but no key at all if `base_url` is given: the key of one server is never
+        sent to another.
+
+    Raises:
+      ValueError: if the URL is malformed, or contains a user, password or query, which would be written to files.
+    """
+    if not base_url:
+        base_url = os.environ.get("OPENAI_BASE_URL", "")
+        needs_key = bool(key_variable) or not base_url
+        base_url, key_variable = base_url or _OPENAI_URL, key_variable or "OPENAI_API_KEY"
+    else:
+        needs_key = bool(key_variable)
+    _check_url(base_url)
+    return Endpoint(base_url.rstrip("/"), key_variable, needs_key)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChatModel:
+    """A model at an endpoint, and the settings of every request to it.
+
+    Attributes:
+      name: of the LLM, used in error messages.
+      model: name of the model at the server.
+      timeout: seconds for one reply.
+      max_output_tokens: limit for one reply, reasoning tokens included.
+      output_limit: the server's name of that limit, max_completion_tokens or max_tokens.
+      temperature: None for the server's default.
+    """
+
+    name: str
+    model: str
+    endpoint: Endpoint
+    timeout: float
+    max_output_tokens: int
+    output_limit: str
+    temperature: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """A reply of an LLM.
+
+    Attributes:
+      text: "" if the reply has no text.
+      input_tokens, output_tokens: counted by the server; None if it does not report them.
+      finish_reason: as reported by the server, "length" if the text was cut off at `max_output_tokens`; "" if missing.
+    """
+
+    text: str
+    input_tokens: int | None
+    output_tokens: int | None
+    finish_reason: str = ""
+
+
+class TransientError(Exception):
+    """A request failed in a way that a retry may mend.
+
+    Attributes:
+      retry_after: seconds that the server asks to wait before a retry; None if it does not say.
+      maybe_charged: whether the server may have charged for the failed request.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None, maybe_charged: bool = False):
+        super().__init__(reason)
+        self.retry_after, self.maybe_charged = retry_after, maybe_charged
+
+
+class RefusedError(Exception):
+    """The server refuses this request; a retry would be refused as well."""
+
+
+class Client:
+    """Sends requests to one model; an async context manager."""
+
+    def __init__(self, model: ChatModel):
+        """
+        Raises:
+          ValueError: if the package openai or the API key is missing.
+        """
+        self.model = model
+        self._openai = _import_openai()
+        self._key = model.endpoint.read_key()
+        self._client = self._openai.AsyncOpenAI(
+            # each attempt needs its own place in the budget and the rate limit, so `requests` retries, not openai
+            api_key=self._key or "none",
+            base_url=model.endpoint.base_url,
+            max_retries=0,
+            timeout=model.timeout,
+        )
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self._client.close()
+
+    async def complete(self, messages: Messages) -> Reply:
+        """Sends one chat completion request, without retries.
+
+        Raises:
+          TransientError: on HTTP 408, 429 and 5xx, time-outs, lost connections and bodies that are no chat completion.
+          RefusedError: on any other 4xx.
+          ValueError: if every request would fail: wrong key, no such model, no credit.
+        """
+        model = self.model
+        request: dict[str, Any] = {"model": model.model, "messages": messages}
+        request[model.output_limit] = model.max_output_tokens
+        if model.temperature is not None:
+            request["temperature"] = model.temperature
+        try:
+            # openai's own time-out restarts with every byte: a server that sends byte by byte would never end
+            async with asyncio.timeout(model.timeout):
+                response = await self._client.chat.completions.create(**request)
+        except (TimeoutError, self._openai.APITimeoutError):
+            raise TransientError(f"no reply within {model.timeout:g} s", maybe_charged=True) from None
+        except self._openai.APIStatusError as error:
+            raise self._classify_status(error) from None
+        except self._openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            connected = "Connect" not in type(cause).__name__  # httpx.ConnectError: no server, so no charge
+            reason = f"connection failed: {self._redact(str(cause))}"
+            raise TransientError(reason, maybe_charged=connected) from None
+        except (self._openai.APIError, ValueError):
+            raise TransientError("not a chat completion", maybe_charged=True) from None
+        return _parse_reply(response)
+
+    def _classify_status(self, error) -> Exception:
+        """The exception of `complete` for an HTTP error status."""
+        status, reason = error.status_code, self._redact(f"HTTP {error.status_code}: {error.message}")
+        if status in (401, 404) or error.code == "insufficient_quota":
+            return ValueError(f"{self.model.name}: the server refuses every request: {reason}")
+        if status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS) or status >= _SERVER_ERROR:
+            return TransientError(reason, _parse_retry_after(error.response.headers.get("retry-after")))
+        return RefusedError(reason)
+
+    def _redact(self, text: str) -> str:
+        """One short line without the key: servers tend to repeat a key that they did not accept."""
+        return " ".join((text.replace(self._key, "[key]") if self._key else text).split())[:_MAX_REASON_LENGTH]
+
+
+def _check_url(base_url: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(base_url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        parts, valid = None, False
+    if parts is not None and (parts.username is not None or parts.password is not None or parts.query):
+        raise ValueError("base_url: expected a URL without user, password or query, found one with them")
+    if not valid:
+        raise ValueError(f"base_url: expected http://HOST... or https://HOST..., found {base_url[:80]!r}")
+
+
+def _import_openai():
+    try:
+        import openai
+    except ImportError:
+        raise ValueError("asking an LLM needs the package openai: pip install 'prouter-jax[judge]'") from None
+    return openai
+
+
+def _parse_reply(response) -> Reply:
+    """The reply in a parsed response; servers differ in the fields that they leave out, and a page of HTML is a str."""
+    choices = getattr(response, "choices", None)
+    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+    if not isinstance(choices, list) or message is None:
+        raise TransientError("not a chat completion", maybe_charged=True)
+    usage = getattr(response, "usage", None)
+    input_tokens, output_tokens = (
+        _token_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens")
+    )
+    text, reason = getattr(message, "content", None), getattr(choices[0], "finish_reason", None)
+    return Reply(_valid_text(text), input_tokens, output_tokens, _valid_text(reason))
+
+
+def _valid_text(value) -> str:
+    """Text without lone surrogates, which JSON allows and UTF-8 tables do not; "" for anything else."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _token_count(tokens) -> int | None:
+    return tokens if type(tokens) is int and tokens >= 0 else None
+
+
+def _parse_retry_after(header: str | None) -> float | None:
+    """Seconds of a Retry-After header, which is a number of seconds or a date; None if it is neither."""
+    try:
+        seconds = float(header or "")
+        return None if math.isnan(seconds) else max(seconds, 0.0)
+    except ValueError:
+        pass
+    try:
+        date = email.utils.parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
+    return max((date - datetime.datetime.now(date.tzinfo)).total_seconds(), 0.0)

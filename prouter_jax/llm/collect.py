@@ -1,0 +1,210 @@
+"""Answer collection: asks every LLM of a pool every query; answers in the journal are not requested again."""
+
+import asyncio
+import collections
+import dataclasses
+import os
+from collections.abc import Sequence
+
+from prouter_jax.io.paths import local_path
+from prouter_jax.llm.answers import ANSWERS, Answer, AnswerStore, Failure, open_answers, write_collected
+from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Usage, count_characters, estimate_tokens
+from prouter_jax.llm.client import Reply
+from prouter_jax.llm.journal import read_journal
+from prouter_jax.llm.pool import PoolLlm
+from prouter_jax.llm.progress import Progress
+from prouter_jax.llm.queries import Queries
+from prouter_jax.llm.requests import FairSemaphore, Requester
+from prouter_jax.llm.worker_pool import process_all, stop_on_signals
+
+_TYPICAL_OUTPUT_TOKENS = 400  # of an answer to an instruction, for an LLM without stored answers
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionSummary:
+    """Result of a collection run.
+
+    Attributes:
+      answers: rows of the table outcomes, of `wanted`.
+      cut_off: answers that reached max_output_tokens.
+      estimated_tokens: answers whose tokens the server did not count.
+      failures: number of failures of this run by reason.
+      stopped: error by LLM that ended its requests early.
+      spent: USD, earlier runs included.
+    """
+
+    answers: int
+    wanted: int
+    cut_off: int
+    estimated_tokens: int
+    failures: collections.Counter[str]
+    stopped: dict[str, Exception]
+    spent: float
+
+    def raise_errors(self) -> None:
+        """Raises the errors that ended the run early; a spent budget is not an error.
+
+        Raises:
+          ValueError: naming the LLMs whose servers refuse every request.
+          OSError: if an answer could not be stored, or the run was interrupted.
+        """
+        errors = [error for error in self.stopped.values() if not isinstance(error, BudgetError)]
+        refused = [error for error in errors if isinstance(error, ValueError)]
+        for error in errors:
+            if error not in refused:
+                raise error
+        if refused:
+            raise ValueError("; ".join(map(str, refused)))
+
+
+@dataclasses.dataclass(frozen=True)
+class CostEstimate:
+    """Expected and maximum cost of the missing answers of one LLM; `max_cost` in USD."""
+
+    llm: str
+    expected: Estimate
+    max_cost: float
+
+    def format(self) -> str:
+        """The estimate as one line of text."""
+        most = f", at most {self.max_cost:.4f} USD" if self.expected.input_tokens else ""
+        return f"{self.llm}: {self.expected.format('answers')}{most}"
+
+
+def collect(
+    queries: Queries, llms: Sequence[PoolLlm], folder: str | os.PathLike, budget: float, concurrency: int
+) -> CollectionSummary:
+    """Requests all answers that are not in `folder` yet and writes the folder's tables.
+
+    After SIGINT (Ctrl-C) or SIGTERM the requests under way are finished, because they are paid for. Must not be called
+    from a running event loop.
+
+    Args:
+      folder: stores each answer when it arrives; see `write_collected` for the tables.
+      budget: USD that all records of the folder may cost, earlier runs included; 0 for no limit.
+      concurrency: concurrent requests of all LLMs together.
+
+    Raises:
+      ValueError: before any request, if the package openai or a key is missing or another run uses the folder.
+    """
+    folder = local_path(folder, "answers, to which one is added at a time")
+    with open_answers(folder) as store:
+        plans = _make_plans(queries, llms, store.answers.records)
+        run = _Run(queries, store, concurrency)
+        shared = Budget(budget, store.spent), FairSemaphore(concurrency)
+        unfinished = [(plan, plan.llm.make_requester(*shared)) for plan in plans if plan.missing]
+        total = sum(len(plan.keys) for plan in plans)
+        stored = total - sum(len(plan.missing) for plan in plans)
+        if unfinished:
+            with Progress("collect", "answers", total, stored, store.spent) as progress:
+                asyncio.run(run.request_answers(unfinished, progress))
+        answers = store.answers.records
+        write_collected(folder, queries, [(plan.llm, plan.keys) for plan in plans], answers)
+        found = [answers[key] for plan in plans for key in plan.keys if key in answers]
+        return CollectionSummary(
+            answers=len(found),
+            wanted=total,
+            cut_off=sum(answer.finish_reason == "length" for answer in found),
+            estimated_tokens=sum(not answer.counted for answer in found),
+            failures=run.failures,
+            stopped=run.stopped,
+            spent=store.spent,
+        )
+
+
+def estimate_costs(queries: Queries, llms: Sequence[PoolLlm], folder: str | os.PathLike) -> list[CostEstimate]:
+    """Estimates the cost of `collect` by LLM, without requests and without changes to the folder."""
+    folder = local_path(folder, "answers, to which one is added at a time")
+    answers = read_journal(folder / ANSWERS, Answer, "an answer")
+    return [_estimate_cost(plan, queries, answers) for plan in _make_plans(queries, llms, answers)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _MissingAnswer:
+    """The journal key of an answer and the row of its query."""
+
+    key: str
+    row: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """The requests of one LLM.
+
+    Attributes:
+      keys: of the answers to all queries, in their order.
+      missing: answers to request; one that several LLMs of the pool share is requested for the first of them only.
+    """
+
+    llm: PoolLlm
+    keys: list[str]
+    missing: list[_MissingAnswer]
+
+
+def _make_plans(queries: Queries, llms: Sequence[PoolLlm], answers: dict[str, Answer]) -> list[_Plan]:
+    plans, seen = [], set(answers)
+    for llm in llms:
+        keys, missing = llm.keys(queries.texts), []
+        for row, key in enumerate(keys):
+            if key not in seen:
+                seen.add(key)
+                missing.append(_MissingAnswer(key, row))
+        plans.append(_Plan(llm, keys, missing))
+    return plans
+
+
+def _estimate_cost(plan: _Plan, queries: Queries, answers: dict[str, Answer]) -> CostEstimate:
+    """Assumes one attempt per answer, and the average length of the LLM's stored answers."""
+    llm, prices = plan.llm, plan.llm.prices()
+    prompts = [llm.messages(queries.texts[missing.row]) for missing in plan.missing]
+    lengths = [answers[key].output_tokens for key in plan.keys if key in answers]
+    mean_length = sum(lengths) / len(lengths) if lengths else min(_TYPICAL_OUTPUT_TOKENS, llm.max_output_tokens)
+    tokens = estimate_tokens(sum(map(count_characters, prompts))), round(mean_length * len(prompts))
+    stored = len(plan.keys) - len(plan.missing)
+    expected = Estimate(len(plan.keys), stored, *tokens, prices.cost(*tokens))
+    return CostEstimate(llm.name, expected, sum(map(prices.max_cost, prompts)))
+
+
+@dataclasses.dataclass
+class _Run:
+    """State that the requests of all LLMs share."""
+
+    queries: Queries
+    store: AnswerStore
+    concurrency: int
+    failures: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    stopped: dict[str, Exception] = dataclasses.field(default_factory=dict)
+
+    async def request_answers(self, plans: list[tuple[_Plan, Requester]], progress: Progress) -> None:
+        """Requests the answers of all LLMs at the same time; an error of one LLM does not end the others."""
+        with stop_on_signals([requester for _, requester in plans]):
+            await asyncio.gather(*(self._request_plan(plan, requester, progress) for plan, requester in plans))
+
+    async def _request_plan(self, plan: _Plan, requester: Requester, progress: Progress) -> None:
+        llm = plan.llm
+
+        async def send(missing: _MissingAnswer, usage: Usage) -> Reply:
+            return await requester.complete(llm.messages(self.queries.texts[missing.row]), usage)
+
+        async def store(missing: _MissingAnswer, reply: Reply | None, failure: str | None, usage: Usage) -> None:
+            await self._store(llm, missing, reply, failure, usage)
+            progress.step(reply is None, self.store.spent)
+
+        async with requester.client:
+            error = await process_all(plan.missing, llm.concurrency or self.concurrency, send, store)
+        if error is not None:
+            self.stopped[llm.name] = error
+
+    async def _store(
+        self, llm: PoolLlm, missing: _MissingAnswer, reply: Reply | None, failure: str | None, usage: Usage
+    ) -> None:
+        ids = missing.key, llm.name, str(self.queries.ids[missing.row])
+        if reply is None:
+            self.failures[f"{llm.name}: {failure}"] += 1
+            await self.store.failures.add(Failure(*ids, failure or "", usage.cost))
+            return
+        own = Usage()  # without lost attempts
+        llm.prices().charge(own, llm.messages(self.queries.texts[missing.row]), reply)
+        counted = reply.input_tokens is not None and reply.output_tokens is not None
+        tokens = own.input_tokens, own.output_tokens
+        await self.store.answers.add(Answer(*ids, reply.text, reply.finish_reason, *tokens, counted, usage.cost))

@@ -1,0 +1,130 @@
+"""Append-only JSON Lines file of paid replies: one record a line, flushed to disk before the next step counts on it.
+
+A killed run continues from its journal and pays for nothing twice.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import filelock
+
+from prouter_jax import files
+from prouter_jax.io.paths import local_path
+
+
+class Record(Protocol):
+    """A dataclass of JSON values whose constructor raises TypeError or ValueError on invalid ones.
+
+    Attributes:
+      key: under which the record is found.
+      cost: of its requests in USD.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def cost(self) -> float: ...
+
+
+T = TypeVar("T", bound=Record)
+
+
+class Journal(Generic[T]):
+    """A file of records that one process at a time appends to; a context manager.
+
+    Attributes:
+      records: by key; the last one of several with the same key.
+      spent: cost of all lines of the file in USD.
+    """
+
+    def __init__(self, path: str | os.PathLike, record_type: type[T], noun: str):
+        """
+        Args:
+          path: file, created together with its folder if missing. An incomplete last line, left by a kill, is dropped.
+          record_type: dataclass of the records.
+          noun: name of a record in error messages, with its article.
+
+        Raises:
+          ValueError: if another process has the file open, a line is no valid record, or the path is in a bucket.
+        """
+        self.path = _local_path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            self._file = stack.enter_context(open(self.path, "ab"))
+            # the system frees the lock when the process ends, even by a kill
+            if not filelock.lock_descriptor(self._file.fileno(), blocking=False):
+                raise ValueError(f"{self.path}: expected to write here alone, found it in use by another run")
+            records, valid_bytes = _read_lines(self.path, record_type, noun)
+            os.truncate(self.path, valid_bytes)
+            files.sync_folder(self.path.parent)
+            self.records: dict[str, T] = {record.key: record for record in records}
+            self.spent = sum(record.cost for record in records)
+            self._closing = stack.pop_all()
+        self._written = self._synced = 0
+        self._sync_lock = asyncio.Lock()
+
+    def __enter__(self) -> "Journal[T]":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._closing.close()
+
+    async def add(self, record: T) -> None:
+        """Appends a record at once, and returns when it would survive a power failure.
+
+        Records that are added at the same time share one fsync.
+        """
+        self._file.write((json.dumps(dataclasses.asdict(record)) + "\n").encode())
+        self._file.flush()
+        self.records[record.key] = record
+        self.spent += record.cost
+        self._written += 1
+        position = self._written
+        async with self._sync_lock:
+            if self._synced < position:
+                written = self._written
+                await asyncio.to_thread(os.fsync, self._file.fileno())
+                self._synced = written
+
+
+def read_journal(path: str | os.PathLike, record_type: type[T], noun: str) -> dict[str, T]:
+    """Reads the records of a journal by key without changing the file; none if there is no file.
+
+    Args:
+      path, record_type, noun: see `Journal`.
+
+    Raises:
+      ValueError: if a line is no valid record, or the path is in a bucket.
+    """
+    path = _local_path(path)
+    return {record.key: record for record in _read_lines(path, record_type, noun)[0]} if path.exists() else {}
+
+
+def _local_path(path: str | os.PathLike) -> pathlib.Path:
+    return local_path(path, "a file to which one line is added at a time")
+
+
+def _read_lines(path: pathlib.Path, record_type: type[T], noun: str) -> tuple[list[T], int]:
+    """The records of all complete lines, and the number of bytes of these lines."""
+    records, valid_bytes = [], 0
+    with open(path, "rb") as file:
+        for row, line in enumerate(file):
+            if line.endswith(b"\n"):
+                records.append(_parse_line(line, path, row, record_type, noun))
+                valid_bytes += len(line)
+    return records, valid_bytes
+
+
+def _parse_line(line: bytes, path: pathlib.Path, row: int, record_type: type[T], noun: str) -> T:
+    try:
+        return record_type(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError(f"table {path.name}, row {row}: expected {noun}, found {line[:80]!r}") from None

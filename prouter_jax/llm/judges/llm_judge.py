@@ -1,0 +1,191 @@
+"""The LLM judge: a model at an OpenAI-compatible server plays each persona and names the best answer."""
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+from prouter_jax import config_data
+from prouter_jax.llm.budget import Budget, Estimate, Prices, Usage, estimate_tokens
+from prouter_jax.llm.client import ChatModel, Client, find_endpoint
+from prouter_jax.llm.journal import Journal, read_journal
+from prouter_jax.llm.judges import prompts
+from prouter_jax.llm.judges.base import TOO_FEW_ANSWERS, Persona, Questions, Verdicts
+from prouter_jax.llm.progress import Progress
+from prouter_jax.llm.replies import REPLY_TOKENS, IntegerRequest, request_integers
+from prouter_jax.llm.requests import FairSemaphore, Requester
+
+BUDGET_SPENT = "not asked: the budget is spent"
+VERDICT = "a verdict"
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredVerdict:
+    """Journal record of a verdict.
+
+    Attributes:
+      key: see `prompts.verdict_key`.
+      user, query: name of the persona and id of the query, for readers of the file.
+      choice: number of the chosen answer among those offered, from 0 in the order of the LLMs; None for a failure.
+      failure: reason of a failure, or None.
+      input_tokens, output_tokens: of all replies for this verdict.
+      cost: in USD.
+    """
+
+    key: str
+    user: str
+    query: str
+    choice: int | None
+    failure: str | None
+    input_tokens: int
+    output_tokens: int
+    cost: float
+
+    def __post_init__(self):
+        if (type(self.choice) is int) != (self.failure is None) or not self.cost >= 0:
+            raise ValueError(f"expected {VERDICT}, a choice or a failure")
+
+
+@dataclasses.dataclass(frozen=True)
+class LlmJudge:
+    """Requests one verdict per persona and question; verdicts in the journal are not requested again.
+
+    Attributes:
+      config: model, prices, limits.
+      journal: file of verdicts, a line of JSON each.
+      retry_failures: whether to request failed verdicts of the journal again.
+    """
+
+    config: config_data.Judge
+    journal: str | os.PathLike
+    retry_failures: bool = False
+
+    def choose(self, personas: Sequence[Persona], questions: Questions) -> Verdicts:
+        """See `Judge.choose`. Each persona sees the answers in an order of its own.
+
+        Must not be called from a running event loop.
+
+        Raises:
+          ValueError: if the package openai or a key is missing, the server refuses every request, or another run uses
+            the journal.
+        """
+        pairs = _Pairs(self.config, personas, questions)
+        with Journal(self.journal, StoredVerdict, VERDICT) as journal:
+            missing = self._missing(pairs, journal.records)
+            if missing:
+                client, stored = Client(self._model()), len(pairs.keys) - len(missing)
+                with Progress("judge", "verdicts", len(pairs.keys), stored, journal.spent) as progress:
+                    asyncio.run(self._request(pairs.requests(missing), client, journal, progress))
+            return pairs.verdicts(journal.records)
+
+    def estimate_cost(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
+        """The cost of the verdicts that are not in the journal, if every first reply is valid."""
+        pairs, records = _Pairs(self.config, personas, questions), read_journal(self.journal, StoredVerdict, VERDICT)
+        missing = self._missing(pairs, records)
+        by_persona = np.bincount([persona for persona, _ in missing], minlength=len(personas))
+        by_question = np.bincount([question for _, question in missing], minlength=len(questions.ids))
+        characters = int(by_persona @ pairs.persona_lengths() + by_question @ pairs.question_lengths())
+        tokens = estimate_tokens(characters), len(missing) * REPLY_TOKENS
+        return Estimate(len(pairs.keys), len(pairs.keys) - len(missing), *tokens, self._prices().cost(*tokens))
+
+    def _missing(self, pairs: "_Pairs", records: dict[str, StoredVerdict]) -> list[tuple[int, int]]:
+        def is_stored(record: StoredVerdict | None) -> bool:
+            return record is not None and not (self.retry_failures and record.failure)
+
+        return [pair for pair, key in pairs.keys.items() if not is_stored(records.get(key))]
+
+    def _prices(self) -> Prices:
+        config = self.config
+        return Prices(config.input_price, config.output_price, config.max_output_tokens, REPLY_TOKENS)
+
+    def _model(self) -> ChatModel:
+        config = self.config
+        limits = config.timeout, config.max_output_tokens, config.output_limit
+        return ChatModel("judge", config.model, find_endpoint(), *limits)
+
+    async def _request(
+        self,
+        requests: Iterator[IntegerRequest],
+        client: Client,
+        journal: Journal[StoredVerdict],
+        progress: Progress,
+    ) -> None:
+        config = self.config
+        budget, semaphore = Budget(config.max_cost, journal.spent), FairSemaphore(config.concurrency)
+        requester = Requester(client, self._prices(), budget, semaphore, config.attempts, config.backoff)
+        await request_integers(requests, requester, config.concurrency, journal, progress)
+
+
+class _Pairs:
+    """All pairs of a persona and a question with at least two answers.
+
+    Attributes:
+      keys: journal key by (persona, question); all personas of a question are consecutive.
+    """
+
+    def __init__(self, config: config_data.Judge, personas: Sequence[Persona], questions: Questions):
+        self._seed, self._personas, self._questions = config.seed, personas, questions
+        self._offered = questions.offered
+        self.keys: dict[tuple[int, int], str] = {}
+        persona_digests = [prompts.persona_digest(config.model, persona) for persona in personas]
+        for question in np.flatnonzero(self._offered.sum(1) >= 2).tolist():
+            query, answers, costs = self._shown(question)
+            digests = [prompts.question_digest(query, answers, shown_costs) for shown_costs in (None, costs)]
+            for row, persona in enumerate(personas):
+                parts = persona_digests[row], digests[bool(persona.cost)], self._order_seed(row, question)
+                self.keys[row, question] = prompts.verdict_key(*parts)
+
+    def requests(self, pairs: list[tuple[int, int]]) -> Iterator[IntegerRequest]:
+        """The requests for pairs, built one at a time, because all prompts together would fill the memory."""
+        for row, question in pairs:
+            query, answers, costs = self._shown(question)
+            order = prompts.draw_order(self._order_seed(row, question), len(answers))
+            messages = prompts.build_messages(self._personas[row], query, answers, costs, order)
+            make_record = self._record_maker(row, question, order)
+            yield IntegerRequest(messages, prompts.reply_format(len(answers)), make_record)
+
+    def verdicts(self, records: dict[str, StoredVerdict]) -> Verdicts:
+        """The verdicts in the journal, as columns of LLMs; a pair without a verdict is a failure."""
+        choice = np.full((len(self._personas), len(self._questions.ids)), -1, np.int32)
+        failures = {}
+        for pair in np.ndindex(choice.shape):
+            record = records.get(self.keys.get(pair, ""))
+            if record is not None and record.choice is not None:
+                choice[pair] = np.flatnonzero(self._offered[pair[1]])[record.choice]
+            else:
+                missing = BUDGET_SPENT if pair in self.keys else TOO_FEW_ANSWERS
+                failures[pair] = record.failure if record is not None else missing
+        return Verdicts(choice, failures)
+
+    def persona_lengths(self) -> Int[np.ndarray, " personas"]:
+        """Characters of the system messages."""
+        return np.array([len(prompts.system_prompt(persona)) for persona in self._personas])
+
+    def question_lengths(self) -> Int[np.ndarray, " questions"]:
+        """Characters of the user messages, without prices; 0 for a question that is not asked."""
+        lengths = np.zeros(len(self._questions.ids), np.int64)
+        for question in {question for _, question in self.keys}:
+            query, answers, costs = self._shown(question)
+            messages = prompts.build_messages(self._personas[0], query, answers, costs, np.arange(len(answers)))
+            lengths[question] = len(messages[1]["content"])
+        return lengths
+
+    def _record_maker(self, row: int, question: int, order: Int[np.ndarray, " answers"]):
+        ids = self.keys[row, question], self._personas[row].name, self._questions.ids[question]
+
+        def make_record(best: int | None, failure: str | None, usage: Usage) -> StoredVerdict:
+            choice = None if best is None else int(order[best - 1])
+            return StoredVerdict(*ids, choice, failure, usage.input_tokens, usage.output_tokens, usage.cost)
+
+        return make_record
+
+    def _shown(self, question: int) -> tuple[str, list[str], list[float]]:
+        offered = self._offered[question]
+        answers, costs = self._questions.answers[question][offered], self._questions.cost[question][offered]
+        return self._questions.texts[question], answers.tolist(), costs.tolist()
+
+    def _order_seed(self, row: int, question: int) -> int:
+        return prompts.order_seed(self._seed, self._personas[row].name, self._questions.ids[question])

@@ -1,0 +1,124 @@
+"""Integer replies of LLMs: one JSON object with one integer field; an invalid reply is sent back once for repair."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable
+
+from prouter_jax.llm.budget import BudgetError, Usage
+from prouter_jax.llm.client import Messages, RefusedError
+from prouter_jax.llm.journal import Journal, Record
+from prouter_jax.llm.progress import Progress
+from prouter_jax.llm.requests import Requester
+from prouter_jax.llm.worker_pool import process_all, stop_on_signals
+
+REPLY_TOKENS = 10  # of {"best": n}; a model that reasons aloud needs more
+_MAX_REPLY_SHOWN = 2000
+
+
+class FormatError(RefusedError):
+    """A reply does not have the requested format, not even after one repair request."""
+
+
+@dataclasses.dataclass(frozen=True)
+class IntegerFormat:
+    """Reply format {field: n} with low <= n <= high.
+
+    Attributes:
+      instruction: sentence of the prompt that describes the format.
+    """
+
+    field: str
+    low: int
+    high: int
+    instruction: str
+
+    def parse(self, text: str) -> int:
+        """The integer in a reply.
+
+        Raises:
+          ValueError: if `text` is not exactly one such object; the message is fit to be shown to the LLM.
+        """
+        try:
+            parsed = json.loads(text, object_pairs_hook=tuple)
+        except (ValueError, RecursionError):
+            parsed = None
+        if not isinstance(parsed, tuple) or len(parsed) != 1 or parsed[0][0] != self.field:
+            expected = f'one JSON object {{"{self.field}": n}} and nothing else'
+            raise ValueError(f"expected {expected}, found {_shorten(text)!r}")
+        number = parsed[0][1]
+        if type(number) is not int or not self.low <= number <= self.high:
+            expected = f"a whole number from {self.low} to {self.high}"
+            raise ValueError(f"{self.field}: expected {expected}, found {_shorten(str(number))}")
+        return number
+
+    def repair_messages(self, text: str, problem: str) -> Messages:
+        """Messages that follow an invalid reply: the reply itself and the problem with it."""
+        shown = text[:_MAX_REPLY_SHOWN] or "(nothing)"
+        repair = f"That reply cannot be used: {problem}. {self.instruction}"
+        return [{"role": "assistant", "content": shown}, {"role": "user", "content": repair}]
+
+
+@dataclasses.dataclass(frozen=True)
+class IntegerRequest:
+    """A prompt for an integer.
+
+    Attributes:
+      messages: the prompt.
+      format: of the reply.
+      make_record: builds the journal record from the integer or None, the reason of a failure or None, and the usage.
+    """
+
+    messages: Messages
+    format: IntegerFormat
+    make_record: Callable[[int | None, str | None, Usage], Record]
+
+
+async def request_integer(requester: Requester, request: IntegerRequest, usage: Usage) -> int:
+    """Requests one integer.
+
+    Args:
+      usage: receives the tokens and the cost of all attempts.
+
+    Raises:
+      FormatError: if both the reply and the repaired reply are invalid.
+      Exception: see `Requester.complete`.
+    """
+    reply = await requester.complete(request.messages, usage)
+    try:
+        return request.format.parse(reply.text)
+    except ValueError as problem:
+        messages = request.messages + request.format.repair_messages(reply.text, str(problem))
+    reply = await requester.complete(messages, usage)
+    try:
+        return request.format.parse(reply.text)
+    except ValueError as problem:
+        raise FormatError(f"after one repair: {problem}") from None
+
+
+async def request_integers(
+    requests: Iterable[IntegerRequest], requester: Requester, concurrency: int, journal: Journal, progress: Progress
+) -> None:
+    """Requests many integers and adds each to the journal when it arrives; ends early when the budget is spent.
+
+    Raises:
+      ValueError: if the server refuses every request.
+      InterruptedError: after SIGINT or SIGTERM.
+      OSError: if a record cannot be written.
+    """
+
+    async def send(request: IntegerRequest, usage: Usage) -> int:
+        return await request_integer(requester, request, usage)
+
+    async def store(request: IntegerRequest, number: int | None, failure: str | None, usage: Usage) -> None:
+        await journal.add(request.make_record(number, failure, usage))
+        progress.step(failure is not None, journal.spent)
+
+    async with requester.client:
+        with stop_on_signals([requester]):
+            error = await process_all(requests, concurrency, send, store)
+    if error is not None and not isinstance(error, BudgetError):
+        raise error
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.split())[:80]

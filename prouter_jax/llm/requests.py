@@ -1,0 +1,154 @@
+"""Requests to one LLM: retried with back-off, within a rate limit, a share of the concurrency and a budget."""
+
+import asyncio
+import collections
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+import aiolimiter
+import tenacity
+
+from prouter_jax.llm.budget import Budget, BudgetError, Prices, Usage
+from prouter_jax.llm.client import Client, Messages, Reply, TransientError
+
+_MAX_BACKOFF = 60.0
+_MAX_RETRY_AFTER = 600.0
+
+
+class FairSemaphore:
+    """Limits the concurrent requests of all LLMs; a free slot goes to the waiting LLM with the fewest running requests.
+
+    A slow LLM therefore holds at most its equal share of the slots while other LLMs wait.
+    """
+
+    def __init__(self, slots: int):
+        self._free = slots
+        self._running: collections.Counter[str] = collections.Counter()
+        self._waiting: dict[str, collections.deque[asyncio.Future]] = collections.defaultdict(collections.deque)
+
+    @contextlib.asynccontextmanager
+    async def acquire(self, llm: str) -> AsyncIterator[None]:
+        """Waits for a slot and holds it until the end of the block."""
+        loop = asyncio.get_running_loop()
+        slot = loop.create_future()
+        self._waiting[llm].append(slot)
+        loop.call_soon(self._assign)  # after all tasks that are about to wait: the first LLM must not get every slot
+        await slot
+        try:
+            yield
+        finally:
+            self._running[llm] -= 1
+            self._free += 1
+            self._assign()
+
+    def _assign(self) -> None:
+        while self._free and (waiting := [llm for llm, slots in self._waiting.items() if slots]):
+            llm = min(waiting, key=self._running.__getitem__)
+            slot = self._waiting[llm].popleft()
+            if not slot.done():  # the task may have been cancelled
+                self._free -= 1
+                self._running[llm] += 1
+                slot.set_result(None)
+
+
+class Requester:
+    """Sends requests to one LLM; the budget and the semaphore are shared by all LLMs of a run.
+
+    Attributes:
+      stop_error: an error that every further request raises, because the server refuses all requests, for example.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        prices: Prices,
+        budget: Budget,
+        semaphore: FairSemaphore,
+        attempts: int,
+        backoff: float,
+        requests_per_minute: float = 0.0,
+    ):
+        """
+        Args:
+          attempts: requests for one reply, at most.
+          backoff: seconds between the first two attempts; see `retry_delay`.
+          requests_per_minute: sent at even distances; 0 for no limit.
+        """
+        self.client, self.prices, self.budget, self.semaphore = client, prices, budget, semaphore
+        self.attempts, self.backoff = attempts, backoff
+        self.stop_error: Exception | None = None
+        self._limiter = aiolimiter.AsyncLimiter(1, 60 / requests_per_minute) if requests_per_minute else None
+        self._turn = asyncio.Lock()
+
+    async def complete(self, messages: Messages, usage: Usage) -> Reply:
+        """Requests one reply; transient errors are retried.
+
+        Args:
+          usage: receives the tokens and the cost of all attempts.
+
+        Raises:
+          TransientError: if the last attempt fails, or the server asks for a delay of more than ten minutes.
+          RefusedError, ValueError: see `Client.complete`.
+          BudgetError: if the rest of the budget does not cover one more attempt.
+          Exception: `stop_error`.
+        """
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            stop=lambda state: state.attempt_number >= self.attempts or _retry_after(state) > _MAX_RETRY_AFTER,
+            wait=lambda state: retry_delay(state.attempt_number, _retry_after(state), self.backoff),
+        )
+        try:
+            return await retrying(self._complete_once, messages, usage)
+        except tenacity.RetryError as error:
+            last = error.last_attempt
+            raise TransientError(f"after {last.attempt_number} attempts: {last.exception()}") from None
+
+    async def _complete_once(self, messages: Messages, usage: Usage) -> Reply:
+        async with self._turn:  # one task waits for the rate limit, the others for their turn, so that a stop is fast
+            self._raise_if_stopped()
+            if self._limiter is not None:
+                await self._limiter.acquire()
+        async with self.semaphore.acquire(self.client.model.name):
+            self._raise_if_stopped()
+            reserved, cost = self.prices.max_cost(messages), 0.0
+            await self._reserve(reserved)
+            try:
+                reply = await self.client.complete(messages)
+                cost = self.prices.charge(usage, messages, reply)
+                return reply
+            except TransientError as error:
+                cost = self.prices.charge(usage, messages, None) if error.maybe_charged else 0.0
+                raise
+            except ValueError as error:
+                self.stop_error = self.stop_error or error
+                raise
+            finally:
+                await self.budget.settle(reserved, cost)
+
+    async def _reserve(self, amount: float) -> None:
+        try:
+            await self.budget.reserve(amount)
+        except BudgetError as error:
+            self.stop_error = self.stop_error or error
+            raise
+
+    def _raise_if_stopped(self) -> None:
+        if self.stop_error is not None:
+            raise self.stop_error
+
+
+def retry_delay(attempt: int, retry_after: float, backoff: float) -> float:
+    """Seconds to wait after a failed attempt: retry_after + u * min(backoff * 2^(attempt - 1), 60), u in [1/2, 1].
+
+    Args:
+      attempt: number of the failed attempt, from 1.
+      retry_after: seconds that the server asked for, 0 if it did not.
+      backoff: seconds after the first attempt.
+    """
+    return retry_after + min(backoff * 2.0 ** (attempt - 1), _MAX_BACKOFF) * random.uniform(0.5, 1)
+
+
+def _retry_after(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0

@@ -1,0 +1,118 @@
+"""Costs before, during and after; the budget among requests that run together."""
+
+import asyncio
+
+import pytest
+
+from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Prices, Usage, count_characters, estimate_tokens
+from prouter_jax.llm.client import Reply
+
+PRICES = Prices(input_price=2.0, output_price=10.0, max_output_tokens=50, lost_output_tokens=10)
+MESSAGES = [{"role": "user", "content": "x" * 4001}]
+
+
+def test_a_cost_is_price_times_tokens():
+    assert PRICES.cost(1_000_000, 0) == 2.0
+    assert PRICES.cost(1000, 500) == pytest.approx(0.007)
+
+
+def test_the_servers_count_comes_before_the_guess():
+    usage = Usage()
+    assert PRICES.charge(usage, MESSAGES, Reply("y", 700, 3)) == pytest.approx(PRICES.cost(700, 3))
+    assert PRICES.charge(usage, MESSAGES, Reply("y" * 40, None, None)) == pytest.approx(PRICES.cost(1001, 11))
+    assert PRICES.charge(usage, MESSAGES, None) == pytest.approx(PRICES.cost(1001, 10))
+    assert (usage.input_tokens, usage.output_tokens) == (2702, 24)
+    assert usage.cost == pytest.approx(PRICES.cost(2702, 24))
+
+
+def test_an_estimate_in_words():
+    assert Estimate(12).format("verdicts") == "12 verdicts; nothing to pay"
+    found = Estimate(1200, 200, 3000, 40, 0.125).format("answers")
+    assert found == "1,200 answers, 200 of them stored; about 3,000 tokens in and 40 out, 0.1250 USD"
+
+
+def test_characters_of_all_messages_count():
+    assert count_characters([*MESSAGES, {"role": "system", "content": "äö"}]) == 4003
+
+
+def test_guesses_are_four_characters_a_token():
+    assert [estimate_tokens(characters) for characters in (0, 1, 4, 5, 4001)] == [0, 1, 1, 2, 1001]
+
+
+def test_the_bound_holds_for_a_token_a_byte():
+    assert PRICES.max_cost(MESSAGES) >= PRICES.cost(4001, 50)
+    assert PRICES.max_cost([{"role": "user", "content": "ü" * 4000}]) >= PRICES.cost(8000, 50)
+
+
+def _run(scenario):
+    async def limited():
+        async with asyncio.timeout(5):
+            return await scenario()
+
+    return asyncio.run(limited())
+
+
+def test_requests_wait_for_money_that_others_may_leave():
+    async def scenario():
+        budget, told = Budget(limit=1.0, spent=0.2), []
+
+        async def request(name, most, cost):
+            await budget.reserve(most)
+            told.append(f"{name} starts")
+            await asyncio.sleep(0.01)
+            await budget.settle(most, cost)
+
+        await asyncio.gather(request("a", 0.7, 0.1), request("b", 0.6, 0.1))
+        return told, budget.spent
+
+    told, spent = _run(scenario)
+    assert told == ["a starts", "b starts"]
+    assert spent == pytest.approx(0.4)
+
+
+def test_two_that_do_not_fit_together_run_one_after_the_other():
+    async def scenario():
+        budget, now, most_at_once = Budget(limit=1.0, spent=0.0), 0, 0
+
+        async def request():
+            nonlocal now, most_at_once
+            await budget.reserve(0.6)
+            now += 1
+            most_at_once = max(now, most_at_once)
+            await asyncio.sleep(0.01)
+            now -= 1
+            await budget.settle(0.6, 0.1)
+
+        await asyncio.gather(request(), request(), request())
+        return most_at_once
+
+    assert _run(scenario) == 1
+
+
+def test_what_can_never_fit_is_refused():
+    async def scenario():
+        budget = Budget(limit=1.0, spent=0.5)
+        await budget.reserve(0.5)
+        waiting = asyncio.create_task(budget.reserve(0.1))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        await budget.settle(0.5, 0.45)
+        with pytest.raises(BudgetError, match=r"^the budget of 1 USD is spent$"):
+            await waiting
+
+    _run(scenario)
+
+
+def test_no_limit_is_no_limit():
+    async def scenario():
+        budget = Budget(limit=0.0, spent=1e9)
+        await budget.reserve(1e9)
+        await budget.settle(1e9, 1.0)
+
+    _run(scenario)
+
+
+@pytest.mark.parametrize("limit", [float("nan"), -1.0])
+def test_a_budget_that_limits_nothing_is_refused(limit):
+    with pytest.raises(ValueError, match=rf"^the budget: expected USD of at least 0, found {limit:g}$"):
+        Budget(limit=limit, spent=0.0)

@@ -1,0 +1,82 @@
+"""What an HTTP answer means; the rest of the client is tested with the judge, against a server."""
+
+import asyncio
+import datetime
+import email.utils
+
+import pytest
+from judge_server import Act, serving
+
+from prouter_jax.llm import client
+from prouter_jax.llm.client import ChatModel, Client, Reply, TransientError, find_endpoint
+
+ASKED = [{"role": "user", "content": "Which?"}]
+
+
+def _complete(**changes):
+    plain = {"model": "m", "timeout": 5.0, "max_output_tokens": 1000, "output_limit": "max_completion_tokens"}
+    server = ChatModel("a", endpoint=find_endpoint(), **(plain | changes))
+
+    async def once():
+        async with Client(server) as speaker:
+            return await speaker.complete(ASKED)
+
+    return asyncio.run(once())
+
+
+def test_a_reply_comes_with_the_tokens_it_took(monkeypatch):
+    with serving(monkeypatch, lambda *_: Act("yes")):
+        assert _complete() == Reply("yes", 100, 5, "stop")
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": None}, {"prompt_tokens": -1, "completion_tokens": "many"}])
+def test_a_count_that_makes_no_sense_is_none(monkeypatch, usage):
+    with serving(monkeypatch, lambda *_: Act("yes", usage=usage)):
+        assert _complete() == Reply("yes", None, None, "stop")
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_model_and_limit_are_sent_under_the_servers_name(monkeypatch, name):
+    with serving(monkeypatch, lambda *_: Act("yes")) as server:
+        _complete(output_limit=name, max_output_tokens=77, model="some/model")
+        _complete(output_limit=name, max_output_tokens=77, model="some/model", temperature=0.5)
+    asked = {"model": "some/model", "messages": ASKED, name: 77}
+    assert server.requests == [asked, asked | {"temperature": 0.5}]
+
+
+def test_half_a_character_becomes_a_whole_one(monkeypatch):
+    half = b'{"choices": [{"message": {"content": "So \\ud83d"}, "finish_reason": "stop"}]}'
+    with serving(monkeypatch, lambda *_: Act(body=half)):
+        assert _complete().text == "So ?"
+
+
+def test_why_a_reply_ended_is_told(monkeypatch):
+    cut = b'{"choices": [{"message": {"content": "So"}, "finish_reason": "length"}]}'
+    with serving(monkeypatch, lambda *_: Act(body=cut)):
+        assert _complete() == Reply("So", None, None, "length")
+
+
+@pytest.mark.parametrize("act", [Act(status=500, body=b"{}"), Act(drop=True), Act(status=429, body=b"{}")])
+def test_the_client_itself_never_asks_twice(monkeypatch, act):
+    with serving(monkeypatch, lambda *_: act) as server, pytest.raises(TransientError):
+        _complete()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "paid"), [(Act(stall=2), True), (Act(drop=True), True), (Act(status=503, body=b"{}"), False)]
+)
+def test_it_is_known_what_may_have_been_paid(monkeypatch, act, paid):
+    with serving(monkeypatch, lambda *_: act), pytest.raises(TransientError) as caught:
+        _complete(timeout=0.2)
+    assert caught.value.maybe_charged == paid
+
+
+def test_retry_after_is_seconds_or_a_date():
+    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=30)
+    wait = client._parse_retry_after(email.utils.format_datetime(soon, usegmt=True))
+    assert wait is not None
+    assert 0 < wait <= 30
+    past = "Wed, 21 Oct 2015 07:28:00 GMT"
+    cases = {"7": 7, "0.5": 0.5, "-3": 0, past: 0, "soon": None, "": None, None: None, "nan": None}
+    assert {header: client._parse_retry_after(header) for header in cases} == cases

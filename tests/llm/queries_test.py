@@ -1,0 +1,84 @@
+"""Files of queries: ids from content where there are none, references as one text or several."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from prouter_jax.data.tables.columns import several
+from prouter_jax.llm.queries import read_queries
+
+
+def _jsonl(tmp_path, *rows):
+    path = tmp_path / "q.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_a_text_is_enough_and_its_id_is_its_content(tmp_path):
+    one = read_queries(_jsonl(tmp_path, {"query": "a"}, {"query": "b"}))
+    other = read_queries(_jsonl(tmp_path, {"query": "b"}, {"query": "c"}, {"query": "b", "reference": "x"}))
+    assert one.texts.tolist() == ["a", "b"]
+    assert one.ids[1] == other.ids[0]
+    assert len({*one.ids, *other.ids}) == 4
+    assert one.references.tolist() == ["", ""]
+
+
+def test_what_is_said_twice_counts_once(tmp_path):
+    found = read_queries(_jsonl(tmp_path, {"query": "a"}, {"query": "b"}, {"query": "a"}))
+    assert (found.texts.tolist(), found.duplicates) == (["a", "b"], 1)
+
+
+def test_an_id_cannot_have_two_queries(tmp_path):
+    path = _jsonl(tmp_path, {"query_id": "x", "query": "a"}, {"query_id": "x", "query": "b"})
+    with pytest.raises(ValueError, match=r"^table q\.jsonl, column query_id, row 1: expected unique ids \(row 0 has"):
+        read_queries(path)
+
+
+def test_references_are_a_text_a_number_or_a_list_of_texts(tmp_path):
+    cells = ["a|b", 42, 1.5, ["x", "é|"], '["p", "q"]', None, "[1]"]
+    rows = [{"query": str(row), "reference": cell} for row, cell in enumerate(cells)]
+    found = read_queries(_jsonl(tmp_path, *rows)).references
+    expected = [["a|b"], ["42"], ["1.5"], ["x", "é|"], ["p", "q"], [""], ["[1]"]]
+    assert [several(cell) for cell in found] == expected
+
+
+@pytest.mark.parametrize("cell", [[], [1], True, {"a": 1}, [["x"]]])
+def test_other_references_are_refused(tmp_path, cell):
+    with pytest.raises(ValueError, match=r"column reference, row 0: expected a text or a list of texts, found "):
+        read_queries(_jsonl(tmp_path, {"query": "a", "reference": cell}))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [([["x", "y"], None], [["x", "y"], [""]]), ([7, 8], [["7"], ["8"]]), (["s", "t"], [["s"], ["t"]])],
+)
+def test_parquet_has_lists_and_numbers_of_its_own(tmp_path, cells, expected):
+    pq.write_table(pa.table({"query": ["a", "b"], "reference": cells}), tmp_path / "q.parquet")
+    found = read_queries(tmp_path / "q.parquet")
+    assert [several(cell) for cell in found.references] == expected
+
+
+def test_csv_has_all_columns_as_text(tmp_path):
+    (tmp_path / "q.csv").write_text(
+        'query_id,query,task_id,reference,metric,choices\n1,Why?,t,B,multiple_choice,"[""x"", ""y""]"\n'
+    )
+    found = read_queries(tmp_path / "q.csv")
+    row = [getattr(found, name)[0] for name in ("ids", "texts", "tasks", "references", "metrics")]
+    assert row == ["1", "Why?", "t", "B", "multiple_choice"]
+    assert several(found.choices[0]) == ["x", "y"]
+    assert found.ids.dtype == np.dtype(object)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("q.txt", r"^table q\.txt: expected one of \.parquet, \.csv, \.jsonl, found '\.txt'$"),
+        ("none.csv", "expected a file"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        read_queries(tmp_path / name)

@@ -1,0 +1,162 @@
+"""Slots are shared fairly, the rate limit holds, and transient errors are retried with growing delays."""
+
+import asyncio
+import types
+
+import pytest
+
+from prouter_jax.llm.budget import Budget, Prices, Usage
+from prouter_jax.llm.client import Reply, TransientError
+from prouter_jax.llm.requests import FairSemaphore, Requester, retry_delay
+
+
+def _run(scenario):
+    async def limited():
+        async with asyncio.timeout(10):
+            return await scenario()
+
+    return asyncio.run(limited())
+
+
+def test_no_more_requests_than_slots():
+    async def scenario():
+        semaphore, now, most = FairSemaphore(3), 0, 0
+
+        async def request():
+            nonlocal now, most
+            async with semaphore.acquire("a"):
+                now += 1
+                most = max(most, now)
+                await asyncio.sleep(0.001)
+                now -= 1
+
+        await asyncio.gather(*(request() for _ in range(20)))
+        return most, semaphore._free
+
+    assert _run(scenario) == (3, 3)
+
+
+def test_an_llm_that_takes_long_leaves_slots_to_the_others():
+    async def scenario():
+        semaphore, others_are_done = FairSemaphore(4), asyncio.Event()
+
+        async def slow():
+            async with semaphore.acquire("slow"):
+                await others_are_done.wait()
+
+        async def quick():
+            async with semaphore.acquire("quick"):
+                await asyncio.sleep(0)
+
+        waiting = [asyncio.create_task(slow()) for _ in range(8)]
+        await asyncio.gather(*(quick() for _ in range(50)))  # would wait for ever if the slow LLM had all four slots
+        running = semaphore._running["slow"]
+        others_are_done.set()
+        await asyncio.gather(*waiting)
+        return running
+
+    assert 1 <= _run(scenario) <= 4
+
+
+def test_a_slot_goes_to_the_llm_with_the_fewest_requests():
+    async def scenario():
+        semaphore, order = FairSemaphore(2), []
+        held = asyncio.Event()
+
+        async def hold():
+            async with semaphore.acquire("a"):
+                await held.wait()
+
+        async def request(llm):
+            async with semaphore.acquire(llm):
+                order.append(llm)
+
+        holding = asyncio.create_task(hold())
+        async with semaphore.acquire("b"):
+            await asyncio.sleep(0)
+            waiting = [asyncio.create_task(request(llm)) for llm in ("a", "a", "b")]
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
+        held.set()
+        await holding
+        return order
+
+    assert _run(scenario) == ["b", "a", "a"]
+
+
+class _FakeClient:
+    """Raises the given errors one after the other, then replies."""
+
+    model = types.SimpleNamespace(name="a")
+
+    def __init__(self, *errors):
+        self.errors, self.times = list(errors), []
+
+    async def complete(self, messages):
+        self.times.append(asyncio.get_running_loop().time())
+        if self.errors:
+            raise self.errors.pop(0)
+        return Reply("yes", 1, 1)
+
+
+def _make_requester(client, **options):
+    prices = Prices(1.0, 1.0, 10, 10)
+    return Requester(client, prices, Budget(0, 0), FairSemaphore(8), **({"attempts": 3, "backoff": 0.0} | options))
+
+
+@pytest.mark.parametrize(("per_minute", "least"), [(1200, 0.2), (0, 0.0)])
+def test_requests_keep_their_distance(per_minute, least):
+    async def scenario():
+        client = _FakeClient()
+        requester, begun = _make_requester(client, requests_per_minute=per_minute), asyncio.get_running_loop().time()
+        await asyncio.gather(*(requester.complete([], Usage()) for _ in range(5)))
+        return len(client.times), max(client.times) - begun
+
+    sent, seconds = _run(scenario)
+    assert sent == 5
+    assert seconds >= least - 0.01
+
+
+@pytest.mark.parametrize(("attempt", "longest"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (19, 60)])
+def test_delays_double_up_to_a_minute_and_half_is_random(attempt, longest):
+    delays = [retry_delay(attempt, 0.0, 1.0) for _ in range(1000)]
+    assert longest / 2 <= min(delays) < 0.55 * longest
+    assert 0.95 * longest < max(delays) <= longest
+
+
+def test_the_servers_delay_is_added():
+    delays = [retry_delay(1, 30.0, 1.0) for _ in range(100)]
+    assert min(delays) >= 30
+    assert max(delays) <= 31
+    assert retry_delay(1, 0.0, 0.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("errors", "attempts"),
+    [
+        ([TransientError("busy")] * 2, 3),
+        ([TransientError("busy")] * 3, None),
+        ([TransientError("busy", 600.0)], 2),
+        ([TransientError("busy", 601.0)], None),
+    ],
+)
+def test_transient_errors_are_retried_until_there_is_no_attempt_left(monkeypatch, errors, attempts):
+    slept, real = [], asyncio.sleep
+
+    async def sleep(seconds):
+        slept.append(seconds)
+        await real(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    client = _FakeClient(*errors)
+
+    async def scenario():
+        return await _make_requester(client).complete([], Usage())
+
+    if attempts is None:
+        with pytest.raises(TransientError, match=rf"^after {len(errors)} attempts: busy$"):
+            _run(scenario)
+    else:
+        assert _run(scenario).text == "yes"
+        assert len(client.times) == attempts
+        assert slept == [error.retry_after or 0.0 for error in errors]

@@ -1,0 +1,51 @@
+"""Many at a time, each kept; after an error for all nothing more is begun, and what is under way is kept."""
+
+import asyncio
+
+import pytest
+
+from prouter_jax.llm.client import RefusedError, TransientError
+from prouter_jax.llm.replies import FormatError
+from prouter_jax.llm.worker_pool import process_all
+
+
+def _run(errors, number=10, concurrency=3):
+    """Asks for numbers, of which some end in an error; what was begun and what was kept."""
+    begun, kept = [], {}
+
+    async def answer(ask, usage):
+        begun.append(ask)
+        usage.cost += 0.5 if ask % 2 else 0.0
+        await asyncio.sleep(0.001)
+        if ask in errors:
+            raise errors[ask]
+        return ask * 10
+
+    async def keep(ask, had, failure, usage):
+        kept[ask] = (had, failure, usage.cost)
+
+    stopped = asyncio.run(process_all(range(number), concurrency, answer, keep))
+    return stopped, begun, kept
+
+
+def test_everything_is_asked_once_and_kept():
+    stopped, begun, kept = _run({})
+    assert stopped is None
+    assert begun == list(range(10))
+    assert kept == {ask: (ask * 10, None, 0.5 * (ask % 2)) for ask in range(10)}
+
+
+@pytest.mark.parametrize("kind", [TransientError, RefusedError, FormatError])
+def test_a_failure_of_one_is_kept_and_the_rest_goes_on(kind):
+    stopped, begun, kept = _run({4: kind("why")})
+    assert (stopped, len(begun), kept[4]) == (None, 10, (None, "why", 0.0))
+
+
+@pytest.mark.parametrize(("ask", "told"), [(3, {3: (None, "stopped half-way: all over", 0.5)}), (4, {})])
+def test_an_error_for_all_ends_it_and_what_was_paid_is_told(ask, told):
+    error = ValueError("all over")
+    stopped, begun, kept = _run({ask: error})
+    assert stopped is error
+    assert len(begun) <= ask + 3
+    assert {asked: kept[asked] for asked in kept if asked == ask} == told
+    assert set(begun) - {ask} == {asked for asked in kept if kept[asked][1] is None}
