@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from prouter_jax import config_data
+from prouter_jax.config import Judge as JudgeConfig
 from prouter_jax.data.interactions import strings
 from prouter_jax.llm.judges.base import Questions
 
@@ -149,7 +149,7 @@ def make_questions(num_questions: int, num_llms: int = 4) -> Questions:
     return Questions(ids, texts, llms, answers, unknown, unknown, np.arange(num_questions, dtype=np.int32))
 
 
-def judge_config(**changes) -> config_data.Judge:
+def judge_config(**changes) -> JudgeConfig:
     """An LLM judge that does not wait long."""
     quick = {"name": "llm", "model": "m", "backoff": 0.01, "attempts": 3, "timeout": 5.0}
-    return config_data.Judge(**(quick | changes))
+    return JudgeConfig(**(quick | changes))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import filelock
 
-from prouter_jax import files
+from prouter_jax.io import files
 from prouter_jax.io.paths import local_path
 
 

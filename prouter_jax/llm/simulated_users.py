@@ -6,7 +6,7 @@ Multi-cost-efficiency users weigh quality against cost. LLM-as-judge users choos
 import numpy as np
 from jaxtyping import Bool, Float
 
-from prouter_jax import interactions as tables
+from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.rewards import CostScale, outcome_matrices
 from prouter_jax.llm.judges.base import Judge, Questions, Verdicts, build_questions, make_personas

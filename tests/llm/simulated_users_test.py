@@ -7,8 +7,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from prouter_jax import interactions as tables
 from prouter_jax.config import Embedded
+from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.rewards import CostScale, build_decisions, build_rewards, choice_shares, fit_cost_scale
 from prouter_jax.data.splits import split_queries

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax import interactions as tables
+from prouter_jax.data import interactions as tables
 from prouter_jax.data.rewards import build_decisions
 from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.llm.judges.base import Verdicts, build_questions, make_personas, write_choices

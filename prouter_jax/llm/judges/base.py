@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float, Int, Int32, Shaped
 
-from prouter_jax import interactions as tables
+from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.rewards import outcome_matrix
 from prouter_jax.data.tables.files import write_parquet

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from prouter_jax import config_data
+from prouter_jax.config import Judge as JudgeConfig
 from prouter_jax.llm.budget import Budget, Estimate, Prices, Usage, estimate_tokens
 from prouter_jax.llm.client import ChatModel, Client, find_endpoint
 from prouter_jax.llm.journal import Journal, read_journal
@@ -59,7 +59,7 @@ class LlmJudge:
       retry_failures: whether to request failed verdicts of the journal again.
     """
 
-    config: config_data.Judge
+    config: JudgeConfig
     journal: str | os.PathLike
     retry_failures: bool = False
 
@@ -126,7 +126,7 @@ class _Pairs:
       keys: journal key by (persona, question); all personas of a question are consecutive.
     """
 
-    def __init__(self, config: config_data.Judge, personas: Sequence[Persona], questions: Questions):
+    def __init__(self, config: JudgeConfig, personas: Sequence[Persona], questions: Questions):
         self._seed, self._personas, self._questions = config.seed, personas, questions
         self._offered = questions.offered
         self.keys: dict[tuple[int, int], str] = {}

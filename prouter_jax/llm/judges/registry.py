@@ -2,7 +2,7 @@
 
 import os
 
-from prouter_jax import config_data
+from prouter_jax.config import Judge as JudgeConfig
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.llm.judges.base import Judge, build_questions
 from prouter_jax.llm.judges.llm_judge import LlmJudge
@@ -10,7 +10,7 @@ from prouter_jax.llm.judges.style_judge import StyleJudge
 
 
 def make_judge(
-    config: config_data.Judge, data: Interactions, verdicts: str | os.PathLike = "", retry_failures: bool = False
+    config: JudgeConfig, data: Interactions, verdicts: str | os.PathLike = "", retry_failures: bool = False
 ) -> Judge:
     """Builds the judge `config.name`; sends no request.
 
