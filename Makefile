@@ -6,7 +6,7 @@ export JAX_PLATFORMS ?= cpu
 # tests at a time, each in a process of its own; those of a file share what they made
 TESTS = -n 2 --dist loadfile
 
-.PHONY: run test test-slow check bench clean
+.PHONY: run test test-slow check bench picture clean
 
 run: .venv/made
 	$(BIN)/python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded
@@ -27,6 +27,10 @@ check: .venv/made
 
 bench: .venv/made
 	$(BIN)/python -m launch.bench --data=$(DATA)
+
+# of what `make run` left
+picture: .venv/made
+	$(BIN)/python docs/picture.py runs/embedded docs/picture.png
 
 clean:
 	rm -rf .venv .pytest_cache runs

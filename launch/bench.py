@@ -1,8 +1,9 @@
-"""Measures what README promises: `make bench`, or python -m launch.bench --data=../shared/data.
+"""Measures the figures of docs/speed.md: `make bench`, or python -m launch.bench --data=../shared/data.
 
 Every figure is the median of several runs with the lowest and the highest; each work is measured in a process of
 its own, so that its peak memory is its own. The figures are kept in --json, --only=WORK measures one work anew, and
---readme=README.md puts what is kept between the markers <!-- speed --> and <!-- /speed -->.
+--document=docs/speed.md (--readme is an older name of the flag) puts what is kept between the markers <!-- speed -->
+and <!-- /speed -->.
 """
 
 import importlib
@@ -19,15 +20,18 @@ _DATA = flags.DEFINE_string("data", "../shared/data", "Folder that holds alpaca_
 _RUNS = flags.DEFINE_integer("runs", 5, "How often each work is timed.", lower_bound=1)
 _ONLY = flags.DEFINE_enum("only", None, WORKS, "Measure only this.")
 _JSON = flags.DEFINE_string("json", "runs/bench.json", "File that keeps the newest of each figure.")
-_README = flags.DEFINE_string("readme", None, "Markdown document whose speed table is written; nothing is measured.")
+_DOCUMENT = flags.DEFINE_string(
+    "document", None, "Markdown document whose speed table is written; nothing is measured."
+)
+flags.DEFINE_alias("readme", "document")
 
 
 def main() -> None:
-    if _README.value is not None:
+    if _DOCUMENT.value is not None:
         from launch.benchmarks.table import write_speed
 
-        write_speed(_README.value, pathlib.Path(_JSON.value))
-        print(f"speed: {_README.value}")
+        write_speed(_DOCUMENT.value, pathlib.Path(_JSON.value))
+        print(f"speed: {_DOCUMENT.value}")
     elif _ONLY.value is not None:
         _measure(_ONLY.value)
     else:

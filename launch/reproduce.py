@@ -3,9 +3,9 @@
 python -m launch.reproduce --table=NAME --workdir=DIR [--data=../shared/data] [--small]
 
 --table=all measures all of them. Given again, it goes on where it was; given twice at once, two processes share it.
-It writes DIR/tables/NAME.json and NAME.md and, with all tables so far, DIR/report/report.html. --readme=README.md (with
---table or without) puts the results between the markers <!-- results --> and <!-- /results -->. --minutes=60 begins
-nothing new after an hour.
+It writes DIR/tables/NAME.json and NAME.md and, with all tables so far, DIR/report/report.html.
+--document=docs/results.md (with --table or without; --readme is an older name of the flag) puts the results between the
+markers <!-- results --> and <!-- /results -->. --minutes=60 begins nothing new after an hour.
 """
 
 import math
@@ -22,21 +22,22 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; gi
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder of the data sets.")
 _SMALL = flags.DEFINE_boolean("small", False, "A small variant for a first look, in a workdir of its own.")
 _MINUTES = flags.DEFINE_float("minutes", None, "Begin nothing new after so many minutes; 0: only what is stored.")
-_README = flags.DEFINE_string("readme", None, "Markdown document whose results section is written.")
+_DOCUMENT = flags.DEFINE_string("document", None, "Markdown document whose results section is written.")
+flags.DEFINE_alias("readme", "document")
 
 
 def main() -> None:
-    if _TABLE.value is None and _README.value is None:
+    if _TABLE.value is None and _DOCUMENT.value is None:
         raise ValueError("flag --table: expected the name of a table or all, found none")
     from prouter_jax.io.paths import local_path
 
     workdir = local_path(_WORKDIR.value, "what several processes share")
     problems = _reproduce(workdir) if _TABLE.value is not None else []
-    if _README.value is not None:
+    if _DOCUMENT.value is not None:
         from prouter_jax.evaluation.protocol.report import write_results
 
-        write_results(_README.value, workdir)
-        print(f"results: {_README.value}")
+        write_results(_DOCUMENT.value, workdir)
+        print(f"results: {_DOCUMENT.value}")
     for line in problems:
         print(f"reproduce: {line}", file=sys.stderr)
     if problems:

@@ -1,8 +1,9 @@
-"""What README and BUILD promise: the commands exist, the examples run, every experiment is valid."""
+"""What README, BUILD and docs/ promise: commands exist and run, examples run, links and numbers hold."""
 
 import dataclasses
 import importlib
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -10,34 +11,85 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from log_files import made_up_rows, write_log
+from public_files import PRISM, arena_vote, write_alpacaeval
+from table_files import write_rows
 
 from prouter_jax import Router
 from prouter_jax.config import ExperimentConfig, validate
+from prouter_jax.config_data import Embedded
+from prouter_jax.embedded import build_embedded
+from prouter_jax.readers.tables import read_tables, write_tables
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTS = {name: (ROOT / name).read_text() for name in ("README.md", "BUILD.md")}
+PATHS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*.py"))
-LAUNCHERS = sorted(path.stem for path in (ROOT / "launch").glob("[a-z]*.py") if path.stem != "entry")
+LAUNCHERS = sorted(path.stem for path in (ROOT / "launch").glob("[a-z]*.py") if "entry.start(main" in path.read_text())
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+# Part of a command -> what keeps tests from running it.
+NOT_RUN = {
+    "make run": ".ci/run runs it; here a smaller experiment stands where it leaves one",
+    "make test": "these tests",
+    "bash .ci/run": "runs these tests",
+    "python3.11 -m venv": "makes the environment that these tests run in",
+    ".venv/bin/pip": "makes the environment that these tests run in",
+    "train --config=embedded --workdir=runs/embedded": "make run does the same",
+    "train --config=million": "hours; launch.bench --only=epochs measures it",
+    "--backend=local": "hours; multi_process_test runs processes of this machine",
+    "compile": "minutes and libtpu; ahead_launch_test runs it",
+    "collect --queries=queries.jsonl --llms=llms.json --out=runs/answers --budget=5": "an API key",
+    "grade --answers": "needs answers, which need an API key; collect_proofs_test runs it",
+    "--data=../shared/data": "the data and hours",
+    "reproduce --table=new_users": "the data and hours",
+    "reproduce --table=all --workdir=runs/small": "minutes; protocol_tables_test runs it",
+    "bench --only": "the data",
+    "bench --document": "needs runs/bench.json; launch_benchmarks_test writes a table",
+}
+# Part of a command -> what a test adds to it, to have it done in seconds.
+_FEW = ["--config.data.encoder=hash", "--config.train.num_train_steps=4", "--config.train.eval_every_steps=4"]
+_TINY = [*_FEW, "--config.data.embedded.num_queries=60", "--config.data.embedded.num_users=6"]
+ADDED = {
+    "train --config=tables": _FEW,
+    "train --config=embedded": [*_TINY, "--config.train.num_train_steps=8"],
+    "train --config=paper": _TINY,
+    "sweep": ["--dry_run"],
+    "--backend=slurm": ["--dry_run"],
+}
+SLOW = ("train", "evaluate", "score", "explain", "logs", "off_policy", "build_dataset", "judge", "sweep")
 
 
 def _commands(text):
-    """Lines of indented or fenced blocks that are not Python, continuation lines joined."""
+    """Lines of indented or fenced blocks that are commands, continuation lines joined."""
     fenced = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", text, re.S)
     without = re.sub(r"```.*?```", "", text, flags=re.S)
     lines = "\n".join([without.replace("\\\n", " "), *fenced]).splitlines()
     found = [line.strip() for line in lines if line.startswith("    ") or line in "\n".join(fenced).splitlines()]
-    found = [line.split("#")[0].strip() for line in found]
-    return [line for line in found if re.match(r"(\S*python\S* -m|make|bash|git)\b", line)]
+    found = [line.split("    #")[0].strip() for line in found]
+    return [line for line in found if re.match(r"(prouter|\S*python\S* -m|\S*pip|make|bash|git)\s", line)]
 
 
-COMMANDS = [command for text in DOCUMENTS.values() for command in _commands(text)]
-COMMANDS += [
+DOCUMENTED = list(dict.fromkeys(command for text in DOCUMENTS.values() for command in _commands(text)))
+IN_DOCSTRINGS = [
     re.sub(r"\[|\]|\.\.\.", "", line.strip()).removeprefix("Command:").strip()
     for path in [*(ROOT / "experiments").glob("*.py"), *(ROOT / "launch").glob("*.py")]
     for line in path.read_text().splitlines()
     if re.match(r"(Command:\s+)?python -m launch\.\w+ ", line)
 ]
+
+
+def _parts(command):
+    """The command's name and its arguments; None for what is no command of ours."""
+    words = shlex.split(command)
+    if words[0] == "prouter":
+        return words[1], words[2:]
+    if words[1:2] == ["-m"] and words[2].startswith("launch."):
+        return words[2].removeprefix("launch."), words[3:]
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -75,62 +127,89 @@ def _check_flags(flags, known):
 
 
 def test_there_are_commands_to_check():
-    assert "make run" in COMMANDS
-    assert "make test" in COMMANDS
-    assert sum("launch.train" in command for command in COMMANDS) >= 5
-    assert any("launch.score" in command for command in COMMANDS)
+    assert {"make run", "make test"} < set(DOCUMENTED)
+    assert {_parts(command)[0] for command in DOCUMENTED if _parts(command)} == set(LAUNCHERS)
 
 
-@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
-def test_every_command_exists(command, known_flags):
-    program, *rest = shlex.split(command)
-    if program == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
-        assert set(rest) <= set(targets)
-    elif program == "bash":
-        assert (ROOT / rest[0]).is_file()
-    elif rest[1].startswith("launch."):
-        launcher, *arguments = rest[1:]
-        assert all(argument.startswith("--") for argument in arguments)
-        own = arguments.index("--") if "--" in arguments else len(arguments)
-        _check_flags(arguments[:own], known_flags[launcher.removeprefix("launch.")])
-        _check_flags(arguments[own + 1 :], known_flags["train"])  # what launch.pod passes on
-        for argument in arguments:
-            name, _, value = argument.partition("=")
-            if name == "--config" and "NAME" not in value:
-                assert (ROOT / value).is_file()
-            if name in ("--input", "--history") and value.startswith("experiments/"):
-                assert (ROOT / value).is_file()
+@pytest.mark.parametrize("command", sorted({*DOCUMENTED, *IN_DOCSTRINGS}))
+def test_every_command_and_its_flags_exist(command, known_flags):
+    if _parts(command) is None:
+        program, *rest = shlex.split(command)
+        assert program != "make" or set(rest) <= TARGETS
+        assert program != "bash" or (ROOT / rest[0]).is_file()
+        return
+    name, arguments = _parts(command)
+    assert all(argument.startswith("--") for argument in arguments)
+    own = arguments.index("--") if "--" in arguments else len(arguments)
+    _check_flags(arguments[:own], known_flags[name])
+    _check_flags(arguments[own + 1 :], known_flags["train"])  # what pod passes on
+    for argument in arguments:
+        flag, _, value = argument.partition("=")
+        if flag == "--config" and "NAME" not in value:
+            assert value in EXPERIMENTS or (ROOT / value).is_file()
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_every_flag_target_and_file_in_the_text_exists(name, known_flags):
-    text = re.sub(r"XLA_FLAGS=\S+", "", DOCUMENTS[name])
-    everything = {flag for flags in known_flags.values() for flag in flags}
-    _check_flags(re.findall(r"`(--[a-z_.]+)", text), everything)
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
-    assert set(re.findall(r"`make ([a-z-]+)`", text)) <= set(targets)
-    for link in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (ROOT / link).exists(), link
-    for module in re.findall(r"\b([a-z_]+\.py|readers/)(?=[,\s|])", text.replace("best.py", "")):
-        places = [ROOT / "prouter_jax" / module, ROOT / "experiments" / module, ROOT / module]
-        places += [ROOT / "prouter_jax" / "bayes" / module]
-        assert any(place.exists() for place in places), module
+@pytest.fixture(scope="module")
+def place(experiment_workdir, tmp_path_factory):
+    """A folder that holds all files that the commands of the documents read, small."""
+    folder = tmp_path_factory.mktemp("documents")
+    shutil.copytree(experiment_workdir, folder / "runs" / "embedded")
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    write_tables(build_embedded(Embedded(num_queries=40, num_users=5, decisions_per_user=20)), folder / "my_tables")
+    write_rows(folder / "choices.jsonl", [{"user_id": "u00", "query": "What is 3 + 4?", "llm": "alder-1"}])
+    write_rows(folder / "utterances.jsonl", PRISM)
+    votes = [arena_vote(number, "a", "b", "model_a", f"judge{number % 2}") for number in range(4)]
+    pq.write_table(pa.Table.from_pylist(votes), folder / "mt_bench_human.parquet")
+    write_alpacaeval(folder / "alpaca_eval" / "results")
+    write_log(folder / "day1.jsonl", made_up_rows(300))
+    pq.write_table(pa.Table.from_pylist(made_up_rows(300, seed=1)), folder / "day2.parquet")
+    write_rows(folder / "queries.jsonl", [{"query": "What is 3 + 4?", "reference": "7"}])
+    (folder / "llms.json").write_text(re.findall(r"```json\n(.*?)```", DOCUMENTS["docs/data.md"], re.S)[0])
+    write_rows(folder / "train.jsonl", [{"question": "What is 3 + 4?", "answer": "3 + 4 = 7\n#### 7"}])
+    (folder / "mine.csv").write_text("prompt,answer\nWhat is 3 + 4?,7\n")
+    (folder / "responses").mkdir()
+    (folder / "responses" / "mmlu_a.csv").write_text('prompt,small,large\n"1, or 2?",True,True\n3?,False,True\n')
+    return folder
 
 
-@pytest.fixture
-def as_after_make_run(experiment_workdir, tmp_path, monkeypatch):
-    """A folder with a trained router where `make run` leaves one."""
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "embedded").symlink_to(experiment_workdir)
-    (tmp_path / "experiments").mkdir()
-    shutil.copy(ROOT / "experiments" / "pairs.jsonl", tmp_path / "experiments")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def _is_run(command):
+    return not any(part in command for part in NOT_RUN) or command.endswith("--dry_run")
 
 
-@pytest.mark.usefixtures("as_after_make_run")
-def test_the_python_example_runs(capsys):
+def _is_slow(command):
+    return _parts(command)[0] in SLOW or (_parts(command)[0] == "update" and "--dry_run" not in command)
+
+
+RUN = [
+    pytest.param(command, marks=pytest.mark.slow if _is_slow(command) else [])
+    for command in DOCUMENTED
+    if _is_run(command)
+]
+
+
+@pytest.mark.parametrize("part", NOT_RUN)
+def test_what_is_not_run_is_in_the_documents(part):
+    assert any(part in command for command in DOCUMENTED)
+
+
+@pytest.mark.parametrize("command", RUN)
+def test_the_command_runs(command, place):
+    """In the order of the documents: some read what others before them wrote."""
+    name, arguments = _parts(command)
+    arguments += [more for part, added in ADDED.items() if part in command for more in added]
+    if "--" in arguments and "--dry_run" in arguments[arguments.index("--") :]:
+        arguments = ["--dry_run", *arguments[:-1]]
+    by_file = [re.sub(r"^--config=(\w+)$", rf"--config={ROOT}/experiments/\1.py", argument) for argument in arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LOG_KEY": "a key", "OPENAI_API_KEY": "none"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"launch.{name}", *by_file], cwd=place, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_python_example_of_readme_runs(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["README.md"], re.S)
     assert len(example.splitlines()) <= 12
     exec(compile(example, "README.md", "exec"), {})
@@ -139,18 +218,81 @@ def test_the_python_example_runs(capsys):
     assert all(re.fullmatch(r"\S+ \S+ [01]\.\d\d", line) for line in lines)
 
 
-def test_the_score_command_runs(as_after_make_run):
-    (command,) = [command for command in COMMANDS if "launch.score" in command and "pairs.jsonl" in command][:1]
-    done = subprocess.run([sys.executable, *shlex.split(command)[1:]], capture_output=True, text=True)
+def test_the_conversion_of_docs_data_makes_a_folder_of_tables(place, monkeypatch):
+    monkeypatch.chdir(place)
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["docs/data.md"], re.S)
+    exec(compile(example, "data.md", "exec"), {})
+    data = read_tables("my_mmlu")
+    assert data.queries.texts.tolist() == ["1, or 2?", "3?"]
+    assert data.outcomes.effect.tolist() == [1, 1, 0, 1]
+
+
+def test_scores_come_for_all_rows_of_the_pairs(place):
+    (command,) = [command for command in DOCUMENTED if "score" in command and "scored.jsonl" in command][:1]
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.score", *_parts(command)[1]], cwd=place, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert not [name for name in done.stderr.splitlines() if "rows/s" not in name]
-    rows = [json.loads(line) for line in (as_after_make_run / "scored.jsonl").read_text().splitlines()]
-    known = set(Router.load("runs/embedded").world.interactions.queries.ids)
+    rows = [json.loads(line) for line in (place / "scored.jsonl").read_text().splitlines()]
+    known = set(Router.load(place / "runs/embedded").world.interactions.queries.ids)
     for row in rows:
         bad = row.get("query") == "" or ("query" not in row and row["query_id"] not in known)
         assert (row["error"] is not None) == bad, row
     assert {row["basis"] for row in rows} == {"history", "cold_start", None}
     assert len({row["llm"] for row in rows if row["llm"]}) > 1
+
+
+def test_the_picture_is_drawn(place):
+    command = [sys.executable, str(ROOT / "docs" / "picture.py"), "runs/embedded", "drawn.png"]
+    subprocess.run(command, cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
+    assert (place / "drawn.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_flag_target_link_and_path_in_the_text_exists(name, known_flags):
+    text = re.sub(r"XLA_FLAGS=\S+", "", DOCUMENTS[name])
+    prose = re.sub(r"```.*?```|^    .*$", "", text, flags=re.S | re.M)
+    everything = {flag for flags in known_flags.values() for flag in flags}
+    _check_flags(re.findall(r"`(--[a-z_.]+)", prose), everything)
+    assert set(re.findall(r"`make ([a-z-]+)`", prose)) <= TARGETS
+    assert set(re.findall(r"`prouter ([a-z_]+)", prose)) <= set(LAUNCHERS)
+    assert all(_is_field(field) for field in re.findall(r"`((?:data|model|train|mesh)\.\w+)`", prose))
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        if not link.startswith("http"):
+            _check_link(name, link)
+    for path in re.findall(r"(?<![\w/.])((?:prouter_jax|launch|experiments|tests|docs)/[\w./]+\w)", prose):
+        assert (ROOT / path).exists(), path
+
+
+def _check_link(name, link):
+    file, _, anchor = link.partition("#")
+    target = (ROOT / name).parent / file if file else ROOT / name
+    assert target.exists(), link
+    headings = re.findall(r"^#+ (.*)$", target.read_text(), re.M) if anchor else []
+    anchors = {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    assert not anchor or anchor in anchors, link
+
+
+def test_readme_is_short_and_its_table_has_every_command():
+    assert len(DOCUMENTS["README.md"].splitlines()) <= 150
+    assert sorted(re.findall(r"^\| ([a-z_]+) \| [a-z]+s ", _section("README.md", "Commands"), re.M)) == LAUNCHERS
+
+
+def test_numbers_of_readme_are_those_of_the_tables():
+    rows = [
+        [cell.strip() for cell in line.split("|")]
+        for line in DOCUMENTS["docs/results.md"].splitlines()
+        if line.startswith("| ")
+    ]
+    shown = re.findall(r"^\| [^|]+ \| ([\d.]+) \| ([^|]+) \| ([^|]+) \| (\w+) \|$", DOCUMENTS["README.md"], re.M)
+    assert len(shown) >= 8
+    for cells in shown:
+        assert any({cell.strip() for cell in cells} <= set(row) for row in rows), cells
+
+
+def _section(document, title):
+    return DOCUMENTS[document].split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

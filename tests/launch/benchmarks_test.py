@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -69,6 +71,16 @@ def test_the_table_of_a_readme_is_written_from_what_is_kept(tmp_path):
     assert rows[5] == "| memory | 1.25 GB | one run | at most 1 GB: missed |"
     facts = provenance()
     assert rows[7] == f"Measured by `make bench` ({'; '.join(f'{key} {facts[key]}' for key in table._FACTS)})."
+
+
+@pytest.mark.parametrize("flag", ["document", "readme"])  # the second is an older name of the first
+def test_the_command_writes_the_table_of_a_document(tmp_path, flag):
+    keep(Figure("a", "pairs", "pairs/s", [1e6]), tmp_path / "bench.json")
+    (tmp_path / "speed.md").write_text("<!-- speed --><!-- /speed -->")
+    command = [sys.executable, "-m", "launch.bench", f"--json={tmp_path}/bench.json", f"--{flag}={tmp_path}/speed.md"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"speed: {tmp_path}/speed.md\n"
+    assert "| pairs | 1,000,000 pairs/s |" in (tmp_path / "speed.md").read_text()
 
 
 def test_the_csv_that_is_read_has_every_user_and_llm_of_its_queries(tmp_path):

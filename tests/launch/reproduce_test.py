@@ -39,13 +39,13 @@ def test_help_comes_at_once():
     code = "import sys, launch.reproduce; assert not {'jax', 'numpy'} & set(sys.modules)"
     assert _run("-c", code).returncode == 0
     said = processes.run_help("launch.reproduce")
-    assert all(text in said for text in ("python -m launch.reproduce --table=NAME", "--workdir:", "--readme:"))
+    assert all(text in said for text in ("python -m launch.reproduce --table=NAME", "--workdir:", "--document:"))
 
 
 def test_all_tables_are_measured_and_a_failure_is_one_line_at_the_end(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results --><!-- /results -->")
-    done = _reproduce(tmp_path / "run", "--table=all", f"--readme={readme}")
+    done = _reproduce(tmp_path / "run", "--table=all", f"--document={readme}")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "reproduce: table votes: votes: expected a folder of data, found none"
     assert "Traceback" not in done.stderr
@@ -61,6 +61,7 @@ def test_one_table_is_measured_and_readme_can_be_written_later(tmp_path):
     assert not (tmp_path / "run" / "tables" / "votes.json").exists()
     readme = tmp_path / "README.md"
     readme.write_text("<!-- results --><!-- /results -->")
+    # --readme is an older name of --document
     done = _run("-m", "launch.reproduce", f"--workdir={tmp_path}/run", f"--readme={readme}")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Title of choices" in readme.read_text()
@@ -68,7 +69,7 @@ def test_one_table_is_measured_and_readme_can_be_written_later(tmp_path):
 
 WRONG = {
     "no table": ([], "flag --table: expected the name of a table or all, found none"),
-    "no tables for README": (["--readme=README.md"], "run/tables: expected tables, found none"),
+    "no tables for README": (["--document=README.md"], "run/tables: expected tables, found none"),
     "not a flag": (["choices"], "expected flags only"),
 }
 

@@ -55,7 +55,7 @@ def _reproduce(workdir, *more):
 def test_all_tables_are_measured_in_the_small_variant(tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# x\n<!-- results -->\n<!-- /results -->\n")
-    done = _reproduce(tmp_path / "work", "--table=all", f"--readme={readme}")
+    done = _reproduce(tmp_path / "work", "--table=all", f"--document={readme}")
     assert done.returncode == 0, done.stderr[-2000:]
     tables = [json.loads((tmp_path / "work/tables" / f"{one.name}.json").read_text()) for one in SMALL]
     assert all("router" in json.dumps(table) for table in tables)
