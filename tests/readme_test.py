@@ -57,6 +57,7 @@ ADDED = {
     "train --config=tables": _FEW,
     "train --config=embedded": [*_TINY, "--config.train.num_train_steps=8"],
     "train --config=paper": _TINY,
+    "--config.seeds=10": ["--config.seeds=2"],
     "sweep": ["--dry_run"],
     "--backend=slurm": ["--dry_run"],
 }
