@@ -19,9 +19,9 @@ _QUERIES = 40  # of the held-out ones, evenly spaced
 def choices(workdir: str) -> dict[str, np.ndarray]:
     """LLM numbers [users, queries] by title: one answer for all, the router's, the planted best."""
     from prouter_jax import Router
-    from prouter_jax.embedded import build_embedded, planted_utility
-    from prouter_jax.router import read_config
-    from prouter_jax.splits import split_queries
+    from prouter_jax.data.splits import split_queries
+    from prouter_jax.data.synthetic.benchmark import build_embedded, planted_utility
+    from prouter_jax.serving.router import read_config
 
     config = read_config(pathlib.Path(workdir))
     router, shares = Router.load(workdir), config.data

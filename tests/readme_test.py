@@ -19,10 +19,9 @@ from public_files import PRISM, arena_vote, write_alpacaeval
 from table_files import write_rows
 
 from prouter_jax import Router
-from prouter_jax.config import ExperimentConfig, validate
-from prouter_jax.config_data import Embedded
-from prouter_jax.embedded import build_embedded
-from prouter_jax.readers.tables import read_tables, write_tables
+from prouter_jax.config import Embedded, ExperimentConfig, validate
+from prouter_jax.data.synthetic.benchmark import build_embedded
+from prouter_jax.data.tables.read_write import read_tables, write_tables
 
 ROOT = pathlib.Path(__file__).parent.parent
 PATHS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -41,14 +40,14 @@ NOT_RUN = {
     "train --config=embedded --workdir=runs/embedded": "make run does the same",
     "train --config=million": "hours; launch.bench --only=epochs measures it",
     "--backend=local": "hours; multi_process_test runs processes of this machine",
-    "compile": "minutes and libtpu; ahead_launch_test runs it",
+    "compile": "minutes and libtpu; compile_test runs it",
     "collect --queries=queries.jsonl --llms=llms.json --out=runs/answers --budget=5": "an API key",
     "grade --answers": "needs answers, which need an API key; collect_proofs_test runs it",
     "--data=../shared/data": "the data and hours",
     "reproduce --table=new_users": "the data and hours",
-    "reproduce --table=all --workdir=runs/small": "minutes; protocol_tables_test runs it",
+    "reproduce --table=all --workdir=runs/small": "minutes; tables_test runs it",
     "bench --only": "the data",
-    "bench --document": "needs runs/bench.json; launch_benchmarks_test writes a table",
+    "bench --document": "needs runs/bench.json; benchmarks_test writes a table",
 }
 # Part of a command -> what a test adds to it, to have it done in seconds.
 _FEW = ["--config.data.encoder=hash", "--config.train.num_train_steps=4", "--config.train.eval_every_steps=4"]
@@ -191,6 +190,8 @@ RUN = [
 @pytest.mark.parametrize("part", NOT_RUN)
 def test_what_is_not_run_is_in_the_documents(part):
     assert any(part in command for command in DOCUMENTED)
+    for name in re.findall(r"\w+_test\b", NOT_RUN[part]):
+        assert list((ROOT / "tests").rglob(f"{name}.py")), name
 
 
 @pytest.mark.parametrize("command", RUN)
