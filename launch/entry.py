@@ -12,6 +12,11 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from prouter_jax.io.cache import keep_compiled_programs
+
+_COMPILATION_CACHE = flags.DEFINE_boolean(
+    "compilation_cache", True, "Keep compiled programs for later commands, in $XDG_CACHE_HOME/prouter_jax/compiled."
+)
 CRASH = 70  # the exit code of an error that nobody expected (EX_SOFTWARE of sysexits.h)
 
 
@@ -39,6 +44,8 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
     def guarded(_) -> None:
         logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
         try:
+            if _COMPILATION_CACHE.value:
+                keep_compiled_programs()
             main()
         except (ValueError, OSError, ImportError) as error:
             _fail(str(error))

@@ -120,4 +120,4 @@ def compile_cache(folder: pathlib.Path) -> dict[str, str]:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return {}
     compiled = str((folder / "compiled").absolute())
-    return {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
+    return {"JAX_COMPILATION_CACHE_DIR": compiled, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}

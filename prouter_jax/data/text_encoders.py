@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from prouter_jax.io import files
+from prouter_jax.io.cache import cache_folder
 from prouter_jax.io.paths import local_path
 
 
@@ -151,16 +152,6 @@ _MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_h
 # ---- The cache: one file for a list of texts, an .npy followed by its SHA-256.
 
 _VERSION = 1  # raise it when an encoder of the same name gives other vectors
-
-
-def cache_folder() -> pathlib.Path:
-    """Where what can be made again is kept: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
-
-    Raises:
-      ValueError: if that is in a bucket.
-    """
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return local_path(os.path.join(root, "prouter_jax"), "the cache")
 
 
 def _write_vectors(path: pathlib.Path, vectors: np.ndarray) -> None:

@@ -22,8 +22,8 @@ from prouter_jax.data.interactions import distinct_sets
 from prouter_jax.data.synthetic import text
 from prouter_jax.data.synthetic.text import answer_texts
 from prouter_jax.data.synthetic.world import World, draw_users, draw_world, utility
-from prouter_jax.data.text_encoders import cache_folder
 from prouter_jax.data.validation import validate
+from prouter_jax.io.cache import cache_folder
 
 _CHOICE_NOISE = 0.03
 _WHOLE_POOL_SHARE = 2 / 3
