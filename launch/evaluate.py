@@ -12,7 +12,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train.", requ
 
 def main() -> None:
     from prouter_jax.experiment import REPORT, evaluate_experiment
-    from prouter_jax.report.words import headline
+    from prouter_jax.report.text import headline
 
     report = evaluate_experiment(_WORKDIR.value)
     print("\n".join(headline(report)))

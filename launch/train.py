@@ -30,7 +30,7 @@ def main() -> None:
     config.validate(_CONFIG.value)
     several = cluster.join()
     from prouter_jax.experiment import REPORT, run_experiment, train_experiment
-    from prouter_jax.report.words import headline
+    from prouter_jax.report.text import headline
     from prouter_jax.training.multihost import Preempted, is_first, leave
     from prouter_jax.training.profiling import parse_steps
 

@@ -5,7 +5,7 @@ import pathlib
 
 from launch.benchmarks.figures import in_words, number, read
 from prouter_jax.io import markdown
-from prouter_jax.report.section import write_section
+from prouter_jax.io.markdown import write_section
 
 _FACTS = ("machine", "versions", "date", "commit")
 

@@ -17,7 +17,7 @@ from prouter_jax.aot.collectives import Collective
 from prouter_jax.aot.lower import Measured, Times, times_of
 from prouter_jax.aot.topology import HOP_SECONDS, Topology
 from prouter_jax.aot.units import bytes_in_words, count_in_words, seconds_in_words
-from prouter_jax.report.drawing import BLUE, DARK, GREY, ORANGE
+from prouter_jax.report.plots import BLUE, DARK, GREY, ORANGE
 
 
 def report_lines(measured: Sequence[Measured], topology: Topology, mesh_shape: dict[str, int]) -> list[str]:

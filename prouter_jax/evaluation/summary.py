@@ -214,7 +214,7 @@ def map_users(router: Router) -> UserMap | None:
         points=left[:, :2] * size[:2] * np.where(sign == 0, 1, sign),
         preference=data.users.preference[users],
         favourite=data.llms.ids[_favourites(router, users)].tolist(),
-        told=(float(told[0]), float(told[1])),
+        explained_variance=(float(told[0]), float(told[1])),
     )
 
 

@@ -1,12 +1,16 @@
-"""Markdown tables of plain text."""
+"""Markdown: tables of plain text, and sections of a document that commands write."""
 
 import html
+import os
+import pathlib
 import re
 from collections.abc import Iterable
 
+from prouter_jax.io import files
+
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of cells that are plain text."""
+    """A table of plain text cells, which are escaped."""
     columns = list(columns)
     lines = [[cell(str(text)) for text in line] for line in (columns, *rows)]
     lines.insert(1, ["---"] * len(columns))
@@ -14,5 +18,20 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that neither ends a table cell nor becomes markup."""
+    """Plain text on one line, escaped: it neither ends a table cell nor becomes markup."""
     return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def write_section(document: str | os.PathLike, name: str, text: str) -> None:
+    """Replaces the text between <!-- NAME --> and <!-- /NAME --> of a Markdown document; the rest stays.
+
+    Raises:
+      ValueError: naming the file, unless each marker is there once and in this order.
+    """
+    path, marks = pathlib.Path(document), (f"<!-- {name} -->", f"<!-- /{name} -->")
+    old = path.read_text()
+    before, begin, rest = old.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not (begin and end) or sum(map(old.count, marks)) > 2:
+        raise ValueError(f"{path}: expected {marks[0]} once and then {marks[1]} once, found something else")
+    files.write_whole(path, f"{before}{begin}\n{text}\n{end}{after}")

@@ -1,1 +1,1 @@
-"""The report: what it holds (types), how it speaks (words), and its forms (write, markdown, page, plots)."""
+"""Reports of evaluations: types, sentences and Markdown (text), the page (html, templates/), plots, files (write)."""

@@ -1,26 +1,27 @@
-"""`Report`: what an evaluation found, by policy, user and preference. Unknown numbers are NaN."""
+"""`Report`: the results of an evaluation by policy, user and preference. Unknown numbers are NaN."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from prouter_jax.serving.explain import Explanation
 
 ROUTER = "router"
-EXPLANATIONS = {
+POLICY_DESCRIPTIONS = {
     ROUTER: "the personal router: picks an LLM for this user and this query",
-    "user_blind": "the same router, not told who asks: everybody is a stranger to it",
-    "best_single": "always the one LLM that did best in the training data",
-    "best_per_user": "the LLM of the highest mean reward in the user's past decisions, told every reward there, "
-    "not only the choices",
-    "best_per_user_task": "the same among the user's past decisions on this task, told every reward there, "
-    "not only the choices",
-    "ridge_true_preference": "a linear forecast of quality and cost, told the user's true preference and the task",
-    "random": "any LLM on offer, by chance",
-    "cheapest": "always the LLM with the lowest average cost",
-    "strongest": "always the LLM with the highest average quality, whatever it costs",
-    "oracle": "the best LLM of each single decision, known only afterwards: nobody can do better",
+    "user_blind": "the same router without the user's identity: every user is a new user without history",
+    "best_single": "always the one LLM that does best in the training data",
+    "best_per_user": "the LLM with the highest mean reward in the user's past decisions; it sees the rewards of all "
+    "LLMs there, not only the choices",
+    "best_per_user_task": "the same within the user's past decisions on this task; it sees the rewards of all LLMs "
+    "there, not only the choices",
+    "ridge_true_preference": "ridge regression of quality and cost, given the user's true preference and the task",
+    "random": "an LLM drawn at random from the candidates",
+    "cheapest": "always the LLM with the lowest mean cost",
+    "strongest": "always the LLM with the highest mean quality, at any cost",
+    "oracle": "the best LLM of every single decision, known only afterwards: an upper bound",
 }
 
 
@@ -35,7 +36,17 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class PolicyResult:
-    """How one policy did on the test decisions; cost in USD per query, `per_task` and `per_user` rewards."""
+    """Results of one policy on the test decisions.
+
+    Attributes:
+      reward: mean reward per test decision.
+      gap_closed: (reward - best_single) / (oracle - best_single).
+      accuracy: share of decisions where the policy picks a best LLM, 0 to 1.
+      effect: answer quality, 0 to 1.
+      cost: USD per query.
+      per_task: reward by task.
+      per_user: reward by user.
+    """
 
     reward: Spread
     gap_closed: Spread
@@ -48,7 +59,13 @@ class PolicyResult:
 
 @dataclasses.dataclass(frozen=True)
 class PairedDifference:
-    """Reward of `policy` minus that of `against` with a 95 % interval over `n` 'seeds' or 'test queries'."""
+    """Reward of `policy` minus reward of `against` on the same test decisions.
+
+    Attributes:
+      low, high: ends of the 95 % interval; NaN if there is none.
+      over: what the interval is taken over, "seeds" or "test queries".
+      n: number of these.
+    """
 
     policy: str
     against: str
@@ -61,7 +78,14 @@ class PairedDifference:
 
 @dataclasses.dataclass(frozen=True)
 class UserRow:
-    """One user: planted preference (or NaN), the rewards of the router and of best_single, the favourite LLM."""
+    """Results of one user.
+
+    Attributes:
+      preference: planted preference, 0 (only cost counts) to 1 (only quality counts); NaN if unknown.
+      reward: of the router.
+      best_single: reward of the policy `best_single`.
+      favourite_llm: the LLM that the router picks most often.
+    """
 
     user_id: str
     preference: float
@@ -72,16 +96,16 @@ class UserRow:
 
 @dataclasses.dataclass(frozen=True)
 class ShareTable:
-    """The router's choices: `shares` [users, llms], each row a user (or a group) and summing to 1."""
+    """Shares of the router's choices: each row of `shares` is a user (or a group of users) and sums to 1."""
 
     users: Sequence[str]
     llms: Sequence[str]
-    shares: np.ndarray | Sequence[Sequence[float]]
+    shares: Float[np.ndarray, "users llms"] | Sequence[Sequence[float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class FrontierPoint:
-    """Effect and cost (USD per query) of the router at one preference."""
+    """Effect (0 to 1) and cost (USD per query) of the router at one preference."""
 
     preference: str
     effect: float
@@ -90,27 +114,38 @@ class FrontierPoint:
 
 @dataclasses.dataclass(frozen=True)
 class UserMap:
-    """Where users with a history stand on the two axes along which their states differ most.
+    """Users with a history on the first two principal components of their states.
 
     Attributes:
-      users: ids; points: [users, 2].
-      preference: planted, NaN where unknown, [users].
-      favourite: the LLM that each liked most often in its history.
-      told: share of the differences between states that each axis tells.
+      users: ids.
+      points: coordinates.
+      preference: planted preference, NaN where unknown.
+      favourite: the LLM with the most positive feedback in each user's history.
+      explained_variance: share of the variance of the states that each axis explains, 0 to 1.
     """
 
     users: Sequence[str]
-    points: np.ndarray
-    preference: np.ndarray
+    points: Float[np.ndarray, "users 2"]
+    preference: Float[np.ndarray, " users"]
     favourite: Sequence[str]
-    told: tuple[float, float]
+    explained_variance: tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All that an evaluation found; `reward_name` is "reward" or "share of choices matched".
+    """All results of an evaluation.
 
-    `explanations` are those of a few users, `user_map` is of all; None where nobody asked for them.
+    Attributes:
+      title: heading of the pages.
+      facts: what was evaluated where and when, in words.
+      reward_name: "reward" or "share of choices matched".
+      policies: results by policy name.
+      paired: differences between policies.
+      users: results by user.
+      shares: the router's choices by user.
+      frontier: the router at several preferences.
+      explanations: why a few users get their LLM; None if not asked for.
+      user_map: None if not asked for.
     """
 
     title: str

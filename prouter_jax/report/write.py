@@ -1,8 +1,4 @@
-"""Writing a report in its three forms: report.json, report.md and report.html.
-
-The JSON holds every number for programs, the Markdown fits a terminal or a pull request, and the
-page is for anyone with a browser. Unknown numbers are null in the JSON and a dash in the pages.
-"""
+"""Writes a report as report.json (every number), report.md (for a terminal or a pull request) and report.html."""
 
 import dataclasses
 import json
@@ -14,19 +10,19 @@ import numpy as np
 
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
-from prouter_jax.report import markdown, page
+from prouter_jax.report import html, text
 from prouter_jax.report.types import Report
 
 
 def write_report(report: Report, folder: str | Path) -> None:
-    """Writes report.json, report.md and report.html into `folder`, each whole."""
+    """Writes report.json, report.md and report.html into `folder`; each file is replaced atomically."""
     # All three are built before the first is written: a failure leaves the old report as it was.
-    pages = {
+    contents = {
         "report.json": to_json(report),
-        "report.md": markdown.to_markdown(report),
-        "report.html": page.to_html(report),
+        "report.md": text.to_markdown(report),
+        "report.html": html.to_html(report),
     }
-    encoded = {name: text.encode() for name, text in pages.items()}
+    encoded = {name: content.encode() for name, content in contents.items()}
     folder = make_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in encoded.items():
@@ -34,19 +30,19 @@ def write_report(report: Report, folder: str | Path) -> None:
 
 
 def to_json(report: Report) -> str:
-    """Strict JSON: every value exact, NaN and infinity as null; parts that the report lacks are left out."""
+    """Strict JSON: exact values, null for NaN and infinity, without the optional parts that are None."""
     tree = {name: part for name, part in dataclasses.asdict(report).items() if part is not None}
     tree["facts"] = {"reward name": report.reward_name} | tree["facts"]
     del tree["reward_name"]
-    return json.dumps(plain(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
-def plain(value):
-    """A tree for strict JSON: Python's own types in place of numpy's, None in place of NaN."""
+def jsonable(value):
+    """The same tree for strict JSON: Python's own types instead of numpy's, None instead of NaN and infinity."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

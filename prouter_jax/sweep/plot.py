@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from prouter_jax.report.drawing import BLUE, GREY, ORANGE, draw_png, shorten
+from prouter_jax.report.plots import BLUE, GREY, ORANGE, draw_png, shorten
 from prouter_jax.sweep.fields import flag_text
 from prouter_jax.sweep.ranking import reward_of
 from prouter_jax.sweep.space import Choices, Dimension

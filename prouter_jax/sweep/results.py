@@ -10,8 +10,8 @@ from prouter_jax.io import files, markdown
 from prouter_jax.io.numbers import DASH
 from prouter_jax.io.paths import is_remote
 from prouter_jax.io.provenance import provenance
-from prouter_jax.report.words import spread
-from prouter_jax.report.write import plain
+from prouter_jax.report.text import mean_text
+from prouter_jax.report.write import jsonable
 from prouter_jax.sweep.experiment_file import experiment_text
 from prouter_jax.sweep.fields import Value, flag_text, with_values
 from prouter_jax.sweep.plot import draw_results
@@ -68,7 +68,7 @@ def headline(result: SweepResult) -> list[str]:
 def _best_lines(ranked: Sequence[Trial]) -> list[str]:
     best = ranked[0]
     seeds = f" over {len(best.rewards)} seeds" if len(best.rewards) > 1 else ", one seed"
-    lines = [f"Best of {len(ranked)}: trial {best.name}, validation reward {spread(reward_of(best))}{seeds}"
+    lines = [f"Best of {len(ranked)}: trial {best.name}, validation reward {mean_text(reward_of(best))}{seeds}"
              f" ({_words(best.values)})."]  # fmt: skip
     close = [trial.name for trial in not_clearly_worse(ranked)]
     if close:
@@ -107,7 +107,7 @@ def _to_json(result: SweepResult, ranked: Sequence[Trial]) -> str:
         "facts": provenance(),
         "config": dataclasses.asdict(result.config),
     }
-    return json.dumps(plain(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
@@ -129,7 +129,7 @@ def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
 
 
 def _outcome(trial: Trial) -> list[str]:
-    reward = spread(reward_of(trial)) if trial.rewards else DASH
+    reward = mean_text(reward_of(trial)) if trial.rewards else DASH
     return [reward, f"{trial.seconds:.1f}", f"{trial.state}: {trial.reason}" if trial.state == FAILED else trial.state]
 
 

@@ -14,8 +14,8 @@ from prouter_jax.evaluation.evaluate import Picks, SeedResult
 from prouter_jax.evaluation.summary import explain_users, map_users
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report import types
-from prouter_jax.report.page import to_html
-from prouter_jax.report.plots_map import plot_user_map
+from prouter_jax.report.html import to_html
+from prouter_jax.report.plots_users import plot_user_map
 from prouter_jax.report.write import to_json
 from prouter_jax.serving.explain import DecisionInfluence, Explanation, PropertyInfluence
 
@@ -81,7 +81,7 @@ def test_a_map_shows_the_directions_in_which_users_differ_most(router):
     found = map_users(dataclasses.replace(router, users=(np.outer(place, along) + 3).astype(np.float32)))
     assert found is not None
     assert found.users == data.users.ids.tolist()
-    assert found.told[0] == pytest.approx(1, abs=1e-5)
+    assert found.explained_variance[0] == pytest.approx(1, abs=1e-5)
     assert abs(np.corrcoef(found.points[:, 0], place)[0, 1]) > 0.9999
     spread = (router.scorer.answers - router.scorer.answers.mean(1, keepdims=True)).std((0, 1))
     length = np.linalg.norm(along * spread)
@@ -130,7 +130,7 @@ def test_the_page_explains(router):
     page = to_html(_report())
     assert f"<h3>{html.escape(ODD)} (preference 0.50)</h3>" in page
     assert f"{html.escape(ODD)} is picked with probability 0.750; llm 1 comes next with 0.250." in page
-    assert "Of the user&#x27;s 7 past decisions 1, the newest, were left out in turn." in page
+    assert "Of the user&#39;s 7 past decisions 1, the newest, were left out in turn." in page
     row = ["+0.1250", "+0.5000", f"chose {html.escape(ODD)}: Why?"]
     assert "".join(f"<td>{cell}</td>" for cell in row) in page
     assert "<td>+1.5000</td><td>tastes</td>" in page
@@ -148,7 +148,7 @@ def test_the_map_is_coloured_by_preference_else_by_favourite():
     known = plot_user_map(_report(_map(np.linspace(0, 1, 11), [ODD] * 11)))
     assert known is not None
     assert "0.80 to 1.00" in known.svg
-    assert "tells 100.0 % of the variance of the preference" in known.caption
+    assert "explains 100.0 % of the variance of the preference" in known.caption
     unknown = plot_user_map(_report(_map([NAN, 0.5, NAN], ["llm 1", ODD, "other"])))
     assert unknown is not None
     assert "llm 1: 1; " in unknown.svg

@@ -9,15 +9,15 @@ import re
 import matplotlib
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from prouter_jax.io.numbers import DASH, dollars, number, percent
-from prouter_jax.report import page as report_page
-from prouter_jax.report.markdown import to_markdown
-from prouter_jax.report.page import to_html
-from prouter_jax.report.plots import draw_plots
-from prouter_jax.report.plots_policies import _spread_out
+from prouter_jax.report import html as report_html
+from prouter_jax.report.html import draw_plots, to_html
+from prouter_jax.report.plots_policies import _keep_distance
+from prouter_jax.report.text import headline, to_markdown
 from prouter_jax.report.types import (
-    EXPLANATIONS,
+    POLICY_DESCRIPTIONS,
     FrontierPoint,
     PairedDifference,
     PolicyResult,
@@ -26,8 +26,8 @@ from prouter_jax.report.types import (
     Spread,
     UserRow,
 )
-from prouter_jax.report.words import headline
 from prouter_jax.report.write import to_json, write_report
+from prouter_jax.serving.explain import Explanation
 
 NAN = math.nan
 ODD = 'a<b>&"c" | $x$ http://odd'
@@ -45,7 +45,7 @@ def _policy(reward: float, seeds: int, users: list[str]) -> PolicyResult:
 
 def _report(seeds: int = 3, users: int = 5, llms: int = 4, preference: float = 0.5) -> Report:
     ids = [ODD, *(f"user {i}" for i in range(1, users))]
-    names = [*EXPLANATIONS, ODD]
+    names = [*POLICY_DESCRIPTIONS, ODD]
     policies = {name: _policy(0.9 - 0.05 * row, seeds, ids) for row, name in enumerate(names)}
     paired = [
         PairedDifference("router", "best_per_user", 0.02, 0.01, 0.03, "seeds", seeds),
@@ -95,11 +95,11 @@ def page() -> str:
 
 def test_pages_name_every_policy_with_its_explanation(page):
     markdown = to_markdown(_report())
-    for name, words in EXPLANATIONS.items():
+    for name, words in POLICY_DESCRIPTIONS.items():
         assert name in markdown
         assert words in markdown
-        assert f"<td>{name}<small>{html.escape(words)}</small></td>" in page
-    assert f"<td>{html.escape(ODD)}</td>" in page
+        assert f"<td>{name}<small>{escape(words)}</small></td>" in page
+    assert f"<td>{escape(ODD)}</td>" in page
 
 
 def test_ids_cannot_become_markup(page):
@@ -108,6 +108,12 @@ def test_ids_cannot_become_markup(page):
     assert "<b>" not in markdown
     assert 'a&lt;b&gt;&amp;"c" \\| $x$' in markdown
     evil = dataclasses.replace(_report(), title="</title><script>alert(1)</script>", facts={"k": "--><script>"})
+    assert "<script" not in to_html(evil)
+    script = "<script>alert(1)</script>"
+    explanation = Explanation(script, script, script, 0.7, script, 0.2, [], [], 3, 3, True)
+    user = dataclasses.replace(_report().users[0], user_id=script, favourite_llm=script)
+    evil = dataclasses.replace(_report(), users=[user], explanations=[explanation])
+    assert to_html(evil).count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
     assert "<script" not in to_html(evil)
 
 
@@ -150,13 +156,13 @@ def test_same_report_gives_the_same_bytes_and_leaves_matplotlib_alone(tmp_path):
 
 
 def test_a_failure_leaves_the_old_report(tmp_path, monkeypatch):
-    monkeypatch.setattr(report_page, "to_html", lambda report: report.title)
+    monkeypatch.setattr(report_html, "to_html", lambda report: report.title)
     write_report(_report(), tmp_path)
     old = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     new = dataclasses.replace(_report(), title="new")
     with pytest.raises(UnicodeEncodeError):
         write_report(dataclasses.replace(new, facts={"bad": "\ud800"}), tmp_path)
-    monkeypatch.setattr(report_page, "to_html", lambda _: 1 / 0)
+    monkeypatch.setattr(report_html, "to_html", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_report(new, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old
@@ -174,8 +180,8 @@ def test_headline_claims_no_more_than_the_widest_interval():
     lines = headline(_report())
     assert "reaches 0.8000" in lines[0]
     assert "80.0 %" in lines[1]
-    assert "100 test queries), not distinguishable from chance" in lines[2]
-    assert "too few to tell" in lines[3]
+    assert "100 test queries), not significant" in lines[2]
+    assert "too few to test" in lines[3]
 
 
 def test_unknown_numbers_leave_out_plots_but_not_the_page():
@@ -190,8 +196,8 @@ def test_unknown_numbers_leave_out_plots_but_not_the_page():
         "values": [None, None],
     }
     none = dataclasses.replace(nothing, policies={})
-    assert "no result of the personal router" in to_markdown(none)
-    assert "no result of the personal router" in to_html(none)
+    assert "no results of the personal router" in to_markdown(none)
+    assert "no results of the personal router" in to_html(none)
 
 
 @pytest.mark.parametrize(("users", "llms", "preference"), [(1, 1, 0.5), (9, 29, NAN), (1000, 2, NAN), (30, 40, 0.1)])
@@ -200,7 +206,7 @@ def test_plots_of_every_size(users, llms, preference):
     assert len(plots) == 5
     gain = plots[2]
     assert ("preferences are unknown" in gain.svg) == math.isnan(preference)
-    assert all(plot.caption.startswith("How to read: ") for plot in plots)
+    assert all(plot.title and plot.caption.endswith(".") for plot in plots)
 
 
 def test_ids_of_any_script_are_drawn_without_a_warning():
@@ -210,11 +216,11 @@ def test_ids_of_any_script_are_drawn_without_a_warning():
 
 
 def test_labels_keep_their_distance_and_order():
-    heights = _spread_out(np.array([0.0, 0.5, 0.5, 0.51, 0.99, 1.0]), gap=0.1)
+    heights = _keep_distance(np.array([0.0, 0.5, 0.5, 0.51, 0.99, 1.0]), gap=0.1)
     assert np.diff(heights).min() > 0.0999
     assert heights.min() >= 0
     assert heights.max() <= 1.0001
-    assert _spread_out(np.array([0.3]), gap=0.1).tolist() == [0.3]
+    assert _keep_distance(np.array([0.3]), gap=0.1).tolist() == [0.3]
 
 
 @pytest.mark.parametrize(

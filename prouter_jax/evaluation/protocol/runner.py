@@ -18,13 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from prouter_jax.evaluation.protocol.definition import Definition, MissingData, Requirement, Unit
-from prouter_jax.evaluation.protocol.report import MET, NOT_MEASURED, finding_words, missed, to_html, to_markdown
+from prouter_jax.evaluation.protocol.page import to_html
+from prouter_jax.evaluation.protocol.report import MET, NOT_MEASURED, finding_text, missed_text, to_markdown
 from prouter_jax.evaluation.protocol.storage import read_tables, table_path, to_json
 from prouter_jax.evaluation.protocol.table import Cell, Table, Verdict, build_cells, join_facts
 from prouter_jax.io import files
 from prouter_jax.io.provenance import provenance
 from prouter_jax.report.types import ROUTER
-from prouter_jax.report.write import plain
+from prouter_jax.report.write import jsonable
 
 METRICS = ("reward", "accuracy", "log_loss")
 _REQUIRED = {"setting": str, "seed": int, "metric": str, "policies": Mapping}
@@ -148,7 +149,7 @@ def run_units(
 
 def _digest(table: str, unit: Unit, small: bool) -> str:
     asked = {"table": table, "key": unit.key, "small": small, "arguments": unit.arguments}
-    return hashlib.sha256(json.dumps(plain(asked), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(jsonable(asked), sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: pathlib.Path, digest: str) -> dict | None:
@@ -189,7 +190,7 @@ def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
     begun = time.monotonic()
     try:
         result = unit.function(**unit.arguments)
-        measurements = [plain(one) for one in (result if isinstance(result, list) else [result])]
+        measurements = [jsonable(one) for one in (result if isinstance(result, list) else [result])]
         for one in measurements:
             check_measurement(one)
     except Busy:
@@ -201,7 +202,7 @@ def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
         files.write_whole(log, traceback.format_exc())
         words = " ".join(f"{type(error).__name__}: {error}".split())
         return {"failure": f"{unit.key}: {words} ({log})"}
-    return {"digest": digest, "arguments": plain(unit.arguments), "seconds": time.monotonic() - begun,
+    return {"digest": digest, "arguments": jsonable(unit.arguments), "seconds": time.monotonic() - begun,
             "provenance": provenance(), "measurements": measurements}  # fmt: skip
 
 
@@ -302,7 +303,7 @@ def _judge(asked: Requirement, cells: Sequence[Cell], complete: bool) -> Verdict
     margin = found.margin
     if math.isnan(margin) or (margin >= 0 and not complete):
         return Verdict(asked.text, asked.aim, NOT_MEASURED, margin)
-    return Verdict(asked.text, asked.aim, missed(-margin) if margin < 0 else MET, margin, finding_words(found))
+    return Verdict(asked.text, asked.aim, missed_text(-margin) if margin < 0 else MET, margin, finding_text(found))
 
 
 def _write(table: Table, workdir: pathlib.Path) -> None:

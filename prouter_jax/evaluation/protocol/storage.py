@@ -10,7 +10,7 @@ from prouter_jax.evaluation.protocol.definition import MAIN
 from prouter_jax.evaluation.protocol.table import Cell, Row, Table, Verdict
 from prouter_jax.metrics import Interval
 from prouter_jax.report.types import PairedDifference, Spread
-from prouter_jax.report.write import plain
+from prouter_jax.report.write import jsonable
 
 
 def to_json(table: Table) -> str:
@@ -19,7 +19,7 @@ def to_json(table: Table) -> str:
     for cell in tree["cells"]:
         for row in cell["rows"].values():
             row["share"] = row["share"]._asdict()
-    return json.dumps(plain(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def from_json(text: str) -> Table:

@@ -9,15 +9,8 @@ from protocol_cases import constant, definition, measurement, over_k, table
 
 from prouter_jax.evaluation.protocol import requirements as checks
 from prouter_jax.evaluation.protocol.definition import ABLATION, Requirement
-from prouter_jax.evaluation.protocol.report import (
-    draw_plots,
-    duration,
-    policy_table,
-    ranked,
-    summary_table,
-    to_html,
-    to_markdown,
-)
+from prouter_jax.evaluation.protocol.page import draw_plots, to_html
+from prouter_jax.evaluation.protocol.report import by_score, duration_text, policy_table, summary_table, to_markdown
 from prouter_jax.io.numbers import DASH
 
 ASKED = [
@@ -46,16 +39,17 @@ def test_a_share_is_told_only_where_there_is_something_to_recover():
     for full in (0.51, 0.6):
         columns, (row,) = summary_table(table([measurement(blind=0.5, full=full, router=0.48, ridge=0.4)]))
         found[full] = dict(zip(columns, row, strict=True))
-    assert (found[0.51]["brings"], found[0.51]["above blind"]) == ("+0.0100", "-0.0200")
+    assert (found[0.51]["learnable gain"], found[0.51]["gain over blind"]) == ("+0.0100", "-0.0200")
     assert "share recovered" not in found[0.51]
-    assert (found[0.6]["brings"], found[0.6]["share recovered"]) == ("+0.1000", "-20.0 %")
+    assert (found[0.6]["learnable gain"], found[0.6]["share recovered"]) == ("+0.1000", "-20.0 %")
 
 
 def test_where_less_is_better_so_it_is_of_what_is_brought():
     less = measurement(metric="log_loss", blind=0.7, full=0.6, router=0.65, ridge=0.66)
     columns, (row,) = summary_table(table([less]))
     found = dict(zip(columns, row, strict=True))
-    assert (found["brings"], found["above blind"], found["share recovered"]) == ("+0.1000", "+0.0500", "50.0 %")
+    shown = [found[name] for name in ("learnable gain", "gain over blind", "share recovered")]
+    assert shown == ["+0.1000", "+0.0500", "50.0 %"]
 
 
 def _won(router, ridge):
@@ -89,7 +83,7 @@ def test_markdown_shows_a_dozen_policies_and_always_those_that_matter():
 def test_policies_are_ranked_by_the_metric():
     values = {"router": 1.0, "ridge": 0.8, "bad": {"log_loss": None}, "knn": 1.2}
     (cell,) = table([measurement(metric="log_loss", **values)]).cells
-    assert ranked(cell) == ["ridge", "router", "knn", "bad"]
+    assert by_score(cell) == ["ridge", "router", "knn", "bad"]
     _, rows = policy_table(cell)
     assert rows[3] == ["bad", *[DASH] * (len(rows[3]) - 1)]
 
@@ -107,7 +101,7 @@ def test_the_page_has_plots_of_gains_and_over_k_and_needs_nothing_else():
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert not re.search(r'(src|href)="(?!#)', page)
-    assert "<b>1 of 2</b><span>required numbers met" in page
+    assert "<b>1 of 2</b><span>requirements met" in page
     assert "<b>0 of 1</b><span>aims met" in page
     assert page.count("<details>") == page.count("</details>") == 6 + 1 + 2
 
@@ -131,7 +125,7 @@ def test_the_gains_closest_to_the_router_are_drawn_and_few_of_a_setting():
 
     many = [measured(seed, place) for seed in range(3) for place in range(8)]
     (plot,) = draw_plots(table(many))
-    assert plot.title.endswith("of 24 differences are beyond chance")
+    assert plot.title.endswith("of 24 differences are significant")
     assert "p02" in plot.svg
     assert "p03" not in plot.svg
     (plot,) = draw_plots(table(many[::8]))
@@ -145,10 +139,10 @@ def test_of_more_settings_than_fit_whole_ones_are_drawn():
         for seed in (0, 1) for place in range(9) for k in (0, 5, 20, 100)
     ]  # fmt: skip
     gains = draw_plots(table(seeds))[0]
-    assert gains.title.endswith("of 24 differences are beyond chance")
+    assert gains.title.endswith("of 24 differences are significant")
     assert "without 3" in gains.svg
     assert "without 2" not in gains.svg
-    assert "most is to be gained" in gains.caption
+    assert "largest learnable gain" in gains.caption
 
 
 def test_of_many_settings_over_k_those_with_most_to_gain_are_drawn():
@@ -165,4 +159,4 @@ def test_of_many_settings_over_k_those_with_most_to_gain_are_drawn():
     ("seconds", "text"), [(48.4, "48 s"), (720, "12 min"), (6000, "1 h 40 min"), (7199, "2 h 0 min")]
 )
 def test_durations(seconds, text):
-    assert duration(seconds) == text
+    assert duration_text(seconds) == text

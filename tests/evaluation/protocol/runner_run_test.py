@@ -10,7 +10,8 @@ from protocol_cases import constant, definition, measurement, over_k, table
 
 from prouter_jax.evaluation.protocol import requirements as checks
 from prouter_jax.evaluation.protocol.definition import Finding, MissingData, Requirement, Unit
-from prouter_jax.evaluation.protocol.report import to_html, to_markdown
+from prouter_jax.evaluation.protocol.page import to_html
+from prouter_jax.evaluation.protocol.report import to_markdown
 from prouter_jax.evaluation.protocol.runner import REPORT, Work, build_table, reproduce
 from prouter_jax.evaluation.protocol.storage import from_json, read_tables, to_json
 from prouter_jax.io.numbers import DASH

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prouter_jax.report.section import write_section
+from prouter_jax.io.markdown import write_section
 
 
 def test_only_what_stands_between_the_markers_changes(tmp_path):

@@ -1,0 +1,125 @@
+"""A report in sentences, table cells and Markdown. Unknown numbers are shown as a dash."""
+
+import math
+from collections.abc import Callable
+
+from prouter_jax.io import markdown
+from prouter_jax.io.numbers import dollars, number, percent
+from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, Spread
+
+PAIRED_COLUMNS = ["policy", "against", "difference", "95 % interval, low", "high", "over"]
+
+
+def to_markdown(report: Report) -> str:
+    """report.md: the main results, policies by reward, paired differences and facts."""
+    policies = [[policy, *cells, POLICY_DESCRIPTIONS.get(policy, "")] for policy, *cells in policy_rows(report)]
+    parts = [
+        f"# {markdown.cell(report.title)}",
+        "\n".join(f"- {markdown.cell(sentence)}" for sentence in headline(report)),
+        "## Policies",
+        markdown.table([*policy_columns(report), "description"], policies),
+        f"## Differences in {report.reward_name} on the same test decisions",
+        markdown.table(PAIRED_COLUMNS, paired_rows(report)) if report.paired else "None measured.",
+        "## Facts",
+        markdown.table(["fact", "value"], report.facts.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def headline(report: Report) -> list[str]:
+    """The main results in sentences, the most important first."""
+    router, single = report.policies.get(ROUTER), report.policies.get("best_single")
+    if router is None:
+        return ["This report has no results of the personal router, only of other policies."]
+    first = f"The personal router reaches a {report.reward_name} of {number(router.reward.mean)}"
+    if single is not None:
+        first += f"; the best single LLM reaches {number(single.reward.mean)}"
+    sentences = [first + "."]
+    if math.isfinite(router.gap_closed.mean):
+        gap = percent(abs(router.gap_closed.mean))
+        closes = f"It closes {gap} of" if router.gap_closed.mean >= 0 else f"It widens by {gap}"
+        sentences.append(f"{closes} the gap between the best single LLM and perfect choices.")
+    for against, name in (("best_per_user", "each user's own best LLM"), ("user_blind", "the user-blind router")):
+        row = widest_difference(report, against)
+        if row is not None:
+            sentences.append(f"Against {name}: {difference_text(row)}, {verdict(row)}.")
+    return sentences
+
+
+def widest_difference(report: Report, against: str) -> PairedDifference | None:
+    """The router's difference to a policy; of several, the one with the widest interval, to claim no more than that."""
+    rows = [row for row in report.paired if (row.policy, row.against) == (ROUTER, against)]
+    return max(rows, key=lambda row: row.high - row.low if _has_interval(row) else -1.0, default=None)
+
+
+def difference_text(row: PairedDifference) -> str:
+    """`+0.012 (95 % interval +0.004 to +0.020 over 3 seeds)`."""
+    return f"{number(row.mean, sign=True)} ({interval_text(row)})"
+
+
+def interval_text(row: PairedDifference) -> str:
+    """`95 % interval +0.004 to +0.020 over 3 seeds`."""
+    if not _has_interval(row):
+        return f"no interval, {sample_text(row)}"
+    return f"95 % interval {number(row.low, sign=True)} to {number(row.high, sign=True)} over {sample_text(row)}"
+
+
+def sample_text(row: PairedDifference) -> str:
+    """`3 seeds`, `1 seed`, `1200 test queries`."""
+    singular = {"seeds": "seed", "test queries": "test query"}.get(row.over, row.over)
+    return f"{row.n} {singular if row.n == 1 else row.over}"
+
+
+def verdict(row: PairedDifference) -> str:
+    """Whether the difference is significant: its 95 % interval excludes zero."""
+    if not _has_interval(row):
+        return "too few to test for significance"
+    if not is_significant(row):
+        return "not significant"
+    return "a significant gain" if row.low > 0 else "a significant loss"
+
+
+def is_significant(row: PairedDifference) -> bool:
+    """Whether the 95 % interval excludes zero."""
+    return row.low > 0 or row.high < 0
+
+
+def paired_rows(report: Report) -> list[list[str]]:
+    """Cells of the table of paired differences, with `PAIRED_COLUMNS`."""
+    return [
+        [row.policy, row.against, *(number(v, sign=True) for v in (row.mean, row.low, row.high)), sample_text(row)]
+        for row in report.paired
+    ]
+
+
+def by_reward(report: Report) -> list[str]:
+    """Policy names by reward, best first, unknown last; equal rewards by name."""
+    mean = {name: result.reward.mean for name, result in report.policies.items()}
+    return sorted(mean, key=lambda name: (-mean[name] if math.isfinite(mean[name]) else math.inf, name))
+
+
+def policy_columns(report: Report) -> list[str]:
+    """Header of the table of policies."""
+    return ["policy", report.reward_name, "gap closed", "accuracy", "effect", "USD per 1000 queries"]
+
+
+def policy_rows(report: Report) -> list[list[str]]:
+    """Cells of the table of policies, best reward first."""
+    rows = []
+    for name in by_reward(report):
+        result = report.policies[name]
+        cells = [mean_text(result.reward), mean_text(result.gap_closed, percent), mean_text(result.accuracy, percent)]
+        rows.append([name, *cells, mean_text(result.effect), mean_text(result.cost, dollars)])
+    return rows
+
+
+def mean_text(value: Spread, form: Callable[[float], str] = number) -> str:
+    """`mean ± standard deviation` over seeds; the mean alone for one seed."""
+    several = len(value.values) > 1 and math.isfinite(value.mean) and math.isfinite(value.spread)
+    if not several:
+        return form(value.mean)
+    return f"{form(value.mean).removesuffix(' %')} ± {form(value.spread)}"
+
+
+def _has_interval(row: PairedDifference) -> bool:
+    return math.isfinite(row.high - row.low)
