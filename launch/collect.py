@@ -30,11 +30,11 @@ def main() -> None:
         print(f"queries: {queries.duplicates:,} rows that repeat another are left out")
     if _DRY_RUN.value:
         estimates = estimate_costs(queries, llms, _OUT.value)
-        for estimate in estimates:
-            print(estimate.format())
-        cost = sum(estimate.expected.cost for estimate in estimates)
-        most = sum(estimate.max_cost for estimate in estimates)
-        requests = sum(estimate.expected.total - estimate.expected.stored for estimate in estimates)
+        for llm, estimate in estimates.items():
+            print(f"{llm}: {estimate.format('answers')}")
+        cost = sum(estimate.cost for estimate in estimates.values())
+        most = sum(estimate.max_cost for estimate in estimates.values())
+        requests = sum(estimate.total - estimate.stored for estimate in estimates.values())
         print(f"estimate: {requests:,} requests, about {cost:.4f} USD, at most {most:.4f} USD if none is repeated")
         return
     summary = collect(queries, llms, _OUT.value, _BUDGET.value, _CONCURRENCY.value)

@@ -6,7 +6,7 @@ import numpy as np
 from judge_server import Act
 
 from prouter_jax.data.interactions import strings
-from prouter_jax.llm.pool import PoolLlm
+from prouter_jax.llm.pool import RemoteLlm
 from prouter_jax.llm.queries import Queries
 
 
@@ -17,10 +17,10 @@ def make_queries(number: int) -> Queries:
     return Queries(ids, texts, none, none, none, none)
 
 
-def make_llm(server, name: str = "a", **changes) -> PoolLlm:
+def make_llm(server, name: str = "a", **changes) -> RemoteLlm:
     """An LLM at a `JudgeServer`; does not wait long."""
     quick = {"base_url": server.url, "attempts": 3, "backoff": 0.01, "timeout": 5.0, "max_output_tokens": 50}
-    return PoolLlm(name, f"model-{name}", **({"input_price": 10.0, "output_price": 100.0} | quick | changes))
+    return RemoteLlm(name, f"model-{name}", **({"input_price": 10.0, "output_price": 100.0} | quick | changes))
 
 
 def echo(messages, number) -> Act:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from prouter_jax.data.tables.files import write_parquet
 from prouter_jax.io.paths import make_path
 from prouter_jax.llm.journal import Journal
-from prouter_jax.llm.pool import PoolLlm
+from prouter_jax.llm.pool import RemoteLlm
 from prouter_jax.llm.queries import Queries
 
 ANSWERS = "answers.jsonl"
@@ -23,7 +23,7 @@ class Answer:
     """Journal record of an answer; a stored answer is never requested again.
 
     Attributes:
-      key: see `PoolLlm.keys`.
+      key: see `RemoteLlm.keys`.
       llm, query_id: ids, for readers of the file.
       text: of the answer, "" if the reply had none.
       finish_reason: as reported by the server; "length" if the text was cut off.
@@ -101,7 +101,7 @@ def open_answers(folder: pathlib.Path) -> Iterator[AnswerStore]:
 def write_collected(
     folder: str | os.PathLike,
     queries: Queries,
-    llms: Sequence[tuple[PoolLlm, list[str]]],
+    llms: Sequence[tuple[RemoteLlm, list[str]]],
     answers: dict[str, Answer],
 ) -> None:
     """Writes the tables queries, llms and outcomes for `read_tables`, each file whole.
@@ -132,7 +132,7 @@ def _texts(cells) -> pa.Array:
     return pa.array([cell or None for cell in cells], pa.string())
 
 
-def _llms_table(llms: list[PoolLlm]) -> pa.Table:
+def _llms_table(llms: list[RemoteLlm]) -> pa.Table:
     texts = ("family", "description", "pool")
     prices = ("input_price", "output_price")
     return pa.table(
@@ -142,9 +142,9 @@ def _llms_table(llms: list[PoolLlm]) -> pa.Table:
     )
 
 
-def _outcomes_table(pairs: list[tuple[str, PoolLlm, Answer]]) -> pa.Table:
+def _outcomes_table(pairs: list[tuple[str, RemoteLlm, Answer]]) -> pa.Table:
     answers = [answer for _, _, answer in pairs]
-    costs = [llm.prices().cost(answer.input_tokens, answer.output_tokens) for _, llm, answer in pairs]
+    costs = [llm.cost(answer.input_tokens, answer.output_tokens) for _, llm, answer in pairs]
     return pa.table(
         {
             "query_id": pa.array([query_id for query_id, _, _ in pairs], pa.string()),

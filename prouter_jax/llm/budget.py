@@ -1,12 +1,12 @@
-"""Token prices, cost estimates before a run, and a budget that concurrent requests never exceed."""
+"""Cost estimates before a run, costs of its requests, and a budget that concurrent requests never exceed."""
 
 import asyncio
 import dataclasses
 
-from prouter_jax.llm.client import Messages, Reply
+from prouter_jax.llm.client import Reply
+from prouter_jax.llm.pool import Messages, RemoteLlm
 
 _CHARACTERS_PER_TOKEN = 4
-_TOKENS_PER_MESSAGE = 16  # upper bound of what servers add around a message
 
 
 class BudgetError(Exception):
@@ -22,48 +22,30 @@ class Usage:
     cost: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Prices:
-    """Token prices of an LLM and the length of its replies.
+def charge(llm: RemoteLlm, usage: Usage, messages: Messages, reply: Reply | None) -> float:
+    """Adds one request to `usage`, with the server's token counts or else with estimates.
 
-    Attributes:
-      input_price, output_price: USD per million tokens.
-      max_output_tokens: upper bound for one reply.
-      lost_output_tokens: assumed length of a reply that was lost but may have been charged.
+    Args:
+      reply: None for a request whose reply was lost but may have been charged; it is assumed to have had the maximum
+        length, so that the budget is never exceeded.
+
+    Returns:
+      The cost of the request in USD.
     """
-
-    input_price: float
-    output_price: float
-    max_output_tokens: int
-    lost_output_tokens: int
-
-    def cost(self, input_tokens: int, output_tokens: int) -> float:
-        """USD for a number of tokens."""
-        return (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
-
-    def max_cost(self, messages: Messages) -> float:
-        """Upper bound of the cost of one request in USD: every token has at least one byte."""
-        tokens = sum(len(message["content"].encode()) + _TOKENS_PER_MESSAGE for message in messages)
-        return self.cost(tokens, self.max_output_tokens)
-
-    def charge(self, usage: Usage, messages: Messages, reply: Reply | None) -> float:
-        """Adds one request to `usage`, with the server's token counts or else with estimates.
-
-        Args:
-          reply: None for a request whose reply was lost but may have been charged.
-
-        Returns:
-          The cost of the request in USD.
-        """
-        counted = (reply.input_tokens, reply.output_tokens) if reply is not None else (None, None)
-        guess = self.lost_output_tokens if reply is None else len(reply.text) // _CHARACTERS_PER_TOKEN + 1
-        input_tokens = estimate_tokens(count_characters(messages)) if counted[0] is None else counted[0]
-        output_tokens = guess if counted[1] is None else counted[1]
-        cost = self.cost(input_tokens, output_tokens)
-        usage.input_tokens += input_tokens
-        usage.output_tokens += output_tokens
-        usage.cost += cost
-        return cost
+    input_tokens = reply.input_tokens if reply is not None else None
+    if input_tokens is None:
+        input_tokens = estimate_tokens(count_characters(messages))
+    if reply is None:
+        output_tokens = llm.max_output_tokens
+    elif reply.output_tokens is None:
+        output_tokens = len(reply.text) // _CHARACTERS_PER_TOKEN + 1
+    else:
+        output_tokens = reply.output_tokens
+    cost = llm.cost(input_tokens, output_tokens)
+    usage.input_tokens += input_tokens
+    usage.output_tokens += output_tokens
+    usage.cost += cost
+    return cost
 
 
 def estimate_tokens(characters: int) -> int:
@@ -83,7 +65,7 @@ class Estimate:
     Attributes:
       total: replies wanted; `stored` of them are in the journal already.
       input_tokens, output_tokens: estimates for the rest, at four characters a token.
-      cost: of the rest in USD.
+      cost: of the rest in USD; `max_cost` is its upper bound without retries, 0 if it is not estimated.
     """
 
     total: int
@@ -91,6 +73,7 @@ class Estimate:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    max_cost: float = 0.0
 
     def format(self, noun: str) -> str:
         """The estimate as one line of text.
@@ -99,8 +82,11 @@ class Estimate:
           noun: name of the replies, in the plural.
         """
         stored = f", {self.stored:,} of them stored" if self.stored else ""
+        if not self.input_tokens:
+            return f"{self.total:,} {noun}{stored}; nothing to pay"
         tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out, {self.cost:.4f} USD"
-        return f"{self.total:,} {noun}{stored}; {tokens if self.input_tokens else 'nothing to pay'}"
+        most = f", at most {self.max_cost:.4f} USD" if self.max_cost else ""
+        return f"{self.total:,} {noun}{stored}; {tokens}{most}"
 
 
 class Budget:

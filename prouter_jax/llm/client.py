@@ -1,99 +1,18 @@
-"""Client of one model at an OpenAI-compatible server; sorts errors into retryable, refused and fatal ones.
-
-API keys are read from the environment and never appear in an error message.
-"""
+"""Client of one LLM at an OpenAI-compatible server; sorts errors into transient, refused and fatal ones."""
 
 import asyncio
 import dataclasses
 import datetime
 import email.utils
 import math
-import os
-import urllib.parse
 from typing import Any
 
-Messages = list[dict[str, str]]
+from prouter_jax.llm.pool import Messages, RemoteLlm
 
-_OPENAI_URL = "https://api.openai.com/v1"
 _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _MAX_REASON_LENGTH = 200
-
-
-@dataclasses.dataclass(frozen=True)
-class Endpoint:
-    """An OpenAI-compatible server.
-
-    Attributes:
-      base_url: URL of the API up to /v1.
-      key_variable: environment variable that holds the API key; "" for a server without keys.
-      needs_key: whether a missing key is an error.
-    """
-
-    base_url: str
-    key_variable: str
-    needs_key: bool
-
-    def read_key(self) -> str:
-        """Reads the API key from the environment.
-
-        Returns:
-          The key, "" if there is none and none is needed.
-
-        Raises:
-          ValueError: if a needed key is missing, or the value is not printable ASCII without spaces.
-        """
-        key = os.environ.get(self.key_variable, "").strip()
-        if not key and self.needs_key:
-            server = ", or OPENAI_BASE_URL of a server without keys" if self.base_url == _OPENAI_URL else ""
-            raise ValueError(f"environment: expected {self.key_variable}{server}, found none")
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ValueError(f"environment: expected a key of visible ASCII characters in {self.key_variable}")
-        return key
-
-
-def find_endpoint(base_url: str = "", key_variable: str = "") -> Endpoint:
-    """Endpoint of a base URL and a key variable, with defaults from the environment.
-
-    Args:
-      base_url: default: OPENAI_BASE_URL, or OpenAI's own URL if that is not set.
-      key_variable: default: OPENAI_API_KEY, but no key at all if `base_url` is given: the key of one server is never
-        sent to another.
-
-    Raises:
-      ValueError: if the URL is malformed, or contains a user, password or query, which would be written to files.
-    """
-    if not base_url:
-        base_url = os.environ.get("OPENAI_BASE_URL", "")
-        needs_key = bool(key_variable) or not base_url
-        base_url, key_variable = base_url or _OPENAI_URL, key_variable or "OPENAI_API_KEY"
-    else:
-        needs_key = bool(key_variable)
-    _check_url(base_url)
-    return Endpoint(base_url.rstrip("/"), key_variable, needs_key)
-
-
-@dataclasses.dataclass(frozen=True)
-class ChatModel:
-    """A model at an endpoint, and the settings of every request to it.
-
-    Attributes:
-      name: of the LLM, used in error messages.
-      model: name of the model at the server.
-      timeout: seconds for one reply.
-      max_output_tokens: limit for one reply, reasoning tokens included.
-      output_limit: the server's name of that limit, max_completion_tokens or max_tokens.
-      temperature: None for the server's default.
-    """
-
-    name: str
-    model: str
-    endpoint: Endpoint
-    timeout: float
-    max_output_tokens: int
-    output_limit: str
-    temperature: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,22 +49,20 @@ class RefusedError(Exception):
 
 
 class Client:
-    """Sends requests to one model; an async context manager."""
+    """Sends requests to one LLM; an async context manager. The API key never appears in an error message."""
 
-    def __init__(self, model: ChatModel):
+    def __init__(self, llm: RemoteLlm):
         """
         Raises:
           ValueError: if the package openai or the API key is missing.
         """
-        self.model = model
+        self.llm = llm
         self._openai = _import_openai()
-        self._key = model.endpoint.read_key()
+        endpoint = llm.endpoint()
+        self._key = endpoint.read_key()
+        # every attempt reserves money and waits for the rate limit, so `Requester` retries and not openai
         self._client = self._openai.AsyncOpenAI(
-            # each attempt needs its own place in the budget and the rate limit, so `requests` retries, not openai
-            api_key=self._key or "none",
-            base_url=model.endpoint.base_url,
-            max_retries=0,
-            timeout=model.timeout,
+            api_key=self._key or "none", base_url=endpoint.base_url, max_retries=0, timeout=llm.timeout
         )
 
     async def __aenter__(self) -> "Client":
@@ -162,17 +79,17 @@ class Client:
           RefusedError: on any other 4xx.
           ValueError: if every request would fail: wrong key, no such model, no credit.
         """
-        model = self.model
-        request: dict[str, Any] = {"model": model.model, "messages": messages}
-        request[model.output_limit] = model.max_output_tokens
-        if model.temperature is not None:
-            request["temperature"] = model.temperature
+        llm = self.llm
+        request: dict[str, Any] = {"model": llm.model, "messages": messages}
+        request[llm.output_limit] = llm.max_output_tokens
+        if llm.temperature is not None:
+            request["temperature"] = llm.temperature
         try:
             # openai's own time-out restarts with every byte: a server that sends byte by byte would never end
-            async with asyncio.timeout(model.timeout):
+            async with asyncio.timeout(llm.timeout):
                 response = await self._client.chat.completions.create(**request)
         except (TimeoutError, self._openai.APITimeoutError):
-            raise TransientError(f"no reply within {model.timeout:g} s", maybe_charged=True) from None
+            raise TransientError(f"no reply within {llm.timeout:g} s", maybe_charged=True) from None
         except self._openai.APIStatusError as error:
             raise self._classify_status(error) from None
         except self._openai.APIConnectionError as error:
@@ -188,7 +105,7 @@ class Client:
         """The exception of `complete` for an HTTP error status."""
         status, reason = error.status_code, self._redact(f"HTTP {error.status_code}: {error.message}")
         if status in (401, 404) or error.code == "insufficient_quota":
-            return ValueError(f"{self.model.name}: the server refuses every request: {reason}")
+            return ValueError(f"{self.llm.name}: the server refuses every request: {reason}")
         if status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS) or status >= _SERVER_ERROR:
             return TransientError(reason, _parse_retry_after(error.response.headers.get("retry-after")))
         return RefusedError(reason)
@@ -196,18 +113,6 @@ class Client:
     def _redact(self, text: str) -> str:
         """One short line without the key: servers tend to repeat a key that they did not accept."""
         return " ".join((text.replace(self._key, "[key]") if self._key else text).split())[:_MAX_REASON_LENGTH]
-
-
-def _check_url(base_url: str) -> None:
-    try:
-        parts = urllib.parse.urlsplit(base_url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        parts, valid = None, False
-    if parts is not None and (parts.username is not None or parts.password is not None or parts.query):
-        raise ValueError("base_url: expected a URL without user, password or query, found one with them")
-    if not valid:
-        raise ValueError(f"base_url: expected http://HOST... or https://HOST..., found {base_url[:80]!r}")
 
 
 def _import_openai():

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from prouter_jax.io.paths import local_path
 from prouter_jax.llm.answers import ANSWERS, Answer, AnswerStore, Failure, open_answers, write_collected
-from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Usage, count_characters, estimate_tokens
+from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Usage, charge, count_characters, estimate_tokens
 from prouter_jax.llm.client import Reply
 from prouter_jax.llm.journal import read_journal
-from prouter_jax.llm.pool import PoolLlm
+from prouter_jax.llm.pool import RemoteLlm
 from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.queries import Queries
 from prouter_jax.llm.requests import FairSemaphore, Requester
@@ -57,22 +57,8 @@ class CollectionSummary:
             raise ValueError("; ".join(map(str, refused)))
 
 
-@dataclasses.dataclass(frozen=True)
-class CostEstimate:
-    """Expected and maximum cost of the missing answers of one LLM; `max_cost` in USD."""
-
-    llm: str
-    expected: Estimate
-    max_cost: float
-
-    def format(self) -> str:
-        """The estimate as one line of text."""
-        most = f", at most {self.max_cost:.4f} USD" if self.expected.input_tokens else ""
-        return f"{self.llm}: {self.expected.format('answers')}{most}"
-
-
 def collect(
-    queries: Queries, llms: Sequence[PoolLlm], folder: str | os.PathLike, budget: float, concurrency: int
+    queries: Queries, llms: Sequence[RemoteLlm], folder: str | os.PathLike, budget: float, concurrency: int
 ) -> CollectionSummary:
     """Requests all answers that are not in `folder` yet and writes the folder's tables.
 
@@ -92,7 +78,7 @@ def collect(
         plans = _make_plans(queries, llms, store.answers.records)
         run = _Run(queries, store, concurrency)
         shared = Budget(budget, store.spent), FairSemaphore(concurrency)
-        unfinished = [(plan, plan.llm.make_requester(*shared)) for plan in plans if plan.missing]
+        unfinished = [(plan, Requester(plan.llm, *shared)) for plan in plans if plan.missing]
         total = sum(len(plan.keys) for plan in plans)
         stored = total - sum(len(plan.missing) for plan in plans)
         if unfinished:
@@ -112,19 +98,11 @@ def collect(
         )
 
 
-def estimate_costs(queries: Queries, llms: Sequence[PoolLlm], folder: str | os.PathLike) -> list[CostEstimate]:
-    """Estimates the cost of `collect` by LLM, without requests and without changes to the folder."""
+def estimate_costs(queries: Queries, llms: Sequence[RemoteLlm], folder: str | os.PathLike) -> dict[str, Estimate]:
+    """Estimates the cost of `collect` by name of the LLM, without requests and without changes to the folder."""
     folder = local_path(folder, "answers, to which one is added at a time")
     answers = read_journal(folder / ANSWERS, Answer, "an answer")
-    return [_estimate_cost(plan, queries, answers) for plan in _make_plans(queries, llms, answers)]
-
-
-@dataclasses.dataclass(frozen=True)
-class _MissingAnswer:
-    """The journal key of an answer and the row of its query."""
-
-    key: str
-    row: int
+    return {plan.llm.name: _estimate_cost(plan, queries, answers) for plan in _make_plans(queries, llms, answers)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,36 +111,36 @@ class _Plan:
 
     Attributes:
       keys: of the answers to all queries, in their order.
-      missing: answers to request; one that several LLMs of the pool share is requested for the first of them only.
+      missing: query row by key of the answers to request; an answer that several LLMs of the pool share is requested
+        for the first of them only.
     """
 
-    llm: PoolLlm
+    llm: RemoteLlm
     keys: list[str]
-    missing: list[_MissingAnswer]
+    missing: dict[str, int]
 
 
-def _make_plans(queries: Queries, llms: Sequence[PoolLlm], answers: dict[str, Answer]) -> list[_Plan]:
+def _make_plans(queries: Queries, llms: Sequence[RemoteLlm], answers: dict[str, Answer]) -> list[_Plan]:
     plans, seen = [], set(answers)
     for llm in llms:
-        keys, missing = llm.keys(queries.texts), []
+        keys, missing = llm.keys(queries.texts), {}
         for row, key in enumerate(keys):
             if key not in seen:
                 seen.add(key)
-                missing.append(_MissingAnswer(key, row))
+                missing[key] = row
         plans.append(_Plan(llm, keys, missing))
     return plans
 
 
-def _estimate_cost(plan: _Plan, queries: Queries, answers: dict[str, Answer]) -> CostEstimate:
+def _estimate_cost(plan: _Plan, queries: Queries, answers: dict[str, Answer]) -> Estimate:
     """Assumes one attempt per answer, and the average length of the LLM's stored answers."""
-    llm, prices = plan.llm, plan.llm.prices()
-    prompts = [llm.messages(queries.texts[missing.row]) for missing in plan.missing]
+    llm = plan.llm
+    prompts = [llm.messages(queries.texts[row]) for row in plan.missing.values()]
     lengths = [answers[key].output_tokens for key in plan.keys if key in answers]
     mean_length = sum(lengths) / len(lengths) if lengths else min(_TYPICAL_OUTPUT_TOKENS, llm.max_output_tokens)
     tokens = estimate_tokens(sum(map(count_characters, prompts))), round(mean_length * len(prompts))
-    stored = len(plan.keys) - len(plan.missing)
-    expected = Estimate(len(plan.keys), stored, *tokens, prices.cost(*tokens))
-    return CostEstimate(llm.name, expected, sum(map(prices.max_cost, prompts)))
+    max_cost = sum(map(llm.max_cost, prompts))
+    return Estimate(len(plan.keys), len(plan.keys) - len(prompts), *tokens, llm.cost(*tokens), max_cost)
 
 
 @dataclasses.dataclass
@@ -183,28 +161,28 @@ class _Run:
     async def _request_plan(self, plan: _Plan, requester: Requester, progress: Progress) -> None:
         llm = plan.llm
 
-        async def send(missing: _MissingAnswer, usage: Usage) -> Reply:
-            return await requester.complete(llm.messages(self.queries.texts[missing.row]), usage)
+        async def send(missing: tuple[str, int], usage: Usage) -> Reply:
+            return await requester.complete(llm.messages(self.queries.texts[missing[1]]), usage)
 
-        async def store(missing: _MissingAnswer, reply: Reply | None, failure: str | None, usage: Usage) -> None:
-            await self._store(llm, missing, reply, failure, usage)
+        async def store(missing: tuple[str, int], reply: Reply | None, failure: str | None, usage: Usage) -> None:
+            await self._store(llm, *missing, reply, failure, usage)
             progress.step(reply is None, self.store.spent)
 
         async with requester.client:
-            error = await process_all(plan.missing, llm.concurrency or self.concurrency, send, store)
+            error = await process_all(plan.missing.items(), llm.concurrency or self.concurrency, send, store)
         if error is not None:
             self.stopped[llm.name] = error
 
     async def _store(
-        self, llm: PoolLlm, missing: _MissingAnswer, reply: Reply | None, failure: str | None, usage: Usage
+        self, llm: RemoteLlm, key: str, row: int, reply: Reply | None, failure: str | None, usage: Usage
     ) -> None:
-        ids = missing.key, llm.name, str(self.queries.ids[missing.row])
+        ids = key, llm.name, str(self.queries.ids[row])
         if reply is None:
             self.failures[f"{llm.name}: {failure}"] += 1
             await self.store.failures.add(Failure(*ids, failure or "", usage.cost))
             return
         own = Usage()  # without lost attempts
-        llm.prices().charge(own, llm.messages(self.queries.texts[missing.row]), reply)
+        charge(llm, own, llm.messages(self.queries.texts[row]), reply)
         counted = reply.input_tokens is not None and reply.output_tokens is not None
         tokens = own.input_tokens, own.output_tokens
         await self.store.answers.add(Answer(*ids, reply.text, reply.finish_reason, *tokens, counted, usage.cost))

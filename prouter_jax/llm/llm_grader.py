@@ -8,12 +8,11 @@ import os
 from collections.abc import Sequence
 
 from prouter_jax.llm.budget import Budget, Estimate, Usage, count_characters, estimate_tokens
-from prouter_jax.llm.client import Messages
 from prouter_jax.llm.journal import Journal, read_journal
-from prouter_jax.llm.pool import PoolLlm
+from prouter_jax.llm.pool import Messages, RemoteLlm
 from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.replies import REPLY_TOKENS, IntegerFormat, IntegerRequest, request_integers
-from prouter_jax.llm.requests import FairSemaphore
+from prouter_jax.llm.requests import FairSemaphore, Requester
 
 _MAX_GRADE = 10
 _FORMAT = IntegerFormat(
@@ -82,7 +81,7 @@ class LlmGrader:
       concurrency: concurrent requests, at most.
     """
 
-    llm: PoolLlm
+    llm: RemoteLlm
     path: str | os.PathLike
     budget: float
     concurrency: int
@@ -118,14 +117,15 @@ class LlmGrader:
         missing = [answer for answer in answers if not _succeeded(records.get(self.key(answer)))]
         characters = sum(count_characters(_make_prompt(answer)) for answer in missing)
         tokens = estimate_tokens(characters), len(missing) * REPLY_TOKENS
-        return Estimate(len(answers), len(answers) - len(missing), *tokens, self.llm.prices().cost(*tokens))
+        return Estimate(len(answers), len(answers) - len(missing), *tokens, self.llm.cost(*tokens))
 
     def key(self, answer: AnsweredQuery) -> str:
         """Journal key of a grade: SHA-256 of the LLM's parameters and the prompt."""
         return hashlib.sha256(json.dumps([self.llm.parameters(), _make_prompt(answer)]).encode()).hexdigest()
 
     async def _request(self, missing: dict[str, AnsweredQuery], journal: Journal[Grade], progress: Progress) -> None:
-        requester = self.llm.make_requester(Budget(self.budget, journal.spent), FairSemaphore(self.concurrency))
+        budget = Budget(self.budget, journal.spent)
+        requester = Requester(self.llm, budget, FairSemaphore(self.concurrency))
         requests = (_make_request(key, answer) for key, answer in missing.items())
         await request_integers(requests, requester, self.llm.concurrency or self.concurrency, journal, progress)
 

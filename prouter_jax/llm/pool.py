@@ -1,21 +1,77 @@
-"""The pool of LLMs to ask, read from a JSON object of name -> fields; see `PoolLlm` for the fields."""
+"""LLMs to ask: their servers, API keys, prices and limits; a pool of them is a JSON object of name -> fields."""
 
 import dataclasses
 import hashlib
 import json
 import os
+import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
 from prouter_jax.io.paths import make_path
-from prouter_jax.llm.budget import Budget, Prices
-from prouter_jax.llm.client import ChatModel, Client, Endpoint, Messages, find_endpoint
-from prouter_jax.llm.requests import FairSemaphore, Requester
+
+Messages = list[dict[str, str]]
+
+_OPENAI_URL = "https://api.openai.com/v1"
+_TOKENS_PER_MESSAGE = 16  # upper bound of what servers add around a message
 
 
 @dataclasses.dataclass(frozen=True)
-class PoolLlm:
-    """An LLM of the pool.
+class Endpoint:
+    """An OpenAI-compatible server.
+
+    Attributes:
+      base_url: URL of the API up to /v1.
+      key_variable: environment variable that holds the API key; "" for a server without keys.
+      needs_key: whether a missing key is an error.
+    """
+
+    base_url: str
+    key_variable: str
+    needs_key: bool
+
+    def read_key(self) -> str:
+        """Reads the API key from the environment.
+
+        Returns:
+          The key, "" if there is none and none is needed.
+
+        Raises:
+          ValueError: if a needed key is missing, or the value is not printable ASCII without spaces.
+        """
+        key = os.environ.get(self.key_variable, "").strip()
+        if not key and self.needs_key:
+            server = ", or OPENAI_BASE_URL of a server without keys" if self.base_url == _OPENAI_URL else ""
+            raise ValueError(f"environment: expected {self.key_variable}{server}, found none")
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ValueError(f"environment: expected a key of visible ASCII characters in {self.key_variable}")
+        return key
+
+
+def find_endpoint(base_url: str = "", key_variable: str = "") -> Endpoint:
+    """Endpoint of a base URL and a key variable, with defaults from the environment.
+
+    Args:
+      base_url: default: OPENAI_BASE_URL, or OpenAI's own URL if that is not set.
+      key_variable: default: OPENAI_API_KEY, but no key at all if `base_url` is given: the key of one server is never
+        sent to another.
+
+    Raises:
+      ValueError: if the URL is malformed, or contains a user, password or query, which would be written to files.
+    """
+    if not base_url:
+        base_url = os.environ.get("OPENAI_BASE_URL", "")
+        needs_key = bool(key_variable) or not base_url
+        base_url, key_variable = base_url or _OPENAI_URL, key_variable or "OPENAI_API_KEY"
+    else:
+        needs_key = bool(key_variable)
+    _check_url(base_url)
+    return Endpoint(base_url.rstrip("/"), key_variable, needs_key)
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteLlm:
+    """An LLM at an OpenAI-compatible server.
 
     Attributes:
       name: its id in the tables.
@@ -59,23 +115,14 @@ class PoolLlm:
         """
         return find_endpoint(self.base_url, self.key_variable)
 
-    def make_requester(self, budget: Budget, semaphore: FairSemaphore) -> Requester:
-        """A requester for this LLM.
+    def cost(self, input_tokens: int, output_tokens: int) -> float:
+        """USD for a number of tokens."""
+        return (input_tokens * self.input_price + output_tokens * self.output_price) / 1e6
 
-        Args:
-          budget, semaphore: shared by all LLMs of a run.
-
-        Raises:
-          ValueError: if the package openai or the API key is missing.
-        """
-        limits = self.timeout, self.max_output_tokens, self.output_limit, self.temperature
-        client = Client(ChatModel(self.name, self.model, self.endpoint(), *limits))
-        retries = self.attempts, self.backoff, self.requests_per_minute
-        return Requester(client, self.prices(), budget, semaphore, *retries)
-
-    def prices(self) -> Prices:
-        """Token prices; a lost answer is charged at its maximum length, so that the budget is never exceeded."""
-        return Prices(self.input_price, self.output_price, self.max_output_tokens, self.max_output_tokens)
+    def max_cost(self, messages: Messages) -> float:
+        """Upper bound of the cost of one request in USD: every token has at least one byte."""
+        tokens = sum(len(message["content"].encode()) + _TOKENS_PER_MESSAGE for message in messages)
+        return self.cost(tokens, self.max_output_tokens)
 
     def messages(self, query: str) -> Messages:
         """The prompt for a query: the system message, if any, and the unchanged query."""
@@ -92,7 +139,7 @@ class PoolLlm:
         return [hashlib.sha256(json.dumps([query, parameters]).encode()).hexdigest() for query in queries]
 
 
-def read_llms(path: str | os.PathLike) -> list[PoolLlm]:
+def read_llms(path: str | os.PathLike) -> list[RemoteLlm]:
     """Reads a pool of LLMs from a JSON file.
 
     Raises:
@@ -110,6 +157,18 @@ def read_llms(path: str | os.PathLike) -> list[PoolLlm]:
     return [_read_llm(f"{path.name}, llm {name!r}", name, fields) for name, fields in parsed.items()]
 
 
+def _check_url(base_url: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(base_url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        parts, valid = None, False
+    if parts is not None and (parts.username is not None or parts.password is not None or parts.query):
+        raise ValueError("base_url: expected a URL without user, password or query, found one with them")
+    if not valid:
+        raise ValueError(f"base_url: expected http://HOST... or https://HOST..., found {base_url[:80]!r}")
+
+
 def _unique_names(pairs: list[tuple[str, object]]) -> dict:
     names = [name for name, _ in pairs]
     for name in names:
@@ -118,10 +177,10 @@ def _unique_names(pairs: list[tuple[str, object]]) -> dict:
     return dict(pairs)
 
 
-def _read_llm(place: str, name: str, fields: object) -> PoolLlm:
+def _read_llm(place: str, name: str, fields: object) -> RemoteLlm:
     if not name.strip() or not isinstance(fields, dict):
         raise ValueError(f"{place}: expected a name and an object of fields, found {json.dumps(fields)[:80]}")
-    declared = {field.name: field for field in dataclasses.fields(PoolLlm) if field.name != "name"}
+    declared = {field.name: field for field in dataclasses.fields(RemoteLlm) if field.name != "name"}
     for field in fields:
         if field not in declared:
             raise ValueError(f"{place}, field {field}: expected one of {', '.join(declared)}")
@@ -129,7 +188,7 @@ def _read_llm(place: str, name: str, fields: object) -> PoolLlm:
         if field.default is dataclasses.MISSING and field.name not in fields:
             raise ValueError(f"{place}, field {field.name}: expected it, found none")
     values = {field: _check_value(place, field, declared[field].type, value) for field, value in fields.items()}
-    llm = PoolLlm(name, **values)
+    llm = RemoteLlm(name, **values)
     try:
         llm.endpoint()
     except ValueError as error:

@@ -5,8 +5,9 @@ import json
 from collections.abc import Callable, Iterable
 
 from prouter_jax.llm.budget import BudgetError, Usage
-from prouter_jax.llm.client import Messages, RefusedError
+from prouter_jax.llm.client import RefusedError
 from prouter_jax.llm.journal import Journal, Record
+from prouter_jax.llm.pool import Messages
 from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.requests import Requester
 from prouter_jax.llm.worker_pool import process_all, stop_on_signals

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 import aiolimiter
 import tenacity
 
-from prouter_jax.llm.budget import Budget, BudgetError, Prices, Usage
-from prouter_jax.llm.client import Client, Messages, Reply, TransientError
+from prouter_jax.llm.budget import Budget, BudgetError, Usage, charge
+from prouter_jax.llm.client import Client, Reply, TransientError
+from prouter_jax.llm.pool import Messages, RemoteLlm
 
 _MAX_BACKOFF = 60.0
 _MAX_RETRY_AFTER = 600.0
@@ -59,26 +60,17 @@ class Requester:
       stop_error: an error that every further request raises, because the server refuses all requests, for example.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        prices: Prices,
-        budget: Budget,
-        semaphore: FairSemaphore,
-        attempts: int,
-        backoff: float,
-        requests_per_minute: float = 0.0,
-    ):
+    def __init__(self, llm: RemoteLlm, budget: Budget, semaphore: FairSemaphore):
         """
-        Args:
-          attempts: requests for one reply, at most.
-          backoff: seconds between the first two attempts; see `retry_delay`.
-          requests_per_minute: sent at even distances; 0 for no limit.
+        Raises:
+          ValueError: if the package openai or the API key is missing.
         """
-        self.client, self.prices, self.budget, self.semaphore = client, prices, budget, semaphore
-        self.attempts, self.backoff = attempts, backoff
+        self.llm, self.budget, self.semaphore = llm, budget, semaphore
+        self.client = Client(llm)
         self.stop_error: Exception | None = None
-        self._limiter = aiolimiter.AsyncLimiter(1, 60 / requests_per_minute) if requests_per_minute else None
+        # one request per interval and not several at its start
+        per_minute = llm.requests_per_minute
+        self._limiter = aiolimiter.AsyncLimiter(1, 60 / per_minute) if per_minute else None
         self._turn = asyncio.Lock()
 
     async def complete(self, messages: Messages, usage: Usage) -> Reply:
@@ -95,8 +87,8 @@ class Requester:
         """
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(TransientError),
-            stop=lambda state: state.attempt_number >= self.attempts or _retry_after(state) > _MAX_RETRY_AFTER,
-            wait=lambda state: retry_delay(state.attempt_number, _retry_after(state), self.backoff),
+            stop=lambda state: state.attempt_number >= self.llm.attempts or _retry_after(state) > _MAX_RETRY_AFTER,
+            wait=lambda state: retry_delay(state.attempt_number, _retry_after(state), self.llm.backoff),
         )
         try:
             return await retrying(self._complete_once, messages, usage)
@@ -109,16 +101,16 @@ class Requester:
             self._raise_if_stopped()
             if self._limiter is not None:
                 await self._limiter.acquire()
-        async with self.semaphore.acquire(self.client.model.name):
+        async with self.semaphore.acquire(self.llm.name):
             self._raise_if_stopped()
-            reserved, cost = self.prices.max_cost(messages), 0.0
+            reserved, cost = self.llm.max_cost(messages), 0.0
             await self._reserve(reserved)
             try:
                 reply = await self.client.complete(messages)
-                cost = self.prices.charge(usage, messages, reply)
+                cost = charge(self.llm, usage, messages, reply)
                 return reply
             except TransientError as error:
-                cost = self.prices.charge(usage, messages, None) if error.maybe_charged else 0.0
+                cost = charge(self.llm, usage, messages, None) if error.maybe_charged else 0.0
                 raise
             except ValueError as error:
                 self.stop_error = self.stop_error or error

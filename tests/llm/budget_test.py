@@ -4,31 +4,33 @@ import asyncio
 
 import pytest
 
-from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Prices, Usage, count_characters, estimate_tokens
+from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Usage, charge, count_characters, estimate_tokens
 from prouter_jax.llm.client import Reply
+from prouter_jax.llm.pool import RemoteLlm
 
-PRICES = Prices(input_price=2.0, output_price=10.0, max_output_tokens=50, lost_output_tokens=10)
+LLM = RemoteLlm("a", "m", input_price=2.0, output_price=10.0, max_output_tokens=50)
 MESSAGES = [{"role": "user", "content": "x" * 4001}]
 
 
 def test_a_cost_is_price_times_tokens():
-    assert PRICES.cost(1_000_000, 0) == 2.0
-    assert PRICES.cost(1000, 500) == pytest.approx(0.007)
+    assert LLM.cost(1_000_000, 0) == 2.0
+    assert LLM.cost(1000, 500) == pytest.approx(0.007)
 
 
 def test_the_servers_count_comes_before_the_guess():
     usage = Usage()
-    assert PRICES.charge(usage, MESSAGES, Reply("y", 700, 3)) == pytest.approx(PRICES.cost(700, 3))
-    assert PRICES.charge(usage, MESSAGES, Reply("y" * 40, None, None)) == pytest.approx(PRICES.cost(1001, 11))
-    assert PRICES.charge(usage, MESSAGES, None) == pytest.approx(PRICES.cost(1001, 10))
-    assert (usage.input_tokens, usage.output_tokens) == (2702, 24)
-    assert usage.cost == pytest.approx(PRICES.cost(2702, 24))
+    assert charge(LLM, usage, MESSAGES, Reply("y", 700, 3)) == pytest.approx(LLM.cost(700, 3))
+    assert charge(LLM, usage, MESSAGES, Reply("y" * 40, None, None)) == pytest.approx(LLM.cost(1001, 11))
+    assert charge(LLM, usage, MESSAGES, None) == pytest.approx(LLM.cost(1001, 50))
+    assert (usage.input_tokens, usage.output_tokens) == (2702, 64)
+    assert usage.cost == pytest.approx(LLM.cost(2702, 64))
 
 
 def test_an_estimate_in_words():
     assert Estimate(12).format("verdicts") == "12 verdicts; nothing to pay"
     found = Estimate(1200, 200, 3000, 40, 0.125).format("answers")
     assert found == "1,200 answers, 200 of them stored; about 3,000 tokens in and 40 out, 0.1250 USD"
+    assert Estimate(12, 0, 3000, 40, 0.125, 0.5).format("answers").endswith(", 0.1250 USD, at most 0.5000 USD")
 
 
 def test_characters_of_all_messages_count():
@@ -40,8 +42,8 @@ def test_guesses_are_four_characters_a_token():
 
 
 def test_the_bound_holds_for_a_token_a_byte():
-    assert PRICES.max_cost(MESSAGES) >= PRICES.cost(4001, 50)
-    assert PRICES.max_cost([{"role": "user", "content": "ü" * 4000}]) >= PRICES.cost(8000, 50)
+    assert LLM.max_cost(MESSAGES) >= LLM.cost(4001, 50)
+    assert LLM.max_cost([{"role": "user", "content": "ü" * 4000}]) >= LLM.cost(8000, 50)
 
 
 def _run(scenario):

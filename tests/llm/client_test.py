@@ -8,17 +8,18 @@ import pytest
 from judge_server import Act, serving
 
 from prouter_jax.llm import client
-from prouter_jax.llm.client import ChatModel, Client, Reply, TransientError, find_endpoint
+from prouter_jax.llm.client import Client, Reply, TransientError
+from prouter_jax.llm.pool import RemoteLlm
 
 ASKED = [{"role": "user", "content": "Which?"}]
 
 
 def _complete(**changes):
-    plain = {"model": "m", "timeout": 5.0, "max_output_tokens": 1000, "output_limit": "max_completion_tokens"}
-    server = ChatModel("a", endpoint=find_endpoint(), **(plain | changes))
+    plain = {"model": "m", "input_price": 0.0, "output_price": 0.0, "timeout": 5.0, "max_output_tokens": 1000}
+    llm = RemoteLlm("a", **(plain | changes))
 
     async def once():
-        async with Client(server) as speaker:
+        async with Client(llm) as speaker:
             return await speaker.complete(ASKED)
 
     return asyncio.run(once())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prouter_jax.llm.client import Endpoint, find_endpoint
+from prouter_jax.llm.pool import Endpoint, find_endpoint
 
 
 @pytest.fixture(autouse=True)

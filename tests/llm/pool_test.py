@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from prouter_jax.llm.pool import PoolLlm, read_llms
+from prouter_jax.llm.pool import RemoteLlm, read_llms
 
 PLAIN = {"model": "m", "input_price": 1, "output_price": 2.5}
 
@@ -24,8 +24,8 @@ def test_what_is_not_said_has_a_default(tmp_path):
         "system": "Be brief.",
     }
     first, second = _read(tmp_path, {"a": PLAIN, "b": PLAIN | more})
-    assert first == PoolLlm("a", "m", 1.0, 2.5)
-    assert second == PoolLlm(
+    assert first == RemoteLlm("a", "m", 1.0, 2.5)
+    assert second == RemoteLlm(
         "b",
         "m",
         1.0,
@@ -79,11 +79,11 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_an_answer_is_known_by_what_it_depends_on():
-    llm = PoolLlm("a", "m", 1.0, 2.0)
-    same = [PoolLlm("b", "m", 3.0, 4.0, family="f", concurrency=2, timeout=1.0, attempts=2, requests_per_minute=1)]
-    others = [PoolLlm("a", "n", 1.0, 2.0), PoolLlm("a", "m", 1.0, 2.0, base_url="http://here/v1")]
-    others += [PoolLlm("a", "m", 1.0, 2.0, **change) for change in ({"temperature": 0.0}, {"system": "s"})]
-    others += [PoolLlm("a", "m", 1.0, 2.0, max_output_tokens=5)]
+    llm = RemoteLlm("a", "m", 1.0, 2.0)
+    same = [RemoteLlm("b", "m", 3.0, 4.0, family="f", concurrency=2, timeout=1.0, attempts=2, requests_per_minute=1)]
+    others = [RemoteLlm("a", "n", 1.0, 2.0), RemoteLlm("a", "m", 1.0, 2.0, base_url="http://here/v1")]
+    others += [RemoteLlm("a", "m", 1.0, 2.0, **change) for change in ({"temperature": 0.0}, {"system": "s"})]
+    others += [RemoteLlm("a", "m", 1.0, 2.0, max_output_tokens=5)]
     keys = {*llm.keys(["q", "r"]), *(other.keys("q")[0] for other in others)}
     assert len(keys) == 7
     assert {other.keys("q")[0] for other in same} == set(llm.keys("q"))

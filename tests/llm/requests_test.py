@@ -1,12 +1,12 @@
 """Slots are shared fairly, the rate limit holds, and transient errors are retried with growing delays."""
 
 import asyncio
-import types
 
 import pytest
 
-from prouter_jax.llm.budget import Budget, Prices, Usage
+from prouter_jax.llm.budget import Budget, Usage
 from prouter_jax.llm.client import Reply, TransientError
+from prouter_jax.llm.pool import RemoteLlm
 from prouter_jax.llm.requests import FairSemaphore, Requester, retry_delay
 
 
@@ -87,8 +87,6 @@ def test_a_slot_goes_to_the_llm_with_the_fewest_requests():
 class _FakeClient:
     """Raises the given errors one after the other, then replies."""
 
-    model = types.SimpleNamespace(name="a")
-
     def __init__(self, *errors):
         self.errors, self.times = list(errors), []
 
@@ -99,9 +97,11 @@ class _FakeClient:
         return Reply("yes", 1, 1)
 
 
-def _make_requester(client, **options):
-    prices = Prices(1.0, 1.0, 10, 10)
-    return Requester(client, prices, Budget(0, 0), FairSemaphore(8), **({"attempts": 3, "backoff": 0.0} | options))
+def _make_requester(client, **limits):
+    options = {"base_url": "http://localhost/v1", "attempts": 3, "backoff": 0.0} | limits
+    requester = Requester(RemoteLlm("a", "m", 1.0, 1.0, **options), Budget(0, 0), FairSemaphore(8))
+    requester.client = client
+    return requester
 
 
 @pytest.mark.parametrize(("per_minute", "least"), [(1200, 0.2), (0, 0.0)])

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import Int
 
 from prouter_jax.config import Judge as JudgeConfig
-from prouter_jax.llm.budget import Budget, Estimate, Prices, Usage, estimate_tokens
-from prouter_jax.llm.client import ChatModel, Client, find_endpoint
+from prouter_jax.llm.budget import Budget, Estimate, Usage, estimate_tokens
 from prouter_jax.llm.journal import Journal, read_journal
 from prouter_jax.llm.judges import prompts
 from prouter_jax.llm.judges.base import TOO_FEW_ANSWERS, Persona, Questions, Verdicts
+from prouter_jax.llm.pool import RemoteLlm
 from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.replies import REPLY_TOKENS, IntegerRequest, request_integers
 from prouter_jax.llm.requests import FairSemaphore, Requester
@@ -76,9 +76,9 @@ class LlmJudge:
         with Journal(self.journal, StoredVerdict, VERDICT) as journal:
             missing = self._missing(pairs, journal.records)
             if missing:
-                client, stored = Client(self._model()), len(pairs.keys) - len(missing)
+                stored = len(pairs.keys) - len(missing)
                 with Progress("judge", "verdicts", len(pairs.keys), stored, journal.spent) as progress:
-                    asyncio.run(self._request(pairs.requests(missing), client, journal, progress))
+                    asyncio.run(self._request(pairs.requests(missing), journal, progress))
             return pairs.verdicts(journal.records)
 
     def estimate_cost(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
@@ -89,7 +89,7 @@ class LlmJudge:
         by_question = np.bincount([question for _, question in missing], minlength=len(questions.ids))
         characters = int(by_persona @ pairs.persona_lengths() + by_question @ pairs.question_lengths())
         tokens = estimate_tokens(characters), len(missing) * REPLY_TOKENS
-        return Estimate(len(pairs.keys), len(pairs.keys) - len(missing), *tokens, self._prices().cost(*tokens))
+        return Estimate(len(pairs.keys), len(pairs.keys) - len(missing), *tokens, self._llm().cost(*tokens))
 
     def _missing(self, pairs: "_Pairs", records: dict[str, StoredVerdict]) -> list[tuple[int, int]]:
         def is_stored(record: StoredVerdict | None) -> bool:
@@ -97,26 +97,16 @@ class LlmJudge:
 
         return [pair for pair, key in pairs.keys.items() if not is_stored(records.get(key))]
 
-    def _prices(self) -> Prices:
-        config = self.config
-        return Prices(config.input_price, config.output_price, config.max_output_tokens, REPLY_TOKENS)
-
-    def _model(self) -> ChatModel:
-        config = self.config
-        limits = config.timeout, config.max_output_tokens, config.output_limit
-        return ChatModel("judge", config.model, find_endpoint(), *limits)
+    def _llm(self) -> RemoteLlm:
+        names = {field.name for field in dataclasses.fields(RemoteLlm)} - {"name"}
+        return RemoteLlm("judge", **{name: value for name, value in vars(self.config).items() if name in names})
 
     async def _request(
-        self,
-        requests: Iterator[IntegerRequest],
-        client: Client,
-        journal: Journal[StoredVerdict],
-        progress: Progress,
+        self, requests: Iterator[IntegerRequest], journal: Journal[StoredVerdict], progress: Progress
     ) -> None:
-        config = self.config
-        budget, semaphore = Budget(config.max_cost, journal.spent), FairSemaphore(config.concurrency)
-        requester = Requester(client, self._prices(), budget, semaphore, config.attempts, config.backoff)
-        await request_integers(requests, requester, config.concurrency, journal, progress)
+        budget = Budget(self.config.max_cost, journal.spent)
+        requester = Requester(self._llm(), budget, FairSemaphore(self.config.concurrency))
+        await request_integers(requests, requester, self.config.concurrency, journal, progress)
 
 
 class _Pairs:

@@ -10,8 +10,8 @@ import math
 import numpy as np
 from jaxtyping import Int
 
-from prouter_jax.llm.client import Messages
 from prouter_jax.llm.judges.base import Persona
+from prouter_jax.llm.pool import Messages
 from prouter_jax.llm.replies import IntegerFormat
 
 _SYSTEM = (
