@@ -151,5 +151,5 @@ def make_questions(num_questions: int, num_llms: int = 4) -> Questions:
 
 def judge_config(**changes) -> JudgeConfig:
     """An LLM judge that does not wait long."""
-    quick = {"name": "llm", "model": "m", "backoff": 0.01, "attempts": 3, "timeout": 5.0}
+    quick = {"name": "llm", "model": "m", "backoff": 0.01, "attempts": 3, "timeout": 60.0}
     return JudgeConfig(**(quick | changes))

