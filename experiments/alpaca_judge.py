@@ -6,8 +6,9 @@ Command:  python -m launch.train --config=experiments/alpaca_judge.py --workdir=
 The embedded judge measures nine styles of each answer beside its quality and cost, see llm/judges/style_judge.py.
 """
 
-from experiments import alpaca_choices
 from prouter_jax.config import ExperimentConfig
+
+from . import alpaca_choices
 
 
 def get_config() -> ExperimentConfig:

@@ -6,8 +6,9 @@ Ratings, because choices cannot tell these users apart: between two LLMs of whic
 wins where only it is right, 62 of the 100 users make exactly the same choices.
 """
 
-from experiments import alpaca_route
 from prouter_jax.config import ExperimentConfig
+
+from . import alpaca_route
 
 
 def get_config() -> ExperimentConfig:

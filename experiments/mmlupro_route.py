@@ -3,8 +3,9 @@
 Command:  python -m launch.train --config=experiments/mmlupro_route.py --workdir=runs/mmlupro --config.seeds=5
 """
 
-from experiments import mmlu_route
 from prouter_jax.config import ExperimentConfig
+
+from . import mmlu_route
 
 
 def get_config() -> ExperimentConfig:

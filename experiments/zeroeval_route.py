@@ -3,8 +3,9 @@
 Command:  python -m launch.train --config=experiments/zeroeval_route.py --workdir=runs/zeroeval --config.seeds=5
 """
 
-from experiments import mmlu_route
 from prouter_jax.config import ExperimentConfig
+
+from . import mmlu_route
 
 
 def get_config() -> ExperimentConfig:

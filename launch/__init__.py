@@ -1,1 +1,1 @@
-"""Entry points: `python -m launch.train`, `evaluate`, `score`, `explain`, `judge`, `reproduce`, `bench`."""
+"""The commands: `prouter NAME`, or `python -m launch.NAME` in the checkout."""

@@ -1,18 +1,18 @@
-"""Builds the TFDS data set personal_routing of files in a known format; needs no TensorFlow.
+"""Builds the TFDS data set personal_routing from a known format; no TensorFlow.
 
-python -m launch.build_dataset --format=tables --input=FOLDER --out=DIR [--licence="CC BY 4.0"]
+prouter build_dataset --format=tables --input=FOLDER --out=DIR [--licence="CC BY 4.0"]
 
-Train on it with --config.data.source=tfds --config.data.path=DIR.
+To train on it: --config.data.source=tfds --config.data.path=DIR.
 """
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
-_FORMAT = flags.DEFINE_string("format", None, "What the input is: tables, personaroute, ...", required=True)
-_INPUT = flags.DEFINE_string("input", None, "The folder or file to be read.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Where the data set goes: DIR/personal_routing/FORMAT/VERSION.", required=True)
-_LICENCE = flags.DEFINE_string("licence", "not stated", "The licence of the data, for its card.")
+_FORMAT = flags.DEFINE_string("format", None, "Format of the input: tables, personaroute, ...", required=True)
+_INPUT = flags.DEFINE_string("input", None, "Input folder or file.", required=True)
+_OUT = flags.DEFINE_string("out", None, "Output: DIR/personal_routing/FORMAT/VERSION.", required=True)
+_LICENCE = flags.DEFINE_string("licence", "not stated", "Licence of the data, for its card.")
 
 
 def main() -> None:

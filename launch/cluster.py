@@ -1,6 +1,7 @@
-"""How a training program finds the other processes of its run: flags, and jax.distributed before any device is touched.
+"""Flags of multi-process training; initialises jax.distributed before any device is touched.
 
-On Slurm, GKE and TPU VMs `--distributed` is enough; elsewhere three flags say who is who. Alone, none is needed.
+On Slurm, GKE and TPU VMs `--distributed` is enough: JAX detects the processes. Elsewhere --coordinator, --num_processes
+and --process_id describe them. A single process needs none of these.
 """
 
 from typing import Any
@@ -8,22 +9,22 @@ from typing import Any
 from absl import flags
 
 _DISTRIBUTED = flags.DEFINE_boolean(
-    "distributed", False, "One of several processes, where JAX finds the others by itself: Slurm, GKE, TPU VMs."
+    "distributed", False, "One of several processes that JAX detects by itself: Slurm, GKE, TPU VMs."
 )
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where JAX cannot find out.")
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes there are.", lower_bound=1)
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.", lower_bound=0)
-_HEARTBEAT = flags.DEFINE_integer("heartbeat", 30, "Seconds after which a silent process is taken for dead.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, if JAX cannot detect it.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes.", lower_bound=1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Index of this process, from 0.", lower_bound=0)
+_HEARTBEAT = flags.DEFINE_integer("heartbeat", 30, "Seconds without a signal after which a process counts as dead.")
 
 
 def join() -> bool:
-    """Joins the processes of the run, if there are several; returns whether there are.
+    """Initialises jax.distributed if the flags describe several processes; returns whether they do.
 
     Raises:
-      ValueError: if the flags do not fit together, or the others cannot be found.
+      ValueError: if the flags contradict each other, or the other processes cannot be reached.
     """
-    told: dict[str, Any] = dict(zip(_NAMES, (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value), strict=True))
-    given = [value for value in told.values() if value is not None]
+    values = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    given = [value for value in values if value is not None]
     if not given and not _DISTRIBUTED.value:
         return False
     if len(given) not in (0, 3) or bool(given) == bool(_DISTRIBUTED.value):
@@ -33,7 +34,7 @@ def join() -> bool:
         raise ValueError(f"--process_id: expected less than {number}, found {index}")
     import jax
 
-    arguments = told if given else {}
+    arguments: dict[str, Any] = dict(zip(_NAMES, values, strict=True)) if given else {}
     try:
         jax.distributed.initialize(**arguments, heartbeat_timeout_seconds=_HEARTBEAT.value)
     except (ValueError, RuntimeError) as error:

@@ -1,23 +1,25 @@
 """Collects the answers of a pool of LLMs to a file of queries, as a folder of tables.
 
-python -m launch.collect --queries=queries.jsonl --llms=llms.json --out=runs/answers [--budget=5] [--dry_run]
+prouter collect --queries=queries.jsonl --llms=llms.json --out=runs/answers [--budget=5] [--dry_run]
 
 Queries: .parquet, .csv or .jsonl with query and optionally query_id, task_id, reference, metric, choices. LLMs:
-{"name": {"model": ..., "base_url": ..., "key_variable": ..., "input_price": ..., "output_price": ...}, ...}, at
-OpenAI-compatible servers; see prouter_jax/llm/pool.py for all fields. A server without keys needs none. The same
-command continues a run: OUT/answers.jsonl stores each answer when it arrives. Then launch.grade adds the effects.
+{"name": {"model": ..., "base_url": ..., "key_variable": ..., "input_price": ..., "output_price": ...}, ...}, each on an
+OpenAI-compatible server; prouter_jax/llm/pool.py lists all fields. A local server needs no key. OUT/answers.jsonl
+stores every answer as it arrives, and the same command resumes an interrupted run. `prouter grade` adds the effects.
 """
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
 _QUERIES = flags.DEFINE_string("queries", None, "File of queries: .parquet, .csv or .jsonl.", required=True)
 _LLMS = flags.DEFINE_string("llms", None, "JSON file of the LLMs to ask.", required=True)
-_OUT = flags.DEFINE_string("out", None, "Folder of answers and tables; given again, a run goes on.", required=True)
-_BUDGET = flags.DEFINE_float("budget", 0.0, "USD that all answers in --out may cost; 0 for no limit.", lower_bound=0)
-_CONCURRENCY = flags.DEFINE_integer("concurrency", 64, "Requests under way at a time.", lower_bound=1)
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Say what it would cost, and stop.")
+_OUT = flags.DEFINE_string("out", None, "Folder of answers and tables; the same again resumes a run.", required=True)
+_BUDGET = flags.DEFINE_float(
+    "budget", 0.0, "Limit of the cost of all answers in --out in USD; 0 for none.", lower_bound=0
+)
+_CONCURRENCY = flags.DEFINE_integer("concurrency", 64, "Maximum number of concurrent requests.", lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the cost, and stop.")
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def _report(summary) -> None:
     if summary.answers < summary.wanted:
         print("the same command again asks for what is missing")
     if summary.answers:
-        print(f"not graded yet: python -m launch.grade --answers={_OUT.value}")
+        print(f"not graded yet: prouter grade --answers={_OUT.value}")
 
 
 if __name__ == "__main__":

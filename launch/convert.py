@@ -1,21 +1,22 @@
-"""Reads a public data set and writes it as a folder of tables, which config.data.source=tables reads.
+"""Converts a public data set to a folder of tables, for config.data.source=tables.
 
-python -m launch.convert --format=prism --input=utterances.jsonl --out=data/prism
+prouter convert --format=prism --input=utterances.jsonl --out=data/prism
 
 Formats: personaroute, prism, arena (Chatbot Arena, MT-Bench human), routerbench, llmrouterbench, embedllm, alpacaeval,
-gmtrouter. OUT/conversion.json has the SHA-256 of what was read, and what was dropped and why.
+gmtrouter. OUT/conversion.json records the SHA-256 of the input files and the number of dropped records by reason.
 """
 
 from absl import flags
 
-from launch import entry
-from launch.progress import on_progress
 from prouter_jax.config import PUBLIC
 
-_FORMAT = flags.DEFINE_enum("format", None, PUBLIC, "What the input is.", required=True)
-_INPUT = flags.DEFINE_string("input", None, "The file or folder that the format is published as.", required=True)
+from . import entry
+from .progress import on_progress
+
+_FORMAT = flags.DEFINE_enum("format", None, PUBLIC, "Format of the input.", required=True)
+_INPUT = flags.DEFINE_string("input", None, "The published file or folder.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for the tables.", required=True)
-_LLMS = flags.DEFINE_string("llms", None, "Of personaroute, its JSON file of LLMs.")
+_LLMS = flags.DEFINE_string("llms", None, "JSON file of LLMs, for format personaroute.")
 
 
 def main() -> None:

@@ -30,6 +30,8 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
     def parse(argv: list[str]) -> list[str]:
         try:
             left = flags.FLAGS(argv)
+        except SystemExit:  # absl ends --help with exit code 1
+            sys.exit(0)
         except Exception as error:
             # ml_collections lets out whatever it came across: KeyError, TypeError, errors of the experiment file
             _fail(_flag_error(argv, error))
@@ -54,6 +56,19 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             _end(CRASH)  # Python's own exit code is that of bad input, which is not tried again
 
     app.run(guarded, flags_parser=parse)
+
+
+def module_command(name: str) -> list[str]:
+    """The command line that runs another module of this package in a process of its own.
+
+    The package is `launch` in the checkout, found in the current folder, and `prouter_jax.launch` where the project is
+    installed. There -P keeps the current folder off the path, so that no folder in it hides a package.
+
+    Args:
+      name: of the module, such as "train" or "benchmarks.stub_llms".
+    """
+    package = __name__.rpartition(".")[0]
+    return [sys.executable, *(["-P"] if "." in package else []), "-m", f"{package}.{name}"]
 
 
 def passed_on(argv: list[str]) -> list[str]:

@@ -1,13 +1,13 @@
-"""Evaluates what was trained, from its best checkpoints; never trains.
+"""Evaluates a trained experiment from its best checkpoints; never trains.
 
-python -m launch.evaluate --workdir=runs/embedded
+prouter evaluate --workdir=runs/embedded
 """
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of train.", required=True)
 
 
 def main() -> None:

@@ -1,18 +1,18 @@
-"""Tells why a user gets an LLM for a text: by which past decisions, and by which properties of the answers.
+"""Explains a user's pick for a text by past decisions and properties of the answers.
 
-python -m launch.explain --workdir=runs/embedded --user=u00 --text="What is 2 + 2?" [--task=math]
+prouter explain --workdir=runs/embedded --user=u00 --text="What is 2 + 2?" [--task=math]
 """
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).", required=True)
-_USER = flags.DEFINE_string("user", None, "Id of a user that the router knows.", required=True)
-_TEXT = flags.DEFINE_string("text", None, "What the user asks.", required=True)
-_TASK = flags.DEFINE_string("task", None, "Id of the text's task, if it has one.")
-_MOST = flags.DEFINE_integer("most", 5, "How many decisions, and properties, are told.")
-_HISTORY = flags.DEFINE_string("history", None, "Choices or ratings of users that training never saw.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a trained router (of one seed).", required=True)
+_USER = flags.DEFINE_string("user", None, "Id of a user with history.", required=True)
+_TEXT = flags.DEFINE_string("text", None, "Text of the query.", required=True)
+_TASK = flags.DEFINE_string("task", None, "Id of the query's task, if any.")
+_MOST = flags.DEFINE_integer("most", 5, "Number of decisions, and of properties, to show.")
+_HISTORY = flags.DEFINE_string("history", None, "Choices or ratings of users outside the training data.")
 
 
 def main() -> None:

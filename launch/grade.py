@@ -1,23 +1,23 @@
-"""Grades collected answers: fills the column effect of the outcomes from what the queries say is right.
+"""Grades collected answers by the references of their queries: the column effect.
 
-python -m launch.grade --answers=runs/answers [--metric=token_f1] [--judge=judge.json] [--dry_run]
+prouter grade --answers=runs/answers [--metric=token_f1] [--judge=judge.json] [--dry_run]
 
-Metrics: token_f1, exact_match, multiple_choice, number_at_end, rouge_l, judge. Each query's own, in its column metric,
-or --metric for all. --metric alone may also be MODULE:FUNCTION, a function of one's own (answer, reference) -> [0, 1]:
-a table never names code that runs. A judge is an LLM
-in a file as launch.collect has it (--llms), with one LLM in it; its grades are kept in ANSWERS/grades.jsonl.
+Metrics: token_f1, exact_match, multiple_choice, number_at_end, rouge_l, judge. The column metric of the queries names
+one for each query; --metric replaces it for all. Only --metric may be MODULE:FUNCTION, a Python function
+(answer, reference) -> [0, 1]: a table never names code that runs. --judge is a file as for --llms of `prouter collect`,
+with one LLM in it; its grades are stored in ANSWERS/grades.jsonl.
 """
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
-_ANSWERS = flags.DEFINE_string("answers", None, "Folder that launch.collect wrote.", required=True)
+_ANSWERS = flags.DEFINE_string("answers", None, "Output folder of `prouter collect`.", required=True)
 _METRIC = flags.DEFINE_string("metric", None, "Metric for all queries; default: each query's own.")
 _JUDGE = flags.DEFINE_string("judge", None, "JSON file with the LLM that grades.")
-_BUDGET = flags.DEFINE_float("budget", 0.0, "USD that all grades may cost; 0 for no limit.", lower_bound=0)
-_CONCURRENCY = flags.DEFINE_integer("concurrency", 16, "Requests for grades under way at a time.", lower_bound=1)
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Say what would be graded and what it would cost, and stop.")
+_BUDGET = flags.DEFINE_float("budget", 0.0, "Limit of the cost of all grades in USD; 0 for none.", lower_bound=0)
+_CONCURRENCY = flags.DEFINE_integer("concurrency", 16, "Maximum number of concurrent requests.", lower_bound=1)
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be graded and its cost, and stop.")
 
 
 def main() -> None:

@@ -1,31 +1,27 @@
-"""Has a judge pick, in the place of people, the answers they like best, and writes these choices as a table.
+"""Simulates users: a judge picks their preferred answers and writes a choices table.
 
-python -m launch.judge --config=experiments/alpaca_judge.py --workdir=runs/judge [--dry_run]
+prouter judge --config=alpaca_judge --workdir=runs/judge [--dry_run]
 
-The judge is config.data.judge, the people are its seed's and config.data.num_users. Given again, a run goes on:
-verdicts of an LLM are kept in WORKDIR/verdicts.jsonl (or config.data.judge.verdicts). WORKDIR/choices.parquet is
-the table. The LLM's server is OPENAI_BASE_URL, the key OPENAI_API_KEY.
+The judge is config.data.judge; config.data.num_users personas are drawn from its seed. WORKDIR/choices.parquet is the
+table. The verdicts of an LLM are stored in WORKDIR/verdicts.jsonl (or config.data.judge.verdicts), and the same command
+resumes an interrupted run. The LLM's server is OPENAI_BASE_URL, its key OPENAI_API_KEY.
 """
 
 import collections
 
 from absl import flags
-from ml_collections import config_flags
 
-from launch import entry
+from . import entry
+from .config_flag import define_config, read_config
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; fields by --config.section.field=value.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where verdicts and choices are written.", required=True)
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Say what it would cost, and stop.")
-_RETRY = flags.DEFINE_boolean("retry_failures", False, "Ask again where an earlier run failed.")
+_CONFIG = define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of verdicts and choices.", required=True)
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the cost, and stop.")
+_RETRY = flags.DEFINE_boolean("retry_failures", False, "Repeat the requests that failed in an earlier run.")
 
 
 def main() -> None:
-    from prouter_jax import config
-
-    if _CONFIG.value is None:
-        raise ValueError("flag --config=None: Flag --config must have a value other than None.")
-    data = config.validate(_CONFIG.value).data
+    data = read_config(_CONFIG).data
     if data.users != "llm_as_judge":
         raise ValueError(f"config.data.users: expected 'llm_as_judge', found {data.users!r}")
     from prouter_jax.dataset import read_interactions

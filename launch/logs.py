@@ -1,18 +1,18 @@
-"""Turns a gateway's production logs into a folder of tables, for launch.train and launch.off_policy.
+"""Converts a gateway's request logs to a folder of tables for train and off_policy.
 
-python -m launch.logs --input=day1.jsonl,day2.jsonl --out=FOLDER [--hash_key_variable=LOG_KEY --mask --merge_near=0.97]
+prouter logs --input=day1.jsonl,day2.jsonl --out=FOLDER [--hash_key_variable=LOG_KEY --mask --merge_near=0.97]
 
-A row is a request: user, prompt or messages, model (that was served), and optionally candidates, input_tokens,
+A row is a request: user, prompt or messages, model (the one served), and optionally candidates, input_tokens,
 output_tokens, cost, latency, thumb (up, down) or rating, time, propensity (the probability with which that model was
-picked) and task. Other names: --columns=user=customer_id,served=deployment. What is dropped is counted by reason.
+picked) and task. --columns=user=customer_id,served=deployment renames columns. Dropped rows are counted by reason.
 """
 
 import sys
 
 from absl import flags
 
-from launch import entry
-from launch.progress import on_progress
+from . import entry
+from .progress import on_progress
 
 _INPUT = flags.DEFINE_list("input", None, "Log files, .jsonl or .parquet.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder of the tables.", required=True)

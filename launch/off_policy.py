@@ -1,10 +1,11 @@
-"""Judges a trained router by logged decisions of which only the served LLM's outcome is known.
+"""Estimates the value of a trained router from logged decisions of another policy.
 
-python -m launch.off_policy --workdir=runs/mine --log=FOLDER
+prouter off_policy --workdir=runs/mine --log=FOLDER
 
-FOLDER is what launch.logs wrote. Decisions that the router was trained on are left out. The table is printed, and
-written to --out (default WORKDIR/off_policy) as off_policy.md and off_policy.json. A log whose picks follow from the
-context, so that nothing else was ever tried, is refused.
+FOLDER is the output of `prouter logs`: only the outcome of the served LLM is known. Decisions in the router's training
+data are left out. The table is printed, and written to --out (default WORKDIR/off_policy) as off_policy.md and
+off_policy.json. A log whose policy is deterministic given the context is refused: it cannot say anything of LLMs that
+were not picked.
 """
 
 import json
@@ -14,10 +15,10 @@ from collections.abc import Callable
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).", required=True)
-_LOG = flags.DEFINE_string("log", None, "Folder that launch.logs wrote.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a trained router (of one seed).", required=True)
+_LOG = flags.DEFINE_string("log", None, "Output folder of `prouter logs`.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder of the result; WORKDIR/off_policy by default.")
 
 _SECONDS_IN_SILENCE = 3.0

@@ -1,10 +1,10 @@
 """Trains with several processes: on this machine, on Slurm, on TPU pods.
 
-python -m launch.pod --backend=local --processes=2 -- --config=experiments/million.py --workdir=DIR
-python -m launch.pod --backend=gke --topology=v5p:4x4x4 --dry_run -- --config=experiments/NAME.py --workdir=gs://B/D
+prouter pod --backend=local --processes=2 -- --config=million --workdir=DIR
+prouter pod --backend=gke --topology=v5p:4x4x4 --dry_run -- --config=NAME --workdir=gs://BUCKET/DIR
 
-What follows -- goes to launch.train as it is. A job that crashes is started again, all processes of it; it goes on from
-its newest sound checkpoint.
+The flags after -- are passed to train unchanged. After a crash all processes of the job are restarted and resume from
+the newest intact checkpoint.
 """
 
 import pathlib
@@ -13,29 +13,31 @@ import sys
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
 _BACKEND = flags.DEFINE_enum("backend", "local", ["local", "slurm", "gke", "tpu_vm"], "Where the processes run.")
-_PROCESSES = flags.DEFINE_integer("processes", 1, "How many, on this machine or of Slurm's nodes.", lower_bound=1)
-_PIN = flags.DEFINE_boolean("pin", False, "On this machine: a core for each process.")
-_RESTARTS = flags.DEFINE_integer("restarts", 5, "How often a job that crashed is started again.", lower_bound=0)
-_TOPOLOGY = flags.DEFINE_string("topology", None, "Of TPUs, such as v5p:4x4x4.")
-_OPTION = flags.DEFINE_multi_string("option", [], "An option for sbatch, xpk or gcloud; may be given again.")
-_NAME = flags.DEFINE_string("name", "prouter", "Of the job.")
-_LOGS = flags.DEFINE_string("logs", None, "Folder of logs; WORKDIR.logs if the workdir is on this machine.")
+_PROCESSES = flags.DEFINE_integer(
+    "processes", 1, "Number of processes on this machine, or of Slurm nodes.", lower_bound=1
+)
+_PIN = flags.DEFINE_boolean("pin", False, "On this machine: bind each process to a core.")
+_RESTARTS = flags.DEFINE_integer("restarts", 5, "Maximum number of restarts after a crash.", lower_bound=0)
+_TOPOLOGY = flags.DEFINE_string("topology", None, "Topology of TPUs, such as v5p:4x4x4.")
+_OPTION = flags.DEFINE_multi_string("option", [], "Option of sbatch, xpk or gcloud; may be repeated.")
+_NAME = flags.DEFINE_string("name", "prouter", "Name of the job.")
+_LOGS = flags.DEFINE_string("logs", None, "Folder of logs; WORKDIR.logs if the workdir is local.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the commands and files, and start nothing.")
 
 
 def main() -> None:
-    from launch.backends.job import Job
-    from launch.backends.supervise import supervise
+    from .backends.job import Job
+    from .backends.supervise import supervise
 
     arguments = entry.passed_on(sys.argv)
     if not arguments:
-        raise ValueError("expected launch.train's flags after --, found none")
+        raise ValueError("expected the flags of train after --, found none")
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,30}[a-z0-9])?", _NAME.value):
         raise ValueError(f"--name: expected small letters, digits and hyphens, found {_NAME.value!r}")
-    command = (sys.executable, "-m", "launch.train", *arguments)
+    command = (*entry.module_command("train"), *arguments)
     job = Job(_NAME.value, command, _folder(arguments), _PROCESSES.value)
     backend = _make_backend()
     if _DRY_RUN.value:
@@ -54,10 +56,10 @@ def _folder(arguments: list[str]) -> pathlib.Path:
 
 
 def _make_backend():
-    from launch.backends.gke import GkeBackend
-    from launch.backends.local import LocalBackend
-    from launch.backends.slurm import SlurmBackend
-    from launch.backends.tpu_vm import TpuVmBackend
+    from .backends.gke import GkeBackend
+    from .backends.local import LocalBackend
+    from .backends.slurm import SlurmBackend
+    from .backends.tpu_vm import TpuVmBackend
 
     options = tuple(_OPTION.value)
     if _BACKEND.value == "local":

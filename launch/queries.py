@@ -1,24 +1,25 @@
-"""Reads a set of queries with right answers and writes the table that launch.collect asks and launch.grade grades.
+"""Converts a query set with references to the table that collect and grade read.
 
-python -m launch.queries --format=gsm8k --input=train.jsonl --out=queries.parquet [--most=600 --seed=0]
-python -m launch.queries --format=columns --input=mine.csv --columns=query=prompt,reference=answer --out=queries.parquet
+prouter queries --format=gsm8k --input=train.jsonl --out=queries.parquet [--most=600 --seed=0]
+prouter queries --format=columns --input=mine.csv --columns=query=prompt,reference=answer --out=queries.parquet
 
-Formats: alpaca, gsm8k, squad, multi_news, and columns for any CSV, JSONL or Parquet with query_id, query, task_id,
-reference, metric and choices, of which only query is needed, or with others that --columns names.
+Formats: alpaca, gsm8k, squad, multi_news, and columns for any CSV, JSONL or Parquet file with query and optionally
+query_id, task_id, reference, metric and choices, or with other names that --columns lists.
 """
 
 from absl import flags
 
-from launch import entry
-from launch.progress import on_progress
 from prouter_jax.config import QUERY_SETS
 
-_FORMAT = flags.DEFINE_enum("format", None, QUERY_SETS, "What the input is.", required=True)
+from . import entry
+from .progress import on_progress
+
+_FORMAT = flags.DEFINE_enum("format", None, QUERY_SETS, "Format of the input.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "The file.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Parquet file for the queries.", required=True)
-_COLUMNS = flags.DEFINE_list("columns", None, "OURS=THEIRS: what the file of format columns calls a column.")
-_MOST = flags.DEFINE_integer("most", 0, "Keep so many, drawn at random; 0 for all.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 0, "Of that draw.", lower_bound=0)
+_COLUMNS = flags.DEFINE_list("columns", None, "OURS=THEIRS: names of columns in a file of format columns.")
+_MOST = flags.DEFINE_integer("most", 0, "Number of queries to keep, drawn at random; 0 for all.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of that draw.", lower_bound=0)
 
 
 def main() -> None:

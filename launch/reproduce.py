@@ -1,11 +1,11 @@
-"""Measures the tables of the protocol, each over several seeds against tuned baselines, and writes them.
+"""Measures the tables of the protocol: several seeds, against tuned baselines.
 
-python -m launch.reproduce --table=NAME --workdir=DIR [--data=../shared/data] [--small]
+prouter reproduce --table=NAME --workdir=DIR [--data=../shared/data] [--small]
 
---table=all measures all of them. Given again, it goes on where it was; given twice at once, two processes share it.
-It writes DIR/tables/NAME.json and NAME.md and, with all tables so far, DIR/report/report.html.
---document=docs/results.md (with --table or without; --readme is an older name of the flag) puts the results between the
-markers <!-- results --> and <!-- /results -->. --minutes=60 begins nothing new after an hour.
+--table=all measures all of them. The same command resumes an interrupted run; two processes with the same workdir share
+the work. It writes DIR/tables/NAME.json and NAME.md and, with all tables so far, DIR/report/report.html.
+--document=docs/results.md (with or without --table; --readme is an older name of the flag) writes the results between
+the markers <!-- results --> and <!-- /results -->. --minutes=60 starts no new measurement after an hour.
 """
 
 import math
@@ -15,13 +15,13 @@ import time
 
 from absl import flags
 
-from launch import entry
+from . import entry
 
 _TABLE = flags.DEFINE_string("table", None, "Name of a table, or all.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written; given again, it goes on.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of all results; the same again resumes a run.", required=True)
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder of the data sets.")
-_SMALL = flags.DEFINE_boolean("small", False, "A small variant for a first look, in a workdir of its own.")
-_MINUTES = flags.DEFINE_float("minutes", None, "Begin nothing new after so many minutes; 0: only what is stored.")
+_SMALL = flags.DEFINE_boolean("small", False, "A small variant for a first look; needs a workdir of its own.")
+_MINUTES = flags.DEFINE_float("minutes", None, "Start no measurement after so many minutes; 0: only stored ones.")
 _DOCUMENT = flags.DEFINE_string("document", None, "Markdown document whose results section is written.")
 flags.DEFINE_alias("readme", "document")
 

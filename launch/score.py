@@ -1,28 +1,30 @@
-"""Picks an LLM for every (user, query) in a file.
+"""Picks an LLM for every (user, query) pair of a file.
 
-python -m launch.score --workdir=runs/embedded --input=pairs.jsonl --output=scored.jsonl
+prouter score --workdir=runs/embedded --input=pairs --output=scored.jsonl
 
-Several processes share a file with --shard=0/3, --shard=1/3, --shard=2/3: each scores a part, the last joins them.
+--input=pairs is the example that comes with the embedded benchmark; otherwise a file. Several processes share a file
+with --shard=0/3, --shard=1/3, --shard=2/3: each scores a part, and the last one joins the parts.
 """
 
 from absl import flags
 
-from launch import entry
-from launch.progress import on_progress
+from . import entry
+from .config_flag import EXPERIMENTS
+from .progress import on_progress
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of launch.train (of one seed).", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a trained router (of one seed).", required=True)
 _INPUT = flags.DEFINE_string(
-    "input", None, "Pairs: .parquet, .csv or .jsonl with user_id and query or query_id.", required=True
+    "input", None, "Pairs: .parquet, .csv or .jsonl with user_id and query or query_id; or: pairs.", required=True
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Where the input's rows go with llm, probabilities, basis and error.", required=True
+    "output", None, "File for the input's rows with llm, probabilities, basis and error.", required=True
 )
-_HISTORY = flags.DEFINE_string("history", None, "Choices, votes, ratings or thumbs of users that training never saw.")
+_HISTORY = flags.DEFINE_string("history", None, "Choices, votes, ratings or thumbs of users outside the training data.")
 _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, and their outcomes and feedback.")
 _MAX_COST = flags.DEFINE_float("max_cost", None, "Highest expected cost of an answer in USD.")
-_ALLOW = flags.DEFINE_list("allow", None, "The only LLMs to choose from.")
+_ALLOW = flags.DEFINE_list("allow", None, "LLMs to choose from; all by default.")
 _STRICT = flags.DEFINE_boolean("strict", False, "Stop at the first row that cannot be scored.")
-_SHARD = flags.DEFINE_string("shard", None, "I/N: score part I, from 0, of N; the parts are joined once all are there.")
+_SHARD = flags.DEFINE_string("shard", None, "I/N: score part I, from 0, of N; the last part joins them all.")
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
     if _HISTORY.value:
         router = router.with_history(_HISTORY.value)
     constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
-    paths = (_INPUT.value, _OUTPUT.value)
+    paths = (EXPERIMENTS / "pairs.jsonl" if _INPUT.value == "pairs" else _INPUT.value, _OUTPUT.value)
     options = {"strict": _STRICT.value, "on_progress": on_progress("rows")}
 
     def score(columns):
@@ -48,12 +50,12 @@ def main() -> None:
         print(f"{counts.rows} rows scored, {counts.errors} with an error: {_OUTPUT.value}")
         return
     done = score_shard(score, *paths, shard, f"{router.digest()} {_MAX_COST.value} {_ALLOW.value}", **options)
-    how = "were there already" if done.kept else "scored"
+    how = "were scored before" if done.kept else "scored"
     print(f"part {_SHARD.value}: {done.part.rows} rows {how}, {done.part.errors} with an error")
     if done.missing:
-        print(f"still to come, before there is an output: {', '.join(f'{i}/{shard.number}' for i in done.missing)}")
+        print(f"missing parts, before there is an output: {', '.join(f'{i}/{shard.number}' for i in done.missing)}")
     else:
-        print(f"all parts are there and joined: {_OUTPUT.value}")
+        print(f"all parts are joined: {_OUTPUT.value}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Trains an experiment and writes its report.
 
-python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded [--config.seeds=10 ...]
+prouter train --config=embedded --workdir=runs/embedded [--config.seeds=10 ...]
+
+--config is the name of a shipped experiment or an experiment file. The same command resumes an interrupted run.
 """
 
 import os
@@ -8,42 +10,38 @@ import sys
 from typing import NoReturn
 
 from absl import flags
-from ml_collections import config_flags
 
-from launch import cluster, entry
-from launch.backends.job import PREEMPTED
+from . import cluster, entry
+from .backends.job import PREEMPTED
+from .config_flag import define_config, read_config
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment file; fields by --config.section.field=value.")
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where everything is written; given again, a run goes on.", required=True
-)
+_CONFIG = define_config()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; the same again resumes it.", required=True)
 _PROFILE = flags.DEFINE_string(
-    "profile", None, "START:STOP: writes a trace of these steps, counted from 0, into WORKDIR/profile."
+    "profile", None, "START:STOP: writes a trace of these steps, from 0, to WORKDIR/profile."
 )
+
+flags.adopt_module_key_flags(cluster)  # --help lists them
 
 
 def main() -> None:
-    from prouter_jax import config
-
-    if _CONFIG.value is None:
-        raise ValueError("flag --config=None: Flag --config must have a value other than None.")
-    config.validate(_CONFIG.value)
+    config = read_config(_CONFIG)
     several = cluster.join()
     from prouter_jax.experiment import REPORT, run_experiment, train_experiment
     from prouter_jax.report.text import headline
     from prouter_jax.training.multihost import Preempted, is_first, leave
     from prouter_jax.training.profiling import parse_steps
 
-    traced = parse_steps(_PROFILE.value, _CONFIG.value.train.num_train_steps) if _PROFILE.value else None
+    traced = parse_steps(_PROFILE.value, config.train.num_train_steps) if _PROFILE.value else None
     try:
         if several:
-            train_experiment(_CONFIG.value, _WORKDIR.value, traced)
+            train_experiment(config, _WORKDIR.value, traced)
             first = is_first()
             leave()
             if first:
                 _evaluate_alone()
             return
-        report = run_experiment(_CONFIG.value, _WORKDIR.value, traced)
+        report = run_experiment(config, _WORKDIR.value, traced)
     except Preempted as stopped:
         print(f"train: {stopped}", file=sys.stderr)
         sys.exit(PREEMPTED)
@@ -52,10 +50,10 @@ def main() -> None:
 
 
 def _evaluate_alone() -> NoReturn:
-    """Goes on as launch.evaluate on the CPU of this host: an accelerator may be there for all processes or none."""
+    """Becomes the command evaluate on this host's CPU: an accelerator may serve all processes of a run or none."""
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, "-m", "launch.evaluate", f"--workdir={_WORKDIR.value}"]
+    command = [*entry.module_command("evaluate"), f"--workdir={_WORKDIR.value}"]
     os.execve(sys.executable, command, os.environ | {"JAX_PLATFORMS": "cpu"})
 
 

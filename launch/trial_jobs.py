@@ -3,14 +3,15 @@
 import os
 import pathlib
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from launch.backends.job import Job, ManyBackend, Running
-from launch.backends.local import LOG
 from prouter_jax.io.paths import is_remote, local_path
 from prouter_jax.sweep.fields import Values, flag_text
 from prouter_jax.sweep.trials import Trial
+
+from . import entry
+from .backends.job import Job, ManyBackend, Running
+from .backends.local import LOG
 
 
 class TrialJobs:
@@ -83,7 +84,7 @@ def train_command(config: str, overrides: Values, values: Values, folder: pathli
       overrides: fields of it that all trials have; `values` are the trial's own.
     """
     fields = [f"--config.{path}={flag_text(value)}" for path, value in {**overrides, **values}.items()]
-    return [sys.executable, "-m", "launch.train", f"--config={config}", f"--workdir={folder}", *fields]
+    return [*entry.module_command("train"), f"--config={config}", f"--workdir={folder}", *fields]
 
 
 def logs_folder(workdir: pathlib.Path, logs: str | None) -> pathlib.Path | None:

@@ -5,6 +5,7 @@ import typing
 if typing.TYPE_CHECKING:
     from prouter_jax.serving.router import Router, Scores
 
+__version__ = "0.1.0"  # read by pyproject.toml as well
 __all__ = ["Router", "Scores"]
 
 

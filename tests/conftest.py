@@ -187,6 +187,7 @@ def caches(request, tmp_path_factory):
     compiled = str(request.config.rootpath / ".pytest_cache" / "compiled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PYTHONPATH", str(request.config.rootpath))  # launch, from any folder
         patch.setenv("JAX_COMPILATION_CACHE_DIR", compiled)
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
         patch.setattr(lru_cache.LRUCache, "put", _keep_compiled)

@@ -38,7 +38,7 @@ def run_help(module: str) -> str:
     done = run([sys.executable, "-c", _HELP.format(module=module)], cwd=ROOT)
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime < _SECONDS_FOR_HELP
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 

@@ -78,7 +78,7 @@ IN_DOCSTRINGS = [
     re.sub(r"\[|\]|\.\.\.", "", line.strip()).removeprefix("Command:").strip()
     for path in [*(ROOT / "experiments").glob("*.py"), *(ROOT / "launch").glob("*.py")]
     for line in path.read_text().splitlines()
-    if re.match(r"(Command:\s+)?python -m launch\.\w+ ", line)
+    if re.match(r"(Command:\s+)?(python -m launch\.|prouter )\w+ ", line)
 ]
 
 

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from launch.backends.job import BAD_INPUT, PREEMPTED, Job, shown
+from .job import BAD_INPUT, PREEMPTED, Job, shown
 
 LOG = "log.txt"
 _HELD = "job.lock"

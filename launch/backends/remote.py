@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from launch.backends.job import Job, is_secret
+from .job import Job, is_secret
 
 # chips, or cores where the name counts these, of a slice's name
 _NAMES = {"v5e": ("v5litepod", 1), "v5p": ("v5p", 2)}

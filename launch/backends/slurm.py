@@ -12,8 +12,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from launch.backends.job import Job, shown
-from launch.backends.local import LOG
+from .job import Job, shown
+from .local import LOG
 
 _SCRIPT, _ARRAY, _CODE = "job.sh", "array.sh", "exit_code"
 _OF_ONE = ("--ntasks-per-node=1", "--requeue", "--open-mode=append")

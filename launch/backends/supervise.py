@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from launch.backends.job import BAD_INPUT, PREEMPTED, Backend, Job, Running
+from .job import BAD_INPUT, PREEMPTED, Backend, Job, Running
 
 _POLL = 0.1  # seconds
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 300.0

@@ -3,8 +3,8 @@
 import shlex
 import shutil
 
-from launch.backends.job import Job
-from launch.backends.remote import Started, check, tpu_name
+from .job import Job
+from .remote import Started, check, tpu_name
 
 _RUNTIMES = {"v5e": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5"}
 _RESOURCES = ("gcloud", "compute", "tpus", "queued-resources")

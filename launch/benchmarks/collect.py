@@ -4,13 +4,13 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
-from launch.benchmarks.figures import Figure, Setting
-from launch.benchmarks.stub_llms import run_stub
+from ..entry import module_command
+from .figures import Figure, Setting
+from .stub_llms import run_stub
 
 _ANSWERS, _LATENCY, _CONCURRENCY = 10_000, 0.25, 64
 _MOST_RUNS = 3
@@ -33,13 +33,7 @@ def _collect() -> float:
         (folder / "queries.jsonl").write_text("\n".join(queries))
         llm = {"model": "m", "base_url": stub.url, "input_price": 0.1, "output_price": 0.4}
         (folder / "llms.json").write_text(json.dumps({"m": llm}))
-        command = [
-            sys.executable,
-            "-m",
-            "launch.collect",
-            f"--queries={name}/queries.jsonl",
-            f"--llms={name}/llms.json",
-        ]
+        command = [*module_command("collect"), f"--queries={name}/queries.jsonl", f"--llms={name}/llms.json"]
         command += [f"--out={name}/out", f"--concurrency={_CONCURRENCY}"]
         begun = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True, env=os.environ | {"NO_PROXY": "127.0.0.1"})

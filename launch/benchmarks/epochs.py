@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from launch.benchmarks.figures import Figure, Setting
+from ..config_flag import load_experiment
+from .figures import Figure, Setting
 
 _FEW = 10_000
 _FEW_PASSES = 12  # as many steps as tell a median
@@ -43,11 +44,10 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _run():
-    from experiments import million
     from prouter_jax.dataset import prepare, read_source
     from prouter_jax.training.loop import make_run
 
-    config = million.get_config()
+    config = load_experiment("million")
     prepared = prepare(read_source(config.data), config.data, seed=0)
     return make_run(config, prepared), config
 

@@ -4,8 +4,8 @@ import resource
 import time
 from collections.abc import Iterator
 
-from launch.benchmarks.figures import Figure, Setting
-from launch.benchmarks.routers import alpaca_config
+from .figures import Figure, Setting
+from .routers import alpaca_config
 
 _USERS = 1000
 

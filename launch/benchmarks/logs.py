@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from launch.benchmarks.figures import Figure, Setting
+from .figures import Figure, Setting
 
 _LINES, _OF_BLOCK = 10_000_000, 100_000
 _BLOCK = "@@@@"  # in a query: becomes the number of the block, so that it is asked there alone

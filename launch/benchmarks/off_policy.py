@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from launch.benchmarks.figures import Figure, Setting
+from .figures import Figure, Setting
 
 LOGS, USERS, DECISIONS_EACH = 1000, 400, 8.0  # of a log: its users, and their mean number of decisions
 FIRST_SEED = 1_000_000  # of the measured logs; nothing was tuned on these

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from launch.benchmarks.figures import Figure, Setting
-from launch.benchmarks.routers import quick_router, score_rates
+from .figures import Figure, Setting
+from .routers import quick_router, score_rates
 
 _PAIRS = 1_000_000
 _USERS = 1000  # so many that a pair hardly comes twice

@@ -1,14 +1,15 @@
 """Two processes, a core each, against one process on one core: the same training, the same batches."""
 
 import pathlib
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
-from launch.backends.job import Job
-from launch.backends.local import LocalBackend, LocalRun
-from launch.benchmarks.figures import Figure, Setting
+from ..backends.job import Job
+from ..backends.local import LocalBackend, LocalRun
+from ..config_flag import load_experiment
+from ..entry import module_command
+from .figures import Figure, Setting
 
 _STEPS = 13  # the first one is compiled and does not count; the others are as many as a round of the experiment
 
@@ -24,7 +25,6 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 def _users_a_second(number: int) -> float:
     """By the time of a step that the run tells, without evaluation."""
-    from experiments import million
     from prouter_jax.aot.speed import SPEED
     from prouter_jax.io.files import read_sealed
 
@@ -35,11 +35,11 @@ def _users_a_second(number: int) -> float:
             _wait_for(told, running)
         finally:  # the report that would follow is not what is timed
             running.end()
-        return million.get_config().train.users_per_step / read_sealed(told)["seconds"]
+        return load_experiment("million").train.users_per_step / read_sealed(told)["seconds"]
 
 
 def _job(folder: pathlib.Path, number: int) -> Job:
-    command = [sys.executable, "-m", "launch.train", "--config=experiments/million.py", f"--workdir={folder}/run"]
+    command = [*module_command("train"), "--config=million", f"--workdir={folder}/run"]
     command += [f"--config.mesh.data={number}", f"--config.train.num_train_steps={_STEPS}"]
     command += [f"--config.train.eval_every_steps={_STEPS}"]
     alone = ["taskset", "-c", "0"] if number == 1 else []  # a lone process is not pinned by the back end

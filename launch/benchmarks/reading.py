@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from launch.benchmarks.figures import Figure, Setting
+from .figures import Figure, Setting
 
 _BYTES = 10**9
 _USERS, _LLMS, _TASKS, _WIDTH = 9, 10, 4, 384

@@ -3,14 +3,13 @@
 import tempfile
 import time
 
-from launch.benchmarks.figures import Setting
+from ..config_flag import load_experiment
+from .figures import Setting
 
 
 def alpaca_config(setting: Setting, num_users: int):
     """The experiment of so many users who weigh quality and cost."""
-    from experiments import alpaca_route
-
-    config = alpaca_route.get_config()
+    config = load_experiment("alpaca_route")
     config.data.path = str(setting.data / "alpaca_route")
     config.data.num_users = num_users
     return config

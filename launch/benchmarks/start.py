@@ -1,12 +1,12 @@
 """One seed on 9 users from start to report: a new process each time, compilation included."""
 
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 
-from launch.benchmarks.figures import Figure, Setting
+from ..entry import module_command
+from .figures import Figure, Setting
 
 _MOST_RUNS = 3
 
@@ -16,7 +16,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
     seconds = []
     for _ in range(min(setting.runs, _MOST_RUNS)):
         with tempfile.TemporaryDirectory() as workdir:
-            command = [sys.executable, "-m", "launch.train", "--config=experiments/alpaca_route.py"]
+            command = [*module_command("train"), "--config=alpaca_route"]
             command += [f"--workdir={workdir}/run", f"--config.data.path={setting.data}/alpaca_route"]
             begun = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True)

@@ -20,6 +20,8 @@ import sys
 import typing
 from collections.abc import Iterator
 
+from ..entry import module_command
+
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _FAULTS = ("busy", "broken", "garbage", "cut off", "slow")
 
@@ -47,7 +49,7 @@ class Stub:
 def run_stub(latency: float, faults: float = 0.0, stall: float = 2.0, seed: int = 0) -> Iterator[Stub]:
     """Starts a stub and ends it with the block."""
     options = json.dumps({"latency": latency, "faults": faults, "stall": stall, "seed": seed})
-    command = [sys.executable, "-m", "launch.benchmarks.stub_llms", options]
+    command = [*module_command("benchmarks.stub_llms"), options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Stub(int(process.stdout.readline() if process.stdout else 0))

@@ -3,9 +3,10 @@
 import os
 import pathlib
 
-from launch.benchmarks.figures import in_words, number, read
 from prouter_jax.io import markdown
 from prouter_jax.io.markdown import write_section
+
+from .figures import in_words, number, read
 
 _FACTS = ("machine", "versions", "date", "commit")
 

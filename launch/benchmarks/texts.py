@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from launch.benchmarks.figures import Figure, Setting
-from launch.benchmarks.routers import alpaca_config, quick_router, score_rates
+from .figures import Figure, Setting
+from .routers import alpaca_config, quick_router, score_rates
 
 _USERS, _COPIES = 9, 20
 

@@ -131,7 +131,7 @@ def test_a_dry_run_prints_the_commands_and_starts_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--processes=2"], "pod: expected launch.train's flags after --, found none"),
+        (["--processes=2"], "pod: expected the flags of train after --, found none"),
         (["x", "--", "y"], "pod: expected flags only, found 'x'"),
         (["--name=A b", "--", "y"], "pod: --name: expected small letters"),
         (["--backend=gke", "--", "y"], "pod: --topology: expected a kind and a shape for gke, found none"),

@@ -46,7 +46,7 @@ def _collect(tmp_path, *arguments):
 
 @pytest.mark.parametrize("name", ["collect", "grade"])
 def test_help_loads_nothing_heavy(name):
-    assert f"launch.{name}" in processes.run_help(f"launch.{name}")
+    assert f"prouter {name}" in processes.run_help(f"launch.{name}")
 
 
 def test_from_queries_to_graded_answers(run, tmp_path):
@@ -66,7 +66,7 @@ def test_from_queries_to_graded_answers(run, tmp_path):
         assert done.stderr.splitlines()[-1] == "collect: 6/6 answers, 0.0090 USD spent, 00:00 left"
         assert done.stdout.splitlines()[1:] == [
             f"answers: 6 of 6, 0.0090 USD: {tmp_path}/out",
-            f"not graded yet: python -m launch.grade --answers={tmp_path}/out",
+            f"not graded yet: prouter grade --answers={tmp_path}/out",
         ]
         again = run(*_collect(tmp_path))
         assert (again.stdout, again.stderr, len(server.requests)) == (done.stdout, "", 6)

@@ -23,7 +23,7 @@ def _run(*arguments):
 
 
 def test_help_comes_at_once():
-    assert "python -m launch.compile" in processes.run_help("launch.compile")
+    assert "prouter compile --" in processes.run_help("launch.compile")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ LLM = ("--config.data.judge.name=llm", "--config.data.judge.model=m", "--config.
 
 
 def test_help_loads_nothing_heavy():
-    assert "launch.judge" in processes.run_help("launch.judge")
+    assert "prouter judge" in processes.run_help("launch.judge")
 
 
 def test_rules_choose_without_a_server(folder, tmp_path):

@@ -36,7 +36,7 @@ def test_help_comes_at_once(name):
     code = f"import sys, launch.{name}, prouter_jax.config; assert not {{'jax', 'numpy'}} & set(sys.modules)"
     assert _run("-c", code).returncode == 0
     said = processes.run_help(f"launch.{name}")
-    assert "python -m launch." in said
+    assert f"prouter {name} --" in said
     if name not in ("bench", "build_dataset"):
         assert "--workdir:" in said
 
@@ -243,8 +243,8 @@ def test_a_part_of_a_file_and_what_is_no_part(scored):
     assert codes["nopart.jsonl"] == 1
     lines = done.stdout.splitlines()
     assert "part 0/1: 4 rows scored, 1 with an error" in lines
-    assert "all parts are there and joined: part.jsonl" in lines
-    assert "still to come, before there is an output: 0/2" in lines
+    assert "all parts are joined: part.jsonl" in lines
+    assert "missing parts, before there is an output: 0/2" in lines
     assert (folder / "part.jsonl").read_bytes() == (folder / "plain.jsonl").read_bytes()
     assert not (folder / "other.jsonl").exists()
     assert "score: shard: expected I/N with I from 0 to N - 1, found '2/2'\n" in done.stderr

@@ -39,7 +39,7 @@ def test_help_comes_at_once():
     code = "import sys, launch.reproduce; assert not {'jax', 'numpy'} & set(sys.modules)"
     assert _run("-c", code).returncode == 0
     said = processes.run_help("launch.reproduce")
-    assert all(text in said for text in ("python -m launch.reproduce --table=NAME", "--workdir:", "--document:"))
+    assert all(text in said for text in ("prouter reproduce --table=NAME", "--workdir:", "--document:"))
 
 
 def test_all_tables_are_measured_and_a_failure_is_one_line_at_the_end(tmp_path):

@@ -30,12 +30,12 @@ def test_help_comes_at_once():
     code = "import sys, launch.sweep; assert not {'jax', 'numpy'} & set(sys.modules)"
     assert _run("-c", code).returncode == 0
     said = processes.run_help("launch.sweep")
-    assert all(text in said for text in ("python -m launch.sweep --config", "--workdir:", "--sweep:", "--trials:"))
+    assert all(text in said for text in ("prouter sweep --config", "--workdir:", "--sweep:", "--trials:"))
 
 
 LIST = "--sweep=model.taste_dim=4,8"
 WRONG = {
-    "no config": ([LIST], "flag --config"),
+    "no config": ([LIST], "--config: expected"),
     "no space": ([CONFIG], "--sweep: expected at least one FIELD=VALUES"),
     "unknown field": ([CONFIG, "--sweep=model.nope=1,2"], "--sweep=model.nope=1,2: expected a field of config.model"),
     "wrong type": ([CONFIG, "--sweep=model.taste_dim=4,b"], "expected a whole number, found 'b'"),
@@ -93,7 +93,7 @@ def test_a_dry_run_of_a_guided_search_says_what_is_not_known_yet(tmp_path):
     assert done.returncode == 0, done.stderr
     first, rest = done.stdout.splitlines()
     assert "--config.model.near.noise=" in first
-    assert rest == "4 more, whose values depend on what is found"
+    assert rest == "4 more, whose values depend on earlier results"
 
 
 # ---- Real runs of launch.train on a tiny experiment, two at a time.
