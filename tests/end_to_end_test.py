@@ -15,8 +15,8 @@ from processes import wait_for
 
 from prouter_jax import Router
 from prouter_jax import config as configuration
-from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.dataset import prepare, read_source
+from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import initial_state, make_run
 
 TEXTS = ["Where does the Danube end?", "Please add 17 and 25 for me.", "Write a short poem about rain."]

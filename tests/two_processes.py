@@ -118,6 +118,6 @@ if __name__ == "__main__":
     jax.distributed.initialize(
         f"127.0.0.1:{port}", num_processes=2, process_id=int(index), heartbeat_timeout_seconds=10
     )
-    from prouter_jax.checkpoint import Checkpoints
+    from prouter_jax.training.checkpoint import Checkpoints
 
     print("said", json.dumps({"save": save, "restore": restore, "fail": fail, "cut": cut}[what](Checkpoints(folder))))

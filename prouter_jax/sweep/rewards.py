@@ -4,10 +4,10 @@ import json
 import pathlib
 
 from prouter_jax import config as configuration
-from prouter_jax.checkpoint_steps import BEST
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.experiment import EXPERIMENT, seed_folders
 from prouter_jax.io import files
+from prouter_jax.training.checkpoint import BEST
 from prouter_jax.training.loop import CHECKPOINTS
 from prouter_jax.training.metrics_writer import METRICS
 

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.data.batches import Batches, Input
 from prouter_jax.data.history_store import store_of
@@ -22,6 +21,7 @@ from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit,
 from prouter_jax.model.answer_features import Observed
 from prouter_jax.model.inference import Network, Scorer, make_network, make_scorer, score_decisions
 from prouter_jax.sharding import make_mesh, place, placed_shapes, replicated, to_host
+from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.metrics_writer import Progress, to_record
 from prouter_jax.training.multihost import Preempted, Preemption, agreed
 from prouter_jax.training.profiling import Pace, Steps

@@ -13,7 +13,6 @@ import processes
 import pytest
 
 from prouter_jax import Router
-from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.tables.additions import read_history
 from prouter_jax.data.tables.read_write import read_tables, write_tables
@@ -22,6 +21,7 @@ from prouter_jax.io import files
 from prouter_jax.io.paths import files_below, make_path
 from prouter_jax.llm.journal import Journal, read_journal
 from prouter_jax.llm.judges.llm_judge import StoredVerdict
+from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import restore_best
 
 ROOT = pathlib.Path(__file__).parents[2]

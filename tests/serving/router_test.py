@@ -88,7 +88,7 @@ DAMAGES = {
     "broken config": (lambda workdir: (workdir / "config.json").write_text("{"), "config.json"),
     "another size": (_other_size, "expected float32"),
     "no checkpoints": (_without("checkpoints"), "no checkpoint"),
-    "no best": (lambda workdir: [shutil.rmtree(path) for path in workdir.glob("checkpoints/[0-9]*")], "no checkpoint"),
+    "no best": (lambda workdir: [shutil.rmtree(path) for path in workdir.glob("checkpoints/[0-9]*")], "but missing"),
     "damaged checkpoint": (
         lambda workdir: [_flipped(f"checkpoints/{path.name}/state/**/*")(workdir) for path in _steps(workdir)],
         "SHA-256 differs",

@@ -15,7 +15,7 @@ import pytest
 import two_processes
 from bucket_server import Bucket
 
-from prouter_jax.checkpoint import Checkpoints
+from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.multihost import ask_first_process
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def test_one_process_restores_what_two_saved(saved, data, model):
     state, step, rejected = Checkpoints(folder).restore_newest(target)
     assert (step, rejected) == (2, [])
     two_processes.check(state, target, 22)
-    assert sorted(os.listdir(folder)) == ["1", "2.1", "best.json"]
+    assert sorted(os.listdir(folder)) == ["1", "2", "best.json"]
 
 
 @pytest.mark.slow
@@ -96,11 +96,11 @@ def test_the_second_process_writes_its_parts_alone(saved):
 @pytest.mark.slow
 def test_both_processes_walk_back_over_the_same_damage(saved, tmp_path):
     folder = shutil.copytree(saved[0], tmp_path / "checkpoints")
-    part = max((folder / "2.1" / "state" / "ocdbt.process_1").rglob("*"), key=lambda path: path.stat().st_size)
+    part = max((folder / "2" / "state" / "ocdbt.process_1").rglob("*"), key=lambda path: path.stat().st_size)
     part.write_bytes(part.read_bytes()[:-1])
     first, second = _run(folder, "restore")
     assert first == second
-    assert [line.partition(": ")[0] for line in first] == ["step 2.1"]
+    assert [line.partition(": ")[0] for line in first] == ["step 2"]
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_two_processes_save_to_a_bucket_through_googles_client(bucket):
     state, step, rejected = Checkpoints(folder).restore_newest(target)
     assert (step, rejected) == (2, [])
     two_processes.check(state, target, 22)
-    assert {name.split("/")[4] for name in Bucket.store} == {"1", "2.1", "best.json"}
+    assert {name.split("/")[4] for name in Bucket.store} == {"1", "2", "best.json"}
     assert {name.split("/")[6] for name in Bucket.store if "ocdbt.process" in name} == {
         "ocdbt.process_0",
         "ocdbt.process_1",

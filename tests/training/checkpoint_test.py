@@ -17,9 +17,9 @@ import pytest
 from bucket_server import Bucket
 from flax import struct
 
-from prouter_jax import checkpoint
-from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.io import files
+from prouter_jax.training import checkpoint
+from prouter_jax.training.checkpoint import Checkpoints
 
 
 @struct.dataclass
@@ -141,36 +141,33 @@ def test_a_step_saved_again_is_replaced(folder):
     assert (step, rejected) == (30, [])
     assert_bitwise_equal(state, make_state(31))
     assert Checkpoints(folder).restore_best(TARGET)[1] == 30
-    assert sorted(os.listdir(folder)) == ["20", "30.1", "best.json"]
-    Checkpoints(folder).save(30, make_state(32), 0.96)
-    assert sorted(os.listdir(folder)) == ["20", "30.2", "best.json"]
-    assert_bitwise_equal(Checkpoints(folder).restore_best(TARGET)[0], make_state(32))
+    assert sorted(os.listdir(folder)) == ["20", "30", "best.json"]
 
 
-@pytest.mark.parametrize("moment", ["write_leaves", "write_manifest", "delete"])
-def test_replacing_cut_short_leaves_one_version_or_the_other(folder, monkeypatch, moment):
-    """Where `moment` is reached, the process is as good as dead."""
+@pytest.mark.parametrize("step", [30, 40])
+@pytest.mark.parametrize("moment", ["_write", "write_manifest", "write_sealed"])
+def test_a_save_cut_short_leaves_an_older_step(folder, monkeypatch, moment, step):
+    """The process ends as if killed where it calls `moment`."""
     with monkeypatch.context() as patch:
-        where = checkpoint if moment == "write_leaves" else files
-        patch.setattr(where, moment, lambda *_: sys.exit(9))
+        patch.setattr(checkpoint if moment == "_write" else files, moment, lambda *_: sys.exit(9))
         with pytest.raises(SystemExit):
-            Checkpoints(folder, keep=3).save(30, make_state(31), 0.1)
-    state, step, rejected = Checkpoints(folder).restore_newest(TARGET)
-    assert (step, rejected) == (30, [] if moment == "delete" else ["step 30.1: manifest.json: missing"])
-    assert_bitwise_equal(state, make_state(31 if moment == "delete" else 30))
-    Checkpoints(folder, keep=3).save(40, make_state(40), 0.2)
-    last = "30.1" if moment == "delete" else "30"
-    assert sorted(os.listdir(folder)) == ["10", "20", last, "40", "best.json"]
+            Checkpoints(folder, keep=3).save(step, make_state(1), 0.1)
+    state, found, _ = Checkpoints(folder).restore_newest(TARGET)
+    assert found == (20 if step == 30 else 30)
+    assert_bitwise_equal(state, make_state(found))
+    assert Checkpoints(folder).restore_best(TARGET)[1] == 10
+    Checkpoints(folder, keep=4).save(50, make_state(50), 0.2)
+    assert sorted(os.listdir(folder)) == ["10", "20", *(["30"] if step == 40 else []), "50", "best.json"]
 
 
-def test_the_newer_of_two_whole_versions_counts_and_the_older_helps_out(folder):
-    shutil.copytree(folder / "30", folder / "30.1")
-    Checkpoints(folder)
-    truncate(folder / "30.1")
-    state, step, rejected = Checkpoints(folder).restore_newest(TARGET)
-    assert step == 30
-    assert [line[:11] for line in rejected] == ["step 30.1: "]
-    assert_bitwise_equal(state, make_state(30))
+def test_a_save_cut_short_before_it_deletes_is_whole(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "delete", lambda *_: sys.exit(9))
+        with pytest.raises(SystemExit):
+            Checkpoints(folder, keep=1).save(40, make_state(40), 0.1)
+    assert Checkpoints(folder).restore_newest(TARGET)[1:] == (40, [])
+    Checkpoints(folder, keep=1).save(50, make_state(50), 0.2)
+    assert sorted(os.listdir(folder)) == ["10", "50", "best.json"]
 
 
 def test_a_save_survives_damaged_newer_steps(folder):
@@ -180,17 +177,17 @@ def test_a_save_survives_damaged_newer_steps(folder):
 
 
 def test_what_was_not_saved_to_its_end_goes_when_a_save_starts_and_only_then(folder):
-    for name in ("60/state.orbax-checkpoint-tmp", "70.2"):
+    for name in ("60/state.orbax-checkpoint-tmp", "50.orbax-checkpoint-tmp/state"):
         (folder / name).mkdir(parents=True)
-    for name in (".best.json.17.tmp", "notes.txt", "007", "-1", "30.0", "1e3", "50.orbax-checkpoint-tmp-1"):
+    for name in (".best.json.17.tmp", "notes.txt", "007", "-1", "30.0", "1e3"):
         (folder / name).write_text("mine")
     before = picture(folder)
     _, step, rejected = Checkpoints(folder).restore_newest(TARGET)
-    assert (step, rejected) == (30, ["step 70.2: manifest.json: missing", "step 60: manifest.json: missing"])
+    assert (step, rejected) == (30, ["step 60: manifest.json: missing"])
     Checkpoints(folder).restore_best(TARGET)
     assert picture(folder) == before
     Checkpoints(folder).save(40, make_state(40), 0.1)
-    theirs = {"notes.txt", "007", "-1", "30.0", "1e3", "50.orbax-checkpoint-tmp-1"}
+    theirs = {"notes.txt", "007", "-1", "30.0", "1e3"}
     assert set(os.listdir(folder)) == {"10", "30", "40", "best.json"} | theirs
 
 
@@ -340,10 +337,10 @@ def test_best_without_its_record(folder):
 
 
 def test_best_needs_a_checkpoint_and_a_metric(tmp_path):
-    with pytest.raises(ValueError, match="there is no checkpoint in"):
+    with pytest.raises(ValueError, match="there is no checkpoint with a metric in"):
         Checkpoints(tmp_path).restore_best(TARGET)
     Checkpoints(tmp_path).save(1, {"a": jnp.zeros(1)})
-    with pytest.raises(ValueError, match="has a metric"):
+    with pytest.raises(ValueError, match="there is no checkpoint with a metric in"):
         Checkpoints(tmp_path).restore_best({"a": jax.ShapeDtypeStruct((1,), jnp.float32)})
 
 
@@ -405,7 +402,7 @@ def test_a_bucket_keeps_the_best_and_the_newest(in_bucket):
     assert (step, rejected) == (40, [])
     assert_bitwise_equal(state, make_state(41))
     assert_bitwise_equal(checkpoints.restore_best(TARGET)[0], make_state(10))
-    assert {name.split("/")[4] for name in Bucket.store} == {"10", "30", "40.1", "best.json"}
+    assert {name.split("/")[4] for name in Bucket.store} == {"10", "30", "40", "best.json"}
 
 
 def test_every_damaged_or_missing_object_of_a_bucket_is_noticed(in_bucket):
@@ -436,7 +433,53 @@ def test_a_save_to_a_bucket_that_was_cut_short_is_no_checkpoint(in_bucket, monke
     assert_bitwise_equal(Checkpoints(in_bucket).restore_best(TARGET)[0], make_state(44))
 
 
+# ---- Orbax alone.
+
+WITH_ORBAX_ALONE = """
+import json, sys
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import v1
+folder, expected = sys.argv[1], np.load(sys.argv[2])
+best = lambda metrics: metrics["metric"]
+manager = ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(best_fn=best, read_only=True))
+assert (list(manager.all_steps()), manager.latest_step(), manager.best_step()) == ([10, 20, 30], 30, 10)
+restored = {
+    "manager": manager.restore(30)["state"],
+    "standard": ocp.StandardCheckpointer().restore(folder + "/30/state"),
+    "v1": v1.load(folder + "/30"),
+}
+for door, state in restored.items():
+    params, adam = state["params"], state["opt_state"][1][0]
+    assert int(state["step"]) == 30, door
+    assert int(adam["count"]) == 31, door
+    for name, leaf in {"kernel": params["head"]["kernel"], "mu": adam["mu"]["head"]["kernel"]}.items():
+        assert np.asarray(leaf).tobytes() == expected[name].tobytes(), (door, name)
+assert not [name for name in sys.modules if name.startswith("prouter_jax")]
+"""
+
+
+def test_orbax_alone_opens_a_checkpoint(saved, tmp_path):
+    state = make_state(30)
+    kernel, mu = state.params["head"]["kernel"], state.opt_state[1][0].mu["head"]["kernel"]
+    np.savez(tmp_path / "expected.npz", kernel=kernel, mu=mu)
+    command = [sys.executable, "-c", WITH_ORBAX_ALONE, str(saved), str(tmp_path / "expected.npz")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 # ---- Another state than the one that was saved.
+
+
+def test_checkpoints_of_an_older_version_are_one_clear_line(folder):
+    for path in folder.glob("*/manifest.json"):
+        values = files.read_manifest(path.parent)
+        files.write_manifest(path.parent, {name: value for name, value in values.items() if name != "format"})
+    line = rf"^{folder}: expected checkpoints of format 2, found format 1, which another version of [^\n]*$"
+    with pytest.raises(ValueError, match=line):
+        Checkpoints(folder).restore_newest(TARGET)
+    with pytest.raises(ValueError, match=line):
+        Checkpoints(folder).restore_best(TARGET)
 
 
 def test_another_shape_is_one_clear_line(saved):
@@ -464,7 +507,7 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 
 SAVER = """
 import sys, jax.numpy as jnp
-from prouter_jax.checkpoint import Checkpoints
+from prouter_jax.training.checkpoint import Checkpoints
 checkpoints = Checkpoints(sys.argv[1])
 target = {"step": jnp.int32(0), "values": jnp.zeros(1000), "large": jnp.zeros(2**18)}
 restored = checkpoints.restore_newest(target)
@@ -517,7 +560,7 @@ def test_killed_while_saving_many_times(tmp_path):
 ON_FOUR = """
 import sys, jax, jax.numpy as jnp, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
-from prouter_jax.checkpoint import Checkpoints
+from prouter_jax.training.checkpoint import Checkpoints
 mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 specs = {"kernel": P(None, "model"), "large": P("data", "model"), "step": P()}
 shapes = {"kernel": (6, 8), "large": (512, 1024), "step": ()}

@@ -18,13 +18,13 @@ from log_files import made_up_rows, write_log
 from processes import wait_for
 
 from prouter_jax import config as configuration
-from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.config import Embedded
 from prouter_jax.data.logs.convert import Options, convert_log
 from prouter_jax.dataset import prepare, read_source
 from prouter_jax.metrics import choose, of_picks
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.training import loop as train_module
+from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
 from prouter_jax.training.metrics_writer import Progress
 

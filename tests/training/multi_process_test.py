@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from processes import HANG, wait_for
 
-from prouter_jax.checkpoint import Checkpoints
 from prouter_jax.dataset import prepare, read_source
 from prouter_jax.experiment import _read_claim
+from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import CHECKPOINTS, make_run
 
 ROOT = pathlib.Path(__file__).parents[2]
