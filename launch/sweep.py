@@ -37,41 +37,40 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the trials and their co
 def main() -> None:
     base = read_config(_CONFIG)
     from prouter_jax.io.paths import make_path
-    from prouter_jax.sweep.search import choose_search, make_search
-    from prouter_jax.sweep.space import parse_space
-    from prouter_jax.sweep.trials import TrialFolders
+    from prouter_jax.sweep.space import make_search, parse_space
+    from prouter_jax.sweep.trials import SweepSpec, TrialStore
 
     from .trial_jobs import logs_folder
 
     space = parse_space(_SWEEP.value, base)
-    _check_overrides({one.path for one in space})
-    name = choose_search(_SEARCH.value, space, _TRIALS.value)
-    search = make_search(name, space, _TRIALS.value, _SEED.value, base)
+    _check_overrides(set(space))
+    search = make_search(_SEARCH.value, space, _TRIALS.value, _SEED.value, base)
+    spec = SweepSpec(base, space, search.kind, _SEED.value)
     logs = logs_folder(make_path(_WORKDIR.value), _LOGS.value)
-    folders = TrialFolders(_WORKDIR.value, logs)
-    folders.check(base, space, name, _SEED.value)
+    store = TrialStore(_WORKDIR.value, logs)
+    store.check(spec)
     if _DRY_RUN.value:
-        return _print_trials(search, folders)
+        return _print_trials(search, store)
     from prouter_jax.sweep.results import SweepResult
 
-    with folders.claim(base, space, name, _SEED.value):
-        trials = _run(base, search, folders, logs)
-        _write(SweepResult(config_source()[0], base, name, _SEED.value, space, trials), folders.workdir)
+    with store.locked(spec):
+        trials = _run(base, search, store, logs)
+        _write(SweepResult(config_source()[0], spec, trials), store.workdir)
 
 
-def _run(base, search, folders, logs):
-    """All trials; ends the process, with what it started, where it is asked to."""
-    from prouter_jax.sweep.run import Plan, Stopped, run_trials
+def _run(base, search, store, logs):
+    """Runs all trials; on SIGINT or SIGTERM stops them and ends the process."""
+    from prouter_jax.sweep.study import Stopped, Study, run_trials
 
-    asked = []
+    signals = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: asked.append(number))
-    plan = Plan(base, search, folders, _make_start(folders.workdir, logs), _CONCURRENCY.value, _RETRY.value)
+        signal.signal(number, lambda number, _: signals.append(number))
+    study = Study(base, search, store, _make_start(store.workdir, logs), _CONCURRENCY.value, _RETRY.value)
     try:
-        return run_trials(plan, lambda: bool(asked))
+        return run_trials(study, lambda: bool(signals))
     except Stopped:
         print("sweep: stopped; the same command resumes it", file=sys.stderr)
-        sys.exit(128 + asked[0])
+        sys.exit(128 + signals[0])
 
 
 def _write(result, workdir: pathlib.Path) -> None:
@@ -90,7 +89,7 @@ def _write(result, workdir: pathlib.Path) -> None:
 
 
 def _make_start(workdir: pathlib.Path, logs: pathlib.Path | None):
-    """What starts trials, on the chosen back end."""
+    """The function that starts trials on the chosen back end."""
     from .backends.local import LocalBackend
     from .backends.slurm import SlurmBackend
     from .trial_jobs import TrialJobs, compile_cache, core_shares
@@ -113,14 +112,14 @@ def _check_overrides(swept: set[str]) -> None:
         raise ValueError(f"--config.{twice[0]}: expected fields that are not swept, found one that --sweep names")
 
 
-def _print_trials(search, folders) -> None:
-    """Those whose values are known before anything has run."""
+def _print_trials(search, store) -> None:
+    """Prints the commands of trials whose values do not depend on results."""
     from prouter_jax.sweep.trials import Trial
 
     known = 1 if search.prunes else search.total
     for number in range(known):
-        trial = Trial(number, search.begin(number, None))
-        print(f"trial {trial.name}: {shlex.join(_command(trial.values, folders.folder(trial)))}")
+        trial = Trial(number, search.ask(number))
+        print(f"trial {trial.name}: {shlex.join(_command(trial.values, store.folder(trial)))}")
     if known < search.total:
         print(f"{search.total - known} more, whose values depend on earlier results")
 

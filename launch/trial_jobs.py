@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 
 from prouter_jax.io.paths import is_remote, local_path
-from prouter_jax.sweep.fields import Values, flag_text
+from prouter_jax.search import Values
+from prouter_jax.sweep.space import flag_text
 from prouter_jax.sweep.trials import Trial
 
 from . import entry
@@ -15,13 +16,13 @@ from .backends.local import LOG
 
 
 class TrialJobs:
-    """Starts trials.
+    """Starts trials on a back end.
 
     Args:
       command: of a trial, from its values and the workdir of its run.
-      environment: what jobs have besides this process's environment.
-      shares: cores for each of the trials that run at a time, see `core_shares`; none leaves them to the machine.
-      logs: where each trial has a folder for its log and script, if not the workdir of its run.
+      environment: variables of the jobs besides those of this process.
+      shares: cores for each of the trials that run at a time, see `core_shares`; empty for no affinity.
+      logs: parent of the folders for each trial's log and script; None for the workdirs of the runs.
     """
 
     def __init__(
@@ -67,34 +68,34 @@ class TrialRun:
         """Asks it to end."""
         self._job.stop()
 
-    def last_words(self) -> str:
-        """The last line of its log."""
+    def last_log_line(self) -> str:
+        """The last line of its log that is not blank."""
         path = self._folder / LOG
         lines = path.read_text(errors="replace").split("\n") if path.exists() else []
-        # progress on a terminal ends in a carriage return
-        words = [line.split("\r")[-1].strip() for line in lines]
-        return next((line for line in reversed(words) if line), "its log is empty")
+        # a terminal's progress lines end in a carriage return
+        shown = [line.split("\r")[-1].strip() for line in lines]
+        return next((line for line in reversed(shown) if line), "its log is empty")
 
 
 def train_command(config: str, overrides: Values, values: Values, folder: pathlib.Path) -> list[str]:
-    """What a trial runs.
+    """The command of a trial.
 
     Args:
       config: the experiment file.
-      overrides: fields of it that all trials have; `values` are the trial's own.
+      overrides: fields that all trials change; `values` are those of this trial.
     """
     fields = [f"--config.{path}={flag_text(value)}" for path, value in {**overrides, **values}.items()]
     return [*entry.module_command("train"), f"--config={config}", f"--workdir={folder}", *fields]
 
 
 def logs_folder(workdir: pathlib.Path, logs: str | None) -> pathlib.Path | None:
-    """The folder of this machine for logs, scripts and locks, which a sweep with its workdir in a bucket needs.
+    """The folder of this machine for logs, scripts and locks of a sweep whose workdir is in a bucket.
 
     Returns:
-      None for a workdir of this machine, which has them itself.
+      None for a workdir of this machine, which holds them itself.
 
     Raises:
-      ValueError: if it is missing, or there is one too many: who looked elsewhere would not see that a sweep runs.
+      ValueError: if --logs is missing, or is given for a workdir of this machine: a lock elsewhere would not be seen.
     """
     if is_remote(workdir) != (logs is not None):
         expected = "a folder of this machine, as --workdir is" if logs is None else "none unless --workdir is"
@@ -103,9 +104,9 @@ def logs_folder(workdir: pathlib.Path, logs: str | None) -> pathlib.Path | None:
 
 
 def core_shares(concurrency: int) -> list[str]:
-    """Cores for each of so many trials at a time, as taskset names them; nothing where there is nothing to share.
+    """Cores for each of `concurrency` trials, as taskset names them; empty if there are fewer cores than trials.
 
-    Threads of trials that run on all cores wait for one another: two at a time on two cores take twice as long.
+    Without it the threads of concurrent trials wait for one another: two trials on two cores take twice as long.
     """
     if concurrency < 2 or shutil.which("taskset") is None:
         return []
@@ -117,7 +118,7 @@ def core_shares(concurrency: int) -> list[str]:
 
 
 def compile_cache(folder: pathlib.Path) -> dict[str, str]:
-    """Variables that let trials share what they compile, in a folder of the sweep unless there is a cache already."""
+    """Variables of JAX's compilation cache that trials share: in the sweep's folder unless one is set already."""
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return {}
     compiled = str((folder / "compiled").absolute())

@@ -1,4 +1,4 @@
-"""Runs that are not runs: each look at one is a training step, and it leaves the files that a run leaves."""
+"""Simulated trials: each poll is a training step that writes the files of a real run."""
 
 import dataclasses
 import json
@@ -7,11 +7,9 @@ import os
 from prouter_jax import config as configuration
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.io import files
-from prouter_jax.sweep.fields import with_values
-from prouter_jax.sweep.run import Plan
-from prouter_jax.sweep.search import choose_search, make_search
-from prouter_jax.sweep.space import parse_space
-from prouter_jax.sweep.trials import TrialFolders
+from prouter_jax.sweep.space import make_search, parse_space, with_values
+from prouter_jax.sweep.study import Study
+from prouter_jax.sweep.trials import TrialStore
 
 TEXTS = ("model.taste_dim=1,2,3", "model.near.noise=1,10")
 
@@ -30,7 +28,7 @@ def reward_of_values(values, seed):
 
 @dataclasses.dataclass
 class Jobs:
-    """Starts such runs and keeps account of them.
+    """Starts simulated trials and records what was started.
 
     Attributes:
       failures: by number, how often the trial fails before it succeeds.
@@ -75,7 +73,7 @@ class _Job:
         self.jobs.stopped.append(self.trial.number)
         self.code = -15 if self.code is None else self.code
 
-    def last_words(self):
+    def last_log_line(self):
         return "train: no memory left"
 
     def _step(self):
@@ -103,7 +101,6 @@ def finish(config, folder, values, reward, steps):
         files.write_sealed(place / "checkpoints" / "best.json", {"step": done, "metric": final * done / each})
 
 
-def make_plan(workdir: str | os.PathLike, jobs: Jobs, texts=TEXTS, name=None, trials=None, seed=0, **more) -> Plan:
-    space = parse_space(texts, jobs.config)
-    search = make_search(choose_search(name, space, trials), space, trials, seed, jobs.config)
-    return Plan(jobs.config, search, TrialFolders(workdir), jobs, **more)
+def make_study(workdir: str | os.PathLike, jobs: Jobs, texts=TEXTS, name=None, trials=None, seed=0, **more) -> Study:
+    search = make_search(name, parse_space(texts, jobs.config), trials, seed, jobs.config)
+    return Study(jobs.config, search, TrialStore(workdir), jobs, **more)

@@ -1,9 +1,15 @@
-"""What a sweep found: results.json, results.md with its plot results.png, and the best trial as an experiment."""
+"""Results of a sweep: results.json, results.md with its plot results.png, and the best trial as an experiment, best.py.
+
+The best trial has the highest mean of its seeds' validation rewards.
+"""
 
 import dataclasses
 import json
+import math
 import pathlib
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.io import files, markdown
@@ -11,17 +17,16 @@ from prouter_jax.io.numbers import DASH
 from prouter_jax.io.paths import is_remote
 from prouter_jax.io.provenance import provenance
 from prouter_jax.report.text import mean_text
+from prouter_jax.report.types import Spread
 from prouter_jax.report.write import jsonable
-from prouter_jax.sweep.experiment_file import experiment_text
-from prouter_jax.sweep.fields import Value, flag_text, with_values
 from prouter_jax.sweep.plot import draw_results
-from prouter_jax.sweep.ranking import not_clearly_worse, rank, reward_of
-from prouter_jax.sweep.space import Dimension
-from prouter_jax.sweep.trials import FAILED, PRUNED, Trial
+from prouter_jax.sweep.space import Value, flag_text, to_json, with_values
+from prouter_jax.sweep.trials import FAILED, PRUNED, SweepSpec, Trial
 
 RESULTS, BEST = "results.md", "best.py"
 _JSON, _PLOT = "results.json", "results.png"
 _HOW_TO_READ = "Points are trials, whiskers the standard deviation over seeds, grey lines the mean of a value's trials."
+_MOST_NAMES = 8  # trials named in a sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,46 +35,93 @@ class SweepResult:
 
     Attributes:
       experiment: the experiment file as it was named.
-      config: what trials have besides their values.
     """
 
     experiment: str
-    config: ExperimentConfig
-    search: str
-    seed: int
-    space: Sequence[Dimension]
+    spec: SweepSpec
     trials: Sequence[Trial]
 
 
 def write_results(result: SweepResult, workdir: pathlib.Path) -> list[str]:
-    """Writes table, plot and best experiment, each whole, into the sweep's workdir; what was found, in sentences."""
+    """Writes table, plot and best experiment into the sweep's workdir.
+
+    Returns:
+      The findings in sentences, the best trial first.
+    """
     ranked = rank(result.trials)
     contents: dict[str, str | bytes] = {_JSON: _to_json(result, ranked), RESULTS: _to_markdown(result, ranked)}
     if ranked:
-        contents[_PLOT] = draw_results(result.space, ranked)
+        contents[_PLOT] = draw_results(result.spec.space, ranked)
         contents[BEST] = _best_experiment(result, ranked, workdir / BEST)
     for name, content in contents.items():
         files.write_whole(workdir / name, content)
-    return headline(result)
+    return _findings(result, ranked)
 
 
-def headline(result: SweepResult) -> list[str]:
-    """What was found, in plain sentences; the first is the result."""
-    ranked = rank(result.trials)
+def rank(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials that are done, best first; equal ones by number."""
+    found = [(reward, trial) for trial in trials if (reward := trial.reward) is not None]
+    return [trial for _, trial in sorted(found, key=lambda one: (-one[0], one[1].number))]
+
+
+def not_clearly_worse(ranked: Sequence[Trial]) -> list[Trial]:
+    """Trials no more than a standard error worse than the best, paired by seed; none if trials have one seed."""
+    return [trial for trial in ranked[1:] if _within_error(ranked[0].rewards, trial.rewards)]
+
+
+def experiment_text(config: ExperimentConfig, docstring: str) -> str:
+    """Python source in the style of experiments/ whose `get_config()` returns a configuration equal to `config`."""
+    assignments = "".join(f"    config.{path} = {_literal(value)}\n" for path, value in _differences(config))
+    lines = (line.encode("unicode_escape").decode("ascii").replace('"', r"\"") for line in docstring.split("\n"))
+    text = "\n".join(lines)
+    return (
+        f'"""{text}\n"""\n\n'
+        "from prouter_jax.config import ExperimentConfig\n\n\n"
+        "def get_config() -> ExperimentConfig:\n"
+        f"    config = ExperimentConfig()\n{assignments}    return config\n"
+    )
+
+
+def _differences(config: ExperimentConfig) -> Iterator[tuple[str, Any]]:
+    """Path and value of each field that differs from its default."""
+
+    def compare(found: Mapping, default: Mapping, prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, value in found.items():
+            if isinstance(value, dict):
+                yield from compare(value, default[name], f"{prefix}{name}.")
+            elif value != default[name]:
+                yield f"{prefix}{name}", value
+
+    return compare(dataclasses.asdict(config), dataclasses.asdict(ExperimentConfig()), "")
+
+
+def _literal(value: Any) -> str:
+    """The value in Python, in ASCII; a text in double quotes where that needs no escapes."""
+    text = ascii(value)
+    return f'"{value}"' if text == f"'{value}'" and '"' not in text else text
+
+
+def _within_error(best: Sequence[float], other: Sequence[float]) -> bool:
+    gaps = [one - two for one, two in zip(best, other, strict=True)]
+    return len(gaps) > 1 and statistics.fmean(gaps) <= statistics.stdev(gaps) / math.sqrt(len(gaps))
+
+
+def _findings(result: SweepResult, ranked: Sequence[Trial]) -> list[str]:
     lines = _best_lines(ranked) if ranked else ["No trial ended with a validation reward."]
-    counts = {state: [trial.name for trial in result.trials if trial.state == state] for state in (PRUNED, FAILED)}
-    if counts[PRUNED]:
-        lines.append(f"Given up because others did better: {_listed(counts[PRUNED])}.")
-    if counts[FAILED]:
-        lines.append(f"Failed twice: {_listed(counts[FAILED])}.")
+    for state, text in ((PRUNED, "Given up because others did better"), (FAILED, "Failed twice")):
+        names = [trial.name for trial in result.trials if trial.state == state]
+        if names:
+            lines.append(f"{text}: {_listed(names)}.")
     return lines
 
 
 def _best_lines(ranked: Sequence[Trial]) -> list[str]:
     best = ranked[0]
     seeds = f" over {len(best.rewards)} seeds" if len(best.rewards) > 1 else ", one seed"
-    lines = [f"Best of {len(ranked)}: trial {best.name}, validation reward {mean_text(reward_of(best))}{seeds}"
-             f" ({_words(best.values)})."]  # fmt: skip
+    values = ", ".join(f"{path}={_cell(value)}" for path, value in best.values.items())
+    lines = [
+        f"Best of {len(ranked)}: trial {best.name}, validation reward {mean_text(_spread(best))}{seeds} ({values})."
+    ]
     close = [trial.name for trial in not_clearly_worse(ranked)]
     if close:
         lines.append(f"Behind it by no more than a standard error, paired by seed: {_listed(close)}.")
@@ -81,47 +133,44 @@ def _best_experiment(result: SweepResult, ranked: Sequence[Trial], path: pathlib
     best = ranked[0]
     # flags read an experiment file of this machine alone
     copied = f", once this file is copied from {path.parent}" if is_remote(path) else ""
-    lines = [
-        f"The best of {len(ranked)} trials of a sweep of {result.experiment}, on validation: trial {best.name}.",
-        "",
-        f"Validation reward: {reward_of(best).mean:.4f}, mean of {len(best.rewards)} (seeds).",
-        f"Command{copied}: python -m launch.train --config={path.name if copied else path} --workdir=runs/best",
-    ]
-    return experiment_text(with_values(result.config, best.values), lines)
+    docstring = (
+        f"The best of {len(ranked)} trials of a sweep of {result.experiment}, on validation: trial {best.name}.\n\n"
+        f"Validation reward: {best.reward:.4f}, mean of {len(best.rewards)} (seeds).\n"
+        f"Command{copied}: python -m launch.train --config={path.name if copied else path} --workdir=runs/best"
+    )
+    return experiment_text(with_values(result.spec.config, best.values), docstring)
 
 
 def _to_json(result: SweepResult, ranked: Sequence[Trial]) -> str:
-    summaries = {trial.number: reward_of(trial) for trial in ranked}
     rows = []
     for trial in result.trials:
-        found = summaries.get(trial.number)
-        numbers = {"mean": found.mean, "spread": found.spread} if found else {}
-        rows.append(dataclasses.asdict(trial) | numbers)
+        found = _spread(trial) if trial in ranked else None
+        rows.append(dataclasses.asdict(trial) | ({"mean": found.mean, "spread": found.spread} if found else {}))
     tree = {
         "experiment": result.experiment,
-        "search": result.search,
-        "seed": result.seed,
-        "space": [dataclasses.asdict(one) for one in result.space],
+        "search": result.spec.search,
+        "seed": result.spec.seed,
+        "space": to_json(result.spec.space),
         "best": ranked[0].number if ranked else None,
         "trials": rows,
         "facts": provenance(),
-        "config": dataclasses.asdict(result.config),
+        "config": dataclasses.asdict(result.spec.config),
     }
     return json.dumps(jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
-    fields = [one.path for one in result.space]
+    paths, spec = list(result.spec.space), result.spec
     others = sorted((one for one in result.trials if one not in ranked), key=lambda one: (one.state, one.number))
     rows = [
-        [trial.name, *(_cell(trial.values[path]) for path in fields), *_outcome(trial)] for trial in [*ranked, *others]
+        [trial.name, *(_cell(trial.values[path]) for path in paths), *_outcome(trial)] for trial in [*ranked, *others]
     ]
-    facts = {"experiment": result.experiment, "search": f"{result.search}, seed {result.seed}"} | provenance()
+    facts = {"experiment": result.experiment, "search": f"{spec.search}, seed {spec.seed}"} | provenance()
     parts = [
-        f"# Sweep: {markdown.cell(result.config.name)}",
-        "\n".join(f"- {markdown.cell(line)}" for line in headline(result)),
+        f"# Sweep: {markdown.cell(spec.config.name)}",
+        "\n".join(f"- {markdown.cell(line)}" for line in _findings(result, ranked)),
         *([f"![Validation reward by value]({_PLOT})", _HOW_TO_READ] if ranked else []),
-        markdown.table(["trial", *fields, "validation reward", "seconds", "state"], rows),
+        markdown.table(["trial", *paths, "validation reward", "seconds", "state"], rows),
         "## Facts",
         markdown.table(["fact", "value"], facts.items()),
     ]
@@ -129,18 +178,20 @@ def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
 
 
 def _outcome(trial: Trial) -> list[str]:
-    reward = mean_text(reward_of(trial)) if trial.rewards else DASH
+    reward = mean_text(_spread(trial)) if trial.rewards else DASH
     return [reward, f"{trial.seconds:.1f}", f"{trial.state}: {trial.reason}" if trial.state == FAILED else trial.state]
 
 
-def _words(values: Mapping[str, Value]) -> str:
-    return ", ".join(f"{path}={_cell(value)}" for path, value in values.items())
+def _spread(trial: Trial) -> Spread:
+    """Mean and standard deviation over the seeds of a trial that is done."""
+    rewards = list(trial.rewards)
+    return Spread(statistics.fmean(rewards), statistics.stdev(rewards) if len(rewards) > 1 else 0.0, rewards)
 
 
 def _cell(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else flag_text(value) or '""'
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"trial{'s' if len(names) > 1 else ''} {', '.join(names[:most])}{more}"
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"trial{'s' if len(names) > 1 else ''} {', '.join(names[:_MOST_NAMES])}{more}"

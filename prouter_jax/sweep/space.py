@@ -1,134 +1,201 @@
-"""What a sweep chooses from: for each `--sweep=FIELD=VALUES` a list (32,64) or a range (LOW:HIGH, LOW:HIGH:log)."""
+"""What a sweep varies: `--sweep=FIELD=VALUES` as Optuna distributions, and configurations with such values.
 
+VALUES are a list (32,64) or a range (LOW:HIGH, LOW:HIGH:log).
+"""
+
+import copy
 import csv
 import dataclasses
 import math
-import zlib
+import typing
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-import numpy as np
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from prouter_jax.config import ExperimentConfig, validate
-from prouter_jax.sweep.fields import Value, Values, kind_of, parse_number, parse_value, with_values
+from prouter_jax.search import GRID, RANDOM, Distribution, Search, Space, Values
+
+MOST_TRIALS = 10_000
+Value = bool | int | float | str
+
+_FIXED = ("name", "seed", "seeds")
+# The fields of config.data on which no validation reward depends.
+_SAME_VALIDATION = ("data.encoder", "data.decisions_per_user")
+_BOOLEANS = {"true": True, "false": False}
 
 
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """A list of values of the field `path`."""
+def parse_space(texts: Iterable[str], config: ExperimentConfig) -> dict[str, Distribution]:
+    """The distributions of `texts`, each FIELD=VALUES, by path of the field such as "model.hidden_dim".
 
-    path: str
-    values: Sequence[Value]
-
-    def draw(self, rng: np.random.Generator) -> Value:
-        return self.values[int(rng.integers(len(self.values)))]
-
-
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """Numbers from `low` to `high`, both included, of the field `path`; `log`: evenly over orders of magnitude.
-
-    Whole numbers are drawn where the ends are whole (int).
-    """
-
-    path: str
-    low: int | float
-    high: int | float
-    log: bool
-
-    def draw(self, rng: np.random.Generator) -> int | float:
-        whole = isinstance(self.low, int)
-        low, high = float(self.low), float(self.high + 1 if whole else self.high)
-        number = math.exp(rng.uniform(math.log(low), math.log(high))) if self.log else rng.uniform(low, high)
-        # four digits are as good as sixteen and can be read
-        number = math.floor(number) if whole else float(f"{number:.4g}")
-        return min(max(number, self.low), self.high)
-
-
-Dimension = Choices | Range
-
-
-def parse_space(texts: Iterable[str], config: ExperimentConfig) -> list[Dimension]:
-    """The space that `texts` (each FIELD=VALUES) describe; all values, or the ends of ranges, are tried on `config`.
+    Args:
+      config: what trials have besides their values; each listed value and each end of a range is validated in it.
 
     Raises:
-      ValueError: naming the text, if its field is unknown or cannot be swept, or its values are not possible.
+      ValueError: naming the text, if its field is unknown or cannot be swept, or a value is not possible.
     """
-    space: dict[str, Dimension] = {}
+    space: dict[str, Distribution] = {}
     for text in texts:
         try:
-            dimension = _parse(text)
-            if dimension.path in space:
+            path, distribution = _parse(text)
+            if path in space:
                 raise ValueError("expected each field once, found it twice")
-            for value in _extremes(dimension):
-                validate(with_values(config, {dimension.path: value}))
+            for value in _extremes(distribution):
+                validate(with_values(config, {path: value}))
         except ValueError as error:
             raise ValueError(f"--sweep={text}: {error}") from None
-        space[dimension.path] = dimension
+        space[path] = distribution
     if not space:
         raise ValueError("--sweep: expected at least one FIELD=VALUES, found none")
-    return list(space.values())
+    return space
 
 
-def draw(space: Iterable[Dimension], seed: int, number: int) -> Values:
-    """The values of a random trial: of nothing but the sweep's seed, the trial's number and each field's own range."""
-    streams = ((one, np.random.default_rng([seed, number, zlib.crc32(one.path.encode())])) for one in space)
-    return {one.path: one.draw(rng) for one, rng in streams}
+def make_search(kind: str | None, space: Space, trials: int | None, seed: int, config: ExperimentConfig) -> Search:
+    """The search of `--search` and `--trials`; every configuration known beforehand is validated.
 
-
-def grid_size(space: Iterable[Dimension]) -> int:
-    """The number of combinations of lists.
+    Args:
+      kind: None for a grid if all fields have lists and there is no number of trials, else random.
 
     Raises:
-      ValueError: if there is a range among them.
+      ValueError: if the number of trials does not fit the kind, or a combination of values is not possible.
     """
-    sizes = []
-    for one in space:
-        if isinstance(one, Range):
-            raise ValueError(f"--sweep={one.path}: expected a list of values for a grid, found a range")
-        sizes.append(len(one.values))
-    return math.prod(sizes)
+    if kind is None:
+        lists = all(isinstance(one, CategoricalDistribution) for one in space.values())
+        kind = GRID if trials is None and lists else RANDOM
+    _check_number(kind, space, trials)
+    search = Search(space, kind, trials, seed, config.train.num_train_steps)
+    for number, values in enumerate(search.fixed):
+        try:
+            validate(with_values(config, values))
+        except ValueError as error:
+            text = ", ".join(f"{path}={flag_text(value)}" for path, value in values.items())
+            raise ValueError(f"trial {number} ({text}): {error}") from None
+    return search
 
 
-def grid_point(space: Sequence[Dimension], number: int) -> Values:
-    """One combination of lists; the values of the last list change fastest."""
-    lists = [one for one in space if isinstance(one, Choices)]
-    places = np.unravel_index(number, [len(one.values) for one in lists])
-    return {one.path: one.values[int(place)] for one, place in zip(lists, places, strict=True)}
+def with_values(config: ExperimentConfig, values: Values) -> ExperimentConfig:
+    """A copy of the configuration with these values, not validated.
+
+    Args:
+      values: by path of the field.
+    """
+    config = copy.deepcopy(config)
+    for path, value in values.items():
+        *sections, name = path.split(".")
+        section = config
+        for one in sections:
+            section = getattr(section, one)
+        setattr(section, name, value)
+    return config
 
 
-def _parse(text: str) -> Dimension:
+def flag_text(value: Any) -> str:
+    """The text of a value in `--config.FIELD=TEXT`; `parse_value` is its inverse."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parse_value(text: str, kind: type) -> Value:
+    """A value of the type `kind` from its text in `--config.FIELD=TEXT`.
+
+    Raises:
+      ValueError: if it is not the text of such a value.
+    """
+    if kind is str:
+        return text
+    if kind is not bool:
+        return _parse_number(text, kind)
+    if text not in _BOOLEANS:
+        raise ValueError(f"expected true or false, found {text!r}")
+    return _BOOLEANS[text]
+
+
+def field_type(path: str) -> type:
+    """The type of a field that can be swept.
+
+    Raises:
+      ValueError: if there is no such field, or trials that differ in it could not be compared.
+    """
+    kind, names = ExperimentConfig, path.split(".")
+    for depth, name in enumerate(names):
+        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+        if name not in hints:
+            where = ".".join(["config", *names[:depth]])
+            raise ValueError(f"expected a field of {where}: {', '.join(hints) or 'it has none'}; found {name!r}")
+        kind = hints[name]
+    if dataclasses.is_dataclass(kind):
+        raise ValueError(f"expected a field of config.{path}: {', '.join(typing.get_type_hints(kind))}; found none")
+    if path in _FIXED:
+        raise ValueError(f"expected a field to choose, found {path!r}: every trial trains the seeds of --config.seeds")
+    if path.startswith("data.") and path not in _SAME_VALIDATION:
+        raise ValueError(
+            f"expected a field that leaves the validation decisions as they are, found {path!r}: "
+            f"of the data only {' and '.join(_SAME_VALIDATION)} can be swept"
+        )
+    return kind
+
+
+def to_json(space: Space) -> list[dict[str, Any]]:
+    """The space for a JSON file: path and values, or path, low, high and log."""
+    return [
+        {"path": path, "values": list(one.choices)}
+        if isinstance(one, CategoricalDistribution)
+        else {"path": path, "low": one.low, "high": one.high, "log": one.log}
+        for path, one in space.items()
+    ]
+
+
+def _check_number(kind: str, space: Space, trials: int | None) -> None:
+    if kind == GRID:
+        size = math.prod(len(one.choices) for one in space.values() if isinstance(one, CategoricalDistribution))
+        if trials is not None:
+            raise ValueError(f"--trials: expected none for a grid, which has {size}, found {trials}")
+        trials = size
+    if trials is None or not 1 <= trials <= MOST_TRIALS:
+        raise ValueError(f"--trials: expected a number from 1 to {MOST_TRIALS} for a search of {kind}, found {trials}")
+
+
+def _parse(text: str) -> tuple[str, Distribution]:
     path, separator, values = text.partition("=")
     if not separator:
         raise ValueError("expected FIELD=VALUES")
-    kind = kind_of(path)
+    kind = field_type(path)
     if ":" in values and kind in (int, float):
-        return _parse_range(path, values, kind)
+        return path, _parse_range(values, kind)
     found = [parse_value(cell, kind) for cell in _cells(values)]
     if len(set(found)) < len(found):
         raise ValueError("expected each value once, found one twice")
-    return Choices(path, tuple(found))
+    return path, CategoricalDistribution(found)
 
 
 def _cells(text: str) -> list[str]:
-    """As in a row of a CSV file: a text with a comma in it stands in quotes."""
+    """As in a row of a CSV file: a value with a comma in it is quoted."""
     try:
         return next(csv.reader([text], strict=True)) or [""]
     except csv.Error as error:
         raise ValueError(f"expected values with commas between, found {text!r}: {error}") from None
 
 
-def _parse_range(path: str, text: str, kind: type) -> Range:
+def _parse_range(text: str, kind: type) -> Distribution:
     ends = text.split(":")
     log = len(ends) == 3 and ends[2] == "log"
     if len(ends) != 2 and not log:
         raise ValueError(f"expected LOW:HIGH or LOW:HIGH:log, found {text!r}")
-    low, high = (parse_number(end, kind) for end in ends[:2])
+    low, high = (_parse_number(end, kind) for end in ends[:2])
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"expected a low end below the high end, found {low} and {high}")
     if log and low <= 0:
         raise ValueError(f"expected a low end above 0 for a log range, found {low}")
-    return Range(path, low, high, log)
+    return IntDistribution(int(low), int(high), log) if kind is int else FloatDistribution(low, high, log)
 
 
-def _extremes(dimension: Dimension) -> Iterable[Value]:
-    return dimension.values if isinstance(dimension, Choices) else (dimension.low, dimension.high)
+def _parse_number(text: str, kind: type) -> int | float:
+    try:
+        return int(text) if kind is int else float(text)
+    except ValueError:
+        raise ValueError(f"expected a {'whole ' if kind is int else ''}number, found {text!r}") from None
+
+
+def _extremes(distribution: Distribution) -> Sequence[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    return distribution.low, distribution.high

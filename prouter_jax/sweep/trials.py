@@ -1,7 +1,7 @@
-"""The trials of a sweep in files: each has a folder, and in it trial.json, sealed, that says how far it is.
+"""The trials of a sweep on disk: their records, and the validation rewards of their runs.
 
-WORKDIR/sweep.json        what was asked for; another sweep needs another folder
-WORKDIR/trials/007/       the workdir of its run, with trial.json
+WORKDIR/sweep.json        experiment, space, search and seed; another sweep needs another folder
+WORKDIR/trials/007/       workdir of a trial's run, with its record trial.json (under a SHA-256)
 """
 
 import contextlib
@@ -9,19 +9,23 @@ import dataclasses
 import json
 import os
 import pathlib
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from prouter_jax import config as configuration
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.evaluation.protocol.runner import Busy, claim
+from prouter_jax.experiment import EXPERIMENT, seed_folders
 from prouter_jax.io import files
 from prouter_jax.io.paths import inside, local_path, make_path
-from prouter_jax.sweep.fields import Value
-from prouter_jax.sweep.space import Dimension
+from prouter_jax.search import Space
+from prouter_jax.sweep.space import Value, to_json
+from prouter_jax.training.checkpoint import BEST
+from prouter_jax.training.loop import CHECKPOINTS
+from prouter_jax.training.metrics_writer import METRICS
 
 BEGUN, DONE, PRUNED, FAILED = "begun", "done", "pruned", "failed"
-_SWEEP, _TRIALS, _TRIAL, _CLAIM = "sweep.json", "trials", "trial.json", "sweep.claim"
+_SWEEP, _TRIALS, _TRIAL, _LOCK = "sweep.json", "trials", "trial.json", "sweep.lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +35,10 @@ class Trial:
     Attributes:
       values: by path of the field.
       state: BEGUN, DONE, PRUNED (stopped because others did better) or FAILED (for good).
-      failures: how often it has failed.
-      reason: why it failed last.
-      rewards: the best validation reward of each seed of a trial that is done.
-      seconds: of the start that ended it.
+      failures: number of starts that failed.
+      reason: of the last failure.
+      rewards: validation reward of each seed's best checkpoint, of a trial that is done.
+      seconds: wall time of the last start.
     """
 
     number: int
@@ -54,39 +58,63 @@ class Trial:
     def ended(self) -> bool:
         return self.state != BEGUN
 
+    @property
+    def reward(self) -> float | None:
+        """Mean of the seeds' validation rewards; None if the trial is not done."""
+        return statistics.fmean(self.rewards) if self.state == DONE else None
 
-class TrialFolders:
-    """The trials in the workdir of a sweep.
 
-    Args:
-      here: a folder of this machine, for the claim of a sweep whose workdir is in a bucket.
+@dataclasses.dataclass(frozen=True)
+class SweepSpec:
+    """What a sweep's folder belongs to. Not the number of trials: a sweep can be made longer.
+
+    Attributes:
+      config: what trials have besides their values.
+      search: grid, random or optuna.
     """
 
-    def __init__(self, workdir: str | os.PathLike, here: pathlib.Path | None = None):
+    config: ExperimentConfig
+    space: Space
+    search: str
+    seed: int
+
+    def to_json(self) -> str:
+        spec = {"search": self.search, "seed": self.seed, "space": to_json(self.space)}
+        return json.dumps(spec | {"config": json.loads(configuration.to_json(self.config))}, indent=2)
+
+
+class TrialStore:
+    """The records of trials in the workdir of a sweep.
+
+    Args:
+      logs: a folder of this machine for the lock, needed if the workdir is in a bucket.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, logs: pathlib.Path | None = None):
         self.workdir = make_path(workdir)
-        self._here = here or self.workdir
+        self._lock_folder = logs or self.workdir
 
     @contextlib.contextmanager
-    def claim(self, config: ExperimentConfig, space: Sequence[Dimension], search: str, seed: int) -> Iterator[None]:
-        """Makes the folder one of this sweep, and of this process for as long as the context lasts.
+    def locked(self, spec: SweepSpec) -> Iterator[None]:
+        """Binds the folder to this sweep, and locks it for this process within the context.
 
-        In a bucket nothing ends with a process: there, only those who share `here` are kept from it.
+        The lock of a workdir in a bucket excludes only processes with the same `logs` folder.
 
         Raises:
-          ValueError: if it is one of another sweep, or another process is at it.
+          ValueError: if the folder belongs to another sweep, or another process holds the lock.
         """
-        self.check(config, space, search, seed)
+        self.check(spec)
         try:
-            with claim(local_path(self._here, "the claim of a sweep") / _CLAIM):
-                files.write_whole(self.workdir / _SWEEP, _claim_text(config, space, search, seed))
+            with claim(local_path(self._lock_folder, "the lock of a sweep") / _LOCK):
+                files.write_whole(self.workdir / _SWEEP, spec.to_json())
                 yield
         except Busy:
-            raise ValueError(f"{self.workdir}: expected a sweep that nobody is at, found one that is running") from None
+            raise ValueError(f"{self.workdir}: expected a sweep that is not running, found one that runs") from None
 
-    def check(self, config: ExperimentConfig, space: Sequence[Dimension], search: str, seed: int) -> None:
-        """Raises a ValueError if the folder is one of another sweep."""
+    def check(self, spec: SweepSpec) -> None:
+        """Raises a ValueError if the folder belongs to another sweep."""
         path = self.workdir / _SWEEP
-        if path.exists() and path.read_text() != _claim_text(config, space, search, seed):
+        if path.exists() and path.read_text() != spec.to_json():
             raise ValueError(f"{self.workdir}: expected the sweep it was begun with ({path}); name another --workdir")
 
     def folder(self, trial: Trial) -> pathlib.Path:
@@ -97,26 +125,68 @@ class TrialFolders:
         """Those of the first `total` trials that were begun, by number.
 
         Raises:
-          ValueError: naming the file, if one is damaged.
+          ValueError: naming the file, if a record is damaged.
         """
         paths = sorted(folder / _TRIAL for folder in inside(self.workdir / _TRIALS))
-        trials = (self._read(path) for path in paths if path.exists())
+        trials = (_read(path) for path in paths if path.exists())
         return {trial.number: trial for trial in sorted(trials, key=lambda one: one.number) if trial.number < total}
 
     def write(self, trial: Trial) -> None:
-        """Keeps what is known of a trial, whole."""
+        """Writes the record of a trial, whole or not at all."""
         folder = self.folder(trial)
         folder.mkdir(parents=True, exist_ok=True)
         files.write_sealed(folder / _TRIAL, dataclasses.asdict(trial))
 
-    def _read(self, path: pathlib.Path) -> Trial:
-        try:
-            return Trial(**files.read_sealed(path))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path}: {error}; delete this folder to do the trial again") from None
+
+def validation_rewards(config: ExperimentConfig, folder: pathlib.Path) -> list[float]:
+    """The validation reward of each seed's best checkpoint of a finished run; no test result is read.
+
+    Raises:
+      ValueError: if the run has another configuration, or a seed has no reward.
+    """
+    path = folder / EXPERIMENT
+    if not path.exists() or path.read_text() != configuration.to_json(config):
+        found = "another" if path.exists() else "none"
+        raise ValueError(f"{path}: expected the configuration of the trial, found {found}")
+    return [_best_reward(place / CHECKPOINTS) for _, place in seed_folders(config, folder)]
 
 
-def _claim_text(config: ExperimentConfig, space: Sequence[Dimension], search: str, seed: int) -> str:
-    """Not the number of trials: a sweep can be made longer."""
-    asked: dict[str, Any] = {"search": search, "seed": seed, "space": [dataclasses.asdict(one) for one in space]}
-    return json.dumps(asked | {"config": json.loads(configuration.to_json(config))}, indent=2)
+def intermediate_rewards(config: ExperimentConfig, folder: pathlib.Path) -> list[tuple[int, float]]:
+    """(step, validation reward) of a run under way; the steps of its seeds follow one another.
+
+    The reward is the mean over the seeds so far of their best validation rewards. Trials are compared at the same
+    step, hence over the same seeds.
+    """
+    reports: list[tuple[int, float]] = []
+    finished: list[float] = []
+    for place, (_, seed_folder) in enumerate(seed_folders(config, folder)):
+        records = _read_metrics(seed_folder / METRICS)
+        if not records:
+            break
+        for step, best in records:
+            reports.append((place * config.train.num_train_steps + step, statistics.fmean([*finished, best])))
+        finished.append(records[-1][1])
+    return reports
+
+
+def _read(path: pathlib.Path) -> Trial:
+    try:
+        return Trial(**files.read_sealed(path))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}; delete this folder to do the trial again") from None
+
+
+def _best_reward(checkpoints: pathlib.Path) -> float:
+    try:
+        return float(files.read_sealed(checkpoints / BEST)["metric"])
+    except ValueError as error:
+        raise ValueError(f"{checkpoints}/{error}") from None
+
+
+def _read_metrics(path: pathlib.Path) -> list[tuple[int, float]]:
+    """(step, best validation reward so far) of each complete line; the last line may be half written."""
+    if not path.exists():
+        return []
+    lines = (line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n"))
+    records = map(json.loads, lines)
+    return [(int(one["step"]), float(one["best_validation_reward"])) for one in records]

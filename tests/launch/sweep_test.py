@@ -87,7 +87,6 @@ def test_random_trials_are_those_of_their_seed_however_many_there_are(tmp_path):
     assert not set(others) & set(many)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="pip install 'prouter-jax[sweep]'")
 def test_a_dry_run_of_a_guided_search_says_what_is_not_known_yet(tmp_path):
     done = _sweep(tmp_path, CONFIG, "--sweep=model.near.noise=1:9", "--search=optuna", "--trials=5", "--dry_run")
     assert done.returncode == 0, done.stderr

@@ -110,7 +110,7 @@ def test_the_cache_of_compilations_is_the_one_there_is_or_the_sweeps(monkeypatch
         (None, "its log is empty"),
     ],
 )
-def test_the_last_words_are_the_last_line_that_says_something(tmp_path, log, words):
+def test_the_last_log_line_are_the_last_line_that_says_something(tmp_path, log, words):
     if log is not None:
         (tmp_path / "log.txt").write_text(log, newline="")
-    assert TrialRun(_Running(_Backend(), "x"), tmp_path).last_words() == words
+    assert TrialRun(_Running(_Backend(), "x"), tmp_path).last_log_line() == words

@@ -1,6 +1,6 @@
-"""A sweep with its workdir in a bucket finds what one on a disk finds; logs and the claim are of this machine."""
+"""A sweep with its workdir in a bucket has the results of one on a disk; logs and the lock are on this machine."""
 
-import importlib.util
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,25 +9,24 @@ import sys
 import processes
 import pytest
 from bucket_server import Bucket
-from sweep_cases import TEXTS, Jobs, make_plan, small_config
+from sweep_cases import TEXTS, Jobs, make_study, small_config
 
 from launch.backends.local import LocalBackend
 from launch.trial_jobs import TrialJobs, logs_folder, train_command
 from prouter_jax import config as configuration
 from prouter_jax.experiment import run_experiment
 from prouter_jax.io.paths import files_below, make_path
-from prouter_jax.sweep import run
-from prouter_jax.sweep.fields import with_values
+from prouter_jax.sweep import study
 from prouter_jax.sweep.results import SweepResult, write_results
-from prouter_jax.sweep.run import Stopped, run_trials
-from prouter_jax.sweep.space import parse_space
-from prouter_jax.sweep.trials import Trial, TrialFolders
+from prouter_jax.sweep.space import parse_space, with_values
+from prouter_jax.sweep.study import Stopped, run_trials
+from prouter_jax.sweep.trials import SweepSpec, Trial, TrialStore
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch):
-    monkeypatch.setattr(run, "_PAUSE", 0.0)
-    monkeypatch.setattr(run, "_REMOTE_PAUSE", 0.0)
+    monkeypatch.setattr(study, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(study, "_REMOTE_POLL_SECONDS", 0.0)
 
 
 def _outcomes(trials):
@@ -37,19 +36,17 @@ def _outcomes(trials):
 @pytest.mark.parametrize("scheme", ["file", "bucket"])
 @pytest.mark.parametrize("more", [{}, {"name": "optuna", "trials": 12}])
 def test_trials_in_a_bucket_end_as_on_a_disk_also_if_it_is_stopped_in_between(bucket, tmp_path, more, scheme):
-    if more and not importlib.util.find_spec("optuna"):
-        pytest.skip("pip install 'prouter-jax[sweep]'")
     config = small_config()
-    whole = run_trials(make_plan(tmp_path / "here", Jobs(config, failures={1: 1, 3: 5}), **more))
+    whole = run_trials(make_study(tmp_path / "here", Jobs(config, failures={1: 1, 3: 5}), **more))
     place = bucket if scheme == "bucket" else (tmp_path / "there").as_uri()
     workdir, jobs = f"{place}/sweep", Jobs(config, failures={1: 1, 3: 5})
     looks = iter([*[False] * 4, True])
     with pytest.raises(Stopped):
-        run_trials(make_plan(workdir, jobs, **more), lambda: next(looks))
+        run_trials(make_study(workdir, jobs, **more), lambda: next(looks))
     assert any(name.endswith("/trial.json") for name in files_below(make_path(workdir)))
-    assert _outcomes(run_trials(make_plan(workdir, jobs, **more))) == _outcomes(whole)
+    assert _outcomes(run_trials(make_study(workdir, jobs, **more))) == _outcomes(whole)
     again = Jobs(config)
-    assert _outcomes(run_trials(make_plan(workdir, again, **more))) == _outcomes(whole)
+    assert _outcomes(run_trials(make_study(workdir, again, **more))) == _outcomes(whole)
     assert again.started == []
 
 
@@ -60,7 +57,7 @@ class _Ended:
     def stop(self):
         raise AssertionError("it has ended")
 
-    def last_words(self):
+    def last_log_line(self):
         return ""
 
 
@@ -74,9 +71,9 @@ def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bu
 
     jobs, found, texts = Jobs(experiment), {}, ["model.near.noise=2,20"]
     for workdir in (tmp_path / "here", make_path(f"{bucket}/sweep")):
-        plan = make_plan(workdir, jobs, texts)
-        trials = run_trials(run.Plan(plan.config, plan.search, plan.folders, start))
-        result = SweepResult("experiments/x.py", experiment, "grid", 0, parse_space(texts, experiment), trials)
+        trials = run_trials(dataclasses.replace(make_study(workdir, jobs, texts), start=start))
+        spec = SweepSpec(experiment, parse_space(texts, experiment), "grid", 0)
+        result = SweepResult("experiments/x.py", spec, trials)
         found[workdir] = write_results(result, workdir), [trial.rewards for trial in trials]
     here, there = found.values()
     assert here == there
@@ -95,16 +92,17 @@ def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bu
 def test_a_bucket_is_of_one_sweep_and_of_one_process_that_shares_the_logs(bucket, tmp_path):
     config = small_config()
     space = parse_space(TEXTS, config)
-    folders = TrialFolders(f"{bucket}/sweep", tmp_path / "logs")
-    with folders.claim(config, space, "grid", 0):
+    spec = SweepSpec(config, space, "grid", 0)
+    store = TrialStore(f"{bucket}/sweep", tmp_path / "logs")
+    with store.locked(spec):
         assert list(Bucket.store) == ["/bucket/sweep/sweep.json"]
         with (
-            pytest.raises(ValueError, match=r"^gs://bucket/sweep: expected a sweep that nobody is at"),
-            TrialFolders(f"{bucket}/sweep", tmp_path / "logs").claim(config, space, "grid", 0),
+            pytest.raises(ValueError, match=r"^gs://bucket/sweep: expected a sweep that is not running"),
+            TrialStore(f"{bucket}/sweep", tmp_path / "logs").locked(spec),
         ):
             pass
     with pytest.raises(ValueError, match=r"^gs://bucket/sweep: expected the sweep it was begun with"):
-        folders.check(config, space, "grid", 1)
+        store.check(SweepSpec(config, space, "grid", 1))
 
 
 def test_logs_are_of_this_machine_and_the_run_is_in_the_bucket(bucket, tmp_path):
@@ -116,10 +114,10 @@ def test_logs_are_of_this_machine_and_the_run_is_in_the_bucket(bucket, tmp_path)
 
     start = TrialJobs(LocalBackend(), command, {}, [], logs)
     trial = Trial(7, {})
-    [running] = start([(trial, TrialFolders(workdir, logs).folder(trial))])
+    [running] = start([(trial, TrialStore(workdir, logs).folder(trial))])
     processes.wait_for(lambda: running.poll() is not None)
     assert running.poll() == 0
-    assert running.last_words() == "--workdir=gs://bucket/sweep/trials/007"
+    assert running.last_log_line() == "--workdir=gs://bucket/sweep/trials/007"
     assert (tmp_path / "logs" / "007" / "log.txt").exists()
     assert not Bucket.store
 
@@ -148,7 +146,7 @@ with serve_bucket() as os.environ["TENSORSTORE_GCS_HTTP_URL"]:
     from launch.backends.local import LocalBackend
     from prouter_jax.experiment import run_experiment
     from prouter_jax.io.paths import make_path
-    from prouter_jax.sweep.fields import with_values
+    from prouter_jax.sweep.space import with_values
 
     class Ended:
         poll = lambda self: 0

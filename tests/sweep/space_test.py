@@ -1,14 +1,19 @@
-"""The space of a sweep: what is accepted, what is refused in one line, and how trials are drawn from it."""
+"""The space of a sweep: accepted and refused values, draws and grids, fields by path, and searches from flags."""
 
 import collections
+import dataclasses
 import itertools
+import re
+import typing
 
 import numpy as np
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy import stats
 
-from prouter_jax.config import ExperimentConfig
-from prouter_jax.sweep.space import Choices, Range, draw, grid_point, grid_size, parse_space
+from prouter_jax.config import ExperimentConfig, validate
+from prouter_jax.search import draw_trial, grid
+from prouter_jax.sweep.space import field_type, flag_text, make_search, parse_space, parse_value, with_values
 
 CONFIG = ExperimentConfig()
 
@@ -23,25 +28,26 @@ def test_lists_have_the_type_of_their_field():
         ],
         CONFIG,
     )
-    assert space == [
-        Choices("model.hidden_dim", (32, 64)),
-        Choices("optimizer.learning_rate", (1.0, 0.001)),
-        Choices("model.style", (True, False)),
-        Choices("model.head", ("dot", "bilinear")),
-    ]
-    assert [type(one.values[0]) for one in space] == [int, float, bool, str]
+    lists = {path: one.choices for path, one in space.items() if isinstance(one, CategoricalDistribution)}
+    assert lists == {
+        "model.hidden_dim": (32, 64),
+        "optimizer.learning_rate": (1.0, 0.001),
+        "model.style": (True, False),
+        "model.head": ("dot", "bilinear"),
+    }
+    assert [type(values[0]) for values in lists.values()] == [int, float, bool, str]
 
 
 def test_a_text_with_a_comma_stands_in_quotes():
-    [parts] = parse_space(['model.without=,history,"history,tasks"'], CONFIG)
-    assert parts.values == ("", "history", "history,tasks")
+    space = parse_space(['model.without=,history,"history,tasks"'], CONFIG)
+    assert space == {"model.without": CategoricalDistribution(("", "history", "history,tasks"))}
 
 
 def test_ranges():
-    assert parse_space(["optimizer.learning_rate=1e-4:1e-2:log", "model.taste_dim=0:9"], CONFIG) == [
-        Range("optimizer.learning_rate", 1e-4, 1e-2, log=True),
-        Range("model.taste_dim", 0, 9, log=False),
-    ]
+    assert parse_space(["optimizer.learning_rate=1e-4:1e-2:log", "model.taste_dim=0:9"], CONFIG) == {
+        "optimizer.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+        "model.taste_dim": IntDistribution(0, 9),
+    }
 
 
 WRONG = {
@@ -93,36 +99,35 @@ def test_a_field_twice_and_no_field_at_all():
 
 def test_a_grid_has_every_combination_once():
     space = parse_space(["model.taste_dim=1,2,3", "model.style=true,false", "model.near.noise=1,10"], CONFIG)
-    points = [tuple(grid_point(space, number).values()) for number in range(grid_size(space))]
-    assert len(points) == 12
-    assert set(points) == set(itertools.product((1, 2, 3), (True, False), (1.0, 10.0)))
+    points = [tuple(values.values()) for values in grid(space)]
+    assert points == list(itertools.product((1, 2, 3), (True, False), (1.0, 10.0)))
     assert {type(value) for value in points[0]} == {int, bool, float}
-    with pytest.raises(ValueError, match=r"^--sweep=model\.taste_dim: expected a list of values for a grid"):
-        grid_size(parse_space(["model.taste_dim=1:3"], CONFIG))
+    with pytest.raises(ValueError, match=r"^model\.taste_dim: expected a list of values for a grid"):
+        grid(parse_space(["model.taste_dim=1:3"], CONFIG))
 
 
 def test_a_draw_is_of_the_seed_and_the_number_alone():
     texts = ["model.taste_dim=1:9", "model.near.noise=1:100:log", "model.head=dot,bilinear"]
     space, turned = parse_space(texts, CONFIG), parse_space(texts[::-1], CONFIG)
-    drawn = {number: draw(space, 3, number) for number in range(50)}
+    drawn = {number: draw_trial(space, 3, number) for number in range(50)}
     for number in reversed(range(50)):
-        assert draw(space, 3, number) == draw(turned, 3, number) == drawn[number]
+        assert draw_trial(space, 3, number) == draw_trial(turned, 3, number) == drawn[number]
     alone = parse_space(texts[1:2], CONFIG)
-    assert [draw(alone, 3, n)["model.near.noise"] for n in range(50)] == [
+    assert [draw_trial(alone, 3, n)["model.near.noise"] for n in range(50)] == [
         drawn[n]["model.near.noise"] for n in range(50)
     ]
     assert len({tuple(one.values()) for one in drawn.values()}) == 50
-    assert all(draw(space, 4, number) != drawn[number] for number in range(50))
+    assert all(draw_trial(space, 4, number) != drawn[number] for number in range(50))
 
 
 def _drawn(text, times=2000):
     space = parse_space([text], CONFIG)
-    return np.array([next(iter(draw(space, 0, number).values())) for number in range(times)])
+    return np.array([next(iter(draw_trial(space, 0, number).values())) for number in range(times)])
 
 
 def test_fields_are_drawn_independently_of_one_another():
     space = parse_space(["model.near.noise=1:2", "model.near.text=1:2", "model.style=true,false"], CONFIG)
-    drawn = np.array([list(draw(space, 0, number).values()) for number in range(500)], float)
+    drawn = np.array([list(draw_trial(space, 0, number).values()) for number in range(500)], float)
     off = np.corrcoef(drawn.T) - np.eye(3)
     assert np.abs(off).max() < 0.15
 
@@ -149,3 +154,94 @@ def test_numbers_drawn_have_four_digits_and_stay_within():
     assert drawn.min() >= 1.00001
     assert drawn.max() <= 1.00009
     assert all(float(f"{value:.4g}") == value for value in _drawn("model.near.noise=1:100:log"))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(True, bool), (False, bool), (0, int), (64, int), (1e-5, float), (1 / 3, float), (3e16, float), ("", str),
+     ("a,b c", str)],
+)  # fmt: skip
+def test_a_value_is_the_same_after_a_flag(value, kind):
+    again = parse_value(flag_text(value), kind)
+    assert (type(again), again) == (kind, value)
+
+
+def test_only_the_named_fields_change_and_only_in_the_copy():
+    config = ExperimentConfig()
+    changed = with_values(config, {"model.near.noise": 7.0, "seed": 3, "train.folds": 4})
+    assert config == ExperimentConfig()
+    assert (changed.model.near.noise, changed.seed, changed.train.folds) == (7.0, 3, 4)
+    changed.model.near.noise, changed.seed, changed.train.folds = 5.0, 0, 2
+    assert changed == config
+
+
+def _paths(section, prefix=""):
+    for name, kind in typing.get_type_hints(section).items():
+        if dataclasses.is_dataclass(kind):
+            yield from _paths(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", kind
+
+
+def test_every_field_of_the_network_its_training_and_nothing_of_what_is_asked_can_be_swept():
+    swept = set()
+    for path, kind in _paths(ExperimentConfig):
+        try:
+            assert field_type(path) is kind
+        except ValueError:
+            continue
+        swept.add(path)
+        value = getattr_path(ExperimentConfig(), path)
+        assert validate(with_values(ExperimentConfig(), {path: parse_value(flag_text(value), kind)}))
+    refused = {path for path, _ in _paths(ExperimentConfig)} - swept
+    assert {path.split(".")[0] for path in refused} == {"name", "seed", "seeds", "data"}
+    assert {path for path in swept if path.startswith("data.")} == {"data.encoder", "data.decisions_per_user"}
+
+
+def getattr_path(config, path):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+LISTS = parse_space(["model.taste_dim=1,2", "model.style=true,false"], CONFIG)
+RANGES = parse_space(["model.taste_dim=1,2", "model.near.noise=1:10"], CONFIG)
+
+
+def test_lists_alone_without_a_number_are_a_grid():
+    for name, space, trials, kind in (
+        (None, LISTS, None, "grid"),
+        ("grid", LISTS, None, "grid"),
+        (None, LISTS, 3, "random"),
+        (None, RANGES, 3, "random"),
+        ("optuna", LISTS, 3, "optuna"),
+    ):
+        search = make_search(name, space, trials, 0, CONFIG)
+        assert (search.kind, search.total) == (kind, trials or 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "trials", "expected"),
+    [
+        (None, RANGES, None, "--trials: expected a number from 1 to 10000 for a search of random, found None"),
+        ("optuna", LISTS, None, "--trials: expected a number from 1 to 10000 for a search of optuna, found None"),
+        (None, LISTS, 0, "--trials: expected a number from 1 to 10000 for a search of random, found 0"),
+        (None, RANGES, 10_001, "--trials: expected a number from 1 to 10000"),
+        ("grid", LISTS, 3, "--trials: expected none for a grid, which has 4, found 3"),
+        ("grid", RANGES, None, "model.near.noise: expected a list of values for a grid, found a range"),
+    ],
+)
+def test_a_number_of_trials_that_does_not_go_with_the_search(name, space, trials, expected):
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        make_search(name, space, trials, 0, CONFIG)
+
+
+def test_a_combination_that_is_impossible_though_each_value_is_possible(monkeypatch):
+    def validate(config):
+        if config.model.taste_dim == 2 and not config.model.style:
+            raise ValueError("config.model.style: expected true with two tastes")
+
+    monkeypatch.setattr("prouter_jax.sweep.space.validate", validate)
+    expected = "trial 3 (model.taste_dim=2, model.style=false): config.model.style: expected true with two tastes"
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        make_search("grid", LISTS, None, 0, CONFIG)

@@ -12,10 +12,72 @@ import numpy as np
 from prouter_jax import metrics
 from prouter_jax.dataset import Labelled, Prepared
 from prouter_jax.evaluation.baselines.base import Policy, are_choices, select
-from prouter_jax.evaluation.baselines.registry import BUILDERS, CHEAPER, SPACES
+from prouter_jax.evaluation.baselines.registry import BUILDERS
+from prouter_jax.search import Space, draw, log_uniform, one_of, uniform
 
 _FINALISTS = 3
 _MOST_SCORED = 20_000  # validation decisions on which a policy of `CHEAPER` is tuned
+
+_STRENGTHS = {"own_strength": log_uniform(0.3, 100), "query_strength": log_uniform(1, 100)}
+_NEAR = {
+    "number": one_of(10, 20, 50, 100, 200),
+    "sharpness": log_uniform(1, 50),
+    "task_bonus": one_of(0.0, 0.1, 0.3, 1.0),
+}
+_TEXT = {"penalty": log_uniform(0.1, 1000), "text_weight": log_uniform(0.03, 3)}
+_TREES = {
+    "rounds": one_of(30, 50, 100, 150),
+    "leaves": one_of(3, 5, 7, 15),
+    "learning_rate": log_uniform(0.02, 0.15),
+    "least_rows": one_of(20, 50, 100, 300),
+    "components": one_of(4, 8, 16, 32),
+}
+
+SPACES: Mapping[str, Space] = {
+    "smoothed_favourite": {"strength": log_uniform(0.1, 300)},
+    "smoothed_user_task": {"strength": log_uniform(0.1, 100), "task_strength": log_uniform(1, 1000)},
+    "empirical_bayes": {
+        "strength": log_uniform(0.3, 100),
+        "own_strength": log_uniform(3, 10_000),
+        "temperature": log_uniform(0.3, 10),
+        "cap": log_uniform(10, 1000),
+    },
+    "inferred_preference": {"task_strength": log_uniform(1, 1000), "sharpness": log_uniform(3, 100)},
+    "neighbours": {**_NEAR, "trust": uniform(0.2, 1), **_STRENGTHS},
+    "neighbours_per_user": {**_NEAR, "strength": log_uniform(0.3, 100), "near_strength": log_uniform(1, 300)},
+    "ridge": {**_TEXT, **_STRENGTHS},
+    "kernel_ridge": {**_TEXT, "width": log_uniform(0.3, 3), **_STRENGTHS},
+    "factorisation": {
+        "rank": one_of(0, 4, 8, 12, 16, 24, 32),
+        "penalty": log_uniform(0.3, 20),
+        "user_penalty": log_uniform(0.03, 10),
+        "query_penalty": log_uniform(0.03, 10),
+        "side_penalty": log_uniform(0.3, 30),
+        "task_strength": log_uniform(1, 1000),
+    },
+    "boosting": _TREES,
+    "boosting_true_preference": _TREES,
+    "mlp": {
+        "hidden": one_of(16, 32, 64, 128),
+        "dropout": uniform(0, 0.6),
+        "weight_decay": log_uniform(0.01, 3),
+        "learning_rate": log_uniform(0.001, 0.01),
+        "steps": one_of(100, 200, 400),
+        "components": one_of(4, 8, 16, 32),
+    },
+    "bradley_terry": {"penalty": log_uniform(0.01, 100)},
+    "bradley_terry_task": {"penalty": log_uniform(0.01, 100), "task_penalty": log_uniform(0.1, 1000)},
+    "cascade": {"length": one_of(2, 3, 4), **_TEXT},
+    "switch": _TEXT,
+}
+
+# Settings that make the search of a slow policy cheaper; the best configurations are then fitted without them.
+CHEAPER: Mapping[str, Mapping[str, Any]] = {
+    "factorisation": {"steps": 30},
+    "boosting": {"most_rows": 60_000},
+    "boosting_true_preference": {"most_rows": 60_000},
+    "mlp": {"most_rows": 30_000},
+}
 
 
 class Trial(typing.NamedTuple):
@@ -53,7 +115,7 @@ def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str,
         raise ValueError(f"budget: expected at least 1 configuration, found {budget}")
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
     number = budget - 1 if SPACES[name] else 0
-    return [{}, *({key: draw(rng) for key, draw in SPACES[name].items()} for _ in range(number))]
+    return [{}, *(draw(SPACES[name], rng) for _ in range(number))]
 
 
 def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_loss: bool = False) -> Tuned:

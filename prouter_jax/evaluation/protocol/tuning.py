@@ -22,33 +22,38 @@ from prouter_jax.evaluation.protocol.runner import claim
 from prouter_jax.io import files
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
+from prouter_jax.search import Space, draw, log_uniform, one_of
 from prouter_jax.serving.router import Trained
 
+_TRAINING: Space = {
+    "model.taste_dim": one_of(0, 4, 9, 12),
+    "model.taste_precision": log_uniform(2, 20),
+    "model.population_strength": log_uniform(1, 20),
+}
+_PARTS = ("model.style", "model.llm_weights", "model.crowd")
+_PART_SHARE = 0.7  # of the configurations that have a part
+_QUERY_KERNEL: Space = {
+    "model.near.text": log_uniform(0.5, 4),
+    "model.near.style": one_of(0.0, 0.02, 0.1, 0.2),
+    "model.near.task": one_of(0.0, 0.1, 0.5),
+    "model.near.noise": log_uniform(2, 50),
+}
+_FORESIGHT: Space = {"model.foresight": one_of("share", "utility")}
 
-def training_settings(rng: np.random.Generator) -> dict[str, Any]:
-    """One draw of what decides training."""
-    return {
-        "model.taste_dim": int(rng.choice([0, 4, 9, 12])),
-        "model.taste_precision": _log(rng, 2, 20),
-        "model.population_strength": _log(rng, 1, 20),
-        "model.style": bool(rng.random() < 0.7),
-        "model.llm_weights": bool(rng.random() < 0.7),
-        "model.crowd": bool(rng.random() < 0.7),
-    }
+
+def draw_training(rng: np.random.Generator) -> dict[str, Any]:
+    """Random values of the fields that decide training."""
+    return draw(_TRAINING, rng) | {part: bool(rng.random() < _PART_SHARE) for part in _PARTS}
 
 
-def foresight_settings(rng: np.random.Generator, model: Model) -> dict[str, Any]:
-    """One draw of how near queries speak for new ones; shares only where the defaults foresee shares.
+def draw_query_kernel(rng: np.random.Generator, model: Model) -> dict[str, Any]:
+    """Random values of the fields of the query kernel, which are applied without training.
 
-    Where they compare utilities, users never err: their shares say no more than their choices.
+    Targets are shares only where those of the default are: users who compare utilities never err, so that their
+    shares say no more than their choices.
     """
-    return {
-        "model.foresight": str(rng.choice(["share", "utility"])) if model.foresight == "share" else model.foresight,
-        "model.near.text": _log(rng, 0.5, 4),
-        "model.near.style": float(rng.choice([0.0, 0.02, 0.1, 0.2])),
-        "model.near.task": float(rng.choice([0.0, 0.1, 0.5])),
-        "model.near.noise": _log(rng, 2, 50),
-    }
+    foresight = draw(_FORESIGHT, rng) if model.foresight == "share" else {"model.foresight": model.foresight}
+    return foresight | draw(_QUERY_KERNEL, rng)
 
 
 def tune_router(
@@ -62,11 +67,11 @@ def tune_router(
     """
     rng, trials, ways = np.random.default_rng(0), [], max(budget // trainings, 1)
     for number in range(trainings):
-        learnt = training_settings(rng) if number else {}
+        learnt = draw_training(rng) if number else {}
         begun = time.perf_counter()
         trained = train_router(changed(config, learnt), prepared, seed)
         for way in range(ways):
-            settings = learnt | (foresight_settings(rng, config.model) if way else {})
+            settings = learnt | (draw_query_kernel(rng, config.model) if way else {})
             trials.append(_trial(settings, changed(config, settings), trained, prepared, begun))
             begun = time.perf_counter()
     return pick_best(trials, metric == LOG_LOSS)
@@ -78,10 +83,6 @@ def _trial(settings, config: ExperimentConfig, trained: Trained, prepared: Prepa
     scores = trained.temperature * score_decisions(scorer, prepared, validation.decisions)
     rows = np.flatnonzero(~np.isnan(validation.rewards).all(1))
     return make_trial(settings, scores[rows], select(validation, rows), begun)
-
-
-def _log(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 @dataclasses.dataclass(frozen=True)

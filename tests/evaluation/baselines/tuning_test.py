@@ -10,7 +10,8 @@ from policy_cases import parts, small_world
 from prouter_jax.dataset import Labelled
 from prouter_jax.evaluation.baselines import tuning
 from prouter_jax.evaluation.baselines.base import select
-from prouter_jax.evaluation.baselines.registry import BUILDERS, CHEAPER, SPACES, applicable
+from prouter_jax.evaluation.baselines.registry import BUILDERS, applicable
+from prouter_jax.search import uniform
 
 QUICK = {"factorisation": {"steps": 3}, "mlp": {"steps": 3}}
 QUICK |= {name: {"rounds": 3, "components": 4} for name in ("boosting", "boosting_true_preference")}
@@ -106,7 +107,7 @@ def test_applicable_policies_need_what_the_data_has():
 
 
 def test_configurations_are_the_default_and_then_seeded_draws():
-    assert set(SPACES) == set(BUILDERS)
+    assert set(tuning.SPACES) == set(BUILDERS)
     for name in BUILDERS:
         found = tuning.configurations(name, 20, seed=1)
         assert found[0] == {}
@@ -152,9 +153,9 @@ def test_slow_policies_end_in_a_comparison_in_full(monkeypatch):
             used.append(steps)
 
     monkeypatch.setattr(tuning, "BUILDERS", {"factorisation": Counted})
-    monkeypatch.setattr(tuning, "SPACES", {"factorisation": {"strength": lambda rng: rng.uniform(1, 9)}})
+    monkeypatch.setattr(tuning, "SPACES", {"factorisation": {"strength": uniform(1, 9)}})
     found = tuning.tune("factorisation", small_world(), budget=6)
-    cheap = CHEAPER["factorisation"]["steps"]
+    cheap = tuning.CHEAPER["factorisation"]["steps"]
     assert used == [cheap] * 6 + [60] * 4
     assert len(found.trials) == 6
 

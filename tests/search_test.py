@@ -1,23 +1,23 @@
-"""Guided search: it learns, gives up what falls behind, and goes on from what lies in the trials' folders."""
+"""The search by TPE: it learns, prunes, and a resumed one goes on from the records of its trials; draws stay."""
 
 import statistics
-import sys
 
+import numpy as np
 import pytest
-from sweep_cases import Jobs, make_plan, small_config
+from sweep_cases import Jobs, make_study, small_config
 
-from prouter_jax.sweep import run as run_module
-from prouter_jax.sweep.run import Stopped, run_trials
+from prouter_jax.search import draw, draw_trial, log_uniform, one_of, uniform
+from prouter_jax.sweep import study as study_module
 from prouter_jax.sweep.space import parse_space
-from prouter_jax.sweep.trials import DONE, PRUNED, Trial, TrialFolders
+from prouter_jax.sweep.study import Stopped, run_trials
+from prouter_jax.sweep.trials import DONE, PRUNED, Trial, TrialStore
 
-pytest.importorskip("optuna", reason="pip install 'prouter-jax[sweep]'")
 TEXTS = ["model.near.noise=1:100", "model.hidden_dim=8:512:log", "model.head=dot,bilinear"]
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
-    monkeypatch.setattr(run_module, "_PAUSE", 0)
+    monkeypatch.setattr(study_module, "_POLL_SECONDS", 0)
 
 
 def _reward(values, seed):
@@ -25,7 +25,7 @@ def _reward(values, seed):
 
 
 def _run(workdir, jobs, trials, seed=0, name="optuna", stopping=lambda: False, **more):
-    return run_trials(make_plan(workdir, jobs, TEXTS, name, trials, seed, **more), stopping)
+    return run_trials(make_study(workdir, jobs, TEXTS, name, trials, seed, **more), stopping)
 
 
 def _jobs(**more):
@@ -90,7 +90,7 @@ def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path):
 
 def test_a_half_done_trial_keeps_its_values(tmp_path):
     begun = {"model.near.noise": 12.5, "model.hidden_dim": 77, "model.head": "dot"}  # as no search draws them again
-    TrialFolders(tmp_path).write(Trial(3, begun))
+    TrialStore(tmp_path).write(Trial(3, begun))
     jobs = _jobs()
     _run(tmp_path, jobs, 6, concurrency=2)
     assert jobs.started[0] == 3
@@ -105,13 +105,27 @@ def test_a_failed_trial_is_retried_with_its_values_and_its_failure_is_no_reward(
     assert [trial.state for trial in trials].count("failed") == 1
 
 
-def test_what_to_install_is_said(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ImportError, match=r"--search=optuna: pip install 'prouter-jax\[sweep\]' first"):
-        make_plan(tmp_path, _jobs(), TEXTS, "optuna", 3)
-
-
 def test_the_space_is_optunas(tmp_path):
-    search = make_plan(tmp_path, _jobs(), TEXTS, "optuna", 3).search
+    search = make_study(tmp_path, _jobs(), TEXTS, "optuna", 3).search
     assert search.prunes
-    assert set(search.begin(0, None)) == {one.path for one in parse_space(TEXTS, small_config())}
+    assert set(search.ask(0)) == set(parse_space(TEXTS, small_config()))
+
+
+def test_random_trials_are_the_draws_of_their_numbers(tmp_path):
+    space = parse_space(TEXTS, small_config())
+    search = make_study(tmp_path, _jobs(), TEXTS, "random", 5, seed=7).search
+    assert [search.ask(number) for number in (4, 1, 0)] == [draw_trial(space, 7, number) for number in (4, 1, 0)]
+    assert (
+        search.ask(2, {"model.near.noise": 12.5, "model.hidden_dim": 77, "model.head": "dot"})["model.hidden_dim"] == 77
+    )
+
+
+def test_draws_are_those_of_a_numpy_generator():
+    """Published tables name configurations that were drawn this way."""
+    space = {"a": one_of(3, 5, 7), "b": uniform(0, 0.6), "c": log_uniform(0.3, 100)}
+    rng, again = np.random.default_rng(5), np.random.default_rng(5)
+    for _ in range(50):
+        a = (3, 5, 7)[int(again.integers(3))]
+        b = float(again.uniform(0, 0.6))
+        c = float(np.exp(again.uniform(np.log(0.3), np.log(100))))
+        assert draw(space, rng) == {"a": a, "b": b, "c": c}
