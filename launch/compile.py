@@ -27,7 +27,7 @@ _USERS = flags.DEFINE_string("users", None, "Number of users in place of those o
 _SCAN = flags.DEFINE_boolean("scan", False, "Compile for a growing number of chips.")
 _USERS_PER_CHIP = flags.DEFINE_string("users_per_chip", "1M", "Number of users for each chip of a scan.")
 _OUTPUT = flags.DEFINE_string("output", "runs/compile", "Output folder of a scan.")
-_JSON = flags.DEFINE_string("json", None, "File for the measurements of one topology as JSON.")
+_JSON = flags.DEFINE_string("json", None, "File for the forecast of one topology as JSON.")
 
 
 def main() -> None:
@@ -52,22 +52,23 @@ def _one(config: ExperimentConfig) -> None:
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
     users = None if _USERS.value is None else parse_count("users", _USERS.value)
     mesh = topology_mesh(topology, config.mesh.model)
-    from prouter_jax.aot.lower import make_programs, measure, to_json
+    from prouter_jax.aot.compiled import forecast, to_json
+    from prouter_jax.aot.lower import make_programs
     from prouter_jax.aot.report import report_lines
 
-    measured = []
+    forecasts = []
     for program in make_programs(config, mesh, users):
         print(f"compile: {program.name} for {topology}", file=sys.stderr, flush=True)
-        measured.append(measure(program, topology, mesh))
-    print("\n".join(report_lines(measured, topology, dict(mesh.shape))))
+        forecasts.append(forecast(program, topology, mesh))
+    print("\n".join(report_lines(forecasts, topology, dict(mesh.shape))))
     if _JSON.value is not None:
-        files.write_sealed(_JSON.value, {"programs": [to_json(one) for one in measured]})
+        files.write_sealed(_JSON.value, {"programs": [to_json(one) for one in forecasts]})
 
 
 def _scan(config: ExperimentConfig) -> None:
     """Compiles for all topologies of a scan, each in a process of its own, and writes the table and the plot."""
-    from prouter_jax.aot.lower import from_json
-    from prouter_jax.aot.report import draw_scan, scan, table_lines
+    from prouter_jax.aot.compiled import from_json
+    from prouter_jax.aot.scan import draw_scan, scan, table_lines
     from prouter_jax.aot.topology import CHIPS, scan_topologies
     from prouter_jax.aot.units import parse_count
     from prouter_jax.io import files
@@ -100,7 +101,7 @@ def _scan(config: ExperimentConfig) -> None:
 
 
 def _config_flags() -> list[str]:
-    """The configuration that was given, for a process that is to have the same."""
+    """The flags of this configuration, for another process."""
     source, overrides = config_source()
     return [f"--config={source}", *(f"--config.{name}={value}" for name, value in overrides.items())]
 

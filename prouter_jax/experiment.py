@@ -7,7 +7,7 @@ import pathlib
 import time
 
 from prouter_jax import config as configuration
-from prouter_jax.aot.speed import in_words, measure_speed, read_facts, write_speed
+from prouter_jax.aot.speed import count_speed, read_facts, speed_facts, write_speed
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.dataset import Prepared, Source, prepare, read_source
 from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
@@ -175,9 +175,9 @@ def _check_same_data(prepared: Prepared, folder: pathlib.Path) -> None:
 def _account(pace: Pace | None, folder: pathlib.Path) -> None:
     """Writes and says how fast a run was that did steps; the first process alone."""
     if pace is not None and is_first():
-        speed = measure_speed(pace)
+        speed = count_speed(pace)
         write_speed(speed, folder)
-        say("router: " + "; ".join(f"{name}: {value}" for name, value in in_words(speed).items()))
+        say("router: " + "; ".join(f"{name}: {value}" for name, value in speed_facts(speed).items()))
 
 
 def _restore(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> Router:

@@ -25,7 +25,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
-    from prouter_jax.aot.machine import measure_bandwidth, measure_flops
+    from .machine import measure_bandwidth, measure_flops
 
     moved, done = _bytes_of_histories(run.world), _flops(run)
     of_memory, of_flops = moved / measure_bandwidth(), done / measure_flops()

@@ -1,1 +1,1 @@
-"""Programs compiled ahead of time for topologies that are not attached: memory, operations, collectives, forecasts."""
+"""Ahead-of-time compilation for TPU topologies that are not attached: memory, operations, collectives, forecasts."""

@@ -1,6 +1,6 @@
-"""Every collective of a compiled program, what it puts on the wire, and for how long, by the ring formulas.
+"""Collectives of a compiled program: bytes sent and time, by the formulas of ring algorithms.
 
-With n chips in a group, each of them sends, of B bytes:
+With n chips in a group and B bytes, each chip sends:
 
     all-reduce       2 (n - 1) / n B      B: the operand
     reduce-scatter     (n - 1) / n B      B: the operand
@@ -8,20 +8,21 @@ With n chips in a group, each of them sends, of B bytes:
     all-gather         (n - 1) / n B      B: the result
     collective-permute             B      B: the operand
 
-One ring at a time is counted, though a torus has several, and no overlap with the computation.
+Only one ring is counted, although a torus has several, and no overlap with computation.
 """
 
 import dataclasses
 import re
 
 import numpy as np
+from jaxtyping import Int
 
 from prouter_jax.aot.hlo import Computation, Instruction, Module, Runs
 from prouter_jax.aot.topology import HOP_SECONDS, Topology
 
 KINDS = ("all-reduce", "reduce-scatter", "all-to-all", "all-gather", "collective-permute", "collective-broadcast")
 ICI, DCN = "ICI", "DCN"
-# between slices the compiler hands arrays to a runtime on the hosts
+# Between slices a runtime on the hosts transfers the arrays.
 _MEGASCALE = r'_xla_megascale_transfer_type="(\w+)"'
 _ONE_TO_ONE = "collective-permute"
 
@@ -31,11 +32,14 @@ class Collective:
     """One collective of one chip.
 
     Attributes:
+      kind: one of `KINDS`.
       network: ICI within a slice, DCN between slices.
-      axes: of the mesh that it runs along, "?" where its groups are not understood (all chips are assumed).
-      group: chips (of DCN: slices) that take part.
-      bytes: B of the formulas, of one run; times: runs in one call of the program.
-      wire_bytes: sent in one run; seconds: that one run takes.
+      axes: mesh axes of the groups; "?" for groups in an unknown form, where all chips are assumed.
+      group: number of chips in a group; slices for transfers between slices.
+      bytes: B of the formulas, for one run.
+      times: runs in one call of the program.
+      wire_bytes: bytes sent in one run.
+      seconds: time of one run.
     """
 
     kind: str
@@ -52,7 +56,10 @@ def find_collectives(module: Module, runs: Runs, topology: Topology, mesh_shape:
     """All collectives that run, in the order of the text.
 
     Args:
-      mesh_shape: length of each axis, of a mesh whose first axis has the slices one after the other.
+      module: the program.
+      runs: how often its computations run.
+      topology: the chips that it is compiled for.
+      mesh_shape: length of each mesh axis; the slices follow one another along the first axis.
     """
     found: dict[str, Collective] = {}
     for name, instruction in module.instructions():
@@ -61,14 +68,14 @@ def find_collectives(module: Module, runs: Runs, topology: Topology, mesh_shape:
         if not times or kind is None:
             continue
         one = _collective(kind, module.computations[name], instruction, times, topology, mesh_shape)
-        # an asynchronous collective is the inside of several fusions: its start, what it runs beside, and its end
+        # An asynchronous collective is inside several fusions: its start, the work beside it, and its end.
         channel = instruction.attribute(r"channel_id=(\d+)") if name in runs.fused else None
         found.setdefault(f"channel {channel}" if channel else f"{name}/{instruction.name}", one)
     return list(found.values())
 
 
 def wire_bytes(kind: str, size: float, group: int) -> float:
-    """What each chip sends of `size` bytes, by the formulas above."""
+    """Bytes that each chip sends, by the formulas above; `size` is B and `group` is n."""
     if kind in ("collective-permute", "collective-broadcast"):
         return size
     share = (group - 1) / max(group, 1)
@@ -109,8 +116,8 @@ def _collective(
     return Collective(kind, network, axes, group, size, times, sent, _seconds(kind, network, group, sent, topology))
 
 
-def read_groups(instruction: Instruction, chips: int) -> np.ndarray | None:
-    """Which places of the mesh work together, [groups, members]; None where the text is in no form that we know."""
+def read_groups(instruction: Instruction, chips: int) -> Int[np.ndarray, "groups members"] | None:
+    """Positions in the mesh of the members of each group; None for a form of text that is not known."""
     pairs = instruction.attribute(r"source_target_pairs=\{(\{.*?\})\}")
     listed = pairs or instruction.attribute(r"replica_groups=\{(\{.*?\})\}")
     if listed:
@@ -122,7 +129,7 @@ def read_groups(instruction: Instruction, chips: int) -> np.ndarray | None:
 
 
 def _iota_groups(text: str, chips: int) -> np.ndarray | None:
-    """As in replica_groups=[2,8]<=[8,2]T(1,0)."""
+    """Parses replica_groups=[2,8]<=[8,2]T(1,0)."""
     found = re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", text)
     if found is None:
         return None
@@ -134,13 +141,13 @@ def _iota_groups(text: str, chips: int) -> np.ndarray | None:
 
 
 def _mesh_groups(text: str, chips: int) -> np.ndarray | None:
-    """As in replica_groups=mesh['axis_0'=8,'axis_1'=2] {'axis_0'}."""
+    """Parses replica_groups=mesh['axis_0'=8,'axis_1'=2] {'axis_0'}."""
     found = re.search(r"replica_groups=mesh\[('[^\]]*)\] \{([^}]*)\}(?:, (?!device_ids)|$)", text)
     if found is None:
         return None
     sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", found[1])}
     named = re.findall(r"'(\w+)'", found[2])
-    # a part of an axis is written 'axis_0':(1)2
+    # A part of an axis, written 'axis_0':(1)2, is not understood.
     if ":" in found[2] or np.prod(list(sizes.values())) != chips or not set(named) <= set(sizes):
         return None
     places = np.arange(chips).reshape(list(sizes.values()))
@@ -166,7 +173,7 @@ def _crosses(groups: np.ndarray | None, topology: Topology) -> bool:
 
 
 def _seconds(kind: str, network: str, group: int, sent: float, topology: Topology) -> float:
-    """Bytes over the bandwidth, and on ICI the hops that the first of them makes."""
+    """Bytes over the bandwidth; on ICI also the hops of the first byte."""
     chip = topology.chip
     if network == DCN:
         return sent / chip.dcn
@@ -174,7 +181,7 @@ def _seconds(kind: str, network: str, group: int, sent: float, topology: Topolog
         return 0.0
     lengths = [length for length in topology.shape if length > 1]
     closed = all(length % chip.wraps == 0 for length in lengths)
-    # both directions of the ring where it closes; else what comes back goes the same way
+    # A closed ring uses both directions; without it the way back shares the same links.
     bandwidth = chip.ici_link * (2 if closed else 1)
     far = sum(length // 2 if closed else length - 1 for length in lengths)
     hops = min(group - 1, far) * (2 if kind == "all-reduce" else 1)

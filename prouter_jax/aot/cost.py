@@ -1,7 +1,7 @@
-"""What a chip computes and moves in one call of a compiled program, read from its text.
+"""Operations, bytes and cycles of one chip in one call of a compiled program, read from its text.
 
-XLA's own `cost_analysis` runs every loop once, and its `optimal_seconds` takes -1 second for each collective it cannot
-tell (-12 for our steps), so the text is counted here: loops as often as they go round, HBM apart from faster memory.
+XLA's `cost_analysis` counts every loop once, and its `optimal_seconds` adds -1 second for each collective that it does
+not know (-12 for these steps). Here loops count with their trip counts, and HBM is separated from faster memory.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ _ARITHMETIC = {
 
 
 def count_flops(computation: Computation, instruction: Instruction) -> float:
-    """Of one run: a multiplication and an addition are two, any other function of a number is one."""
+    """Operations of one run: a multiply-add counts as two, any other function of a number as one."""
     if instruction.opcode == "convolution":
         return _convolution_flops(computation, instruction)
     if instruction.opcode == "dot":
@@ -37,7 +37,7 @@ def count_flops(computation: Computation, instruction: Instruction) -> float:
 
 
 def _convolution_flops(computation: Computation, instruction: Instruction) -> float:
-    """Multiply-adds of values that are there: matrix products with batches are convolutions with much padding."""
+    """Multiply-adds without those of padding: batched matrix products are convolutions with much padding."""
     left, kernel = (computation[name].shapes[0].dims for name in instruction.operands[:2])
     labels = re.match(r"(\w+)_(\w+)->(\w+)", str(instruction.attribute(r"dim_labels=(\S+?)(?:,|$)")))
     if labels is None:
@@ -54,7 +54,7 @@ def _convolution_flops(computation: Computation, instruction: Instruction) -> fl
 
 
 def _window(instruction: Instruction, axes: int, place: int) -> tuple[int, int, int, int]:
-    """Stride, padding before, and dilation of the left side and of the kernel along one spatial axis."""
+    """Stride, low padding, dilation of the left side, and dilation of the kernel along one spatial axis."""
     window = instruction.attribute(r"window=\{([^}]*)\}") or ""
 
     def part(name: str, otherwise: str) -> str:
@@ -70,7 +70,7 @@ def _window(instruction: Instruction, axes: int, place: int) -> tuple[int, int, 
 
 
 def _met(left: int, kernel: int, out: int, window: tuple[int, int, int, int]) -> int:
-    """How many pairs of a result's and a kernel's place meet a value of the left side."""
+    """Number of pairs of an output and a kernel position that read a value of the left side, not padding."""
     stride, before, left_dilation, kernel_dilation = window
     at = np.arange(out)[:, None] * stride + np.arange(kernel) * kernel_dilation - before
     return int(((at >= 0) & (at <= (left - 1) * left_dilation) & (at % left_dilation == 0)).sum())
@@ -80,7 +80,7 @@ def _elements(instruction: Instruction) -> float:
     return float(math.prod(instruction.shapes[0].dims))
 
 
-# moves nothing, or is counted where it starts
+# These move nothing, or are counted where they start.
 _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all"),
     *("partition-id", "replica-id", "iota", "copy-done", "slice-done", "async-done", "async-update", "send-done"),
@@ -91,23 +91,23 @@ _PIECES = {"dynamic-slice", "slice", "gather"}
 
 
 def in_hbm(shape: Shape) -> bool:
-    """Whether an array lives in a chip's large memory, not in the fast ones beside its cores."""
+    """Whether an array is in HBM, not in the fast memories beside the cores."""
     return shape.space == 0
 
 
 def anywhere(_: Shape) -> bool:
-    """Whether an array lives in any memory."""
+    """Every array counts."""
     return True
 
 
 def count_bytes(
     module: Module, computation: Computation, instruction: Instruction, counts: Callable[[Shape], bool] = in_hbm
 ) -> float:
-    """Read and written in one run, of arrays that `counts`; of what only a piece is read or written, the piece."""
+    """Bytes read and written in one run, of the arrays for which `counts` is true; of a slice, only the slice."""
     if instruction.opcode in _FREE:
         return 0.0
     operands = [computation[name] for name in instruction.operands if name in computation]
-    if instruction.opcode in ("copy-start", "slice-start"):  # its shapes are (to, from, ...) and ((from), to, ...)
+    if instruction.opcode in ("copy-start", "slice-start"):  # shapes (to, from, ...) and ((from), to, ...)
         ends = instruction.shapes[:2]
         return min(shape.padded_bytes for shape in ends) * sum(counts(shape) for shape in ends)
     if instruction.opcode in _PIECES:
@@ -136,7 +136,7 @@ def _fusion_bytes(module: Module, fusion: Instruction, operands: list[Instructio
 
 
 def _read(users: list[Instruction], name: str, whole: float) -> float:
-    """How much of an array of `whole` bytes those read that use it under a name."""
+    """Bytes that `users` read of the array `name`, which has `whole` bytes."""
     if not users or any(one.opcode not in _PIECES or one.operands[0] != name for one in users):
         return whole
     return min(sum(_size(one.shapes) for one in users), whole)
@@ -156,8 +156,8 @@ def _if(counts: Callable[[Shape], bool], shapes: tuple[Shape, ...], size: float)
 
 
 _COSTLY = {"fusion", "custom-call", "sort", "gather", "scatter", "convolution", "dot", "reduce-window"}
-# custom calls that compute nothing
-_NOTHING = {
+# Custom calls that compute nothing.
+_COSTLESS = {
     *("ConcatBitcast", "AllocateBuffer", "SliceId", "ZeroCrop", "PrepareAsyncCallStart", "PrepareAsyncCallDone"),
 }
 _INSIDE = ("gather", "scatter", "sort")
@@ -165,28 +165,28 @@ _INSIDE = ("gather", "scatter", "sort")
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Of one chip in one call.
+    """Work of one chip in one call.
 
     Attributes:
-      flops: a multiplication and an addition are two.
-      hbm_bytes: read from and written to HBM.
-      cycles: the compiler's own estimate.
-      blind: what the compiler gives no cycles for, and how often it runs: gathers, scatters, sorts, Cholesky.
-      blind_bytes: that these read and write, in any memory.
+      flops: operations; a multiply-add counts as two.
+      hbm_bytes: bytes read from and written to HBM.
+      cycles: the compiler's estimate.
+      uncosted: runs by name of operations without the compiler's cycles, such as gather, scatter, sort and Cholesky.
+      uncosted_bytes: bytes that these read and write, in any memory.
     """
 
     flops: float
     hbm_bytes: float
     cycles: float
-    blind: dict[str, float]
-    blind_bytes: float
+    uncosted: dict[str, float]
+    uncosted_bytes: float
 
 
 def read_work(text: str | None) -> tuple[Work, Runs]:
-    """The work of a program from what its `compiled.as_text()` gives, and how often it runs what.
+    """The work of a program from the text of `compiled.as_text()`, and how often its computations run.
 
     Raises:
-      ValueError: if there is no program in it.
+      ValueError: if the text has no program.
     """
     module = parse_module(text or "")
     runs = count_runs(module)
@@ -194,9 +194,9 @@ def read_work(text: str | None) -> tuple[Work, Runs]:
 
 
 def count_work(module: Module, runs: Runs) -> Work:
-    """Adds up all instructions that run."""
-    flops = hbm = cycles = blind_bytes = 0.0
-    blind: dict[str, float] = {}
+    """The sum over all instructions that run."""
+    flops = hbm = cycles = uncosted_bytes = 0.0
+    uncosted: dict[str, float] = {}
     for name, instruction in module.instructions():
         times, computation = runs.times.get(name, 0), module.computations[name]
         if not times:
@@ -207,20 +207,20 @@ def count_work(module: Module, runs: Runs) -> Work:
         hbm += times * count_bytes(module, computation, instruction)
         estimate = instruction.attribute(r'"estimated_cycles":"(\d+)"')
         cycles += times * float(estimate or 0)
-        what = None if estimate else _costly(module, instruction)
-        if what is not None:
-            blind[what] = blind.get(what, 0) + times
-            blind_bytes += times * count_bytes(module, computation, instruction, anywhere)
-    return Work(flops, hbm, cycles, blind, blind_bytes)
+        kind = None if estimate else _uncosted_kind(module, instruction)
+        if kind is not None:
+            uncosted[kind] = uncosted.get(kind, 0) + times
+            uncosted_bytes += times * count_bytes(module, computation, instruction, anywhere)
+    return Work(flops, hbm, cycles, uncosted, uncosted_bytes)
 
 
-def _costly(module: Module, instruction: Instruction) -> str | None:
-    """What an instruction without cycles does, None if that costs nothing or is counted as a collective."""
+def _uncosted_kind(module: Module, instruction: Instruction) -> str | None:
+    """Name of an instruction without cycles; None if it costs nothing or is counted as a collective."""
     if instruction.opcode not in _COSTLY:
         return None
     if instruction.opcode == "custom-call":
         target = instruction.attribute(r'custom_call_target="([^"]*)"') or "custom call"
-        return None if target in _NOTHING else target
+        return None if target in _COSTLESS else target
     if instruction.opcode != "fusion":
         return instruction.opcode
     inside = {one.opcode for one in module.computations[str(instruction.attribute(r"calls=%?([\w.\-]+)"))].values()}

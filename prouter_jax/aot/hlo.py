@@ -1,11 +1,11 @@
-"""The compiler's text of a program, read into computations and instructions."""
+"""Parses the compiler's text of a program (HLO) and counts how often each computation runs."""
 
 import dataclasses
 import math
 import re
 from collections.abc import Iterator
 
-_SIZES = {"pred": 1, "bf16": 2, "token": 0, "opaque": 0}  # others end in their number of bits
+_SIZES = {"pred": 1, "bf16": 2, "token": 0, "opaque": 0}  # bytes; other names end in their number of bits
 _SHAPE = re.compile(r"(\w+)\[([\d,<=]*)\](?:\{([^}]*)\})?")
 _HEAD = re.compile(r"(ENTRY )?%?([^\s(]+) \(.*\{$")
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?(\S+) = (.*)")
@@ -13,12 +13,14 @@ _INSTRUCTION = re.compile(r"\s+(ROOT )?%?(\S+) = (.*)")
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """An array as a chip holds it.
+    """Type and layout of an array on a chip.
 
     Attributes:
-      tile: the last axes are padded to multiples of it, in the order of the layout.
-      order: axes, fastest first.
-      space: memory it lives in; 0 is HBM.
+      dtype: the compiler's name of the type, such as bf16.
+      dims: length of each axis.
+      order: axes from the fastest varying to the slowest (minor to major).
+      tile: the fastest axes are padded to multiples of it, in the order of the layout.
+      space: memory space; 0 is HBM.
     """
 
     dtype: str
@@ -29,12 +31,12 @@ class Shape:
 
     @property
     def bytes(self) -> int:
-        """Without padding."""
+        """Size without padding."""
         return math.prod(self.dims) * _item_bytes(self.dtype)
 
     @property
     def padded_bytes(self) -> int:
-        """With the padding of its tiles."""
+        """Size with the padding of tiles."""
         sizes = [self.dims[axis] for axis in self.order] or [1]
         sizes += [1] * (len(self.tile) - len(sizes))
         for place, unit in enumerate(reversed(self.tile)):
@@ -44,7 +46,15 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """One line; `shapes` are those of its result, `rest` all that follows the operands."""
+    """One line of the text.
+
+    Attributes:
+      shapes: of the result; several for a tuple.
+      operands: names of instructions of the same computation.
+      inner: text between the brackets of the operands.
+      rest: text after the operands.
+      root: whether this is the result of the computation.
+    """
 
     name: str
     shapes: tuple[Shape, ...]
@@ -55,7 +65,7 @@ class Instruction:
     root: bool
 
     def attribute(self, pattern: str) -> str | None:
-        """What the pattern's group matches of `rest`, None where nothing does."""
+        """Text that the group of the pattern matches in `rest`; None without a match."""
         found = re.search(pattern, self.rest)
         return found[1] if found else None
 
@@ -65,23 +75,23 @@ Computation = dict[str, Instruction]
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """All computations by name; `entry` is the name of the one that is called."""
+    """All computations of a program by name; `entry` is the one that runs first."""
 
     computations: dict[str, Computation]
     entry: str
 
     def instructions(self) -> Iterator[tuple[str, Instruction]]:
-        """Every instruction with the name of its computation."""
+        """All instructions, each with the name of its computation."""
         for name, computation in self.computations.items():
             for instruction in computation.values():
                 yield name, instruction
 
 
 def parse_module(text: str) -> Module:
-    """Reads what `compiled.as_text()` gives.
+    """Parses the text of `compiled.as_text()`.
 
     Raises:
-      ValueError: if there is no entry computation in it.
+      ValueError: if the text has no entry computation.
     """
     computations: dict[str, Computation] = {}
     entry = current = ""
@@ -100,12 +110,12 @@ def parse_module(text: str) -> Module:
 
 
 def root_of(computation: Computation) -> Instruction:
-    """What a computation returns."""
+    """The instruction whose result a computation returns."""
     return next(instruction for instruction in computation.values() if instruction.root)
 
 
 def parse_shapes(text: str) -> tuple[Shape, ...]:
-    """The arrays of a type, of a tuple all that are in it."""
+    """The arrays of a type; several for a tuple."""
     return tuple(_parse_shape(*found) for found in _SHAPE.findall(text))
 
 
@@ -131,7 +141,7 @@ def _parse_instruction(name: str, text: str, root: bool) -> Instruction:
 
 
 def _closing(text: str) -> int:
-    """Where the bracket ends with which `text` begins."""
+    """Position after the bracket that closes the first one of `text`."""
     depth = 0
     for place, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
@@ -151,8 +161,9 @@ def _item_bytes(dtype: str) -> int:
     return max(int(bits[1]) // 8, 1) if bits else 0
 
 
-_SAME = ("copy", "copy-start", "copy-done", "bitcast", "reshape", "convert")
-# the steps of an asynchronous operation name the same computation: it runs at the start
+# The value of these instructions is the value of their operand.
+_MOVES = ("copy", "copy-start", "copy-done", "bitcast", "reshape", "convert")
+# All steps of an asynchronous operation name the same computation, which runs once, at the start.
 _CALLS = {
     "fusion": r"calls=%?([\w.\-]+)",
     "call": r"to_apply=%?([\w.\-]+)",
@@ -163,12 +174,12 @@ _CALLS = {
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """How often computations run in one call of the program.
+    """How often each computation runs in one call of the program.
 
     Attributes:
-      times: by name; what is not in it does not run by itself.
-      fused: names of those that are the inside of one instruction.
-      unknown: names of loops whose rounds are not to be seen in the text; they are counted once.
+      times: number of runs by name; 0 for a name that is missing.
+      fused: names of the computations inside fusion instructions.
+      unknown: names of loops whose trip count the text does not tell; they are counted once.
     """
 
     times: dict[str, float]
@@ -177,7 +188,7 @@ class Runs:
 
 
 def count_runs(module: Module) -> Runs:
-    """Follows the calls from the entry. Of a conditional every branch is counted: the text does not say which runs."""
+    """Follows the calls from the entry. All branches of a conditional count: the text does not tell which one runs."""
     times: dict[str, float] = {}
     fused, unknown = set(), []
 
@@ -202,12 +213,14 @@ def count_runs(module: Module) -> Runs:
 
 
 def trip_count(module: Module, outside: Computation, loop: Instruction) -> int | None:
-    """How often a loop goes round that counts up by a constant to a constant; None where that cannot be seen.
+    """Trip count of a loop that counts up by a constant to a constant; None for any other loop.
 
     Args:
-      outside: the computation that `loop` is in.
+      module: the program.
+      outside: the computation of `loop`.
+      loop: a while instruction.
     """
-    known = loop.attribute(r'"known_trip_count":\{"n":"(\d+)"\}')  # the compiler for CPUs says so itself
+    known = loop.attribute(r'"known_trip_count":\{"n":"(\d+)"\}')  # the CPU compiler writes it
     if known is not None:
         return int(known)
     condition = module.computations[str(loop.attribute(r"condition=%?([\w.\-]+)"))]
@@ -237,7 +250,7 @@ def _called(instruction: Instruction) -> list[str]:
 
 
 def _carried(outside: Computation, loop: Instruction, place: int | None) -> int | None:
-    """The constant that a loop begins with at one place of what it carries."""
+    """The constant initial value of one element of the tuple that a loop carries."""
     first = outside.get(loop.operands[0])
     if place is None or first is None or first.opcode != "tuple":
         return None
@@ -245,7 +258,7 @@ def _carried(outside: Computation, loop: Instruction, place: int | None) -> int 
 
 
 def _step(body: Computation, place: int) -> int | None:
-    """What is added in each round at one place of what a loop carries."""
+    """The constant that each iteration adds to one element of the tuple that a loop carries."""
     root = root_of(body)
     if root.opcode != "tuple":
         return None
@@ -259,7 +272,7 @@ def _step(body: Computation, place: int) -> int | None:
 
 
 def _place(computation: Computation, name: str) -> int | None:
-    """Which part of the computation's parameter a name is, if it is one."""
+    """Index of the element of the computation's parameter that a name stands for; None for other values."""
     found = _origin(computation, name)
     if found is None or found.opcode != "get-tuple-element":
         return None
@@ -276,8 +289,8 @@ def _constant(computation: Computation, name: str) -> int | None:
 
 
 def _origin(computation: Computation, name: str) -> Instruction | None:
-    """The instruction that a value comes from, past all that only moves it."""
+    """The instruction that computes a value, past all instructions that only move it."""
     found = computation.get(name)
-    while found is not None and found.opcode in _SAME:
+    while found is not None and found.opcode in _MOVES:
         found = computation.get(found.operands[0])
     return found

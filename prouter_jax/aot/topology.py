@@ -1,4 +1,4 @@
-"""TPU topologies by name, such as v5p:4x4x4, the numbers of their chips, and a mesh over their devices."""
+"""TPU topologies by name, such as v5p:4x4x4: published figures of their chips, and a device mesh."""
 
 import dataclasses
 import math
@@ -9,16 +9,18 @@ _GB, _GIB = 1e9, 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What is published of a chip; bandwidths in bytes a second.
+    """Published figures of a kind of chip.
 
     Attributes:
-      axes: of the torus; most_chips: in one slice.
+      axes: number of axes of the torus.
+      most_chips: most chips in one slice.
       hbm: bytes of memory.
-      peak_flops: of bfloat16 a second.
-      clock: cycles a second, to turn the compiler's cycles into seconds.
-      ici_link: of one link to a neighbouring chip, in one direction.
-      dcn: of one chip's share in the network between slices.
-      wraps: an axis closes to a ring where its length is a multiple of this.
+      hbm_bandwidth: bytes per second.
+      peak_flops: bfloat16 operations per second.
+      clock: cycles per second; turns the compiler's cycles into seconds.
+      ici_link: bytes per second of one link to a neighbouring chip, in one direction.
+      dcn: bytes per second of one chip's share of the network between slices.
+      wraps: an axis closes to a ring if its length is a multiple of this.
     """
 
     axes: int
@@ -39,7 +41,7 @@ CHIPS = {
     "v5e": Chip(
         axes=2,
         most_chips=256,
-        hbm=15.75 * _GIB,  # 16 GB less what the compiler keeps: "exceeds available HBM (15.75G)" is its message
+        hbm=15.75 * _GIB,  # 16 GB less the compiler's reserve: "exceeds available HBM (15.75G)" is its message
         hbm_bandwidth=819 * _GB,
         peak_flops=197e12,
         clock=1.5e9,  # scaling-book: 5e13 flops of each of 4 MXUs at 1.5 GHz
@@ -53,15 +55,14 @@ CHIPS = {
         hbm=95 * _GIB,  # the compiler allows 95.74
         hbm_bandwidth=2765 * _GB,
         peak_flops=459e12,
-        clock=1.75e9,  # what 459 TFLOP/s are with 2 cores of 4 MXUs, each 128 x 128 multiply-adds a cycle
+        clock=1.75e9,  # gives 459 TFLOP/s with 2 cores of 4 MXUs, each 128 x 128 multiply-adds a cycle
         ici_link=1200 * _GB / 6 / 2,
         dcn=50e9 / 8,  # "50 Gbps" for a chip
         wraps=4,
     ),
 }
-# to be set before jax is imported, where there is no TPU: the compiler then asks nobody what machine this is, says
-# nothing on stderr, leaves no logs, and does not mind other processes that have loaded it (else it locks
-# /tmp/libtpu_lockfile)
+# Set these before jax is imported on a machine without a TPU. The compiler then queries no metadata server, prints
+# nothing, leaves no logs, and accepts other processes that have loaded it (else it locks /tmp/libtpu_lockfile).
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
@@ -80,7 +81,13 @@ _SCANS = {
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """Slices of `shape` chips along each axis of the torus, all of one kind."""
+    """One or more slices of the same kind of chip.
+
+    Attributes:
+      kind: key of `CHIPS`.
+      shape: chips along each axis of the torus of one slice.
+      slices: number of slices, joined by the data centre's network.
+    """
 
     kind: str
     shape: tuple[int, ...]
@@ -88,16 +95,17 @@ class Topology:
 
     @property
     def chip(self) -> Chip:
+        """Published figures of one chip."""
         return CHIPS[self.kind]
 
     @property
     def chips(self) -> int:
-        """In all slices."""
+        """Number of chips in all slices."""
         return math.prod(self.shape) * self.slices
 
     @property
     def name(self) -> str:
-        """As the flag has it, such as v5p:4x4x4."""
+        """Name of one slice, such as v5p:4x4x4."""
         return f"{self.kind}:{'x'.join(map(str, self.shape))}"
 
     def __str__(self) -> str:
@@ -105,7 +113,11 @@ class Topology:
 
 
 def parse_topology(text: str, slices: int = 1) -> Topology:
-    """The topology that a flag names.
+    """The topology of the flag --topology.
+
+    Args:
+      text: kind and shape of a slice, such as v5p:4x4x4.
+      slices: number of slices.
 
     Raises:
       ValueError: if there is no such topology.
@@ -125,17 +137,21 @@ def parse_topology(text: str, slices: int = 1) -> Topology:
 
 
 def scan_topologies(kind: str) -> list[Topology]:
-    """Slices from 8 chips to the most of one kind that is asked for: 2,048 of v5p, 256 of v5e."""
+    """Slices of one kind that double in size: 8 to 2,048 chips of v5p, 8 to 256 of v5e."""
     return [parse_topology(f"{kind}:{shape}") for shape in _SCANS[kind]]
 
 
 def topology_mesh(topology: Topology, model: int = 1):
-    """A mesh (data, model) over the chips of a topology, described by the TPU compiler; slices are apart in `data`.
+    """A mesh (data, model) over the chips of a topology that the TPU compiler describes; `data` spans the slices.
 
-    `ENVIRONMENT` must have been set.
+    `ENVIRONMENT` must be set before.
 
     Args:
+      topology: slices to compile for.
       model: chips along the axis `model`.
+
+    Returns:
+      A jax.sharding.Mesh whose devices exist only for the compiler.
 
     Raises:
       ImportError: if libtpu is not installed.
@@ -158,9 +174,9 @@ def topology_mesh(topology: Topology, model: int = 1):
     try:
         devices = topologies.get_topology_desc(platform="tpu", topology_name=topology.name, **several).devices
     except jax.errors.JaxRuntimeError as error:
-        raise ValueError(f"flag --topology: {topology.name} is not known to the compiler: {error}") from error
+        raise ValueError(f"flag --topology: the compiler does not know {topology.name}: {error}") from error
     shape = (topology.chips // topology.slices // model, model)
     parts = [[d for d in devices if getattr(d, "slice_index", 0) == place] for place in range(topology.slices)]
-    # in the order that jax.make_mesh gives a slice's devices; `model` may be a part of an axis of the torus
+    # Ordered as by jax.make_mesh; `model` may be a part of an axis of the torus.
     ordered = [mesh_utils.create_device_mesh(shape, part, allow_split_physical_axes=True) for part in parts]
     return jax.sharding.Mesh(np.concatenate(ordered), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2)

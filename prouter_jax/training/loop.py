@@ -248,7 +248,6 @@ def _pace(run: Run, text: str | None, seconds: float | None) -> Pace:
         text,
         seconds,
         len(devices),
-        devices[0].platform,
     )
 
 

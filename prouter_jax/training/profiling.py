@@ -26,7 +26,6 @@ class Pace:
       text: the compiled step's, which is what one device does; None where the compiler gives none.
       seconds: of a step, the median between evaluations; None if there was one step alone, which was compiled.
       devices: of this process.
-      platform: of the devices; those of "cpu" share one machine.
     """
 
     parameters: int
@@ -35,7 +34,6 @@ class Pace:
     text: str | None
     seconds: float | None
     devices: int
-    platform: str
 
 
 def parse_steps(text: str, num_train_steps: int) -> range:

@@ -1,9 +1,9 @@
 """Collectives in a compiled program: each once, with its bytes, groups and axis; and the ring formulas."""
 
-import ahead_texts
+import aot_texts
 import numpy as np
 import pytest
-from ahead_texts import entry
+from aot_texts import entry
 
 from prouter_jax.aot.collectives import find_collectives, read_groups, wire_bytes
 from prouter_jax.aot.hlo import count_runs, parse_module, root_of
@@ -19,14 +19,14 @@ def _found(text, topology=V5E, mesh=MESH):
 
 
 def test_an_all_reduce_in_a_scan_of_ten_counts_ten_times():
-    (one,) = _found(ahead_texts.SCAN)
+    (one,) = _found(aot_texts.SCAN)
     assert (one.kind, one.network, one.axes, one.group) == ("all-reduce", "ICI", "data", 8)
     assert (one.bytes, one.times) == (128 * 256 * 4, 10)
     assert one.wire_bytes == 2 * 7 / 8 * 128 * 256 * 4
 
 
 def test_an_asynchronous_collective_counts_once():
-    gather, permute = _found(ahead_texts.ASYNC, mesh={"data": 16, "model": 1})
+    gather, permute = _found(aot_texts.ASYNC, mesh={"data": 16, "model": 1})
     assert (gather.kind, gather.axes, gather.group, gather.times) == ("all-gather", "data", 16, 1)
     assert (gather.bytes, gather.wire_bytes) == (16 * 256 * 4, 15 * 256 * 4)
     assert (permute.kind, permute.axes, permute.times) == ("collective-permute", "data", 1)
@@ -35,7 +35,7 @@ def test_an_asynchronous_collective_counts_once():
 
 def test_between_slices_the_transfer_goes_over_the_data_centre():
     two = parse_topology("v5e:4x4", 2)
-    scatter, between, gather = _found(ahead_texts.SLICES, two, {"data": 16, "model": 2})
+    scatter, between, gather = _found(aot_texts.SLICES, two, {"data": 16, "model": 2})
     assert [one.network for one in (scatter, between, gather)] == ["ICI", "DCN", "ICI"]
     assert (scatter.kind, scatter.bytes) == ("reduce-scatter", 128 * 256 * 4)
     assert (between.kind, between.axes, between.group) == ("all-reduce", "slices", 2)

@@ -1,7 +1,7 @@
 """Flops of single instructions, as XLA's own analysis counts them where there is no loop."""
 
 import pytest
-from ahead_texts import entry
+from aot_texts import entry
 
 from prouter_jax.aot.cost import count_flops
 from prouter_jax.aot.hlo import parse_module, root_of

@@ -1,6 +1,6 @@
 """Bytes between HBM and a chip: what lives in faster memory, and what of an array is not touched, costs nothing."""
 
-from ahead_texts import entry
+from aot_texts import entry
 
 from prouter_jax.aot.cost import anywhere, count_bytes, in_hbm
 from prouter_jax.aot.hlo import parse_module, root_of

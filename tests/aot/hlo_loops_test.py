@@ -1,13 +1,13 @@
 """How often what is inside loops runs."""
 
-import ahead_texts
+import aot_texts
 import pytest
 
 from prouter_jax.aot.hlo import count_runs, parse_module
 
 
 def test_a_scan_of_ten_runs_ten_times():
-    runs = count_runs(parse_module(ahead_texts.SCAN))
+    runs = count_runs(parse_module(aot_texts.SCAN))
     assert runs.times == {"main": 1, "body": 10, "condition": 10, "fused_computation.clone.1": 10}
     assert runs.fused == {"fused_computation.clone.1"}
     assert runs.unknown == ()
@@ -23,7 +23,7 @@ def test_a_scan_of_ten_runs_ten_times():
     ],
 )
 def test_start_and_step_count(change, rounds):
-    assert count_runs(parse_module(ahead_texts.SCAN.replace(*change))).times["body"] == rounds
+    assert count_runs(parse_module(aot_texts.SCAN.replace(*change))).times["body"] == rounds
 
 
 @pytest.mark.parametrize(
@@ -36,22 +36,22 @@ def test_start_and_step_count(change, rounds):
     ],
 )
 def test_a_loop_that_is_not_understood_counts_once_and_is_told(change):
-    assert change[0] in ahead_texts.SCAN
-    runs = count_runs(parse_module(ahead_texts.SCAN.replace(*change)))
+    assert change[0] in aot_texts.SCAN
+    runs = count_runs(parse_module(aot_texts.SCAN.replace(*change)))
     assert runs.times["body"] == 1
     assert runs.unknown == ("while.10",)
 
 
 def test_the_compiler_s_own_count_is_taken():
-    line = next(line for line in ahead_texts.SCAN.splitlines() if " while(" in line)
-    told = ahead_texts.SCAN.replace(line, line + ', backend_config={"known_trip_count":{"n":"40"}}')
+    line = next(line for line in aot_texts.SCAN.splitlines() if " while(" in line)
+    told = aot_texts.SCAN.replace(line, line + ', backend_config={"known_trip_count":{"n":"40"}}')
     runs = count_runs(parse_module(told.replace("direction=LT", "direction=NE")))
     assert runs.times["body"] == 40
     assert runs.unknown == ()
 
 
 def test_a_limit_may_be_carried_but_must_not_change():
-    carried = ahead_texts.SCAN.replace("f32[])", "s32[])").replace("f32[]) \\\n", "s32[]) \\\n")
+    carried = aot_texts.SCAN.replace("f32[])", "s32[])").replace("f32[]) \\\n", "s32[]) \\\n")
     carried = carried.replace(
         "compare(%get-tuple-element.28, %constant.10)", "compare(%get-tuple-element.28, %limit)"
     ).replace(
@@ -64,8 +64,8 @@ def test_a_limit_may_be_carried_but_must_not_change():
 
 
 def test_a_loop_in_a_loop_multiplies():
-    inner = ahead_texts.SCAN.replace("ENTRY %main (", "%once (").replace("%copy-done =", "%copy-done.7 =")
-    outer = ahead_texts.SCAN[ahead_texts.SCAN.index("%body") :]
+    inner = aot_texts.SCAN.replace("ENTRY %main (", "%once (").replace("%copy-done =", "%copy-done.7 =")
+    outer = aot_texts.SCAN[aot_texts.SCAN.index("%body") :]
     for name in ("%body", "%condition"):
         outer = outer.replace(name, f"{name}.outer")
     call = "call(%get-tuple-element.49), to_apply=%once"

@@ -1,13 +1,13 @@
 """Reading the compiler's text: computations, instructions, shapes as a chip holds them."""
 
-import ahead_texts
+import aot_texts
 import pytest
 
 from prouter_jax.aot.hlo import parse_module, parse_shapes, root_of
 
 
 def test_computations_and_instructions_are_read():
-    module = parse_module(ahead_texts.SCAN)
+    module = parse_module(aot_texts.SCAN)
     assert module.entry == "main"
     assert set(module.computations) == {"main", "body", "condition", "region_2.2", "fused_computation.clone.1"}
     entry = module.computations["main"]

@@ -3,7 +3,8 @@
 import jax
 import pytest
 
-from prouter_jax.aot.lower import make_programs, shape_bytes
+from prouter_jax.aot.compiled import shape_bytes
+from prouter_jax.aot.lower import make_programs
 from prouter_jax.config import USERS_AT_ONCE
 from prouter_jax.data.batches import Input
 from prouter_jax.sharding import make_mesh

@@ -1,69 +1,75 @@
-"""Weak scaling from what was measured of each topology, and the processes that measure."""
+"""The report has all costs, whether the programs fit, users per second and hours."""
 
-import sys
+import dataclasses
 
 import pytest
-from aot_cases import LARGE, MIDDLE, SMALL, STEP, measured_on
+from aot_cases import MESH, SCORE, STEP, V5E
 
-from prouter_jax.aot.lower import times_of
-from prouter_jax.aot.report import scan, table_lines, weak_scaling
-
-
-def test_efficiency_is_a_chips_users_over_those_of_the_smallest():
-    points = weak_scaling(
-        [(SMALL, measured_on(SMALL)), (MIDDLE, measured_on(MIDDLE, slower=1.25)), (LARGE, measured_on(LARGE))]
-    )
-    assert [point.efficiency for point in points] == [1.0, pytest.approx(0.8), 1.0]
-    assert [point.users for point in points] == [4096, 8192, 16384]
-    assert points[2].rate == pytest.approx(16384 / times_of(STEP, SMALL).compute)
-    assert points[0].memory == 3.5 * 2**30
+from prouter_jax.aot.compiled import from_json, times_of, to_json
+from prouter_jax.aot.cost import Work
+from prouter_jax.aot.report import epoch_seconds, report_lines, users_per_second
+from prouter_jax.aot.topology import CHIPS
 
 
-def test_bytes_sent_are_those_of_a_step():
-    (point,) = weak_scaling([(SMALL, [STEP])])
-    assert point.sent == 2 * 10 * 15 / 8 * 2**20 + 1024
-    assert point.wire == pytest.approx(9e-3)
+def test_times_add_up():
+    times = times_of(STEP, V5E)
+    assert times.compute == pytest.approx(3e6 / 1.5e9)
+    assert times.by == "the compiler's cycles"
+    assert (times.ici, times.dcn) == (pytest.approx(8e-3), pytest.approx(1e-3))
+    assert times.total == pytest.approx(11e-3)
+    assert epoch_seconds([STEP, SCORE], V5E) == pytest.approx(1.1)
+    assert users_per_second([STEP, SCORE], V5E) == pytest.approx(4096 * 100 / 1.1)
 
 
-def test_what_does_not_fit_has_no_speed_and_is_no_measure():
-    refused = measured_on(SMALL, fits=False, refusal="exceeds", slower=0)
-    points = weak_scaling([(SMALL, refused), (MIDDLE, measured_on(MIDDLE)), (LARGE, measured_on(LARGE))])
-    assert [point.fits for point in points] == [False, True, True]
-    assert [point.efficiency for point in points][1:] == [1.0, 1.0]
-    lines = table_lines(points)
-    assert lines[0].startswith("| chips | topology |")
-    assert len({line.count("|") for line in lines}) == 1
-    assert lines[2].endswith("| no |")
-    assert "| 100.0 % | yes |" in lines[3]
+@pytest.mark.parametrize(
+    ("work", "seconds", "by"),
+    [
+        (Work(197e12, 8e8, 3e6, {}, 0.0), 1.0, "flops / peak"),
+        (Work(2e9, 819e9, 3e6, {}, 0.0), 1.0, "bytes / HBM bandwidth"),
+        (Work(2e9, 8e8, 1.5e9, {"sort": 1}, 819e9), 2.0, "the compiler's cycles"),
+    ],
+)
+def test_the_longest_of_three_estimates_is_the_compute(work, seconds, by):
+    times = times_of(dataclasses.replace(STEP, work=work), V5E)
+    assert (times.compute, times.by) == (pytest.approx(seconds), by)
 
 
-def test_each_topology_has_a_process_of_its_own_and_time_left_is_told(capsys, tmp_path):
-    def command(topology):
-        code = f"import os; open(r'{tmp_path}/pids', 'a').write(f'{{os.getpid()}}\\n')"
-        return [sys.executable, "-c", code, topology.name]
-
-    points = scan([SMALL, MIDDLE, LARGE], command, measured_on)
-    assert [point.topology for point in points] == [SMALL, MIDDLE, LARGE]
-    assert len(set((tmp_path / "pids").read_text().split())) == 3
-    told = capsys.readouterr().err.splitlines()
-    assert [line.partition(", about")[0] for line in told[1:]] == [
-        f"compile: v5e:{shape}, {done} of 3" for done, shape in ((1, "2x4"), (2, "4x4"), (3, "4x8"))
-    ]
-    assert told[-1].endswith(", about 0 s left")
-
-
-def test_a_scan_ends_where_a_topology_fails_and_keeps_what_it_has(capsys):
-    def command(topology):
-        code = "import sys; print('compile: too large', file=sys.stderr); sys.exit(1)"
-        return [sys.executable, "-c", code if topology == LARGE else ""]
-
-    assert [point.topology for point in scan([SMALL, MIDDLE, LARGE], command, measured_on)] == [SMALL, MIDDLE]
-    assert capsys.readouterr().err.splitlines()[-1] == f"compile: {LARGE}: too large; the scan ends here"
+def test_the_report_names_all_of_it():
+    text = "\n".join(report_lines([STEP, SCORE], V5E, MESH))
+    for part in (
+        "v5e:4x4: 16 chips, mesh data 16 x model 1",
+        "train step: 4,096 users a call, 100 calls an epoch; compiled in 3.2 s",
+        "score step: 4,096 users a call, no part of an epoch",
+        "parameters 1.00 GiB, optimizer 2.00 GiB",
+        "in all 3.50 GiB: fits in 15.8 GiB",
+        "work: 2.00 GFLOP, 763 MiB from and to HBM, 3.00 Mcycles",
+        "all-reduce over data, 16 chips by ICI: 1.00 MiB x 20, 37.5 MiB, 8.00 ms",
+        "all-reduce over slices, 2 slices by DCN: 1.00 KiB x 1, 1.00 KiB, 1.00 ms",
+        "compute 2.00 ms by the compiler's cycles, ICI 8.00 ms, DCN 1.00 ms; 372,364 users a second",
+        "fits v5e:4x4: 372,364 users a second in training, 0.00031 hours (1.10 s) for an epoch",
+    ):
+        assert part in text
+    assert "counted once" not in text
+    assert "gives no cycles" not in text
 
 
-def test_a_process_that_fails_gives_its_last_line():
-    def command(_):
-        return [sys.executable, "-c", "import sys; print('compile: flag --x: wrong', file=sys.stderr); sys.exit(1)"]
+def test_what_is_not_known_is_told():
+    uncosted = dataclasses.replace(STEP, work=Work(1, 1, 1, {"sort": 2, "gather": 30}, 5), unknown_loops=3)
+    text = "\n".join(report_lines([uncosted], V5E, MESH))
+    assert "the compiler gives no cycles for 30 gather, 2 sort" in text
+    assert "3 loops are counted once" in text
 
-    with pytest.raises(ValueError, match=r"^v5e:2x4: flag --x: wrong$"):
-        scan([SMALL], command, measured_on)
+
+def test_what_does_not_fit_is_told():
+    big = dataclasses.replace(STEP, memory={"parameters": CHIPS["v5e"].hbm + 1}, fits=False)
+    lines = report_lines([STEP, big], V5E, MESH)
+    assert "does not fit in 15.8 GiB" in "\n".join(lines)
+    assert lines[-1] == "does not fit v5e:4x4"
+    refused = dataclasses.replace(STEP, fits=False, refusal="exceeds available HBM", work=Work(0, 0, 0, {}, 0))
+    lines = report_lines([refused], V5E, MESH)
+    assert any(line.strip() == "does not fit in 15.8 GiB: exceeds available HBM" for line in lines)
+    assert lines[-1] == "does not fit v5e:4x4"
+
+
+def test_a_forecast_survives_json():
+    assert from_json(to_json(STEP)) == STEP

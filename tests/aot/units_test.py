@@ -2,7 +2,7 @@
 
 import pytest
 
-from prouter_jax.aot.units import bytes_in_words, count_in_words, parse_count, seconds_in_words
+from prouter_jax.aot.units import format_bytes, format_count, format_seconds, parse_count
 
 
 @pytest.mark.parametrize(
@@ -20,15 +20,15 @@ def test_what_is_no_count_is_one_line(text):
 
 
 def test_words():
-    assert [bytes_in_words(size) for size in (0, 1000, 2048, 15.75 * 2**30)] == [
+    assert [format_bytes(size) for size in (0, 1000, 2048, 15.75 * 2**30)] == [
         "0 B",
         "1,000 B",
         "2.00 KiB",
         "15.8 GiB",
     ]
-    assert bytes_in_words(5000 * 2**30) == "5,000 GiB"
-    assert [count_in_words(count) for count in (0, 512, 2.08e9, 983_140)] == ["0 ", "512 ", "2.08 G", "983 k"]
-    assert [seconds_in_words(seconds) for seconds in (0, 4.35e-5, 0.0024, 12)] == [
+    assert format_bytes(5000 * 2**30) == "5,000 GiB"
+    assert [format_count(count) for count in (0, 512, 2.08e9, 983_140)] == ["0 ", "512 ", "2.08 G", "983 k"]
+    assert [format_seconds(seconds) for seconds in (0, 4.35e-5, 0.0024, 12)] == [
         "0.00 us",
         "43.5 us",
         "2.40 ms",

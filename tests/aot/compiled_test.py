@@ -8,9 +8,9 @@ import sys
 
 import processes
 import pytest
-from ahead_programs import BATCH, ROUNDS, WIDTH
+from aot_programs import BATCH, ROUNDS, WIDTH
 
-from prouter_jax.aot.lower import from_json, times_of
+from prouter_jax.aot.compiled import from_json, times_of
 from prouter_jax.aot.topology import parse_topology
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def compiled():
-    """What was measured of each program, by its name; one process compiles all, for one slice and for two."""
+    """The forecast of each program by its name; one process compiles all, for one slice and for two."""
     environment = os.environ | {"PYTHONPATH": str(ROOT.parent)}
-    done = processes.run([sys.executable, str(ROOT / "ahead_programs.py")], env=environment)
+    done = processes.run([sys.executable, str(ROOT / "aot_programs.py")], env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return {name: from_json(values) for name, values in json.loads(done.stdout.splitlines()[-1]).items()}

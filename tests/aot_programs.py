@@ -1,4 +1,4 @@
-"""Compiles small programs for v5e:4x4 and prints what was measured, as JSON: run by tests in a process of its own.
+"""Compiles small programs for v5e:4x4 and prints their forecasts as JSON: run by tests in a process of its own.
 
 The environment is the compiler's; the tests' own (eight virtual devices, no optimisation) is left out.
 """
@@ -6,7 +6,8 @@ The environment is the compiler's; the tests' own (eight virtual devices, no opt
 import json
 import os
 
-from prouter_jax.aot.lower import Program, measure, to_json
+from prouter_jax.aot.compiled import forecast, to_json
+from prouter_jax.aot.lower import Program
 from prouter_jax.aot.topology import ENVIRONMENT, parse_topology, topology_mesh
 
 WIDTH, BATCH, ROUNDS = 512, 1024, 10
@@ -19,7 +20,7 @@ def main() -> None:
     topology = parse_topology("v5e:4x4")
     mesh = topology_mesh(topology, model=2)
     programs = {"step": _step(mesh), "scan": _scan(mesh), "big": _big(mesh)}
-    found = {name: to_json(measure(program, topology, mesh)) for name, program in programs.items()}
+    found = {name: to_json(forecast(program, topology, mesh)) for name, program in programs.items()}
     found["scan on two slices"] = to_json(_on_two_slices(topology.name))
     print(json.dumps(found))
 
@@ -81,7 +82,7 @@ def _big(mesh) -> Program:
 def _on_two_slices(name: str):
     topology = parse_topology(name, slices=2)
     mesh = topology_mesh(topology, model=2)
-    return measure(_scan(mesh), topology, mesh)
+    return forecast(_scan(mesh), topology, mesh)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ahead_texts import entry
+from aot_texts import entry
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from prouter_jax.aot.compiled import count_memory, shape_bytes
 from prouter_jax.aot.hlo import parse_module
-from prouter_jax.aot.lower import Program, count_memory, shape_bytes
+from prouter_jax.aot.lower import Program
 
 STATS = types.SimpleNamespace(
     output_size_in_bytes=1000, alias_size_in_bytes=400, temp_size_in_bytes=70, generated_code_size_in_bytes=8

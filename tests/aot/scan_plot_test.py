@@ -2,11 +2,11 @@
 
 import dataclasses
 
-from aot_cases import LARGE, MIDDLE, SMALL, measured_on
+from aot_cases import LARGE, MIDDLE, SMALL, forecasts_on
 
-from prouter_jax.aot.report import draw_scan, weak_scaling
+from prouter_jax.aot.scan import draw_scan, weak_scaling
 
-POINTS = weak_scaling([(one, measured_on(one)) for one in (SMALL, MIDDLE, LARGE)])
+POINTS = weak_scaling([(one, forecasts_on(one)) for one in (SMALL, MIDDLE, LARGE)])
 
 
 def test_a_png_that_shows_what_fits():

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from prouter_jax.aot import machine
+from launch.benchmarks import machine
 
 
 def test_limits_are_of_the_order_of_any_computer():
