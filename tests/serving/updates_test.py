@@ -1,14 +1,12 @@
 """A trained router that was updated: it knows what it was told, no more and no less, and says how things have moved."""
 
 import copy
+import itertools
 import json
-import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
-import time
 
 import numpy as np
 import processes
@@ -224,23 +222,39 @@ def test_the_command_tells_and_appends(workdir, held_out, tmp_path):
     assert "this very feedback was appended before" in done.stdout
 
 
+# The command, killed before so many of its changes to a folder.
+_KILLED = """
+import os, runpy, signal, sys
+left, folder = int(sys.argv.pop(1)), sys.argv.pop(1)
+def watch(event, arguments):
+    global left
+    changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
+    changes = changes or (event == "open" and set(str(arguments[1])) & set("wax+"))
+    if changes and str(arguments[0]).startswith(folder):
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+sys.addaudithook(watch)
+runpy.run_module("launch.update", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.slow
 def test_a_killed_update_leaves_the_old_or_the_new_router(workdir, held_out, tmp_path):
     path = _write(tmp_path / "new.jsonl", held_out)
-    old, command = _answers(Router.load(workdir)), _command(f"--workdir={workdir}", f"--feedback={path}")
-    new, seen = _answers(Router.load(workdir).with_history(path)), set()
-    for kills in range(8):
-        shutil.rmtree(workdir / "updates", ignore_errors=True)
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
-            until = time.monotonic() + 120
-            while not (workdir / "updates").exists() and child.poll() is None and time.monotonic() < until:
-                time.sleep(0.0002)
-            time.sleep(kills * 0.002)
-            os.kill(child.pid, signal.SIGKILL)
+    old, folder = _answers(Router.load(workdir)), workdir / "updates"
+    new, seen = _answers(Router.load(workdir).with_history(path)), []
+    flags = [str(folder), f"--workdir={workdir}", f"--feedback={path}"]
+    for changes in itertools.count(0, 2):
+        shutil.rmtree(folder, ignore_errors=True)
+        done = processes.run([sys.executable, "-c", _KILLED, str(changes), *flags], cwd=ROOT)
         found = _answers(Router.load(workdir))
         assert found in (old, new)
-        seen.add(found == new)
-    assert seen == {False, True}
+        seen.append(found == new)
+        if done.returncode != -signal.SIGKILL:
+            break
+    assert (done.returncode, seen[0], seen[-1]) == (0, False, True)
+    assert len(seen) > 5
     update(workdir, path)
     assert _answers(Router.load(workdir)) == new
 
