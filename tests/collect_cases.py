@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 from judge_server import Act
+from processes import HANG
 
 from prouter_jax.data.interactions import strings
 from prouter_jax.llm.pool import RemoteLlm
@@ -19,7 +20,7 @@ def make_queries(number: int) -> Queries:
 
 def make_llm(server, name: str = "a", **changes) -> RemoteLlm:
     """An LLM at a `JudgeServer`; does not wait long."""
-    quick = {"base_url": server.url, "attempts": 3, "backoff": 0.01, "timeout": 60.0, "max_output_tokens": 50}
+    quick = {"base_url": server.url, "attempts": 3, "backoff": 0.01, "timeout": HANG, "max_output_tokens": 50}
     return RemoteLlm(name, f"model-{name}", **({"input_price": 10.0, "output_price": 100.0} | quick | changes))
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 import numpy as np
+import processes
 
 from prouter_jax.config import Judge as JudgeConfig
 from prouter_jax.data.interactions import strings
@@ -151,5 +152,5 @@ def make_questions(num_questions: int, num_llms: int = 4) -> Questions:
 
 def judge_config(**changes) -> JudgeConfig:
     """An LLM judge that does not wait long."""
-    quick = {"name": "llm", "model": "m", "backoff": 0.01, "attempts": 3, "timeout": 60.0}
+    quick = {"name": "llm", "model": "m", "backoff": 0.01, "attempts": 3, "timeout": processes.HANG}
     return JudgeConfig(**(quick | changes))

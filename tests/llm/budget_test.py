@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from processes import HANG
 
 from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Usage, charge, count_characters, estimate_tokens
 from prouter_jax.llm.client import Reply
@@ -48,7 +49,7 @@ def test_the_bound_holds_for_a_token_a_byte():
 
 def _run(scenario):
     async def limited():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             return await scenario()
 
     return asyncio.run(limited())

@@ -6,6 +6,7 @@ import email.utils
 
 import pytest
 from judge_server import Act, serving
+from processes import HANG
 
 from prouter_jax.llm import client
 from prouter_jax.llm.client import Client, Reply, TransientError
@@ -15,7 +16,7 @@ ASKED = [{"role": "user", "content": "Which?"}]
 
 
 def _complete(**changes):
-    plain = {"model": "m", "input_price": 0.0, "output_price": 0.0, "timeout": 60.0, "max_output_tokens": 1000}
+    plain = {"model": "m", "input_price": 0.0, "output_price": 0.0, "timeout": HANG, "max_output_tokens": 1000}
     llm = RemoteLlm("a", **(plain | changes))
 
     async def once():
@@ -65,11 +66,11 @@ def test_the_client_itself_never_asks_twice(monkeypatch, act):
 
 
 @pytest.mark.parametrize(
-    ("act", "paid"), [(Act(stall=60), True), (Act(drop=True), True), (Act(status=503, body=b"{}"), False)]
+    ("act", "paid"), [(Act(stall=1000), True), (Act(drop=True), True), (Act(status=503, body=b"{}"), False)]
 )
 def test_it_is_known_what_may_have_been_paid(monkeypatch, act, paid):
     with serving(monkeypatch, lambda *_: act), pytest.raises(TransientError) as caught:
-        _complete(timeout=60.0 if not act.stall else 0.2)
+        _complete(timeout=HANG if not act.stall else 0.2)
     assert caught.value.maybe_charged == paid
 
 

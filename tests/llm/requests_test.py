@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from processes import HANG
 
 from prouter_jax.llm.budget import Budget, Usage
 from prouter_jax.llm.client import Reply, TransientError
@@ -12,7 +13,7 @@ from prouter_jax.llm.requests import FairSemaphore, Requester, retry_delay
 
 def _run(scenario):
     async def limited():
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             return await scenario()
 
     return asyncio.run(limited())
