@@ -33,7 +33,7 @@ picture: .venv/made
 	$(BIN)/python docs/picture.py runs/embedded docs/picture.png
 
 clean:
-	rm -rf .venv .pytest_cache runs
+	rm -rf .venv .pytest_cache runs build *.egg-info
 
 .venv/made: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

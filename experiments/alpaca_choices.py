@@ -1,6 +1,6 @@
 """AlpacaEval answers, 1,000 users with style of their own who chose among the core pool; cold queries.
 
-Command:  python -m launch.train --config=experiments/alpaca_choices.py --workdir=runs/choices
+Command:  prouter train --config=alpaca_choices --workdir=runs/choices
           (known queries: --config.data.split=warm_query)
 """
 

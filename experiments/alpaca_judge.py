@@ -1,7 +1,7 @@
 """AlpacaEval answers, core pool; people whom a judge plays pick the answer they like best.
 
-Command:  python -m launch.train --config=experiments/alpaca_judge.py --workdir=runs/alpaca_judge
-          (asking an LLM: first launch.judge with --config.data.judge.name=llm --config.data.judge.model=MODEL)
+Command:  prouter train --config=alpaca_judge --workdir=runs/alpaca_judge
+          (asking an LLM: first prouter judge with --config.data.judge.name=llm --config.data.judge.model=MODEL)
 
 The embedded judge measures nine styles of each answer beside its quality and cost, see llm/judges/style_judge.py.
 """

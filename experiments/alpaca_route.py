@@ -1,6 +1,6 @@
 """AlpacaEval answers, core pool, 9 multi-cost-efficiency users who tell which LLM they would choose.
 
-Command:  python -m launch.train --config=experiments/alpaca_route.py --workdir=runs/alpaca --config.seeds=10
+Command:  prouter train --config=alpaca_route --workdir=runs/alpaca --config.seeds=10
           (data elsewhere: --config.data.path=FOLDER)
 
 These users weigh effect and cost and nothing else, so the network is told to look at nothing else.

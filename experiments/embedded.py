@@ -1,6 +1,6 @@
 """The embedded benchmark: no data needed, planted preferences that a router must find.
 
-Command:  python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded
+Command:  prouter train --config=embedded --workdir=runs/embedded
 """
 
 from prouter_jax.config import ExperimentConfig

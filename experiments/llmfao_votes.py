@@ -1,6 +1,6 @@
 """Votes of 80 real people between two of 50 LLMs; decisions are held out, the 13 prompts are known to all.
 
-Command:  python -m launch.train --config=experiments/llmfao_votes.py --workdir=runs/llmfao
+Command:  prouter train --config=llmfao_votes --workdir=runs/llmfao
 
 The effect of an outcome is here the share of votes won, those to be foreseen among them: it is left out.
 """

@@ -1,8 +1,8 @@
 """A million users of the embedded benchmark, 30 decisions each over 100,000 queries and 10 LLMs, in minibatches.
 
-Claim: memory and time for a user do not depend on how many there are: python -m launch.bench --only=epochs
+Claim: memory and time for a user do not depend on how many there are: prouter bench --only=epochs
 
-Command:  python -m launch.train --config=experiments/million.py --workdir=runs/million
+Command:  prouter train --config=million --workdir=runs/million
 """
 
 from prouter_jax.config import Embedded, ExperimentConfig

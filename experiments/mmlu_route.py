@@ -1,6 +1,6 @@
 """MMLU and GSM8K answers of two LLMs, 100 multi-cost-efficiency users who rate what they see.
 
-Command:  python -m launch.train --config=experiments/mmlu_route.py --workdir=runs/mmlu --config.seeds=5
+Command:  prouter train --config=mmlu_route --workdir=runs/mmlu --config.seeds=5
 
 Ratings, because choices cannot tell these users apart: between two LLMs of which the better always
 wins where only it is right, 62 of the 100 users make exactly the same choices.

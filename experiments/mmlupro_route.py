@@ -1,6 +1,6 @@
 """MMLU-Pro answers of 29 LLMs, 100 multi-cost-efficiency users who rate what they see.
 
-Command:  python -m launch.train --config=experiments/mmlupro_route.py --workdir=runs/mmlupro --config.seeds=5
+Command:  prouter train --config=mmlupro_route --workdir=runs/mmlupro --config.seeds=5
 """
 
 from prouter_jax.config import ExperimentConfig

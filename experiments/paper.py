@@ -1,7 +1,7 @@
 """The paper's network (arXiv 2511.16883: two layers, hidden 32, dot product) on the embedded benchmark.
 
 Expected: 0.63 of the choices matched (seeds 0 to 2), 0.40 by its user-blind twin; 20 seconds a seed.
-Command:  python -m launch.train --config=experiments/paper.py --workdir=runs/paper
+Command:  prouter train --config=paper --workdir=runs/paper
           [--config.data.source=tables --config.data.path=FOLDER] [--config.model.without=history]
 """
 

@@ -1,6 +1,6 @@
 """The paper's PersonaRoute-Bench CSV, either variant; a folder of train, validation and test files, or one file.
 
-Command:  python -m launch.train --config=experiments/personaroute.py --workdir=runs/personaroute
+Command:  prouter train --config=personaroute --workdir=runs/personaroute
           --config.data.path=FOLDER --config.data.llms_path=LLMS.json
 
 The CSV is not ours to ship: the reader is tested on small made-up files of the same columns.

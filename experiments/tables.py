@@ -1,6 +1,6 @@
 """Your own folder of tables: what its users chose, voted or rated.
 
-Command:  python -m launch.train --config=experiments/tables.py --workdir=runs/mine --config.data.path=FOLDER
+Command:  prouter train --config=tables --workdir=runs/mine --config.data.path=FOLDER
 """
 
 from prouter_jax.config import ExperimentConfig

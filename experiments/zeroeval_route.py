@@ -1,6 +1,6 @@
 """ZeroEval answers of 30 LLMs, 100 multi-cost-efficiency users who rate what they see.
 
-Command:  python -m launch.train --config=experiments/zeroeval_route.py --workdir=runs/zeroeval --config.seeds=5
+Command:  prouter train --config=zeroeval_route --workdir=runs/zeroeval --config.seeds=5
 """
 
 from prouter_jax.config import ExperimentConfig

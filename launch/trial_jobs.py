@@ -1,4 +1,4 @@
-"""The trials of a sweep as jobs of a back end: each is a run of launch.train."""
+"""The trials of a sweep as jobs of a back end: each is a run of the command train."""
 
 import os
 import pathlib

@@ -305,7 +305,7 @@ def test_every_experiment_is_valid_and_says_how_to_run_it(name):
         config.data.path = "somewhere"
     assert validate(config).name != ExperimentConfig().name
     assert module.get_config() is not module.get_config()
-    assert f"Command:  python -m launch.train --config=experiments/{name}.py --workdir=" in module.__doc__
+    assert f"Command:  prouter train --config={name} --workdir=" in module.__doc__
 
 
 def test_make_run_is_what_readme_says():

@@ -1,12 +1,13 @@
 """Jobs on TPU pods of Google's Kubernetes Engine, by xpk (pip install xpk, in an environment of its own)."""
 
+import pathlib
 import shlex
 import shutil
 
 from .job import Job
 from .remote import Started, check, tpu_name
 
-_IMAGE = "launch/backends/Dockerfile"
+_IMAGE = pathlib.Path(__file__).parent / "Dockerfile"
 
 
 class GkeBackend:
@@ -34,7 +35,8 @@ class GkeBackend:
 
     def plan(self, job: Job) -> str:
         """The command, and the image it needs."""
-        return f"# the image: docker build -f {_IMAGE} -t IMAGE . && docker push IMAGE\n{shlex.join(self.command(job))}"
+        image = f"docker build -f {shlex.quote(str(_IMAGE))} -t IMAGE . && docker push IMAGE"
+        return f"# the image, in a checkout: {image}\n{shlex.join(self.command(job))}"
 
     def command(self, job: Job) -> list[str]:
         """Of xpk."""

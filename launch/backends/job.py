@@ -17,7 +17,7 @@ class Job:
 
     Attributes:
       folder: where its logs are written.
-      processes: how many of the command run as one job; launch.train is told of the others.
+      processes: number of processes that run the command as one job; train gets their number and addresses as flags.
       environment: variables besides those of this process.
     """
 

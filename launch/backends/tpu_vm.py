@@ -1,5 +1,6 @@
 """Jobs on TPU VMs, by gcloud: the job is one command that runs on every worker."""
 
+import pathlib
 import shlex
 import shutil
 
@@ -30,9 +31,11 @@ class TpuVmBackend:
         self._runtime = _RUNTIMES[topology.partition(":")[0]]
 
     def start(self, job: Job) -> Started:
-        """Asks for the slice and waits for it, then runs the command on all workers; gcloud shows what they say."""
+        """Asks for the slice and waits for it, then runs the command on all workers; gcloud shows their output."""
         if shutil.which("gcloud") is None:
             raise ValueError("--backend=tpu_vm: expected gcloud on this machine, found none")
+        if not pathlib.Path("constraints.txt").exists():
+            raise ValueError("--backend=tpu_vm: expected a checkout as the current folder, to copy it to the workers")
         return Started(["bash", "-ec", self.plan(job)])
 
     def plan(self, job: Job) -> str:

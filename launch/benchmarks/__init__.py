@@ -1,4 +1,4 @@
-"""What `launch.bench` measures: a module for each work, with measure(Setting) -> figures, in a process of its own."""
+"""The works that `prouter bench` measures: a module each, with measure(Setting) -> figures, in a process of its own."""
 
 WORKS = (
     *("start", "full_pass", "pairs", "texts", "epochs", "processes"),

@@ -17,7 +17,7 @@ _MOST_RUNS = 3
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """Seconds of launch.collect from start to tables, and over what the server alone would take."""
+    """Seconds of `prouter collect` from start to tables, and over what the server alone would take."""
     seconds = [_collect() for _ in range(min(setting.runs, _MOST_RUNS))]
     name = f"{_ANSWERS:,} answers of {_LATENCY * 1000:g} ms, {_CONCURRENCY} at a time, from start to tables"
     yield Figure("collect", name, "s", seconds)
@@ -40,5 +40,5 @@ def _collect() -> float:
         seconds = time.perf_counter() - begun
         counts = stub.counts()
         if len(counts) != _ANSWERS or set(counts.values()) != {(1, 1)}:
-            raise ValueError(f"launch.collect: expected {_ANSWERS:,} queries asked once each, found {len(counts):,}")
+            raise ValueError(f"collect: expected {_ANSWERS:,} queries asked once each, found {len(counts):,}")
         return seconds

@@ -106,7 +106,7 @@ class PersonalRouting(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager):
         del dl_manager  # nothing is downloaded
         if self.data is None:
-            raise ValueError("personal_routing: expected data to build of; use python -m launch.build_dataset")
+            raise ValueError("personal_routing: expected the data to build from; use `prouter build_dataset`")
         _write_world(self.data, self.data_path)
         return {SPLIT: self._generate_examples(self.data)}
 

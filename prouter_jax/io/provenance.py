@@ -7,6 +7,8 @@ import pathlib
 import platform
 import subprocess
 
+import prouter_jax
+
 
 def provenance() -> dict[str, str]:
     """What is written beside every result: "versions", "machine", "date", "commit" of the code that runs."""
@@ -19,8 +21,10 @@ def provenance() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit of the code that runs, if it runs in a checkout."""
+    """The commit of a checkout; the version of an installed copy, whose folder may be in another repository."""
     here = pathlib.Path(__file__).parent
+    if not (here.parents[1] / ".git").exists():
+        return f"prouter_jax {prouter_jax.__version__}"
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, timeout=10, check=True

@@ -47,7 +47,7 @@ class CollectedOutcomes:
     def __init__(self, folder: str | os.PathLike, metric: str = ""):
         """
         Args:
-          folder: with queries.parquet and outcomes.parquet, as launch.collect writes it.
+          folder: with queries.parquet and outcomes.parquet, as `prouter collect` writes it.
           metric: for all rows; default: the metric of each query.
 
         Raises:
@@ -56,7 +56,7 @@ class CollectedOutcomes:
         self.folder, self._metric = make_path(folder), metric
         for name in (QUERIES, OUTCOMES):
             if not (self.folder / name).is_file():
-                raise ValueError(f"folder {str(folder)!r}: expected {name}, as launch.collect leaves it, found none")
+                raise ValueError(f"folder {str(folder)!r}: expected {name}, as `prouter collect` writes it, found none")
         self._queries: Queries = read_queries(self.folder / QUERIES)
         self._table: Table = columns.load(self.folder / OUTCOMES, _SCHEMA)
         self._query = self._table.rows("query_id", Known(self._queries.ids, f"a query_id of {QUERIES}"))

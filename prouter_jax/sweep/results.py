@@ -136,7 +136,7 @@ def _best_experiment(result: SweepResult, ranked: Sequence[Trial], path: pathlib
     docstring = (
         f"The best of {len(ranked)} trials of a sweep of {result.experiment}, on validation: trial {best.name}.\n\n"
         f"Validation reward: {best.reward:.4f}, mean of {len(best.rewards)} (seeds).\n"
-        f"Command{copied}: python -m launch.train --config={path.name if copied else path} --workdir=runs/best"
+        f"Command{copied}: prouter train --config={path.name if copied else path} --workdir=runs/best"
     )
     return experiment_text(with_values(result.spec.config, best.values), docstring)
 

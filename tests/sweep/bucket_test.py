@@ -85,7 +85,7 @@ def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bu
     exec(text, module)
     best = workdir / "trials" / f"{tree['best']:03d}" / "experiment.json"
     assert configuration.to_json(module["get_config"]()) == best.read_text()
-    command = "python -m launch.train --config=best.py --workdir=runs/best"
+    command = "prouter train --config=best.py --workdir=runs/best"
     assert f"Command, once this file is copied from gs://bucket/sweep: {command}" in text.replace("\n", " ")
 
 

@@ -80,7 +80,7 @@ def test_the_best_experiment_is_the_trials_configuration(tmp_path):
     write_results(_result(), tmp_path)
     text = (tmp_path / "best.py").read_text()
     assert text.startswith('"""The best of 4 trials of a sweep of experiments/mine.py, on validation: trial 002.\n')
-    assert f"python -m launch.train --config={tmp_path}/best.py" in text.replace("\n", " ")
+    assert f"prouter train --config={tmp_path}/best.py" in text.replace("\n", " ")
     names = {}
     exec(compile(text, "best.py", "exec"), names)
     expected = with_values(CONFIG, TRIALS[2].values)

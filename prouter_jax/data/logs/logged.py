@@ -39,7 +39,7 @@ def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
     """
     path = make_path(folder) / LOGGED
     if not path.is_file():
-        raise ValueError(f"table {LOGGED}: expected it in {str(folder)!r}, where launch.logs wrote, found none")
+        raise ValueError(f"table {LOGGED}: expected it in {str(folder)!r}, as `prouter logs` writes it, found none")
     table = columns.load(path, _SCHEMA)
     row = table.rows("decision_id", Known(data.decisions.ids, "a decision_id of decisions"))
     if len(row) != len(data.decisions.ids):

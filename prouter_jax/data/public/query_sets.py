@@ -1,4 +1,4 @@
-"""Query sets in their published formats: what to ask, and what a right answer is, for launch.collect and launch.grade.
+"""Query sets in their published formats: queries for `prouter collect`, references for `prouter grade`.
 
 | format | file | query | reference | metric |
 |---|---|---|---|---|

@@ -41,5 +41,5 @@ def test_what_does_not_go_with_the_decisions_is_told(folder, two_users):
     with pytest.raises(ValueError, match="expected 30 rows as in decisions, found 29"):
         read_logged(folder, data)
     (folder / LOGGED).unlink()
-    with pytest.raises(ValueError, match=r"where launch.logs wrote, found none"):
+    with pytest.raises(ValueError, match=r"as `prouter logs` writes it, found none"):
         read_logged(folder, data)
