@@ -202,7 +202,8 @@ def test_a_slow_llm_does_not_hold_up_the_others(tmp_path):
         return echo(messages, number)
 
     with JudgeServer(until_the_other_is_served) as slow, JudgeServer(at_once) as quick:
-        llms = [make_llm(slow, "slow", timeout=120.0), make_llm(quick, "quick")]
+        # all of the quick one's requests wait at once, so that none of its slots is free while it stores an answer
+        llms = [make_llm(slow, "slow"), make_llm(quick, "quick", concurrency=24)]
         _collect(tmp_path, make_queries(24), llms, concurrency=8)
     assert len(waits) == 24
     assert all(waits)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import two_processes
 from bucket_server import Bucket
+from processes import HANG
 
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.multihost import ask_first_process
@@ -40,7 +41,7 @@ def _run(folder, what, ends=(0, 0), **variables):
         )
         for index in range(2)
     ]
-    said = [process.communicate(timeout=120) for process in both]
+    said = [process.communicate(timeout=HANG) for process in both]
     assert [process.returncode for process in both] == list(ends), said
     return [_said(out) for out, _ in said]
 
