@@ -76,13 +76,13 @@ class LlmGrader:
 
     Attributes:
       llm: the LLM to ask.
-      path: journal of grades, a line of JSON each. The next run requests failed grades again.
+      journal: file of grades, a line of JSON each. The next run requests failed grades again.
       budget: USD that all grades of the journal may cost; 0 for no limit.
       concurrency: concurrent requests, at most.
     """
 
     llm: RemoteLlm
-    path: str | os.PathLike
+    journal: str | os.PathLike
     budget: float
     concurrency: int
 
@@ -97,23 +97,25 @@ class LlmGrader:
             the journal.
         """
         keys = [self.key(answer) for answer in answers]
-        with Journal(self.path, Grade, _NOUN) as journal:
+        with Journal(self.journal, Grade, _NOUN) as journal:
             missing = {
                 key: answer
                 for key, answer in zip(keys, answers, strict=True)
                 if not _succeeded(journal.records.get(key))
             }
             if missing:
-                stored = len(answers) - len(missing)
+                requester = Requester(self.llm, Budget(self.budget, journal.spent), FairSemaphore(self.concurrency))
+                requests = (_make_request(key, answer) for key, answer in missing.items())
+                concurrency, stored = self.llm.concurrency or self.concurrency, len(answers) - len(missing)
                 with Progress("grade", "grades", len(answers), stored, journal.spent) as progress:
-                    asyncio.run(self._request(missing, journal, progress))
+                    asyncio.run(request_integers(requests, requester, concurrency, journal, progress))
             records = [journal.records.get(key) for key in keys]
         failures = ["not asked: the budget is spent" if record is None else record.failure or "" for record in records]
         return [_scale(record) for record in records], failures
 
     def estimate_cost(self, answers: Sequence[AnsweredQuery]) -> Estimate:
         """The cost of `grade` if every first reply is valid; sends no request."""
-        records = read_journal(self.path, Grade, _NOUN)
+        records = read_journal(self.journal, Grade, _NOUN)
         missing = [answer for answer in answers if not _succeeded(records.get(self.key(answer)))]
         characters = sum(count_characters(_make_prompt(answer)) for answer in missing)
         tokens = estimate_tokens(characters), len(missing) * REPLY_TOKENS
@@ -122,12 +124,6 @@ class LlmGrader:
     def key(self, answer: AnsweredQuery) -> str:
         """Journal key of a grade: SHA-256 of the LLM's parameters and the prompt."""
         return hashlib.sha256(json.dumps([self.llm.parameters(), _make_prompt(answer)]).encode()).hexdigest()
-
-    async def _request(self, missing: dict[str, AnsweredQuery], journal: Journal[Grade], progress: Progress) -> None:
-        budget = Budget(self.budget, journal.spent)
-        requester = Requester(self.llm, budget, FairSemaphore(self.concurrency))
-        requests = (_make_request(key, answer) for key, answer in missing.items())
-        await request_integers(requests, requester, self.llm.concurrency or self.concurrency, journal, progress)
 
 
 def _succeeded(record: Grade | None) -> bool:

@@ -76,9 +76,12 @@ class LlmJudge:
         with Journal(self.journal, StoredVerdict, VERDICT) as journal:
             missing = self._missing(pairs, journal.records)
             if missing:
-                stored = len(pairs.keys) - len(missing)
-                with Progress("judge", "verdicts", len(pairs.keys), stored, journal.spent) as progress:
-                    asyncio.run(self._request(pairs.requests(missing), journal, progress))
+                total, concurrency = len(pairs.keys), self.config.concurrency
+                budget = Budget(self.config.max_cost, journal.spent)
+                requester = Requester(self._llm(), budget, FairSemaphore(concurrency))
+                with Progress("judge", "verdicts", total, total - len(missing), journal.spent) as progress:
+                    requests = pairs.requests(missing)
+                    asyncio.run(request_integers(requests, requester, concurrency, journal, progress))
             return pairs.verdicts(journal.records)
 
     def estimate_cost(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
@@ -100,13 +103,6 @@ class LlmJudge:
     def _llm(self) -> RemoteLlm:
         names = {field.name for field in dataclasses.fields(RemoteLlm)} - {"name"}
         return RemoteLlm("judge", **{name: value for name, value in vars(self.config).items() if name in names})
-
-    async def _request(
-        self, requests: Iterator[IntegerRequest], journal: Journal[StoredVerdict], progress: Progress
-    ) -> None:
-        budget = Budget(self.config.max_cost, journal.spent)
-        requester = Requester(self._llm(), budget, FairSemaphore(self.config.concurrency))
-        await request_integers(requests, requester, self.config.concurrency, journal, progress)
 
 
 class _Pairs:
