@@ -1,4 +1,4 @@
-"""What tests of collecting share: queries, pools, and what a server says to what."""
+"""Queries, LLMs and server responses for tests of collection."""
 
 import json
 

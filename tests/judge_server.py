@@ -1,4 +1,4 @@
-"""A server that speaks as an LLM's does, in a thread of the test process, and does what the test tells it."""
+"""A fake OpenAI-compatible server in a thread of the test process; the test decides each response."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""`python -m launch.collect` and `launch.grade`: the estimate, the answers, their grades; a read_tables folder."""
+"""`python -m launch.collect` and `launch.grade`: estimate, answers, grades and the tables."""
 
 import json
 import pathlib
@@ -92,7 +92,7 @@ def test_from_queries_to_graded_answers(run, tmp_path):
     assert not [text for text in told if "sk-very-secret" in text]
 
 
-def test_what_is_wrong_is_one_line_and_exit_code_1(run, tmp_path):
+def test_an_error_is_one_line_and_exit_code_1(run, tmp_path):
     (tmp_path / "llms.json").write_text('{"a": {"model": "m"}}')
     done = run(*_collect(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
@@ -109,7 +109,7 @@ def test_a_server_that_refuses_everything_ends_with_exit_code_1(run, tmp_path):
     assert f"answers: 0 of 3, 0.0000 USD: {tmp_path}/out" in done.stdout
 
 
-def test_ctrl_c_waits_for_what_is_under_way(run, tmp_path):
+def test_ctrl_c_waits_for_running_requests(run, tmp_path):
     told = threading.Event()
 
     def decide(*_):

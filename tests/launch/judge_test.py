@@ -1,4 +1,4 @@
-"""`python -m launch.judge`: the estimate first, then choices; started again it pays nothing."""
+"""`python -m launch.judge`: the estimate, then the choices; a second run pays nothing."""
 
 import pathlib
 import sys
@@ -44,7 +44,7 @@ def test_rules_choose_without_a_server(folder, tmp_path):
     assert pq.read_table(tmp_path / "run" / "choices.parquet").num_rows == 4
 
 
-def test_an_llm_is_estimated_then_asked_once(folder, tmp_path, monkeypatch):
+def test_verdicts_are_estimated_and_requested_once(folder, tmp_path, monkeypatch):
     with serving(monkeypatch, longest) as server:
         dry = _judge(folder, tmp_path / "run", *LLM, "--dry_run")
         assert dry.stdout.startswith("estimate: 4 verdicts; about ")

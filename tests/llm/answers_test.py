@@ -1,4 +1,4 @@
-"""The lines of a folder of answers: what they must hold."""
+"""Journals of answers and failures: their fields and costs."""
 
 import json
 

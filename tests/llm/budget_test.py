@@ -1,4 +1,4 @@
-"""Costs before, during and after; the budget among requests that run together."""
+"""Estimates, costs and the budget of concurrent requests."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ def test_a_cost_is_price_times_tokens():
     assert LLM.cost(1000, 500) == pytest.approx(0.007)
 
 
-def test_the_servers_count_comes_before_the_guess():
+def test_the_servers_token_counts_are_preferred_to_estimates():
     usage = Usage()
     assert charge(LLM, usage, MESSAGES, Reply("y", 700, 3)) == pytest.approx(LLM.cost(700, 3))
     assert charge(LLM, usage, MESSAGES, Reply("y" * 40, None, None)) == pytest.approx(LLM.cost(1001, 11))
@@ -27,7 +27,7 @@ def test_the_servers_count_comes_before_the_guess():
     assert usage.cost == pytest.approx(LLM.cost(2702, 64))
 
 
-def test_an_estimate_in_words():
+def test_an_estimate_as_text():
     assert Estimate(12).format("verdicts") == "12 verdicts; nothing to pay"
     found = Estimate(1200, 200, 3000, 40, 0.125).format("answers")
     assert found == "1,200 answers, 200 of them stored; about 3,000 tokens in and 40 out, 0.1250 USD"
@@ -38,11 +38,11 @@ def test_characters_of_all_messages_count():
     assert count_characters([*MESSAGES, {"role": "system", "content": "äö"}]) == 4003
 
 
-def test_guesses_are_four_characters_a_token():
+def test_tokens_are_estimated_at_four_characters_each():
     assert [estimate_tokens(characters) for characters in (0, 1, 4, 5, 4001)] == [0, 1, 1, 2, 1001]
 
 
-def test_the_bound_holds_for_a_token_a_byte():
+def test_the_maximum_cost_holds_if_every_byte_is_a_token():
     assert LLM.max_cost(MESSAGES) >= LLM.cost(4001, 50)
     assert LLM.max_cost([{"role": "user", "content": "ü" * 4000}]) >= LLM.cost(8000, 50)
 
@@ -55,7 +55,7 @@ def _run(scenario):
     return asyncio.run(limited())
 
 
-def test_requests_wait_for_money_that_others_may_leave():
+def test_a_reservation_waits_for_what_running_requests_may_return():
     async def scenario():
         budget, told = Budget(limit=1.0, spent=0.2), []
 
@@ -73,7 +73,7 @@ def test_requests_wait_for_money_that_others_may_leave():
     assert spent == pytest.approx(0.4)
 
 
-def test_two_that_do_not_fit_together_run_one_after_the_other():
+def test_requests_that_do_not_fit_together_run_one_after_the_other():
     async def scenario():
         budget, now, most_at_once = Budget(limit=1.0, spent=0.0), 0, 0
 
@@ -92,7 +92,7 @@ def test_two_that_do_not_fit_together_run_one_after_the_other():
     assert _run(scenario) == 1
 
 
-def test_what_can_never_fit_is_refused():
+def test_a_reservation_beyond_the_budget_is_refused():
     async def scenario():
         budget = Budget(limit=1.0, spent=0.5)
         await budget.reserve(0.5)

@@ -1,4 +1,4 @@
-"""What an HTTP answer means; the rest of the client is tested with the judge, against a server."""
+"""Replies and errors of one request; more of the client is tested with the LLM judge."""
 
 import asyncio
 import datetime
@@ -46,20 +46,20 @@ def test_model_and_limit_are_sent_under_the_servers_name(monkeypatch, name):
     assert server.requests == [asked, asked | {"temperature": 0.5}]
 
 
-def test_half_a_character_becomes_a_whole_one(monkeypatch):
+def test_a_lone_surrogate_is_replaced(monkeypatch):
     half = b'{"choices": [{"message": {"content": "So \\ud83d"}, "finish_reason": "stop"}]}'
     with serving(monkeypatch, lambda *_: Act(body=half)):
         assert _complete().text == "So ?"
 
 
-def test_why_a_reply_ended_is_told(monkeypatch):
+def test_the_finish_reason_is_returned(monkeypatch):
     cut = b'{"choices": [{"message": {"content": "So"}, "finish_reason": "length"}]}'
     with serving(monkeypatch, lambda *_: Act(body=cut)):
         assert _complete() == Reply("So", None, None, "length")
 
 
 @pytest.mark.parametrize("act", [Act(status=500, body=b"{}"), Act(drop=True), Act(status=429, body=b"{}")])
-def test_the_client_itself_never_asks_twice(monkeypatch, act):
+def test_the_client_does_not_retry(monkeypatch, act):
     with serving(monkeypatch, lambda *_: act) as server, pytest.raises(TransientError):
         _complete()
     assert len(server.requests) == 1
@@ -68,7 +68,7 @@ def test_the_client_itself_never_asks_twice(monkeypatch, act):
 @pytest.mark.parametrize(
     ("act", "paid"), [(Act(stall=1000), True), (Act(drop=True), True), (Act(status=503, body=b"{}"), False)]
 )
-def test_it_is_known_what_may_have_been_paid(monkeypatch, act, paid):
+def test_errors_say_whether_the_request_may_have_been_charged(monkeypatch, act, paid):
     with serving(monkeypatch, lambda *_: act), pytest.raises(TransientError) as caught:
         _complete(timeout=HANG if not act.stall else 0.2)
     assert caught.value.maybe_charged == paid

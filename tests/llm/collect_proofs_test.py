@@ -1,4 +1,4 @@
-"""What collecting promises, against a server in a process of its own: killed, and told nonsense, it ends the same."""
+"""Collection against a server in its own process: kills and server errors do not change the result."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def _number_stored(folder):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def test_killed_at_ten_moments_every_answer_is_stored_once_and_none_asked_again(tmp_path):
+def test_after_ten_kills_every_answer_is_stored_once_and_no_stored_one_was_requested_again(tmp_path):
     chance, folder, known = random.Random(0), tmp_path / "kills", {}
     with run_stub(latency=0.05) as stub:
         command = _prepare(folder, stub)

@@ -1,4 +1,4 @@
-"""Collecting: every answer in the table, stored when it comes, never asked twice, whatever a server does."""
+"""Collection: every answer is stored when it arrives and requested once, whatever a server does."""
 
 import dataclasses
 import json
@@ -48,7 +48,7 @@ def test_every_llm_answers_every_query_and_the_tables_can_be_read(tmp_path):
     assert set(data.outcomes.input_tokens) == {100}
 
 
-def test_a_second_run_asks_nobody_needs_no_key_and_pays_nothing(tmp_path):
+def test_a_second_run_sends_no_request_and_needs_no_key(tmp_path):
     with JudgeServer(echo) as server:
         first = _collect(tmp_path, make_queries(3), [make_llm(server)])
         before = (tmp_path / "answers.jsonl").read_bytes()
@@ -70,7 +70,7 @@ def test_llms_of_one_server_model_and_parameters_share_answers(tmp_path):
     assert read_tables(tmp_path).outcomes.cost == pytest.approx([COST, COST, COST + 0.001, COST + 0.001])
 
 
-def test_failures_are_kept_apart_and_asked_again_in_the_next_run(tmp_path):
+def test_failures_are_stored_apart_and_requested_again_in_the_next_run(tmp_path):
     refuse = True
 
     def decide(messages, number):
@@ -105,7 +105,7 @@ def test_one_server_that_refuses_everything_does_not_stop_the_others(tmp_path):
     assert len(read_tables(tmp_path).outcomes.query) == 20
 
 
-def test_who_is_refused_begins_nothing_more(tmp_path):
+def test_after_a_fatal_error_no_request_is_sent(tmp_path):
     with JudgeServer(lambda *_: Act(status=401, body=b"{}")) as server:
         begun = time.monotonic()
         found = _collect(tmp_path, make_queries(200), [make_llm(server, requests_per_minute=60)])
@@ -114,7 +114,7 @@ def test_who_is_refused_begins_nothing_more(tmp_path):
     assert found.failures == {}
 
 
-def test_a_missing_key_ends_before_anything_is_asked(tmp_path):
+def test_a_missing_key_is_found_before_any_request(tmp_path):
     with JudgeServer(echo) as server:
         llms = [make_llm(server, "a"), make_llm(server, "b", key_variable="NOT_SET")]
         with pytest.raises(ValueError, match=r"^environment: expected NOT_SET, found none$"):
@@ -122,7 +122,7 @@ def test_a_missing_key_ends_before_anything_is_asked(tmp_path):
         assert server.requests == []
 
 
-def test_each_server_is_told_its_own_key_and_nobody_else(tmp_path, monkeypatch, capfd):
+def test_a_key_is_sent_to_its_own_server_only(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("KEY_A", "sk-secret-a")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-openai")
     tell = Act(status=400, body=b'{"error": {"message": "I was told sk-secret-a"}}')
@@ -136,7 +136,7 @@ def test_each_server_is_told_its_own_key_and_nobody_else(tmp_path, monkeypatch, 
     assert "[key]" in str(found.failures)
 
 
-def test_the_budget_is_not_overrun_and_more_of_it_goes_on(tmp_path):
+def test_the_budget_is_not_exceeded_and_a_higher_one_continues_the_run(tmp_path):
     with JudgeServer(echo) as server:
         llms = [make_llm(server, "a"), make_llm(server, "b")]
         found = _collect(tmp_path, make_queries(20), llms, budget=0.03)
@@ -149,7 +149,7 @@ def test_the_budget_is_not_overrun_and_more_of_it_goes_on(tmp_path):
         assert len(server.requests) == rest.answers == 40
 
 
-def test_answers_that_got_lost_count_as_if_they_had_been_as_long_as_may_be(tmp_path):
+def test_lost_answers_are_charged_at_their_maximum_length(tmp_path):
     with JudgeServer(lambda messages, number: Act(drop=True) if number == 0 else echo(messages, number)) as server:
         found = _collect(tmp_path, make_queries(1), [make_llm(server)])
     lost = (3 * 10.0 + 50 * 100.0) / 1e6  # "What is 0" is three tokens or so
@@ -159,7 +159,7 @@ def test_answers_that_got_lost_count_as_if_they_had_been_as_long_as_may_be(tmp_p
     )  # an answer costs what it costs without bad luck
 
 
-def test_cut_off_and_uncounted_answers_are_noted(tmp_path):
+def test_cut_off_answers_and_missing_token_counts_are_reported(tmp_path):
     cut = b'{"choices": [{"message": {"content": "So far"}, "finish_reason": "length"}]}'
     with JudgeServer(lambda *_: Act(body=cut)) as server:
         found = _collect(tmp_path, make_queries(1), [make_llm(server)])
@@ -182,7 +182,7 @@ def test_limits_hold_for_each_llm_and_for_all(tmp_path):
         assert 3 <= other.most_at_once <= 5
 
 
-def test_requests_of_an_llm_keep_their_pace(tmp_path):
+def test_the_rate_limit_of_an_llm_holds(tmp_path):
     with JudgeServer(echo) as server:
         begun = time.monotonic()
         _collect(tmp_path, make_queries(5), [make_llm(server, requests_per_minute=300)])
@@ -216,7 +216,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path):
             _collect(tmp_path, make_queries(1), [make_llm(server)])
 
 
-def test_the_estimate_is_what_is_then_paid(tmp_path):
+def test_the_estimate_is_close_to_the_cost(tmp_path):
     with JudgeServer(lambda *_: Act("x" * 200, usage=None)) as server:
         llms = [make_llm(server)]
         before = estimate_costs(make_queries(10), llms, tmp_path / "new")["a"]
@@ -232,7 +232,7 @@ def test_the_estimate_is_what_is_then_paid(tmp_path):
     assert nothing.format("answers") == "10 answers, 10 of them stored; nothing to pay"
 
 
-def test_a_full_disk_is_told_and_what_is_stored_is_not_asked_again(small_disk):
+def test_after_a_full_disk_stored_answers_are_not_requested_again(small_disk):
     folder, filler = small_disk / "out", small_disk / "filler"
     filler.write_bytes(b"x" * (6 * 2**20))
     with JudgeServer(lambda *_: Act("x" * 200_000)) as server:

@@ -1,4 +1,4 @@
-"""Where a server is and which key it is given: never that of another."""
+"""Endpoints and their keys: a server never gets the key of another."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def environment(monkeypatch):
     monkeypatch.setenv("MINE", " sk-mine\n")
 
 
-def test_openai_is_asked_with_its_key_unless_said_otherwise(monkeypatch):
+def test_openai_and_its_key_are_the_default(monkeypatch):
     assert find_endpoint() == Endpoint("https://api.openai.com/v1", "OPENAI_API_KEY", True)
     assert find_endpoint().read_key() == "sk-openai"
     assert find_endpoint(key_variable="MINE").read_key() == "sk-mine"
@@ -20,12 +20,12 @@ def test_openai_is_asked_with_its_key_unless_said_otherwise(monkeypatch):
     assert find_endpoint() == Endpoint("http://here:1/v1", "OPENAI_API_KEY", False)
 
 
-def test_a_server_of_ones_own_is_not_given_openais_key():
+def test_openais_key_is_not_sent_to_another_server():
     assert find_endpoint("http://localhost:8000/v1").read_key() == ""
     assert find_endpoint("http://localhost:8000/v1", "MINE").read_key() == "sk-mine"
 
 
-def test_a_missing_key_is_told(monkeypatch):
+def test_a_missing_key_is_an_error(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(
         ValueError, match=r"^environment: expected OPENAI_API_KEY, or OPENAI_BASE_URL of a server without"
@@ -36,7 +36,7 @@ def test_a_missing_key_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize("key", ["sk with space", "sk-\x01", "sk-é", "sk\nsk"])
-def test_what_cannot_be_a_key_is_refused_without_being_told(monkeypatch, key):
+def test_an_invalid_key_is_refused_and_not_printed(monkeypatch, key):
     monkeypatch.setenv("MINE", key)
     with pytest.raises(ValueError, match=r"visible ASCII characters in MINE$"):
         find_endpoint("http://localhost/v1", "MINE").read_key()
@@ -45,13 +45,13 @@ def test_what_cannot_be_a_key_is_refused_without_being_told(monkeypatch, key):
 @pytest.mark.parametrize(
     "url", ["localhost:8000", "ftp://host/v1", "http://", "http://host:port/v1", "http://h:99999/v1"]
 )
-def test_what_is_no_url_is_refused(url):
+def test_an_invalid_url_is_refused(url):
     with pytest.raises(ValueError, match=r"^base_url: expected http://HOST"):
         find_endpoint(url)
 
 
 @pytest.mark.parametrize("url", ["http://me:word@host/v1", "https://host/v1?key=secret"])
-def test_secrets_in_a_url_are_refused_and_not_told(url):
+def test_secrets_in_a_url_are_refused_and_not_printed(url):
     with pytest.raises(ValueError, match=r"^base_url: expected a URL without user, password or query") as caught:
         find_endpoint(url)
     assert "word" not in str(caught.value).replace("password", "")

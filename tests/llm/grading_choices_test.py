@@ -1,4 +1,4 @@
-"""Letters out of answers: forms of MMLU-Pro and of other published tests, and what must not pass for a letter."""
+"""Letters in answers: forms of MMLU-Pro and other published tests, and words that are no letters."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_letters_beyond_the_choices_do_not_count():
     assert find_letter("(D)", ["x", "y"]) is None
 
 
-def test_the_text_of_one_choice_will_do():
+def test_an_answer_may_repeat_the_text_of_a_choice():
     choices = ["9 minutes", "4.5 minutes", "27 minutes", "13.5 minutes"]
     assert multiple_choice("The final answer is 27 minutes after scaling the rate.", "C", choices) == 1
     assert multiple_choice("It is 9 minutes or 27 minutes.", "C", choices) == 0  # two are named, none is picked
@@ -59,6 +59,6 @@ def test_the_reference_is_a_letter_or_the_text_of_a_choice(reference):
 @pytest.mark.parametrize(
     ("reference", "choices"), [("1", ["no", "yes"]), ("C", ["no", "yes"]), ("maybe", ()), ("", ())]
 )
-def test_another_reference_is_no_guess(reference, choices):
+def test_an_invalid_reference_is_an_error(reference, choices):
     with pytest.raises(ValueError, match=r"^expected a letter from A to [BJ]"):
         multiple_choice("A", reference, choices)

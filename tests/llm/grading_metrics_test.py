@@ -1,4 +1,4 @@
-"""Metrics by name, and functions of one's own."""
+"""Metrics by name, and the user's own functions."""
 
 import math
 import sys
@@ -39,7 +39,7 @@ def test_a_function_of_ones_own():
 @pytest.mark.parametrize(
     ("answer", "found"), [("two", "2"), ("nan", "nan"), ("none", "TypeError"), ("other", "KeyError")]
 )
-def test_what_it_must_return_is_told(answer, found):
+def test_a_return_value_that_is_no_grade_is_an_error(answer, found):
     with pytest.raises(ValueError, match=rf"^expected a number in \[0, 1\], found {found}"):
         find_metric(f"{__name__}:odd", allow_code=True)(answer, ["x"], [])
 
@@ -50,7 +50,7 @@ def test_a_function_that_is_not_there_is_named(name):
         find_metric(name, allow_code=True)
 
 
-def test_an_unknown_metric_is_told_with_those_that_there_are():
+def test_the_error_of_an_unknown_metric_lists_the_metrics():
     with pytest.raises(ValueError, match=r"^expected a metric \(token_f1, .*, judge or MODULE:FUNCTION\), found 'f1'$"):
         find_metric("f1")
 

@@ -39,7 +39,7 @@ def test_published_verdicts(answer, reference, correct):
         ("**$1,234,567**", "1234567"),
     ],
 )
-def test_the_same_number_in_other_words(answer, reference):
+def test_equal_numbers_in_other_notations(answer, reference):
     assert number_at_end(answer, reference) == 1
 
 
@@ -48,6 +48,6 @@ def test_another_number_or_none(answer, reference):
     assert number_at_end(answer, reference) == 0
 
 
-def test_a_reference_without_a_number_is_told():
+def test_a_reference_without_a_number_is_an_error():
     with pytest.raises(ValueError, match=r"^expected a number in the reference, found 'many'$"):
         number_at_end("5", "many")

@@ -40,7 +40,7 @@ def test_the_official_normalisation(text, expected):
     assert normalize(text) == expected
 
 
-def test_words_count_as_often_as_they_come():
+def test_words_count_with_multiplicity():
     assert token_f1("no no no", "no") == pytest.approx(0.5)
     assert token_f1("no no", "no no no") == pytest.approx(0.8)
 

@@ -1,4 +1,4 @@
-"""A folder of answers is graded in place: each outcome by its query's metric, the rest left as it was and counted."""
+"""Grading of a folder: each outcome by its query's metric; ungraded outcomes are unchanged and counted."""
 
 import sys
 
@@ -58,7 +58,7 @@ def test_each_outcome_is_graded_by_its_querys_metric(folder):
     assert read_tables(folder).outcomes.effect[:5].tolist() == [0.5, 0.0, 1.0, 0.0, 0.5]
 
 
-def test_one_metric_for_all_goes_before(folder):
+def test_a_metric_for_all_rows_overrides_those_of_the_queries(folder):
     graded = CollectedOutcomes(folder, "exact_match").grade(None)
     assert _effects(folder) == [0.0, 0.0, 0.0, 0.0, 1.0, None, None]
     assert graded.ungraded == {"the query has no reference": 1, "the answer has no text": 1}
@@ -100,7 +100,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_cannot_be_graded_is_named_and_nothing_is_written(folder, name):
+def test_errors_name_the_row_and_nothing_is_written(folder, name):
     changes, message = BAD[name]
     pq.write_table(pa.table(QUERIES | changes), folder / "queries.parquet")
     before = (folder / "outcomes.parquet").read_bytes()
@@ -109,7 +109,7 @@ def test_what_cannot_be_graded_is_named_and_nothing_is_written(folder, name):
     assert (folder / "outcomes.parquet").read_bytes() == before
 
 
-def test_another_folder_is_told(tmp_path):
+def test_a_folder_without_collected_tables_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"expected queries\.parquet, as launch\.collect leaves it, found none$"):
         CollectedOutcomes(tmp_path)
 

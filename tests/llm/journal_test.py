@@ -1,4 +1,4 @@
-"""A file of what was paid for: whole lines only, one writer, the last line of a key counts."""
+"""The journal: complete lines only, one writer, the last record of a key counts."""
 
 import asyncio
 import functools
@@ -22,7 +22,7 @@ def _add(store, *entries):
     asyncio.run(add_all())
 
 
-def test_what_was_added_is_read_again(tmp_path):
+def test_records_are_written_at_once_and_read_again(tmp_path):
     path = tmp_path / "folder" / "verdicts.jsonl"
     with open_journal(path) as store:
         _add(store, FIRST)
@@ -34,7 +34,7 @@ def test_what_was_added_is_read_again(tmp_path):
         assert store.spent == 0.75
 
 
-def test_a_later_line_replaces_an_earlier_one_but_both_were_paid(tmp_path):
+def test_a_later_record_replaces_an_earlier_one_but_both_costs_count(tmp_path):
     again = StoredVerdict("k2", "u", "r", 1, None, 10, 1, 0.5)
     with open_journal(tmp_path / "v") as store:
         _add(store, SECOND)
@@ -45,7 +45,7 @@ def test_a_later_line_replaces_an_earlier_one_but_both_were_paid(tmp_path):
 
 
 @pytest.mark.parametrize("torn", [b'{"key": "k3", ', b"\xff\x00", b"{}"])
-def test_a_torn_last_line_is_dropped_and_not_written_on(tmp_path, torn):
+def test_an_incomplete_last_line_is_dropped(tmp_path, torn):
     path = tmp_path / "v"
     with open_journal(path) as store:
         _add(store, FIRST)
@@ -68,7 +68,7 @@ def test_a_torn_last_line_is_dropped_and_not_written_on(tmp_path, torn):
         '"output_tokens": 0, "cost": -1}',
     ],
 )
-def test_a_bad_line_elsewhere_is_named(tmp_path, line):
+def test_an_invalid_line_is_an_error_with_its_row(tmp_path, line):
     path = tmp_path / "verdicts.jsonl"
     with open_journal(path) as store:
         _add(store, FIRST)
@@ -86,12 +86,12 @@ def test_a_second_writer_is_refused_until_the_first_is_done(tmp_path):
         pass
 
 
-def test_no_file_is_no_verdicts(tmp_path):
+def test_a_missing_file_has_no_records(tmp_path):
     assert read(tmp_path / "none") == {}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_entries_that_come_together_share_the_wait_for_the_disk(tmp_path, monkeypatch):
+def test_records_that_are_added_together_share_one_fsync(tmp_path, monkeypatch):
     synced, real = [], os.fsync
     with open_journal(tmp_path / "v") as store:
         monkeypatch.setattr(os, "fsync", lambda file: synced.append(len(store.records)) or real(file))

@@ -1,4 +1,4 @@
-"""What is said to an LLM and what counts of its reply."""
+"""Prompts of the LLM judge, the format of its replies, and journal keys."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_orders_are_permutations_that_differ_by_person_query_and_seed():
     assert all(sorted(order) == list(range(10)) for order in orders)
 
 
-def test_keys_tell_apart_what_differs():
+def test_different_verdicts_have_different_keys():
     persona, question = (
         prompts.persona_digest("m", PERSONA),
         prompts.question_digest("q", ["a", "b"], None),

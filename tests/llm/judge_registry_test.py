@@ -1,4 +1,4 @@
-"""From a configuration to a judge."""
+"""The judge of a configuration."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ def test_style_is_the_default(answered):
     assert (judge.noise, judge.seed) == (0.7, 3)
 
 
-def test_an_llm_needs_a_file_and_its_own_comes_first(answered):
+def test_the_llm_judge_needs_a_journal(answered):
     with pytest.raises(ValueError, match=r"^config\.data\.judge\.verdicts: expected a file"):
         make_judge(judge_config(), answered)
     assert make_judge(judge_config(), answered, "given", True) == LlmJudge(judge_config(), "given", True)
@@ -39,7 +39,7 @@ def test_an_llm_needs_a_file_and_its_own_comes_first(answered):
         ("data.feedback", "rating", "data.feedback: expected 'choice'"),
     ],
 )
-def test_what_an_llm_cannot_do_is_refused(field, value, expected):
+def test_invalid_configurations_of_the_llm_judge_are_refused(field, value, expected):
     config = ExperimentConfig()
     config.data.users, config.data.judge = "llm_as_judge", judge_config()
     validate(config)

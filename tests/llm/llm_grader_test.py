@@ -1,4 +1,4 @@
-"""Grades by an LLM: asked in form, kept, asked again only where they failed."""
+"""Grades by an LLM: stored, and requested again only after a failure."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def _grade(server, path, answers=ANSWERS, budget=0.0):
     return LlmGrader(make_llm(server), path / "grades.jsonl", budget, 4).grade(answers)
 
 
-def test_grades_are_tenths_and_belong_to_their_answers(tmp_path):
+def test_grades_are_divided_by_ten_and_in_the_order_of_the_answers(tmp_path):
     with JudgeServer(_number) as server:
         assert _grade(server, tmp_path) == ([0.0, 0.1, 0.2, 0.3], ["", "", "", ""])
         contents = [body["messages"][1]["content"] for body in server.requests]
@@ -37,7 +37,7 @@ def test_grades_are_tenths_and_belong_to_their_answers(tmp_path):
     assert all("Grade the answer. 10: right and complete" in content for content in contents)
 
 
-def test_what_is_graded_is_not_asked_again(tmp_path):
+def test_stored_grades_are_not_requested_again(tmp_path):
     with JudgeServer(_number) as server:
         first = _grade(server, tmp_path)
         grader = LlmGrader(make_llm(server), tmp_path / "grades.jsonl", 0.0, 4)
@@ -48,7 +48,7 @@ def test_what_is_graded_is_not_asked_again(tmp_path):
         assert (grader.estimate_cost([other]).total, grader.estimate_cost([other]).stored) == (1, 0)
 
 
-def test_nonsense_is_a_failure_that_is_asked_again(tmp_path):
+def test_an_invalid_reply_is_a_failure_that_the_next_run_requests_again(tmp_path):
     nonsense = True
     with JudgeServer(lambda *args: Act("ten!") if nonsense else _number(*args)) as server:
         grades, failures = _grade(server, tmp_path, ANSWERS[:1])

@@ -1,4 +1,4 @@
-"""The LLM that judges: its verdicts reach the right LLM, whatever the server does, and nothing is paid for twice."""
+"""The LLM judge: verdicts are of the right LLM, whatever the server does, and nothing is paid for twice."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ def test_a_judge_that_always_says_one_favours_nobody(monkeypatch, path):
     assert np.abs(shares - 0.25).max() < 0.1, shares  # three standard deviations of 216 draws are 0.09
 
 
-def test_each_person_is_played_and_sees_all_answers_on_offer(monkeypatch, path):
+def test_each_persona_sees_all_offered_answers(monkeypatch, path):
     questions = make_questions(2)
     questions.answers[1, 0] = " \n"
     with serving(monkeypatch, longest) as server:
@@ -102,7 +102,7 @@ ENDLESS = ("stalled", "trickling")
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_may_pass_is_asked_again(monkeypatch, path, name):
+def test_transient_errors_are_retried(monkeypatch, path, name):
     if name in ENDLESS:  # the first two replies are given up after a moment, the third one is waited for
         limit, moments = asyncio.timeout, iter((0.2, 0.2))
         monkeypatch.setattr(asyncio, "timeout", lambda seconds: limit(next(moments, seconds)))
@@ -113,7 +113,7 @@ def test_what_may_pass_is_asked_again(monkeypatch, path, name):
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_what_does_not_pass_is_a_failure_after_all_attempts(monkeypatch, path, name):
+def test_a_persistent_error_is_a_failure_after_all_attempts(monkeypatch, path, name):
     limits = {"timeout": 0.2} if name in ENDLESS else {}
     with serving(monkeypatch, lambda *_: PASSING[name]) as server:
         verdicts = _choose(path, attempts=2, **limits)
@@ -138,7 +138,7 @@ def test_the_server_says_how_long_to_wait(monkeypatch, path):
     assert server.times[1] - server.times[0] >= 0.4
 
 
-def test_nobody_waits_for_hours(monkeypatch, path):
+def test_a_long_retry_after_is_a_failure(monkeypatch, path):
     busy = Act(status=429, headers={"Retry-After": "7200"}, body=b"{}")
     with serving(monkeypatch, _after(busy)) as server:
         verdicts = _choose(path)
@@ -177,7 +177,7 @@ NO_MODEL = Act(status=404, body=b'{"error": {"message": "no such model"}}')
 
 
 @pytest.mark.parametrize("act", [NO_CREDIT, NO_MODEL], ids=["credit", "model"])
-def test_what_fails_for_every_question_stops_and_is_not_stored(monkeypatch, path, act):
+def test_a_fatal_error_stops_the_run_and_is_not_stored(monkeypatch, path, act):
     with (
         serving(monkeypatch, _after(Act(), then=lambda *_: act)) as server,
         pytest.raises(ValueError, match=r"^judge: the server refuses every request: HTTP "),
@@ -191,7 +191,7 @@ NONSENSE = ("Number two!", '{"best": 0}', '{"best": 5}', '{"best": "1"}', "", '`
 
 
 @pytest.mark.parametrize("text", NONSENSE)
-def test_nonsense_is_shown_back_once(monkeypatch, path, text):
+def test_an_invalid_reply_is_sent_back_once(monkeypatch, path, text):
     with serving(monkeypatch, _after(Act(text))) as server:
         verdicts = _choose(path)
     assert verdicts.choice.tolist() == [[0]]
@@ -202,7 +202,7 @@ def test_nonsense_is_shown_back_once(monkeypatch, path, text):
     assert "expected" in second[3]["content"]
 
 
-def test_nonsense_twice_is_a_failure(monkeypatch, path):
+def test_two_invalid_replies_are_a_failure(monkeypatch, path):
     with serving(monkeypatch, lambda *_: Act("I like them all")) as server:
         verdicts = _choose(path)
     assert len(server.requests) == 2
@@ -217,7 +217,7 @@ def test_no_more_requests_at_a_time_than_allowed(monkeypatch, path):
     assert server.most_at_once == 3
 
 
-def test_a_second_run_asks_nothing_and_says_the_same(monkeypatch, path):
+def test_a_second_run_sends_no_request_and_has_the_same_verdicts(monkeypatch, path):
     with serving(monkeypatch, longest) as server:
         first = _choose(path, 2, 3)
         asked, before = len(server.requests), path.read_bytes()
@@ -230,7 +230,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(monkeypatch, path):
 
 
 @pytest.mark.parametrize("change", ["model", "seed", "persona", "query", "answer", "price"])
-def test_another_question_is_asked_anew(monkeypatch, path, change):
+def test_a_changed_question_is_requested_again(monkeypatch, path, change):
     config, questions, personas = judge_config(), make_questions(1), make_personas(10, seed=0)[9:]
     with serving(monkeypatch, longest) as server:
         LlmJudge(config, path).choose(personas, questions)
@@ -250,7 +250,7 @@ def test_another_question_is_asked_anew(monkeypatch, path, change):
     assert len(server.requests) == 2
 
 
-def test_who_sees_no_prices_is_not_asked_anew_when_they_change(monkeypatch, path):
+def test_changed_prices_matter_only_to_personas_that_see_them(monkeypatch, path):
     questions = make_questions(1)
     with serving(monkeypatch, longest) as server:
         for price in (0.1, 0.2):
@@ -259,7 +259,7 @@ def test_who_sees_no_prices_is_not_asked_anew_when_they_change(monkeypatch, path
     assert len(server.requests) == 1
 
 
-def test_failures_are_asked_again_only_if_told(monkeypatch, path):
+def test_failures_are_requested_again_only_with_retry_failures(monkeypatch, path):
     refused = Act(status=400, body=b"{}")
     with serving(monkeypatch, _after(refused)) as server:
         assert _choose(path).choice.tolist() == [[-1]]
@@ -284,7 +284,7 @@ def _asked(requests):
     return found
 
 
-def test_a_run_that_broke_off_goes_on_where_it_was(monkeypatch, path):
+def test_a_failed_run_continues_where_it_stopped(monkeypatch, path):
     kept = Journal.add
 
     async def break_off(self, verdict):
@@ -305,7 +305,7 @@ def test_a_run_that_broke_off_goes_on_where_it_was(monkeypatch, path):
     np.testing.assert_array_equal(verdicts.choice, np.tile(np.arange(4), (3, 1)))
 
 
-def test_a_killed_run_goes_on_where_it_was(monkeypatch, path):
+def test_a_killed_run_continues_where_it_stopped(monkeypatch, path):
     script = (
         "import sys; sys.path[:0] = ['tests']\n"
         "from judge_server import judge_config, make_questions\n"
@@ -352,7 +352,7 @@ def test_tokens_are_counted_by_the_server(monkeypatch, path):
     assert (repaired["input_tokens"], repaired["cost"]) == (200, pytest.approx(2 * COST))
 
 
-def test_tokens_that_the_server_does_not_count_are_guessed(monkeypatch, path):
+def test_tokens_that_the_server_does_not_count_are_estimated(monkeypatch, path):
     with serving(monkeypatch, lambda *_: Act(usage=None)) as server:
         _choose(path, **PRICED)
     characters = sum(len(message["content"]) for message in server.requests[0]["messages"])
@@ -360,7 +360,7 @@ def test_tokens_that_the_server_does_not_count_are_guessed(monkeypatch, path):
     assert _lines(path)[0]["cost"] > 0
 
 
-def test_the_estimate_is_what_is_then_sent(monkeypatch, path):
+def test_the_estimate_counts_the_characters_that_are_sent(monkeypatch, path):
     judge, questions = LlmJudge(judge_config(**PRICED), path), make_questions(3)
     before = judge.estimate_cost(PERSONAS[:2], questions)
     assert not path.exists()
@@ -374,7 +374,7 @@ def test_the_estimate_is_what_is_then_sent(monkeypatch, path):
     assert (after.total, after.stored, after.cost) == (6, 6, 0)
 
 
-def test_the_budget_is_not_overrun_and_more_of_it_goes_on(monkeypatch, path):
+def test_the_budget_is_not_exceeded_and_a_higher_one_continues_the_run(monkeypatch, path):
     limits = {"max_output_tokens": 50, "concurrency": 4, **PRICED}
     dear = Act(usage={"prompt_tokens": 300, "completion_tokens": 50, "total_tokens": 350})
     with serving(monkeypatch, lambda *_: dear) as server:
@@ -390,7 +390,7 @@ def test_the_budget_is_not_overrun_and_more_of_it_goes_on(monkeypatch, path):
         assert len(server.requests) == 20
 
 
-def test_the_key_is_told_to_the_server_alone(monkeypatch, path, caplog, capfd):
+def test_the_key_is_in_no_log_and_no_file(monkeypatch, path, caplog, capfd):
     key = "sk-very-secret"
     echo = f'{{"error": {{"message": "Incorrect API key provided: {key}"}}}}'.encode()
     caplog.set_level(logging.DEBUG)
@@ -423,7 +423,7 @@ def test_without_the_package_it_says_what_to_install(monkeypatch, path):
         _choose(path)
 
 
-def test_progress_says_how_far_and_how_dear(monkeypatch, path, capfd):
+def test_progress_shows_verdicts_failures_and_money(monkeypatch, path, capfd):
     with serving(monkeypatch, _after(Act(status=400, body=b"{}"))):
         _choose(path, 1, 4, concurrency=1, **PRICED)
     assert capfd.readouterr().err == (
@@ -432,7 +432,7 @@ def test_progress_says_how_far_and_how_dear(monkeypatch, path, capfd):
     )
 
 
-def test_prices_are_shown_to_those_who_mind_them(monkeypatch, path):
+def test_prices_are_shown_to_personas_with_a_cost_weight(monkeypatch, path):
     questions = make_questions(1)
     questions.cost[0] = [0.01, 0.02, np.nan, 0.04]
     personas = [PERSONAS[0], make_personas(10, seed=0)[9]]

@@ -1,4 +1,4 @@
-"""Who judges play: nine people of one wish, then mixtures, and what they are told of themselves."""
+"""Personas: nine with one style each, then mixtures, and their prompts."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ def _persona(styles: dict, quality=0.5, cost=0.0):
     return Persona("x", tuple(styles.get(style, 0.0) for style in STYLES), quality, cost)
 
 
-def test_the_first_nine_want_one_style_each_and_mind_no_cost():
+def test_the_first_nine_have_one_style_each_and_no_cost_weight():
     personas = make_personas(9, seed=3)
     np.testing.assert_array_equal([persona.styles for persona in personas], np.eye(9))
     for persona, style in zip(personas, STYLES, strict=True):
@@ -40,7 +40,7 @@ def test_a_person_depends_on_the_seed_but_not_on_how_many_there_are():
     assert make_personas(12, seed=1)[11] != make_personas(12, seed=2)[11]
 
 
-def test_a_mixture_is_told_its_strongest_wishes_and_their_shares():
+def test_the_prompt_of_a_mixture_names_the_strongest_styles_and_their_shares():
     text = _persona({"steps": 0.4, "play": 0.24, "warmth": 0.16, "brevity": 0.15, "relevance": 0.05}).prompt()
     shares = {style: f"({share}) to {WISHES[style]}" for style, share in (("steps", "50%"), ("play", "30%"))}
     assert all(share in text for share in shares.values())
@@ -48,7 +48,7 @@ def test_a_mixture_is_told_its_strongest_wishes_and_their_shares():
     assert WISHES["brevity"] not in text
 
 
-def test_a_mixture_with_one_strong_wish_is_told_its_second_too():
+def test_the_prompt_of_a_mixture_names_at_least_two_styles():
     text = _persona({"steps": 0.95, "play": 0.05}).prompt()
     assert "(95%)" in text
     assert "(5%)" in text
@@ -57,7 +57,7 @@ def test_a_mixture_with_one_strong_wish_is_told_its_second_too():
 @pytest.mark.parametrize(
     ("weight", "told"), [(0.0, "hardly at all"), (0.3, "a little"), (0.6, "a good deal"), (1.0, "very much")]
 )
-def test_how_much_quality_and_cost_matter_is_told(weight, told):
+def test_the_prompt_states_the_weights_of_quality_and_cost(weight, told):
     assert f"right and helpful matters to you {told}." in _persona({"steps": 1.0}, quality=weight).prompt()
     if weight:
         assert f"that it is cheap matters to you {told}." in _persona({"steps": 1.0}, cost=weight).prompt()

@@ -1,4 +1,4 @@
-"""The pool's file: what it may say, and one clear line for everything else."""
+"""The JSON file of a pool: its fields, and one clear line for every error."""
 
 import json
 
@@ -15,7 +15,7 @@ def _read(tmp_path, content):
     return read_llms(path)
 
 
-def test_what_is_not_said_has_a_default(tmp_path):
+def test_missing_fields_have_defaults(tmp_path):
     more = {
         "base_url": "http://here/v1",
         "requests_per_minute": 60,
@@ -65,7 +65,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_anything_else_is_one_line(tmp_path, name):
+def test_an_invalid_file_is_an_error_of_one_line(tmp_path, name):
     content, message = BAD[name]
     with pytest.raises(ValueError, match=message) as caught:
         _read(tmp_path, content)
@@ -78,7 +78,7 @@ def test_a_missing_file_is_named(tmp_path):
         read_llms(tmp_path / "none.json")
 
 
-def test_an_answer_is_known_by_what_it_depends_on():
+def test_the_key_of_an_answer_depends_on_query_and_parameters():
     llm = RemoteLlm("a", "m", 1.0, 2.0)
     same = [RemoteLlm("b", "m", 3.0, 4.0, family="f", concurrency=2, timeout=1.0, attempts=2, requests_per_minute=1)]
     others = [RemoteLlm("a", "n", 1.0, 2.0), RemoteLlm("a", "m", 1.0, 2.0, base_url="http://here/v1")]

@@ -29,7 +29,7 @@ def test_replies_failures_and_money_are_shown(monkeypatch, kind, separator):
     assert ("%|" in shown) == (kind is _Terminal)
 
 
-def test_where_nothing_costs_money_none_is_shown(monkeypatch):
+def test_no_money_is_shown_if_nothing_costs_any(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with Progress("grade", "answers", total=2, stored=0) as progress:
         progress.step(False)

@@ -1,4 +1,4 @@
-"""Files of queries: ids from content where there are none, references as one text or several."""
+"""Query files: missing ids are hashes of the content; references are one text or several."""
 
 import json
 
@@ -17,7 +17,7 @@ def _jsonl(tmp_path, *rows):
     return path
 
 
-def test_a_text_is_enough_and_its_id_is_its_content(tmp_path):
+def test_only_the_text_is_required_and_the_id_is_its_hash(tmp_path):
     one = read_queries(_jsonl(tmp_path, {"query": "a"}, {"query": "b"}))
     other = read_queries(_jsonl(tmp_path, {"query": "b"}, {"query": "c"}, {"query": "b", "reference": "x"}))
     assert one.texts.tolist() == ["a", "b"]
@@ -26,12 +26,12 @@ def test_a_text_is_enough_and_its_id_is_its_content(tmp_path):
     assert one.references.tolist() == ["", ""]
 
 
-def test_what_is_said_twice_counts_once(tmp_path):
+def test_duplicate_queries_are_dropped(tmp_path):
     found = read_queries(_jsonl(tmp_path, {"query": "a"}, {"query": "b"}, {"query": "a"}))
     assert (found.texts.tolist(), found.duplicates) == (["a", "b"], 1)
 
 
-def test_an_id_cannot_have_two_queries(tmp_path):
+def test_two_queries_with_one_id_are_an_error(tmp_path):
     path = _jsonl(tmp_path, {"query_id": "x", "query": "a"}, {"query_id": "x", "query": "b"})
     with pytest.raises(ValueError, match=r"^table q\.jsonl, column query_id, row 1: expected unique ids \(row 0 has"):
         read_queries(path)
@@ -55,7 +55,7 @@ def test_other_references_are_refused(tmp_path, cell):
     ("cells", "expected"),
     [([["x", "y"], None], [["x", "y"], [""]]), ([7, 8], [["7"], ["8"]]), (["s", "t"], [["s"], ["t"]])],
 )
-def test_parquet_has_lists_and_numbers_of_its_own(tmp_path, cells, expected):
+def test_references_in_parquet_may_be_lists_and_numbers(tmp_path, cells, expected):
     pq.write_table(pa.table({"query": ["a", "b"], "reference": cells}), tmp_path / "q.parquet")
     found = read_queries(tmp_path / "q.parquet")
     assert [several(cell) for cell in found.references] == expected
@@ -79,6 +79,6 @@ def test_csv_has_all_columns_as_text(tmp_path):
         ("none.csv", "expected a file"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, name, message):
+def test_errors_name_file_column_and_row(tmp_path, name, message):
     with pytest.raises(ValueError, match=message):
         read_queries(tmp_path / name)

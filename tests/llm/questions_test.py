@@ -1,4 +1,4 @@
-"""Which queries are judged, and with which answers."""
+"""Questions: the queries with at least two answers."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from prouter_jax.data.interactions import strings
 from prouter_jax.llm.judges.base import build_questions
 
 
-def test_queries_with_two_texts_are_asked(two_users):
+def test_queries_with_two_answers_are_kept(two_users):
     """Outcomes: (x, a), (x, c), (y, c)."""
     outcomes = dataclasses.replace(two_users.outcomes, response=strings(["one", "two", "three"]))
     questions = build_questions(two_users.replace(outcomes=outcomes))

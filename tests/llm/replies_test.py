@@ -1,4 +1,4 @@
-"""Replies in a form: one object with one number counts, anything else is refused in words for the LLM."""
+"""Integer replies: one object with one integer; anything else is refused with a message for the LLM."""
 
 import pytest
 
@@ -8,7 +8,7 @@ FORMAT = IntegerFormat("best", 1, 10, "Say which.")
 
 
 @pytest.mark.parametrize(("text", "best"), [('{"best": 1}', 1), (' {"best":10}\n', 10), ('{ "best" : 7 }', 7)])
-def test_an_object_with_a_number_counts(text, best):
+def test_an_object_with_the_integer_is_parsed(text, best):
     assert FORMAT.parse(text) == best
 
 
@@ -30,7 +30,7 @@ def test_a_number_out_of_range_is_refused(best):
         FORMAT.parse(f'{{"best": {best}}}')
 
 
-def test_a_repair_shows_the_reply_in_part_and_what_was_wrong():
+def test_the_repair_request_has_the_start_of_the_reply_and_the_problem():
     shown, asked = FORMAT.repair_messages("x" * 10000, "expected this, found that")
     assert shown["content"] == "x" * 2000
     assert "expected this, found that" in asked["content"]

@@ -1,4 +1,4 @@
-"""Simulated users choose what is worth most to them, and say nothing that their rewards do not."""
+"""Simulated users: their choices and ratings follow from their rewards."""
 
 import dataclasses
 import os
@@ -100,7 +100,7 @@ def test_a_user_of_weight_one_ignores_cost_and_of_weight_zero_effect(source):
     assert favourites[0] != favourites[1]
 
 
-def test_where_all_cost_the_same_everybody_chooses_by_effect(source):
+def test_with_equal_costs_every_user_chooses_by_effect(source):
     outcomes = dataclasses.replace(source.outcomes, cost=np.full(len(source.outcomes.cost), 0.01))
     _, decisions, rewards = _simulate(source.replace(outcomes=outcomes))
     targets = decisions.target.reshape(USERS, -1)
@@ -115,7 +115,7 @@ def test_costs_are_scaled_by_the_scale_given_not_by_the_data(source):
     assert np.nanmin(rewards) > -1e-6
 
 
-def test_choices_between_two_llms_do_not_tell_most_users_apart():
+def test_most_users_make_the_same_choices_between_two_llms():
     """Why mmlu_route is measured with ratings: from w of about a half on, the better answer always wins."""
     if not (DATA / "mmlu_route").is_dir():
         pytest.skip(f"no data in {DATA / 'mmlu_route'}; PROUTER_DATA names the folder")
@@ -197,7 +197,7 @@ def test_nothing_but_failures_is_an_error_that_says_why(answered):
         build_llm_as_judge(answered, judge, 2, seed=0)
 
 
-def test_the_style_judge_serves_people_who_differ(answered):
+def test_personas_of_the_style_judge_make_different_choices(answered):
     made = validate(build_llm_as_judge(answered, StyleJudge(build_questions(answered), 0.1, 0), 30, seed=0))
     choices = made.feedback.llm.reshape(30, -1)
     assert len(np.unique(choices, axis=0)) == 30

@@ -1,4 +1,4 @@
-"""The embedded judge: persons get what they want, noise does what is promised, and nobody's verdict hangs on others."""
+"""The style judge: utilities, Gumbel noise, and verdicts that are independent of each other."""
 
 import dataclasses
 import os
@@ -40,7 +40,7 @@ def _only(style=None, quality=0.0, cost=0.0, name="x"):
 
 
 @pytest.mark.parametrize("style", ["steps", "warmth", "play", "brevity", "explanation"])
-def test_without_noise_a_person_of_one_wish_gets_it(questions, style):
+def test_without_noise_a_persona_with_one_style_chooses_it(questions, style):
     choice = StyleJudge(questions, noise=0.0, seed=0).choose([_only(style)], questions).choice[0]
     chosen = questions.answers[np.arange(40), choice]
     best = score_styles(["What is 0?"] * 5, ANSWERS)[:, STYLES.index(style)].argmax()
@@ -73,7 +73,7 @@ def test_missing_effect_and_cost_count_as_the_mean(questions):
     assert set(StyleJudge(low, 0.0, 0).choose([_only(quality=1.0)], low).choice[0, 1:]) == {2}
 
 
-def test_where_all_is_free_or_unknown_cost_says_nothing(questions):
+def test_costs_that_are_all_zero_or_unknown_have_no_effect(questions):
     for cost in (np.zeros((40, 5)), np.full((40, 5), np.nan)):
         given = dataclasses.replace(questions, cost=cost)
         judge = StyleJudge(given, noise=0.0, seed=0)
@@ -81,7 +81,7 @@ def test_where_all_is_free_or_unknown_cost_says_nothing(questions):
         np.testing.assert_array_equal(plain, minding)
 
 
-def test_a_verdict_does_not_depend_on_who_and_what_else_is_asked(questions):
+def test_a_verdict_does_not_depend_on_other_personas_and_questions(questions):
     for (row, llm), answer in np.ndenumerate(questions.answers):  # no two questions alike
         questions.answers[row, llm] = f"{answer}{' and so on' * (7 * row * (llm + 1) % 50)}."
     judge, personas = StyleJudge(questions, noise=0.5, seed=0), make_personas(30, seed=0)
@@ -111,7 +111,7 @@ def test_noise_is_gumbel_of_the_given_scale():
         assert share == pytest.approx(1 / (1 + np.exp(-utility / noise)), abs=0.01), (noise, utility)
 
 
-def test_noise_is_of_each_person_each_question_and_each_seed():
+def test_noise_differs_by_persona_question_and_seed():
     made = make_questions(300, 4)
     made.answers[:] = "The same."
     personas = [_only(name="x"), _only(name="y")]
@@ -122,7 +122,7 @@ def test_noise_is_of_each_person_each_question_and_each_seed():
     np.testing.assert_array_equal(choice, StyleJudge(made, 1.0, 0).choose(personas, made).choice)
 
 
-def test_an_answer_without_text_is_not_on_offer(questions):
+def test_an_answer_without_text_is_not_offered(questions):
     questions.answers[0, :] = ["", " ", *ANSWERS[:3]]
     questions.answers[1, :4] = ""
     verdicts = StyleJudge(questions, noise=5.0, seed=0).choose(make_personas(50, 0), questions)
@@ -131,7 +131,7 @@ def test_an_answer_without_text_is_not_on_offer(questions):
     assert verdicts.failures == {(row, 1): TOO_FEW_ANSWERS for row in range(50)}
 
 
-def test_only_the_direction_of_taste_counts_against_noise(questions):
+def test_only_the_direction_of_the_style_weights_matters(questions):
     """So a mixture, whose weights of styles are all small, is not more random than a person of one wish."""
     weights = np.arange(1.0, 10.0)
     small, large = (Persona("x", tuple(scale * weights), 0.0, 0.0) for scale in (0.001, 1.0))
@@ -150,13 +150,13 @@ def test_a_thousand_persons_take_seconds():
     assert time.process_time() - begun < 2
 
 
-def test_rules_cost_nothing(questions):
+def test_the_style_judge_costs_nothing(questions):
     estimate = StyleJudge(questions, 0.1, 0).estimate_cost(make_personas(3, 0), questions)
     assert (estimate.total, estimate.cost) == (120, 0.0)
     assert estimate.format("verdicts") == "120 verdicts; nothing to pay"
 
 
-def test_on_real_answers_the_default_noise_lets_people_contradict_themselves_one_time_in_four():
+def test_on_real_answers_the_default_noise_changes_one_choice_in_four():
     folder = pathlib.Path(os.environ.get("PROUTER_DATA") or pathlib.Path(__file__).parents[3] / "shared" / "data")
     if not (folder / "alpaca_route").is_dir():
         pytest.skip(f"no data in {folder / 'alpaca_route'}; PROUTER_DATA names the folder")

@@ -1,4 +1,4 @@
-"""Each style is measured by what its name says: of two answers the one that has more of it scores higher."""
+"""Style scores: of two answers the one with more of a style scores higher."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Many at a time, each kept; after an error for all nothing more is begun, and what is under way is kept."""
+"""The worker pool: results are stored, and after an error of all requests no new one is sent."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ def _run(errors, number=10, concurrency=3):
     return stopped, begun, kept
 
 
-def test_everything_is_asked_once_and_kept():
+def test_every_request_is_sent_once_and_stored():
     stopped, begun, kept = _run({})
     assert stopped is None
     assert begun == list(range(10))
@@ -36,13 +36,13 @@ def test_everything_is_asked_once_and_kept():
 
 
 @pytest.mark.parametrize("kind", [TransientError, RefusedError, FormatError])
-def test_a_failure_of_one_is_kept_and_the_rest_goes_on(kind):
+def test_a_failed_request_is_stored_and_the_others_continue(kind):
     stopped, begun, kept = _run({4: kind("why")})
     assert (stopped, len(begun), kept[4]) == (None, 10, (None, "why", 0.0))
 
 
 @pytest.mark.parametrize(("ask", "told"), [(3, {3: (None, "stopped half-way: all over", 0.5)}), (4, {})])
-def test_an_error_for_all_ends_it_and_what_was_paid_is_told(ask, told):
+def test_an_error_of_all_requests_ends_the_run_and_charged_ones_are_stored(ask, told):
     error = ValueError("all over")
     stopped, begun, kept = _run({ask: error})
     assert stopped is error

@@ -1,4 +1,4 @@
-"""Verdicts as a table that the readers read."""
+"""Verdicts as a table choices."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.llm.judges.base import Verdicts, build_questions, make_personas, write_choices
 
 
-def test_choices_are_read_again_and_failures_are_not_there(two_users, tmp_path):
+def test_choices_are_read_again_and_failures_have_no_row(two_users, tmp_path):
     outcomes = dataclasses.replace(
         two_users.outcomes,
         query=np.array([0, 0, 0, 1, 1]),
