@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from log_files import made_up_rows, write_log
-from public_files import PRISM, arena_vote, write_alpacaeval
+from public_files import arena_vote, prism_answer, write_alpacaeval
 from table_files import write_rows
 
 from prouter_jax import Router
@@ -157,7 +157,9 @@ def place(experiment_workdir, tmp_path_factory):
     (folder / "experiments").symlink_to(ROOT / "experiments")
     write_tables(build_embedded(Embedded(num_queries=40, num_users=5, decisions_per_user=20)), folder / "my_tables")
     write_rows(folder / "choices.jsonl", [{"user_id": "u00", "query": "What is 3 + 4?", "llm": "alder-1"}])
-    write_rows(folder / "utterances.jsonl", PRISM)
+    asked = [(number, model) for number in range(40) for model in range(3)]
+    answers = [prism_answer(f"user{n % 4}", n, 0, m, f"model{m}", 1 + (7 * n + 31 * m) % 100) for n, m in asked]
+    write_rows(folder / "utterances.jsonl", answers)
     votes = [arena_vote(number, "a", "b", "model_a", f"judge{number % 2}") for number in range(4)]
     pq.write_table(pa.Table.from_pylist(votes), folder / "mt_bench_human.parquet")
     write_alpacaeval(folder / "alpaca_eval" / "results")
@@ -181,7 +183,7 @@ def _is_slow(command):
 
 
 RUN = [
-    pytest.param(command, marks=pytest.mark.slow if _is_slow(command) else [])
+    pytest.param(command, id=command, marks=pytest.mark.slow if _is_slow(command) else [])
     for command in DOCUMENTED
     if _is_run(command)
 ]
@@ -202,7 +204,7 @@ def test_the_command_runs(command, place):
     if "--" in arguments and "--dry_run" in arguments[arguments.index("--") :]:
         arguments = ["--dry_run", *arguments[:-1]]
     by_file = [re.sub(r"^--config=(\w+)$", rf"--config={ROOT}/experiments/\1.py", argument) for argument in arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "LOG_KEY": "a key", "OPENAI_API_KEY": "none"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LOG_KEY": "sixteen bytes at least", "OPENAI_API_KEY": "none"}
     done = subprocess.run(
         [sys.executable, "-m", f"launch.{name}", *by_file], cwd=place, env=environment, capture_output=True, text=True
     )
@@ -254,12 +256,12 @@ def test_the_picture_is_drawn(place):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_flag_target_link_and_path_in_the_text_exists(name, known_flags):
     text = re.sub(r"XLA_FLAGS=\S+", "", DOCUMENTS[name])
-    prose = re.sub(r"```.*?```|^    .*$", "", text, flags=re.S | re.M)
+    prose = re.sub(r"```.*?```|^    [^\n]*$", "", text, flags=re.S | re.M)
     everything = {flag for flags in known_flags.values() for flag in flags}
     _check_flags(re.findall(r"`(--[a-z_.]+)", prose), everything)
     assert set(re.findall(r"`make ([a-z-]+)`", prose)) <= TARGETS
     assert set(re.findall(r"`prouter ([a-z_]+)", prose)) <= set(LAUNCHERS)
-    assert all(_is_field(field) for field in re.findall(r"`((?:data|model|train|mesh)\.\w+)`", prose))
+    assert all(_is_field(field) for field in re.findall(r"`((?:data|model|train|mesh)\.[\w.]+)`", prose))
     for link in re.findall(r"\]\(([^)]+)\)", text):
         if not link.startswith("http"):
             _check_link(name, link)
