@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from log_files import made_up_rows, write_log
 from public_files import arena_vote, prism_answer, write_alpacaeval
 from table_files import write_rows
 
+from launch.cli import COMMANDS
 from prouter_jax import Router
 from prouter_jax.config import Embedded, ExperimentConfig, validate
 from prouter_jax.data.synthetic.benchmark import build_embedded
@@ -27,7 +29,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 PATHS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "docs").glob("*.md"))]
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*.py"))
-LAUNCHERS = sorted(path.stem for path in (ROOT / "launch").glob("[a-z]*.py") if "entry.start(main" in path.read_text())
+LAUNCHERS = sorted(COMMANDS)
+EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
 # Part of a command -> what keeps tests from running it.
@@ -196,6 +199,14 @@ def test_what_is_not_run_is_in_the_documents(part):
         assert list((ROOT / "tests").rglob(f"{name}.py")), name
 
 
+def _run(place, name, arguments):
+    secrets = {"LOG_KEY": "sixteen bytes at least", "OPENAI_API_KEY": "none"}
+    command, environment = [sys.executable, "-m", "launch", name], os.environ | {"PYTHONPATH": str(ROOT)} | secrets
+    done = subprocess.run([*command, *arguments], cwd=place, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 @pytest.mark.parametrize("command", RUN)
 def test_the_command_runs(command, place):
     """In the order of the documents: some read what others before them wrote."""
@@ -203,12 +214,7 @@ def test_the_command_runs(command, place):
     arguments += [more for part, added in ADDED.items() if part in command for more in added]
     if "--" in arguments and "--dry_run" in arguments[arguments.index("--") :]:
         arguments = ["--dry_run", *arguments[:-1]]
-    by_file = [re.sub(r"^--config=(\w+)$", rf"--config={ROOT}/experiments/\1.py", argument) for argument in arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "LOG_KEY": "sixteen bytes at least", "OPENAI_API_KEY": "none"}
-    done = subprocess.run(
-        [sys.executable, "-m", f"launch.{name}", *by_file], cwd=place, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = _run(place, name, arguments)
     assert "Traceback" not in done.stderr
 
 
@@ -233,10 +239,7 @@ def test_the_conversion_of_docs_data_makes_a_folder_of_tables(place, monkeypatch
 
 def test_scores_come_for_all_rows_of_the_pairs(place):
     (command,) = [command for command in DOCUMENTED if "score" in command and "scored.jsonl" in command][:1]
-    done = subprocess.run(
-        [sys.executable, "-m", "launch.score", *_parts(command)[1]], cwd=place, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = _run(place, *_parts(command))
     assert not [name for name in done.stderr.splitlines() if "rows/s" not in name]
     rows = [json.loads(line) for line in (place / "scored.jsonl").read_text().splitlines()]
     known = set(Router.load(place / "runs/embedded").world.interactions.queries.ids)
@@ -259,6 +262,7 @@ def test_every_flag_target_link_and_path_in_the_text_exists(name, known_flags):
     prose = re.sub(r"```.*?```|^    [^\n]*$", "", text, flags=re.S | re.M)
     everything = {flag for flags in known_flags.values() for flag in flags}
     _check_flags(re.findall(r"`(--[a-z_.]+)", prose), everything)
+    assert set(re.findall(r"prouter-jax\[(\w+)\]", prose)) <= EXTRAS
     assert set(re.findall(r"`make ([a-z-]+)`", prose)) <= TARGETS
     assert set(re.findall(r"`prouter ([a-z_]+)", prose)) <= set(LAUNCHERS)
     assert all(_is_field(field) for field in re.findall(r"`((?:data|model|train|mesh)\.[\w.]+)`", prose))
