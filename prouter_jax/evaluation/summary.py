@@ -37,21 +37,19 @@ def summarise(results: Sequence[SeedResult], title: str, facts: Mapping[str, str
 def _policy_result(results: Sequence[SeedResult], name: str) -> report.PolicyResult:
     rewards, singles, oracles = (_rewards(results, policy) for policy in (name, "best_single", "oracle"))
     gaps = [metrics.gap_closed(*triple) for triple in zip(rewards, singles, oracles, strict=True)]
+    over_seeds = report.SeedStatistics.of
     right, effect, cost = (
-        _spread([metrics.mean(getattr(result.picks[name], field)) for result in results])
+        over_seeds([metrics.mean(getattr(result.picks[name], field)) for result in results])
         for field in ("right", "effect", "cost")
     )
     by_task, by_user = (_mean_rewards(results, name, group) for group in (_by_task, _by_user))
-    return report.PolicyResult(_spread(rewards), _spread(gaps), right, effect, cost, by_task, by_user)
+    return report.PolicyResult(
+        report.SeedStatistics.of(rewards), report.SeedStatistics.of(gaps), right, effect, cost, by_task, by_user
+    )
 
 
 def _rewards(results: Sequence[SeedResult], name: str) -> list[float]:
     return [metrics.mean(result.picks[name].reward) for result in results]
-
-
-def _spread(values: list[float]) -> report.Spread:
-    known = np.array(values)[~np.isnan(values)]
-    return report.Spread(metrics.mean(known), float(known.std(ddof=1)) if len(known) > 1 else 0.0, values)
 
 
 def _by_task(result: SeedResult) -> tuple[np.ndarray, list[str]]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from prouter_jax.io.numbers import number
 from prouter_jax.report.plots import BLUE, DARK, GREY, ORANGE, Plot, annotate, draw_svg, name_rows, shorten
 from prouter_jax.report.text import by_reward, difference_text, is_significant, sample_text
-from prouter_jax.report.types import ROUTER, PairedDifference, Report, Spread
+from prouter_jax.report.types import ROUTER, PairedDifference, Report, SeedStatistics
 
 
 def plot_reward(report: Report) -> Plot | None:
@@ -81,7 +81,7 @@ def draw_paired(name: str, rows: Sequence[PairedDifference], names: list[str], l
     return draw_svg(name, draw, (0.15 + 0.16 * lines) * len(rows) + 0.8, alt)
 
 
-def _draw_reward(axes, rewards: dict[str, Spread], label: str) -> None:
+def _draw_reward(axes, rewards: dict[str, SeedStatistics], label: str) -> None:
     names, means = list(rewards), [reward.mean for reward in rewards.values()]
     whiskers = [_whisker(reward) for reward in rewards.values()]
     ends = [mean + whisker for mean, whisker in zip(means, whiskers, strict=True)]
@@ -99,7 +99,7 @@ def _draw_reward(axes, rewards: dict[str, Spread], label: str) -> None:
     axes.grid(axis="x")
 
 
-def _whisker(reward: Spread) -> float:
+def _whisker(reward: SeedStatistics) -> float:
     return reward.spread if math.isfinite(reward.spread) else 0.0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from prouter_jax.io import markdown
 from prouter_jax.io.numbers import dollars, number, percent
-from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, Spread
+from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, SeedStatistics
 
 PAIRED_COLUMNS = ["policy", "against", "difference", "95 % interval, low", "high", "over"]
 
@@ -113,7 +113,7 @@ def policy_rows(report: Report) -> list[list[str]]:
     return rows
 
 
-def mean_text(value: Spread, form: Callable[[float], str] = number) -> str:
+def mean_text(value: SeedStatistics, form: Callable[[float], str] = number) -> str:
     """`mean ± standard deviation` over seeds; the mean alone for one seed."""
     several = len(value.values) > 1 and math.isfinite(value.mean) and math.isfinite(value.spread)
     if not several:

@@ -1,11 +1,12 @@
 """`Report`: the results of an evaluation by policy, user and preference. Unknown numbers are NaN."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from prouter_jax import metrics
 from prouter_jax.serving.explain import Explanation
 
 ROUTER = "router"
@@ -26,12 +27,25 @@ POLICY_DESCRIPTIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Spread:
-    """A number over seeds: mean, standard deviation (0.0 for one seed) and the value of each seed."""
+class SeedStatistics:
+    """A number over seeds.
+
+    Attributes:
+      mean: of the known values; NaN without any.
+      spread: sample standard deviation of the known values; 0.0 for fewer than two.
+      values: one for each seed, NaN where unknown.
+    """
 
     mean: float
     spread: float
     values: list[float]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "SeedStatistics":
+        """The statistics of the values of all seeds."""
+        values = list(values)
+        known = np.array(values)[~np.isnan(values)]
+        return cls(metrics.mean(known), float(known.std(ddof=1)) if len(known) > 1 else 0.0, values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +62,11 @@ class PolicyResult:
       per_user: reward by user.
     """
 
-    reward: Spread
-    gap_closed: Spread
-    accuracy: Spread
-    effect: Spread
-    cost: Spread
+    reward: SeedStatistics
+    gap_closed: SeedStatistics
+    accuracy: SeedStatistics
+    effect: SeedStatistics
+    cost: SeedStatistics
     per_task: Mapping[str, float]
     per_user: Mapping[str, float]
 

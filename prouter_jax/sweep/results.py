@@ -17,7 +17,7 @@ from prouter_jax.io.numbers import DASH
 from prouter_jax.io.paths import is_remote
 from prouter_jax.io.provenance import provenance
 from prouter_jax.report.text import mean_text
-from prouter_jax.report.types import Spread
+from prouter_jax.report.types import SeedStatistics
 from prouter_jax.report.write import jsonable
 from prouter_jax.sweep.plot import draw_results
 from prouter_jax.sweep.space import Value, flag_text, to_json, with_values
@@ -182,10 +182,10 @@ def _outcome(trial: Trial) -> list[str]:
     return [reward, f"{trial.seconds:.1f}", f"{trial.state}: {trial.reason}" if trial.state == FAILED else trial.state]
 
 
-def _spread(trial: Trial) -> Spread:
+def _spread(trial: Trial) -> SeedStatistics:
     """Mean and standard deviation over the seeds of a trial that is done."""
     rewards = list(trial.rewards)
-    return Spread(statistics.fmean(rewards), statistics.stdev(rewards) if len(rewards) > 1 else 0.0, rewards)
+    return SeedStatistics(statistics.fmean(rewards), statistics.stdev(rewards) if len(rewards) > 1 else 0.0, rewards)
 
 
 def _cell(value: Value) -> str:

@@ -22,8 +22,8 @@ from prouter_jax.report.types import (
     PairedDifference,
     PolicyResult,
     Report,
+    SeedStatistics,
     ShareTable,
-    Spread,
     UserRow,
 )
 from prouter_jax.report.write import to_json, write_report
@@ -33,9 +33,9 @@ NAN = math.nan
 ODD = 'a<b>&"c" | $x$ http://odd'
 
 
-def _spread(mean: float, seeds: int) -> Spread:
+def _spread(mean: float, seeds: int) -> SeedStatistics:
     values = [mean + 0.01 * (seed - (seeds - 1) / 2) for seed in range(seeds)]
-    return Spread(mean, float(np.std(values)) if seeds > 1 else 0.0, values)
+    return SeedStatistics(mean, float(np.std(values)) if seeds > 1 else 0.0, values)
 
 
 def _policy(reward: float, seeds: int, users: list[str]) -> PolicyResult:
@@ -185,7 +185,7 @@ def test_headline_claims_no_more_than_the_widest_interval():
 
 
 def test_unknown_numbers_leave_out_plots_but_not_the_page():
-    unknown = Spread(NAN, NAN, [NAN, NAN])
+    unknown = SeedStatistics(NAN, NAN, [NAN, NAN])
     policies = {"router": PolicyResult(unknown, unknown, unknown, unknown, unknown, {}, {})}
     nothing = Report("empty", {}, "reward", policies, [], [], ShareTable([], [], []), [])
     assert draw_plots(nothing) == []

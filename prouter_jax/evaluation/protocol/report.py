@@ -23,7 +23,7 @@ from prouter_jax.io import markdown
 from prouter_jax.io.numbers import DASH, number, percent
 from prouter_jax.metrics import Interval
 from prouter_jax.report.text import is_significant, mean_text
-from prouter_jax.report.types import ROUTER, PairedDifference, Spread
+from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 MET, NOT_MEASURED = "met", "not measured"
 HOW_TO_READ = (
@@ -125,10 +125,10 @@ def by_score(cell: Cell) -> list[str]:
     return sorted(mean, key=lambda name: (-mean[name] if math.isfinite(mean[name]) else math.inf, name))
 
 
-def score(cell: Cell, policy: str) -> Spread:
+def score(cell: Cell, policy: str) -> SeedStatistics:
     """The cell's metric of a policy; NaN where it was not measured."""
     row = cell.rows.get(policy)
-    return row.metrics[cell.metric] if row and cell.metric in row.metrics else Spread(math.nan, 0.0, [])
+    return row.metrics[cell.metric] if row and cell.metric in row.metrics else SeedStatistics(math.nan, 0.0, [])
 
 
 def cell_name(cell: Cell) -> str:
@@ -257,7 +257,7 @@ def _metric_and_seeds(cell: Cell) -> list[str]:
     return [metric_name(cell.metric), str(len(cell.seeds))]
 
 
-def _metric_text(metric: str, value: Spread) -> str:
+def _metric_text(metric: str, value: SeedStatistics) -> str:
     return f"{value.mean:.1f}" if metric == "seconds" and math.isfinite(value.mean) else number(value.mean)
 
 

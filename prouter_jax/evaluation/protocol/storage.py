@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from prouter_jax.evaluation.protocol.definition import MAIN
 from prouter_jax.evaluation.protocol.table import Cell, Row, Table, Verdict
 from prouter_jax.metrics import Interval
-from prouter_jax.report.types import PairedDifference, Spread
+from prouter_jax.report.types import PairedDifference, SeedStatistics
 from prouter_jax.report.write import jsonable
 
 
@@ -65,9 +65,11 @@ def _row(tree: Mapping) -> Row:
     return Row(values, gains, Interval(**_known(tree["share"], "mean", "low", "high")), tree["settings"])
 
 
-def _spread(tree: Mapping) -> Spread:
+def _spread(tree: Mapping) -> SeedStatistics:
     tree = _known(tree, "mean", "spread")
-    return Spread(tree["mean"], tree["spread"], [math.nan if value is None else value for value in tree["values"]])
+    return SeedStatistics(
+        tree["mean"], tree["spread"], [math.nan if value is None else value for value in tree["values"]]
+    )
 
 
 def _known(tree: Mapping, *numbers: str) -> dict:

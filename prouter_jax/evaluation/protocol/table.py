@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from prouter_jax.metrics import Interval, difference_over_seeds, mean, share_over_seeds
-from prouter_jax.report.types import ROUTER, PairedDifference, Spread
+from prouter_jax.metrics import Interval, difference_over_seeds, share_over_seeds
+from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 ORACLE = "oracle"
 LESS_IS_BETTER = ("log_loss", "calibration", "seconds")
@@ -30,7 +30,7 @@ class Row:
       settings: what tuning chose, for each seed.
     """
 
-    metrics: Mapping[str, Spread]
+    metrics: Mapping[str, SeedStatistics]
     gains: Mapping[str, PairedDifference]
     share: Interval
     settings: Sequence[Mapping[str, Any]]
@@ -46,8 +46,8 @@ class Cell:
     seeds: Sequence[int]
     rows: Mapping[str, Row]
     best_baseline: str
-    blind: Spread
-    full: Spread
+    blind: SeedStatistics
+    full: SeedStatistics
     facts: Mapping[str, str]
 
 
@@ -109,13 +109,6 @@ def brings(cell: Cell) -> float:
     return sign(cell.metric) * (cell.full.mean - cell.blind.mean)
 
 
-def spread(values: Iterable[float]) -> Spread:
-    """The mean and standard deviation of what is known, with all values."""
-    values = list(values)
-    known = np.array(values)[~np.isnan(values)]
-    return Spread(mean(known), float(known.std(ddof=1)) if len(known) > 1 else 0.0, values)
-
-
 def join_facts(facts: Iterable[Mapping]) -> dict[str, str]:
     """Each fact once; where seeds differ, what all of them say."""
     found = collections.defaultdict(dict)
@@ -137,7 +130,7 @@ def _build_cell(measured: Sequence[Mapping]) -> Cell:
             raise ValueError(f"{where}: expected one metric, found {first['metric']} and {second['metric']}")
     names = list(dict.fromkeys(name for one in measured for name in one["policies"]))
     rows = {name: _build_row(measured, name, metric) for name in names}
-    blind, full = (spread(_number(one.get(end)) for one in measured) for end in ("blind", "full"))
+    blind, full = (SeedStatistics.of(_number(one.get(end)) for one in measured) for end in ("blind", "full"))
     cell = Cell(setting, k, metric, seeds, rows, "", blind, full, join_facts(one.get("facts", {}) for one in measured))
     return dataclasses.replace(cell, best_baseline=_best_baseline(cell))
 
@@ -153,7 +146,7 @@ def _build_row(measured: Sequence[Mapping], name: str, metric: str) -> Row:
     ends = (np.array([_number(one.get(end)) for one in measured]) for end in ("blind", "full"))
     share = share_over_seeds(np.array(_values(measured, name, metric)), *ends)
     settings = [one["policies"].get(name, {}).get("settings") or {} for one in measured]
-    return Row({m: spread(column) for m, column in values.items()}, gains, share, settings)
+    return Row({m: SeedStatistics.of(column) for m, column in values.items()}, gains, share, settings)
 
 
 def _gain(router: list[float], other: list[float], name: str, better: int) -> PairedDifference:

@@ -8,7 +8,8 @@ import scipy.stats
 from protocol_cases import measurement
 
 from prouter_jax.evaluation.protocol.runner import check_measurement
-from prouter_jax.evaluation.protocol.table import baselines, build_cells, join_facts, spread
+from prouter_jax.evaluation.protocol.table import baselines, build_cells, join_facts
+from prouter_jax.report.types import SeedStatistics
 
 RNG = np.random.default_rng(0)
 ROUTER, OTHER = 0.5 + RNG.normal(0, 0.05, 5), 0.45 + RNG.normal(0, 0.05, 5)
@@ -104,7 +105,7 @@ def test_contradictions_name_the_setting():
 
 
 def test_a_spread_leaves_out_what_is_unknown():
-    found = spread([1.0, math.nan, 3.0])
+    found = SeedStatistics.of([1.0, math.nan, 3.0])
     assert (found.mean, found.spread) == (2.0, pytest.approx(math.sqrt(2)))
     assert len(found.values) == 3
 
