@@ -372,7 +372,15 @@ class Mesh:
 
 @dataclasses.dataclass
 class ExperimentConfig:
-    """Everything that decides a run. `seeds=n` trains seeds 0 .. n-1 under WORKDIR/seed_N; 0 trains `seed` alone."""
+    """Everything that decides a run. `seeds=n` trains seeds 0 .. n-1 under WORKDIR/seed_N; 0 trains `seed` alone.
+
+    Example:
+      >>> from prouter_jax import ExperimentConfig
+      >>> config = ExperimentConfig(name="My users", seeds=3)
+      >>> config.data.source, config.data.path = "tables", "data/mine"
+      >>> config.data.path
+      'data/mine'
+    """
 
     name: str = "experiment"
     seed: int = 0

@@ -96,6 +96,13 @@ def read_source(config: Data) -> Source:
 
     Raises:
       ValueError: on bad data, in one line.
+
+    Example:
+      >>> from prouter_jax import ExperimentConfig, read_source
+      >>> config = ExperimentConfig()
+      >>> config.data.source, config.data.path, config.data.encoder = "tables", "data/mine", "hash"
+      >>> read_source(config.data).vectors.query.shape
+      (120, 64)
     """
     data = with_answer_style(read_interactions(config))
     if config.ignore_effects:
@@ -168,6 +175,15 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
 
     Raises:
       ValueError: if `config.new_llms` names an LLM that is not there.
+
+    Example:
+      >>> from prouter_jax import ExperimentConfig, prepare, read_source
+      >>> config = ExperimentConfig()
+      >>> config.data.source, config.data.path, config.data.encoder = "tables", "data/mine", "hash"
+      >>> dataset = prepare(read_source(config.data), config.data, seed=0)
+      >>> test = dataset.labelled("test")
+      >>> test.rewards.shape[1], len(dataset.parts.train) > len(dataset.parts.test)
+      (8, True)
     """
     data = source.interactions
     new = find_llms(data.llms.ids, config.new_llms)

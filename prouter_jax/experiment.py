@@ -42,6 +42,15 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced:
 
     Raises:
       ValueError, Preempted: as `train_experiment`.
+
+    Example:
+      >>> from prouter_jax import ExperimentConfig, run_experiment
+      >>> config = ExperimentConfig(name="tiny")
+      >>> config.data.encoder, config.data.embedded.num_users = "hash", 6
+      >>> config.train.num_train_steps = config.train.eval_every_steps = 4
+      >>> report = run_experiment(config, "runs/tiny")
+      >>> 0 <= report.policies["router"].reward.mean <= 1
+      True
     """
     begun = time.monotonic()
     source = train_experiment(config, workdir, traced)
@@ -60,6 +69,15 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     Raises:
       ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
       Preempted: after a SIGTERM, when the state is saved.
+
+    Example:
+      >>> from prouter_jax import ExperimentConfig, Router, train_experiment
+      >>> config = ExperimentConfig(name="tiny")
+      >>> config.data.encoder, config.data.embedded.num_users = "hash", 6
+      >>> config.train.num_train_steps = config.train.eval_every_steps = 4
+      >>> source = train_experiment(config, "runs/trained")
+      >>> len(source.interactions.users.ids), Router.load("runs/trained").llms[0]
+      (6, 'alder-1')
     """
     workdir = make_path(workdir)
     configuration.validate(config)
@@ -85,6 +103,12 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
 
     Raises:
       ValueError: if something is missing or damaged, or the data is not what was trained on.
+
+    Example:
+      >>> from prouter_jax import evaluate_experiment
+      >>> report = evaluate_experiment("runs/embedded")
+      >>> report.title
+      'tiny experiment'
     """
     workdir = make_path(workdir)
     config = _read_claim(workdir)

@@ -148,6 +148,12 @@ class Interactions:
 
     Attributes:
       offers: bool [candidate sets, llms], each set of LLMs on offer once.
+
+    Example:
+      >>> from prouter_jax import Interactions, read_tables
+      >>> data: Interactions = read_tables("data/mine")
+      >>> len(data.users.ids), len(data.llms.ids), data.offers.shape[1]
+      (12, 8, 8)
     """
 
     users: Users

@@ -160,6 +160,12 @@ class Report:
       frontier: the router at several preferences.
       explanations: why a few users get their LLM; None if not asked for.
       user_map: None if not asked for.
+
+    Example:
+      >>> from prouter_jax import Report, evaluate_experiment
+      >>> report: Report = evaluate_experiment("runs/embedded")
+      >>> report.reward_name, report.policies["router"].reward.mean > report.policies["random"].reward.mean
+      ('share of choices matched', True)
     """
 
     title: str

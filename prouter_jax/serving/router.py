@@ -37,6 +37,12 @@ class Scores:
       probabilities: LLM -> probability that this user would choose it, over the candidates.
       basis: "history", or "cold_start" for a user without one.
       error: None, or what was wrong with the row.
+
+    Example:
+      >>> from prouter_jax import Router, Scores
+      >>> scores: Scores = Router.load("runs/embedded").score(["u00"], ["What is 2 + 2?"])
+      >>> scores.llm[0] == max(scores.probabilities[0], key=scores.probabilities[0].get)
+      True
     """
 
     llm: list[str | None]
@@ -68,6 +74,13 @@ class Router:
       world: what message passing ran over, with the prices of that time.
       known: the same with today's prices, and with the histories brought since.
       users: states of the users of `known`, float32 [users, properties].
+
+    Example:
+      >>> from prouter_jax import Router
+      >>> router = Router.load("runs/embedded")
+      >>> scores = router.score(["u00", "a new user"], ["What is 2 + 2?"] * 2)
+      >>> scores.basis
+      ['history', 'cold_start']
     """
 
     trained: Trained

@@ -34,6 +34,12 @@ def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True
 
     Raises:
       ValueError: one line that names table (file), column and row, what was expected and what was found.
+
+    Example:
+      >>> from prouter_jax import read_tables
+      >>> data = read_tables("data/mine")
+      >>> data.users.ids[:2].tolist(), len(data.decisions.user)
+      (['u00', 'u01'], 300)
     """
     folder = make_path(folder)
     tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
@@ -70,6 +76,12 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
 
     Raises:
       ValueError: if `folder` holds another table, which would be read along.
+
+    Example:
+      >>> from prouter_jax import read_tables, write_tables
+      >>> write_tables(read_tables("data/mine"), "data/copy")
+      >>> len(read_tables("data/copy").queries.ids)
+      120
     """
     folder = make_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
