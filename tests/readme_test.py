@@ -26,7 +26,7 @@ from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.tables.read_write import read_tables, write_tables
 
 ROOT = pathlib.Path(__file__).parent.parent
-PATHS = [ROOT / "README.md", ROOT / "BUILD.md", *sorted((ROOT / "docs").glob("*.md"))]
+PATHS = [*(ROOT / name for name in ("README.md", "BUILD.md", "CONTRIBUTING.md")), *sorted((ROOT / "docs").glob("*.md"))]
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[a-z]*.py"))
 LAUNCHERS = sorted(COMMANDS)
