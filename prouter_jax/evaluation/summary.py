@@ -43,9 +43,7 @@ def _policy_result(results: Sequence[SeedResult], name: str) -> report.PolicyRes
         for field in ("right", "effect", "cost")
     )
     by_task, by_user = (_mean_rewards(results, name, group) for group in (_by_task, _by_user))
-    return report.PolicyResult(
-        report.SeedStatistics.of(rewards), report.SeedStatistics.of(gaps), right, effect, cost, by_task, by_user
-    )
+    return report.PolicyResult(over_seeds(rewards), over_seeds(gaps), right, effect, cost, by_task, by_user)
 
 
 def _rewards(results: Sequence[SeedResult], name: str) -> list[float]:
