@@ -5,6 +5,7 @@ Defaults live in these dataclasses and in the data's, in config_data.py, and now
 through a constructor.
 """
 
+import copy
 import dataclasses
 import json
 import math
@@ -16,6 +17,26 @@ def get_field(config, path: str) -> Any:
     """The value at a path such as "data.judge.seed"."""
     for name in path.split("."):
         config = getattr(config, name)
+    return config
+
+
+def with_values(config: "ExperimentConfig", values: typing.Mapping[str, Any]) -> "ExperimentConfig":
+    """A copy of a configuration with fields replaced, not validated.
+
+    Args:
+      values: by path of the field, such as "model.hidden_dim".
+
+    Raises:
+      ValueError: if there is no such field.
+    """
+    config = copy.deepcopy(config)
+    for path, value in values.items():
+        section, _, name = path.rpartition(".")
+        try:
+            get_field(config, path)
+        except AttributeError:
+            raise ValueError(f"config.{path}: expected a field of the configuration, found none") from None
+        setattr(get_field(config, section) if section else config, name, value)
     return config
 
 

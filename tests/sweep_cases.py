@@ -5,9 +5,9 @@ import json
 import os
 
 from prouter_jax import config as configuration
-from prouter_jax.config import ExperimentConfig
+from prouter_jax.config import ExperimentConfig, with_values
 from prouter_jax.io import files
-from prouter_jax.sweep.space import make_search, parse_space, with_values
+from prouter_jax.sweep.space import make_search, parse_space
 from prouter_jax.sweep.study import Study
 from prouter_jax.sweep.trials import TrialStore
 

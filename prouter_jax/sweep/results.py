@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from prouter_jax.config import ExperimentConfig
+from prouter_jax.config import ExperimentConfig, with_values
 from prouter_jax.io import files, markdown
 from prouter_jax.io.numbers import DASH
 from prouter_jax.io.paths import is_remote
@@ -20,7 +20,7 @@ from prouter_jax.report.text import mean_text
 from prouter_jax.report.types import SeedStatistics
 from prouter_jax.report.write import jsonable
 from prouter_jax.sweep.plot import draw_results
-from prouter_jax.sweep.space import Value, flag_text, to_json, with_values
+from prouter_jax.sweep.space import Value, flag_text, to_json
 from prouter_jax.sweep.trials import FAILED, PRUNED, SweepSpec, Trial
 
 RESULTS, BEST = "results.md", "best.py"
@@ -120,7 +120,7 @@ def _best_lines(ranked: Sequence[Trial]) -> list[str]:
     seeds = f" over {len(best.rewards)} seeds" if len(best.rewards) > 1 else ", one seed"
     values = ", ".join(f"{path}={_cell(value)}" for path, value in best.values.items())
     lines = [
-        f"Best of {len(ranked)}: trial {best.name}, validation reward {mean_text(_spread(best))}{seeds} ({values})."
+        f"Best of {len(ranked)}: trial {best.name}, validation reward {mean_text(SeedStatistics.of(best.rewards))}{seeds} ({values})."
     ]
     close = [trial.name for trial in not_clearly_worse(ranked)]
     if close:
@@ -144,7 +144,7 @@ def _best_experiment(result: SweepResult, ranked: Sequence[Trial], path: pathlib
 def _to_json(result: SweepResult, ranked: Sequence[Trial]) -> str:
     rows = []
     for trial in result.trials:
-        found = _spread(trial) if trial in ranked else None
+        found = SeedStatistics.of(trial.rewards) if trial in ranked else None
         rows.append(dataclasses.asdict(trial) | ({"mean": found.mean, "spread": found.spread} if found else {}))
     tree = {
         "experiment": result.experiment,
@@ -178,14 +178,8 @@ def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
 
 
 def _outcome(trial: Trial) -> list[str]:
-    reward = mean_text(_spread(trial)) if trial.rewards else DASH
+    reward = mean_text(SeedStatistics.of(trial.rewards)) if trial.rewards else DASH
     return [reward, f"{trial.seconds:.1f}", f"{trial.state}: {trial.reason}" if trial.state == FAILED else trial.state]
-
-
-def _spread(trial: Trial) -> SeedStatistics:
-    """Mean and standard deviation over the seeds of a trial that is done."""
-    rewards = list(trial.rewards)
-    return SeedStatistics(statistics.fmean(rewards), statistics.stdev(rewards) if len(rewards) > 1 else 0.0, rewards)
 
 
 def _cell(value: Value) -> str:

@@ -3,7 +3,6 @@
 VALUES are a list (32,64) or a range (LOW:HIGH, LOW:HIGH:log).
 """
 
-import copy
 import csv
 import dataclasses
 import math
@@ -13,8 +12,8 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from prouter_jax.config import ExperimentConfig, validate
-from prouter_jax.search import GRID, RANDOM, Distribution, Search, Space, Values
+from prouter_jax.config import ExperimentConfig, validate, with_values
+from prouter_jax.search import GRID, RANDOM, Distribution, Search, Space
 
 MOST_TRIALS = 10_000
 Value = bool | int | float | str
@@ -71,22 +70,6 @@ def make_search(kind: str | None, space: Space, trials: int | None, seed: int, c
             text = ", ".join(f"{path}={flag_text(value)}" for path, value in values.items())
             raise ValueError(f"trial {number} ({text}): {error}") from None
     return search
-
-
-def with_values(config: ExperimentConfig, values: Values) -> ExperimentConfig:
-    """A copy of the configuration with these values, not validated.
-
-    Args:
-      values: by path of the field.
-    """
-    config = copy.deepcopy(config)
-    for path, value in values.items():
-        *sections, name = path.split(".")
-        section = config
-        for one in sections:
-            section = getattr(section, one)
-        setattr(section, name, value)
-    return config
 
 
 def flag_text(value: Any) -> str:

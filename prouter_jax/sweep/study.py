@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from prouter_jax.config import ExperimentConfig
+from prouter_jax.config import ExperimentConfig, with_values
 from prouter_jax.io.paths import is_remote
 from prouter_jax.io.terminal import say
 from prouter_jax.search import Search
-from prouter_jax.sweep.space import with_values
 from prouter_jax.sweep.trials import (
     BEGUN,
     DONE,

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prouter_jax import config as configuration
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.evaluation.protocol.runner import Busy, claim
 from prouter_jax.experiment import EXPERIMENT, seed_folders
 from prouter_jax.io import files
+from prouter_jax.io.locks import Busy, lock
 from prouter_jax.io.paths import inside, local_path, make_path
 from prouter_jax.search import Space
 from prouter_jax.sweep.space import Value, to_json
@@ -105,7 +105,7 @@ class TrialStore:
         """
         self.check(spec)
         try:
-            with claim(local_path(self._lock_folder, "the lock of a sweep") / _LOCK):
+            with lock(local_path(self._lock_folder, "the lock of a sweep") / _LOCK):
                 files.write_whole(self.workdir / _SWEEP, spec.to_json())
                 yield
         except Busy:

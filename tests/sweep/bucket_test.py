@@ -14,11 +14,12 @@ from sweep_cases import TEXTS, Jobs, make_study, small_config
 from launch.backends.local import LocalBackend
 from launch.trial_jobs import TrialJobs, logs_folder, train_command
 from prouter_jax import config as configuration
+from prouter_jax.config import with_values
 from prouter_jax.experiment import run_experiment
 from prouter_jax.io.paths import files_below, make_path
 from prouter_jax.sweep import study
 from prouter_jax.sweep.results import SweepResult, write_results
-from prouter_jax.sweep.space import parse_space, with_values
+from prouter_jax.sweep.space import parse_space
 from prouter_jax.sweep.study import Stopped, run_trials
 from prouter_jax.sweep.trials import SweepSpec, Trial, TrialStore
 
@@ -146,7 +147,7 @@ with serve_bucket() as os.environ["TENSORSTORE_GCS_HTTP_URL"]:
     from launch.backends.local import LocalBackend
     from prouter_jax.experiment import run_experiment
     from prouter_jax.io.paths import make_path
-    from prouter_jax.sweep.space import with_values
+    from prouter_jax.config import with_values
 
     class Ended:
         poll = lambda self: 0

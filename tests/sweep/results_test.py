@@ -9,10 +9,10 @@ import pytest
 from sweep_cases import TEXTS, small_config
 
 from prouter_jax import config as configuration
-from prouter_jax.config import ExperimentConfig
+from prouter_jax.config import ExperimentConfig, with_values
 from prouter_jax.search import grid
 from prouter_jax.sweep.results import SweepResult, experiment_text, not_clearly_worse, rank, write_results
-from prouter_jax.sweep.space import parse_space, with_values
+from prouter_jax.sweep.space import parse_space
 from prouter_jax.sweep.trials import DONE, FAILED, PRUNED, SweepSpec, Trial
 
 CONFIG = small_config()

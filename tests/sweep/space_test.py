@@ -11,9 +11,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy import stats
 
-from prouter_jax.config import ExperimentConfig, validate
+from prouter_jax.config import ExperimentConfig, validate, with_values
 from prouter_jax.search import draw_trial, grid
-from prouter_jax.sweep.space import field_type, flag_text, make_search, parse_space, parse_value, with_values
+from prouter_jax.sweep.space import field_type, flag_text, make_search, parse_space, parse_value
 
 CONFIG = ExperimentConfig()
 

@@ -1,4 +1,7 @@
-"""The best of a stated number of configurations of each policy, chosen on validation."""
+"""Tuning of baselines: a random search over the settings of each, compared on validation decisions.
+
+The default settings are replaced only by settings that are better by more than one standard error.
+"""
 
 import math
 import time
@@ -8,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from prouter_jax import metrics
 from prouter_jax.dataset import Labelled, Prepared
@@ -84,20 +88,22 @@ class Trial(typing.NamedTuple):
     """One configuration on the validation decisions.
 
     Attributes:
-      reward: mean of its picks; log_loss: of its scores as logits, NaN without choice.
-      rewards, losses: means of the same for each query that is asked, float64 [queries].
+      reward: mean reward of the best-scored candidates.
+      log_loss: mean of the scores as logits; NaN for feedback without choices.
+      seconds: to fit and score.
+      rewards, losses: the same means for each query of the validation decisions.
     """
 
     settings: dict[str, Any]
     reward: float
     log_loss: float
     seconds: float
-    rewards: np.ndarray
-    losses: np.ndarray
+    rewards: Float[np.ndarray, " queries"]
+    losses: Float[np.ndarray, " queries"]
 
 
 class Tuned(typing.NamedTuple):
-    """The best settings of a policy, their validation reward, and the trials in the order they were made."""
+    """The best settings of a policy, their validation reward, and all trials in order."""
 
     settings: dict[str, Any]
     reward: float
@@ -105,7 +111,7 @@ class Tuned(typing.NamedTuple):
 
 
 def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str, Any]]:
-    """Up to `budget` settings of a policy: its defaults first (an empty dict), then a random search over its space.
+    """Up to `budget` settings of a policy: its defaults (an empty dict), then random draws from its space.
 
     Raises:
       ValueError: if the policy is unknown or the budget is not positive.
@@ -121,8 +127,13 @@ def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str,
 def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_loss: bool = False) -> Tuned:
     """Fits each configuration on the training decisions and takes the best on validation, see `pick_best`.
 
-    The slow policies (`spaces.CHEAPER`) are first tried in a cheaper form, and on at most 20,000 validation
-    decisions; the defaults and the best three of the others are then compared in full.
+    Slow policies are first compared with the settings of `CHEAPER` and on at most 20,000 validation decisions; the
+    defaults and the best three of the others are then compared without them.
+
+    Args:
+      budget: number of configurations.
+      seed: of the draws.
+      by_log_loss: compare by log loss, not by reward.
 
     Raises:
       ValueError: if the policy is unknown or no validation decision has a known reward.
@@ -139,10 +150,10 @@ def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_
 
 
 def pick_best(trials: list[Trial], by_log_loss: bool = False) -> Tuned:
-    """The trial of the best reward (equal ones: of the best log loss), or with `by_log_loss` the other way round.
+    """The trial with the best reward, ties broken by log loss; with `by_log_loss` the other way round.
 
-    It takes the place of the first trial, the defaults, only where it is better by more than a standard error,
-    paired by query: among twenty configurations one is always better by chance.
+    One-standard-error rule: the first trial, the defaults, is kept unless the best is better by more than a standard
+    error, paired by query. Among twenty configurations one is always better by chance.
     """
     best, first = max(trials, key=_log_loss_first if by_log_loss else _reward_first), trials[0]
     gain = first.losses - best.losses if by_log_loss else best.rewards - first.rewards
@@ -152,11 +163,13 @@ def pick_best(trials: list[Trial], by_log_loss: bool = False) -> Tuned:
     return Tuned(best.settings, best.reward, trials)
 
 
-def make_trial(settings: dict[str, Any], scores: np.ndarray, scored: Labelled, begun: float) -> Trial:
-    """Measures scores [decisions, llms] of labelled decisions.
+def make_trial(
+    settings: dict[str, Any], scores: Float[np.ndarray, "decisions llms"], scored: Labelled, begun: float
+) -> Trial:
+    """A trial from the scores of labelled decisions.
 
     Args:
-      begun: `time.perf_counter()` when the configuration was taken up.
+      begun: `time.perf_counter()` at the start of the trial.
     """
     known, (asked, query) = ~np.isnan(scored.rewards), np.unique(scored.decisions.query, return_inverse=True)
     rewards = metrics.of_picks(scored.rewards, metrics.choose(scores, known))
@@ -200,10 +213,10 @@ class _Trier:
             rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_SCORED, replace=False))
         self._scored = select(self._validation, rows)
 
-    def trial(self, settings: dict[str, Any], stand_ins: Mapping[str, Any]) -> Trial:
-        """Measures `settings`, some of them replaced by cheaper `stand_ins`."""
+    def trial(self, settings: dict[str, Any], cheaper: Mapping[str, Any]) -> Trial:
+        """A trial of `settings`, with `cheaper` settings in place of some."""
         begun = time.perf_counter()
-        policy = BUILDERS[self._name](self._prepared, **{**settings, **stand_ins})
+        policy = BUILDERS[self._name](self._prepared, **{**settings, **cheaper})
         policy.fit(self._train, self._validation)
         return make_trial(settings, policy.score(self._train, self._scored.decisions), self._scored, begun)
 

@@ -1,6 +1,8 @@
-"""What a table measures: its units of work, and what its numbers are required to be."""
+"""Definition of a table: its units of work with the measurements that they return, and the numbers it requires.
 
-import copy
+A setting is an experiment's configuration as plain JSON, which the arguments of a unit can hold.
+"""
+
 import dataclasses
 import functools
 import json
@@ -9,42 +11,45 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prouter_jax import config as configuration
-from prouter_jax.config import Data, ExperimentConfig, build
+from prouter_jax.config import Data, ExperimentConfig, build, with_values
 from prouter_jax.dataset import Source, read_source
 from prouter_jax.evaluation.protocol.table import Cell
+from prouter_jax.report.types import ROUTER
 
 MAIN, ABLATION = "main", "ablation"
+METRICS = ("reward", "accuracy", "log_loss")
+_REQUIRED = {"setting": str, "seed": int, "metric": str, "policies": Mapping}
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much is measured and from where.
+    """Size of a run of the protocol, and its folders.
 
     Attributes:
-      small: for tests and a first look: on the embedded benchmark alone.
-      data: the folder of data sets.
-      kept: where tuned settings are kept, for all units that share them.
+      small: the embedded benchmark alone, with few users; for tests and a first look.
+      data: folder of the data sets.
+      tuned: folder of the tuned settings, which units share.
     """
 
     small: bool
     data: pathlib.Path
-    kept: pathlib.Path
+    tuned: pathlib.Path
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """One resumable piece of work: `function(**arguments)` gives one measurement, or a list of them.
+    """One resumable piece of work: `function(**arguments)` returns one measurement or a list of them.
 
     A measurement (a dict for JSON; NaN and None are unknown) is
       {"setting": str, "k": int or None, "seed": int, "metric": "reward" | "accuracy" | "log_loss",
        "policies": {name: {"reward": ..., "accuracy": ..., "top2": ..., "log_loss": ..., "calibration": ...,
                            "validation": the metric on validation, "seconds": ..., "settings": {tuned}}},
-       "facts": {name: value}, and where shares are recovered "blind" and "full", scores of that metric}.
+       "facts": {name: value}, and where a share recovered is measured "blind" and "full", scores of that metric}.
 
     Attributes:
-      key: names the unit's file within the table.
-      function: what must not decide whether a stored result is still good (paths, say) may be bound by partial.
-      arguments: all that the result depends on, plain JSON.
+      key: name of the unit's file within the table.
+      function: bind by functools.partial what a stored result does not depend on, such as paths.
+      arguments: everything that the result depends on, plain JSON.
     """
 
     key: str
@@ -53,9 +58,11 @@ class Unit:
 
 
 class Finding(NamedTuple):
-    """The number of the cell that comes closest to missing what is asked, or misses it by most.
+    """The number with the smallest margin to a requirement.
 
-    `margin` is how far the number asked for is surpassed: below 0 it is missed, NaN is not measured.
+    Attributes:
+      margin: how far the number exceeds the required one; below 0 it misses it, NaN is not measured.
+      where: the cell of the number.
     """
 
     margin: float
@@ -65,9 +72,12 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Requirement:
-    """A number asked for: `check(cells, metric)` is what was found of it.
+    """A required number.
 
-    `checks` has the usual ones. `metric` "" is the metric of each setting. An aim is a requirement hoped for.
+    Attributes:
+      metric: "" for the metric of each setting.
+      check: the finding among the cells for this metric; `requirements` has the usual ones.
+      aim: whether missing it is acceptable.
     """
 
     text: str
@@ -89,27 +99,20 @@ class Definition:
 
 
 class MissingData(ValueError):
-    """A folder of data that a setting needs is not there."""
+    """A data set that a setting needs is missing."""
 
 
-def changed(config: ExperimentConfig, changes: Mapping[str, Any]) -> ExperimentConfig:
+def changed(config: ExperimentConfig, values: Mapping[str, Any]) -> ExperimentConfig:
     """A copy of `config` with fields such as "data.split" replaced, validated.
 
     Raises:
-      ValueError: on an unknown field or an impossible value.
+      ValueError: for an unknown field or an invalid value.
     """
-    config = copy.deepcopy(config)
-    for path, value in changes.items():
-        *sections, field = path.split(".")
-        section = functools.reduce(getattr, sections, config)
-        if not hasattr(section, field):
-            raise ValueError(f"config.{path}: expected a field of the configuration, found none")
-        setattr(section, field, value)
-    return configuration.validate(config)
+    return configuration.validate(with_values(config, values))
 
 
 def to_arguments(config: ExperimentConfig) -> dict[str, Any]:
-    """`config` as plain JSON; its data path is told from the folder of data sets."""
+    """`config` as plain JSON; its data path is relative to the folder of data sets."""
     return dataclasses.asdict(config)
 
 
@@ -117,7 +120,7 @@ def from_arguments(arguments: Mapping[str, Any], data: pathlib.Path) -> Experime
     """The inverse of `to_arguments`, for data sets in the folder `data`.
 
     Raises:
-      MissingData: naming the path, if the data set is not there.
+      MissingData: naming the path, if the data set is missing.
     """
     config = configuration.from_json(json.dumps(arguments))
     if config.data.path:
@@ -128,12 +131,45 @@ def from_arguments(arguments: Mapping[str, Any], data: pathlib.Path) -> Experime
     return config
 
 
-def source_of(config: Data) -> Source:
-    """What `read_source` reads; the last few are kept, for they are the same whatever the split."""
+def cached_source(config: Data) -> Source:
+    """`read_source` with a cache of the last two sources, which all splits of a data set share."""
     unsplit = dataclasses.replace(config, split="cold_query", given=0, new_llms="", decisions_per_user=0)
-    return _read(json.dumps(dataclasses.asdict(unsplit)))
+    return _read_source(json.dumps(dataclasses.asdict(unsplit)))
+
+
+def check_measurement(one: object) -> None:
+    """Raises a ValueError, naming the field, unless `one` is a measurement as `Unit` describes it."""
+    if not isinstance(one, Mapping):
+        raise ValueError(f"measurement: expected a mapping, found {str(one)[:60]!r}")
+    for name, kind in _REQUIRED.items():
+        if not isinstance(one.get(name), kind):
+            raise ValueError(f"measurement, {name}: expected {kind.__name__}, found {one.get(name)!r}")
+    if one["metric"] not in METRICS:
+        raise ValueError(f"measurement, metric: expected one of {', '.join(METRICS)}, found {one['metric']!r}")
+    if not isinstance(one.get("k", ""), int | None):
+        raise ValueError(f"measurement, k: expected a whole number or null, found {one.get('k', 'nothing')!r}")
+    if ROUTER not in one["policies"]:
+        raise ValueError(f"measurement, policies: expected {ROUTER!r}, found {', '.join(one['policies'])}")
+    for end in ("blind", "full"):
+        _check_number(one.get(end), end)
+    for policy, values in one["policies"].items():
+        _check_policy(policy, values, one["metric"])
 
 
 @functools.lru_cache(maxsize=2)
-def _read(text: str) -> Source:
+def _read_source(text: str) -> Source:
     return read_source(build(Data, json.loads(text), "config.data"))
+
+
+def _check_policy(policy: str, values: Mapping, metric: str) -> None:
+    if metric not in values or (policy == ROUTER and values[metric] is None):
+        known = ", ".join(name for name, value in values.items() if value is not None)
+        raise ValueError(f"measurement, policies, {policy}: expected {metric}, found {known or 'nothing'}")
+    for name, value in values.items():
+        if name != "settings":
+            _check_number(value, f"policies, {policy}, {name}")
+
+
+def _check_number(value, where: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise ValueError(f"measurement, {where}: expected a number or null, found {str(value)[:60]}")

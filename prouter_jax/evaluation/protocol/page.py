@@ -17,7 +17,15 @@ from prouter_jax.evaluation.protocol.report import (
     score,
     summary_table,
 )
-from prouter_jax.evaluation.protocol.table import ORACLE, Cell, Table, baselines, by_room, most_to_gain, sign
+from prouter_jax.evaluation.protocol.table import (
+    ORACLE,
+    Cell,
+    Table,
+    baselines,
+    by_learnable_gain,
+    largest_learnable_gains,
+    sign,
+)
 from prouter_jax.io.numbers import DASH
 from prouter_jax.report.html import render
 from prouter_jax.report.plots import BLUE, DARK, ORANGE, Plot, draw_legend, draw_svg, legend_height, shorten
@@ -75,7 +83,7 @@ def _section(table: Table) -> dict:
 
 def _plot_gains(table: Table) -> Plot | None:
     """The router's gains over the strongest baselines of each cell, as many as there is room for."""
-    cells = most_to_gain(table.cells, _GAINS)
+    cells = largest_learnable_gains(table.cells, _GAINS)
     most = min(_GAINS_PER_CELL, max(1, _GAINS // max(1, len(cells))))
     gains = [(cell, gain) for cell in cells for gain in _smallest_gains(cell, most)]
     if not gains:
@@ -107,7 +115,7 @@ def _plots_over_k(table: Table) -> list[Plot]:
     """A plot for each setting with several k; of many settings, those with the largest learnable gain."""
     settings = {cell.setting: [one for one in table.cells if one.setting == cell.setting and one.k is not None]
                 for cell in table.cells}  # fmt: skip
-    chosen = [setting for setting in by_room(table.cells) if len(settings[setting]) > 1][:_K_PLOTS]
+    chosen = [setting for setting in by_learnable_gain(table.cells) if len(settings[setting]) > 1][:_K_PLOTS]
     return [_plot_over_k(f"k-{table.name}-{place}", settings[setting]) for place, setting in enumerate(chosen)]
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from prouter_jax.evaluation.protocol.definition import ABLATION, Finding
 from prouter_jax.evaluation.protocol.storage import read_tables
 from prouter_jax.evaluation.protocol.table import (
+    MIN_LEARNABLE_GAIN,
     ORACLE,
-    WORTH,
     Cell,
     Table,
     baselines,
-    brings,
     join_facts,
-    most_to_gain,
+    largest_learnable_gains,
+    learnable_gain,
     sign,
 )
 from prouter_jax.io import markdown
@@ -31,7 +31,7 @@ HOW_TO_READ = (
     "Above 0 the router is better, also where less of the metric is better. The best tuned baseline is chosen on "
     "validation. Learnable gain: how much better the fully trained score is than the blind score. Gain over blind: how "
     "much better the router is than the blind score. Share recovered: 0 % is the blind score, 100 % the fully trained "
-    f"score; it is shown where the learnable gain is more than {WORTH}."
+    f"score; it is shown where the learnable gain is more than {MIN_LEARNABLE_GAIN}."
 )
 Rows = list[list[str]]
 _MARKDOWN_POLICIES = 12  # most policies of a cell; the JSON and the page have all
@@ -192,7 +192,7 @@ def _provenance(tables: Sequence[Table]) -> str:
 def _short(table: Table) -> Iterable[str]:
     yield f"### {markdown.cell(table.title)}"
     yield markdown.cell(" ".join(filter(None, [table.caption, *_counts(table)])))
-    shown = most_to_gain(table.cells, _RESULTS_ROWS)
+    shown = largest_learnable_gains(table.cells, _RESULTS_ROWS)
     if shown:
         yield markdown.table(*summary_table(dataclasses.replace(table, cells=shown)))
     if len(shown) < len(table.cells):
@@ -232,7 +232,7 @@ def _cell_row(cell: Cell) -> list[str]:
     named = f"{number(score(cell, cell.best_baseline).mean)} {cell.best_baseline}" if best else DASH
     over_blind = sign(cell.metric) * (score(cell, ROUTER).mean - cell.blind.mean)
     return [*_place(cell), number(score(cell, ROUTER).mean), named, gain_text(gain), _verdict(gain),
-            number(brings(cell), sign=True), number(over_blind, sign=True), _share(cell, ROUTER),
+            number(learnable_gain(cell), sign=True), number(over_blind, sign=True), _share(cell, ROUTER),
             number(score(cell, ORACLE).mean), *_metric_and_seeds(cell)]  # fmt: skip
 
 
@@ -264,7 +264,7 @@ def _metric_text(metric: str, value: SeedStatistics) -> str:
 def _share(cell: Cell, policy: str) -> str:
     """`81.0 % (75.0 % to 87.0 %)`, where the learnable gain is large enough."""
     share = cell.rows[policy].share
-    return percent(share.mean) + _limits(share, percent) if brings(cell) > WORTH else DASH
+    return percent(share.mean) + _limits(share, percent) if learnable_gain(cell) > MIN_LEARNABLE_GAIN else DASH
 
 
 def _verdict(gain: PairedDifference | None) -> str:

@@ -1,7 +1,7 @@
-"""The usual requirements on a table: each makes a check, what was found where the margin is smallest.
+"""Checks of requirements: each returns the finding with the smallest margin among the cells of a table.
 
-A margin is NaN where something asked for was not measured: a missing number never counts as met. Only a baseline
-without any value of the metric (one that gives no probabilities has no log loss) is left out.
+The margin is NaN if a number that the requirement needs was not measured, so that it is never met by missing numbers.
+Only baselines without any value of the metric are left out, such as the log loss of one without probabilities.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from prouter_jax.evaluation.protocol.definition import Finding
 from prouter_jax.evaluation.protocol.report import cell_name
-from prouter_jax.evaluation.protocol.table import Cell, baselines, brings, sign
+from prouter_jax.evaluation.protocol.table import Cell, baselines, learnable_gain, sign
 from prouter_jax.report.types import ROUTER, PairedDifference
 
 Check = Callable[[Sequence[Cell], str], Finding]
@@ -28,14 +28,14 @@ def settings(*names: str) -> Where:
     return lambda cell: cell.setting in names
 
 
-def brings_more_than(gap: float) -> Where:
-    """The cells where the fully trained score is so much better than the user-blind (or LLM-blind) one."""
-    return lambda cell: brings(cell) > gap
+def learnable_gain_above(gap: float) -> Where:
+    """The cells whose learnable gain, fully trained score minus blind score, exceeds `gap`."""
+    return lambda cell: learnable_gain(cell) > gap
 
 
-def brings_at_most(gap: float) -> Where:
-    """The other cells."""
-    return lambda cell: brings(cell) <= gap
+def learnable_gain_at_most(gap: float) -> Where:
+    """The cells whose learnable gain is at most `gap`."""
+    return lambda cell: learnable_gain(cell) <= gap
 
 
 def gain(
@@ -47,14 +47,14 @@ def gain(
     ks: Collection[int] = (),
     where: Where = everywhere,
 ) -> Check:
-    """The router's mean gain against baselines is at least so much.
+    """The router's mean gain over baselines is at least `at_least`.
 
     Args:
       against: EVERY, BEST (chosen on validation), or the name of a policy.
-      low: the lower end of the 95 % interval in place of the mean.
-      relative: as a share of the baseline's mean, 0.05 for 5 %.
-      ks: these k, all of them; every k by default.
-      where: which cells.
+      low: compare the lower end of the 95 % interval, not the mean.
+      relative: the gain as a share of the baseline's mean, 0.05 for 5 %.
+      ks: cells of these k, each of which must exist; every k by default.
+      where: selects cells.
     """
 
     def numbers(cell: Cell, metric: str) -> Numbers:
@@ -75,7 +75,7 @@ def interval_above(limit: float = 0.0, against: str = EVERY, *, ks: Collection[i
 
 
 def score(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
-    """A policy's mean score is at least so much (at most, where less is better), the same or one for each k."""
+    """A policy's mean score is at least `at_least` (at most, if lower is better), which may differ by k."""
 
     def numbers(cell: Cell, metric: str) -> Numbers:
         number = _mean(cell, policy, metric)
@@ -85,7 +85,7 @@ def score(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where:
 
 
 def share(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
-    """The share recovered is at least so much, the same or one for each k."""
+    """The share recovered is at least `at_least`, which may differ by k."""
 
     def numbers(cell: Cell, _: str) -> Numbers:
         number = cell.rows[policy].share.mean if policy in cell.rows else math.nan
@@ -95,7 +95,7 @@ def share(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where:
 
 
 def ratio(at_least: Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
-    """A policy's mean score is at least this share of the fully trained score: the ratio that the paper gives."""
+    """A policy's mean score divided by the fully trained score, the paper's ratio, is at least `at_least` at each k."""
 
     def numbers(cell: Cell, metric: str) -> Numbers:
         number = _mean(cell, policy, metric) / cell.full.mean
@@ -104,8 +104,8 @@ def ratio(at_least: Mapping[int, float], policy: str = ROUTER, *, where: Where =
     return _check(numbers, at_least, where)
 
 
-def above_blind(at_least: float, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
-    """The router is better than the unit's `blind` score by at least so much; -0.003 allows a loss of 0.003."""
+def gain_over_blind(at_least: float, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
+    """The router's gain over the blind score is at least `at_least`; -0.003 allows a loss of 0.003."""
 
     def numbers(cell: Cell, _: str) -> Numbers:
         number = sign(cell.metric) * (_mean(cell, ROUTER, cell.metric) - cell.blind.mean)
@@ -115,16 +115,19 @@ def above_blind(at_least: float, *, ks: Collection[int] = (), where: Where = eve
 
 
 def _check(numbers: Callable[[Cell, str], Numbers], ks: Collection[int], where: Where) -> Check:
-    """What has the smallest margin; NaN if a cell has none or an unknown one, and for a k that a setting lacks."""
+    """Builds a check of the smallest margin; NaN if a cell has none or an unknown one, or a setting lacks a k.
 
+    Args:
+      numbers: margins of a cell for a metric, each with its number.
+    """
     unknown = Finding(math.nan, math.nan, "")
 
     def check(cells: Sequence[Cell], metric: str) -> Finding:
-        asked = [cell for cell in cells if where(cell)]
-        found = {(cell.setting, cell.k) for cell in asked}
+        selected = [cell for cell in cells if where(cell)]
+        found = {(cell.setting, cell.k) for cell in selected}
         if any((setting, k) not in found for setting, _ in found for k in ks):
             return unknown
-        chosen = [cell for cell in asked if not ks or cell.k in ks]
+        chosen = [cell for cell in selected if not ks or cell.k in ks]
         findings = [
             Finding(margin, number, cell_name(cell))
             for cell in chosen

@@ -1,4 +1,4 @@
-"""Tables as files: WORKDIR/tables/NAME.json holds every number, and all that is shown is made from it."""
+"""Tables as files: WORKDIR/tables/NAME.json has every number; pages and documents are written from it."""
 
 import dataclasses
 import json
@@ -73,5 +73,5 @@ def _spread(tree: Mapping) -> SeedStatistics:
 
 
 def _known(tree: Mapping, *numbers: str) -> dict:
-    """With NaN where one of these numbers is null."""
+    """The tree with NaN where one of these numbers is null."""
     return {**tree, **{name: math.nan for name in numbers if tree[name] is None}}

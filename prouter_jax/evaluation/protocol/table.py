@@ -1,4 +1,4 @@
-"""`Table`: the measured form of a table, from the measurements of its seeds."""
+"""Table: for each setting the metrics of every policy over seeds and the router's gains, from measurements."""
 
 import collections
 import dataclasses
@@ -14,7 +14,7 @@ from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 ORACLE = "oracle"
 LESS_IS_BETTER = ("log_loss", "calibration", "seconds")
-WORTH = 0.02  # of a metric: where all that is to be learnt brings less, no share of it is recovered
+MIN_LEARNABLE_GAIN = 0.02  # of a metric; below it the share recovered is mostly noise
 _NOT_MEASURED = ("settings",)
 
 
@@ -26,8 +26,8 @@ class Row:
       metrics: over seeds, by metric; "validation" is the cell's metric on validation decisions.
       gains: the router against this policy on the same seeds, by metric; above 0 the router is better, also where
         less of the metric is better.
-      share: the share recovered (score - blind) / (full - blind) with its interval over seeds; NaN where not asked for.
-      settings: what tuning chose, for each seed.
+      share: the share recovered (score - blind) / (full - blind) with its interval over seeds; NaN where not measured.
+      settings: the tuned settings of each seed.
     """
 
     metrics: Mapping[str, SeedStatistics]
@@ -38,7 +38,14 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One setting at one k (or None): `rows` by policy; `best_baseline` is best on validation, "" where unknown."""
+    """One setting at one k.
+
+    Attributes:
+      k: number of decisions in a new user's history, or with a new LLM on offer; None where there are no such.
+      rows: by policy.
+      best_baseline: the best on validation, "" where unknown.
+      blind, full: score without and with all of the histories.
+    """
 
     setting: str
     k: int | None
@@ -53,9 +60,10 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """A requirement and what became of it: "met", "missed by x" or "not measured".
+    """A requirement and its status: "met", "missed by x" or "not measured".
 
-    `found` is the number that decided it and where it was found, "" where nothing is decided.
+    Attributes:
+      found: the number with the smallest margin and its cell; "" if not measured.
     """
 
     text: str
@@ -67,7 +75,12 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """All numbers of a table; `failed` are the keys of units without a result, `seconds` what the others took."""
+    """All numbers of a table.
+
+    Attributes:
+      seconds: to measure the units.
+      failed: keys of the units without a result.
+    """
 
     name: str
     title: str
@@ -81,7 +94,7 @@ class Table:
 
 
 def build_cells(measurements: Iterable[Mapping]) -> list[Cell]:
-    """One cell for each setting and k, settings in the order they come, k rising, seeds rising.
+    """One cell for each setting and k: settings in the order of the measurements, k and seeds rising.
 
     Raises:
       ValueError: naming the setting, if two measurements have the same seed or its metrics differ.
@@ -95,22 +108,42 @@ def build_cells(measurements: Iterable[Mapping]) -> list[Cell]:
 
 
 def baselines(cell: Cell) -> list[str]:
-    """The policies that the router is measured against: all others but the oracle."""
+    """All policies but the router and the oracle."""
     return [name for name in cell.rows if name not in (ROUTER, ORACLE)]
 
 
 def sign(metric: str) -> int:
-    """1 where more of a metric is better, -1 where less is."""
+    """1 if a higher metric is better, -1 if a lower one is."""
     return -1 if metric in LESS_IS_BETTER else 1
 
 
-def brings(cell: Cell) -> float:
+def learnable_gain(cell: Cell) -> float:
     """How much better the fully trained score is than the blind one; NaN where there are none."""
     return sign(cell.metric) * (cell.full.mean - cell.blind.mean)
 
 
+def by_learnable_gain(cells: Sequence[Cell]) -> list[str]:
+    """Settings by their largest learnable gain, unknown ones last."""
+    largest = {cell.setting: 0.0 for cell in cells}
+    for cell in cells:
+        gap = abs(cell.full.mean - cell.blind.mean)
+        largest[cell.setting] = max(largest[cell.setting], gap if math.isfinite(gap) else 0.0)
+    return sorted(largest, key=lambda setting: -largest[setting])
+
+
+def largest_learnable_gains(cells: Sequence[Cell], most: int) -> list[Cell]:
+    """At most `most` cells, in their order: whole settings with the largest learnable gains, at least one setting."""
+    shown = []
+    for setting in by_learnable_gain(cells):
+        found = [cell for cell in cells if cell.setting == setting]
+        if shown and len(shown) + len(found) > most:
+            break
+        shown += found
+    return [cell for cell in cells if cell in shown]
+
+
 def join_facts(facts: Iterable[Mapping]) -> dict[str, str]:
-    """Each fact once; where seeds differ, what all of them say."""
+    """Each fact once, with its different values joined by commas."""
     found = collections.defaultdict(dict)
     for one in facts:
         for name, value in one.items():
@@ -119,7 +152,7 @@ def join_facts(facts: Iterable[Mapping]) -> dict[str, str]:
 
 
 def _build_cell(measured: Sequence[Mapping]) -> Cell:
-    """The cell of one setting and k from its measurements, one a seed."""
+    """The cell of one setting and k from its measurements, one for each seed."""
     setting, k, metric = (measured[0][name] for name in ("setting", "k", "metric"))
     seeds = [one["seed"] for one in measured]
     where = setting if k is None else f"{setting}, k = {k}"
@@ -155,7 +188,7 @@ def _gain(router: list[float], other: list[float], name: str, better: int) -> Pa
 
 
 def _best_baseline(cell: Cell) -> str:
-    """The baseline of the best mean on validation, among those with a validation score at every seed."""
+    """The baseline with the best mean on validation, among those with a validation score for every seed."""
     scores = {}
     for name in baselines(cell):
         validation = cell.rows[name].metrics.get("validation")
@@ -165,29 +198,9 @@ def _best_baseline(cell: Cell) -> str:
 
 
 def _values(measured: Sequence[Mapping], name: str, metric: str) -> list[float]:
-    """A metric of a policy for each seed, NaN where not measured."""
+    """A metric of a policy for each seed, NaN where it was not measured."""
     return [_number(one["policies"].get(name, {}).get(metric)) for one in measured]
 
 
 def _number(value) -> float:
     return math.nan if value is None else float(value)
-
-
-def by_room(cells: Sequence[Cell]) -> list[str]:
-    """Settings by how far the fully trained score is from the blind one, unknown last, else in their order."""
-    room = {cell.setting: 0.0 for cell in cells}
-    for cell in cells:
-        gap = abs(cell.full.mean - cell.blind.mean)
-        room[cell.setting] = max(room[cell.setting], gap if math.isfinite(gap) else 0.0)
-    return sorted(room, key=lambda setting: -room[setting])
-
-
-def most_to_gain(cells: Sequence[Cell], most: int) -> list[Cell]:
-    """At most so many cells, in their order: whole settings, those with most to gain first, one at least."""
-    shown = []
-    for setting in by_room(cells):
-        found = [cell for cell in cells if cell.setting == setting]
-        if shown and len(shown) + len(found) > most:
-            break
-        shown += found
-    return [cell for cell in cells if cell in shown]

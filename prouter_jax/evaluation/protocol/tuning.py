@@ -1,4 +1,7 @@
-"""Settings chosen on validation, once for several units: kept in a file with every trial that led to them."""
+"""Tuning of the router and the baselines on validation: settings are shared by units and stored with every trial.
+
+A router's configuration is trained once and then scored with several query kernels, which need no training.
+"""
 
 import dataclasses
 import hashlib
@@ -16,10 +19,10 @@ from prouter_jax.dataset import Prepared, prepare
 from prouter_jax.evaluation.baselines.base import select
 from prouter_jax.evaluation.baselines.registry import applicable
 from prouter_jax.evaluation.baselines.tuning import Trial, Tuned, make_trial, pick_best, tune
-from prouter_jax.evaluation.protocol.contest import LOG_LOSS, train_router
-from prouter_jax.evaluation.protocol.definition import changed, from_arguments, source_of
-from prouter_jax.evaluation.protocol.runner import claim
+from prouter_jax.evaluation.protocol.comparison import LOG_LOSS, train_router
+from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
 from prouter_jax.io import files
+from prouter_jax.io.locks import lock
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.search import Space, draw, log_uniform, one_of
@@ -41,6 +44,71 @@ _QUERY_KERNEL: Space = {
 _FORESIGHT: Space = {"model.foresight": one_of("share", "utility")}
 
 
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """A search for settings, plain JSON through `vars`.
+
+    Attributes:
+      name: of its file.
+      config: as `definition.to_arguments`, a setting with known users.
+      metric: of validation decisions, by which configurations are compared.
+      budget: configurations of each policy and of the router, which is trained `trainings` times.
+      seeds: number of splits, from seed 0, whose validation scores are averaged; several for small data.
+      policies: names; empty for all that apply.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    metric: str = "reward"
+    budget: int = 20
+    trainings: int = 5
+    seeds: int = 1
+    policies: tuple[str, ...] = ()
+
+
+def tuned_settings(tuning: Tuning, data: pathlib.Path, folder: pathlib.Path) -> dict[str, dict[str, Any]]:
+    """The best settings of the router and of each policy, by name; stored ones are not searched again.
+
+    Args:
+      data: folder of the data sets.
+      folder: of the stored settings.
+
+    Raises:
+      ValueError: naming the file, if it is damaged or belongs to another tuning.
+      Busy: if another process holds its lock.
+    """
+    path = folder / f"{tuning.name}.json"
+    record = _read(path, tuning)
+    if ROUTER not in record["found"]:  # the router is tuned last
+        with lock(path.with_suffix(".lock")):
+            record = _read(path, tuning)
+            _complete(record, tuning, from_arguments(tuning.config, data), path)
+    return {name: one["settings"] for name, one in record["found"].items()}
+
+
+def tune_router(
+    config: ExperimentConfig, prepared: Prepared, seed: int, budget: int, trainings: int, metric: str
+) -> Tuned:
+    """Trains `trainings` configurations and scores each with `budget // trainings` query kernels.
+
+    The first configuration and the first kernel are the defaults.
+
+    Args:
+      seed: of the split and the training; the configurations are the same for every seed.
+      metric: of validation decisions, by which the best is chosen.
+    """
+    rng, trials, kernels = np.random.default_rng(0), [], max(budget // trainings, 1)
+    for number in range(trainings):
+        fields = draw_training(rng) if number else {}
+        begun = time.perf_counter()
+        trained = train_router(changed(config, fields), prepared, seed)
+        for kernel in range(kernels):
+            settings = fields | (draw_query_kernel(rng, config.model) if kernel else {})
+            trials.append(_trial(settings, changed(config, settings), trained, prepared, begun))
+            begun = time.perf_counter()
+    return pick_best(trials, metric == LOG_LOSS)
+
+
 def draw_training(rng: np.random.Generator) -> dict[str, Any]:
     """Random values of the fields that decide training."""
     return draw(_TRAINING, rng) | {part: bool(rng.random() < _PART_SHARE) for part in _PARTS}
@@ -56,27 +124,6 @@ def draw_query_kernel(rng: np.random.Generator, model: Model) -> dict[str, Any]:
     return foresight | draw(_QUERY_KERNEL, rng)
 
 
-def tune_router(
-    config: ExperimentConfig, prepared: Prepared, seed: int, budget: int, trainings: int, metric: str
-) -> Tuned:
-    """Trains `trainings` configurations, applies each in `budget // trainings` ways; the defaults come first.
-
-    Args:
-      seed: of the split and the training; the configurations are always the same.
-      metric: of validation decisions by which the best is chosen.
-    """
-    rng, trials, ways = np.random.default_rng(0), [], max(budget // trainings, 1)
-    for number in range(trainings):
-        learnt = draw_training(rng) if number else {}
-        begun = time.perf_counter()
-        trained = train_router(changed(config, learnt), prepared, seed)
-        for way in range(ways):
-            settings = learnt | (draw_query_kernel(rng, config.model) if way else {})
-            trials.append(_trial(settings, changed(config, settings), trained, prepared, begun))
-            begun = time.perf_counter()
-    return pick_best(trials, metric == LOG_LOSS)
-
-
 def _trial(settings, config: ExperimentConfig, trained: Trained, prepared: Prepared, begun: float) -> Trial:
     validation = prepared.labelled("validation")
     scorer = dataclasses.replace(trained, model=config.model).apply(prepared.world)
@@ -85,49 +132,11 @@ def _trial(settings, config: ExperimentConfig, trained: Trained, prepared: Prepa
     return make_trial(settings, scores[rows], select(validation, rows), begun)
 
 
-@dataclasses.dataclass(frozen=True)
-class Tuning:
-    """What is tuned on what, plain JSON once `vars` are taken.
-
-    Attributes:
-      name: of the file.
-      config: as `settings.to_arguments`, a setting in which known users are validated.
-      metric: by which configurations are compared.
-      budget: configurations of each contestant, the router too; the router trains `trainings` of them.
-      seeds: splits, from seed 0 on, over whose validation scores configurations are compared: more for small data.
-      policies: names; empty for all that apply.
-    """
-
-    name: str
-    config: Mapping[str, Any]
-    metric: str = "reward"
-    budget: int = 20
-    trainings: int = 5
-    seeds: int = 1
-    policies: tuple[str, ...] = ()
-
-
-def tuned_settings(tuning: Tuning, data: pathlib.Path, kept: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """The best settings of every contestant by name; what is kept of earlier is not searched again.
-
-    Raises:
-      ValueError: naming the file, if it is damaged or was made for another tuning.
-      Busy: if another process is at it.
-    """
-    path = kept / f"{tuning.name}.json"
-    record = _read(path, tuning)
-    if ROUTER not in record["found"]:  # it comes last
-        with claim(path.with_suffix(".claim")):
-            record = _read(path, tuning)
-            _complete(record, tuning, from_arguments(tuning.config, data), path)
-    return {name: one["settings"] for name, one in record["found"].items()}
-
-
 def _complete(record: dict, tuning: Tuning, config: ExperimentConfig, path: pathlib.Path) -> None:
-    """Tunes who is not in the record yet; writes it after each."""
+    """Tunes the policies that the record lacks, and writes it after each."""
     if config.data.split in NEW_USERS:
         raise ValueError(f"tuning {tuning.name}: expected known users, found split {config.data.split!r}")
-    splits = [prepare(source_of(config.data), config.data, seed) for seed in range(tuning.seeds)]
+    splits = [prepare(cached_source(config.data), config.data, seed) for seed in range(tuning.seeds)]
     for name in [*(tuning.policies or applicable(splits[0])), ROUTER]:
         if name not in record["found"]:
             begun = time.monotonic()
@@ -140,18 +149,18 @@ def _complete(record: dict, tuning: Tuning, config: ExperimentConfig, path: path
 
 
 def _tune(name: str, tuning: Tuning, config: ExperimentConfig, splits: list[Prepared]) -> Tuned:
-    """The best over all splits: every split tries the same configurations."""
+    """The best of the same configurations over all splits."""
     by_log_loss = tuning.metric == LOG_LOSS
     if name == ROUTER:
-        asked = (tuning.budget, tuning.trainings, tuning.metric)
-        found = [tune_router(config, prepared, seed, *asked) for seed, prepared in enumerate(splits)]
+        search = (tuning.budget, tuning.trainings, tuning.metric)
+        found = [tune_router(config, prepared, seed, *search) for seed, prepared in enumerate(splits)]
     else:
         found = [tune(name, prepared, tuning.budget, by_log_loss=by_log_loss) for prepared in splits]
     return found[0] if len(found) == 1 else pick_best(_averaged([one.trials for one in found]), by_log_loss)
 
 
 def _averaged(trials: list[list[Trial]]) -> list[Trial]:
-    """The mean over splits of each configuration's numbers."""
+    """Each configuration's metrics, averaged over splits."""
     return [
         Trial(
             settings=same[0].settings,
@@ -166,7 +175,7 @@ def _averaged(trials: list[list[Trial]]) -> list[Trial]:
 
 
 def _numbers(trial: Trial) -> dict[str, Any]:
-    """What is kept of a trial: all but the numbers of each query."""
+    """A trial for the record: all but the metrics of each query."""
     return {name: value for name, value in trial._asdict().items() if not isinstance(value, np.ndarray)}
 
 
@@ -179,5 +188,5 @@ def _read(path: pathlib.Path, tuning: Tuning) -> dict:
     except ValueError as error:
         raise ValueError(f"{path.parent}/{error}; delete it to tune again") from error
     if record["digest"] != digest:
-        raise ValueError(f"{path}: expected the tuning that is asked for now, found another; name another --workdir")
+        raise ValueError(f"{path}: expected the tuning of this table, found another one; name another --workdir")
     return record

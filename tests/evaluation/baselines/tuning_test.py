@@ -118,6 +118,21 @@ def test_configurations_are_the_default_and_then_seeded_draws():
         BUILDERS[name](small_world(), **found[1])
 
 
+def test_configurations_are_those_of_the_published_tables():
+    assert tuning.configurations("kernel_ridge", 2)[1] == pytest.approx(
+        {
+            "penalty": 0.21438636327835395,
+            "text_weight": 0.0981589012150615,
+            "width": 0.5176762545875065,
+            "own_strength": 77.00336616666826,
+            "query_strength": 1.7365226945029375,
+        }
+    )
+    assert tuning.configurations("boosting", 2)[1] == pytest.approx(
+        {"rounds": 30, "leaves": 7, "learning_rate": 0.06002617621875936, "least_rows": 50, "components": 16}
+    )
+
+
 def _trial(number, rewards, losses):
     return tuning.Trial({"a": number}, np.mean(rewards), np.mean(losses), 0.0, np.array(rewards), np.array(losses))
 

@@ -9,13 +9,14 @@ import pytest
 from policy_cases import choices as decided
 from policy_cases import labelled
 
+from prouter_jax.config import Model
 from prouter_jax.evaluation.protocol import measure
 from prouter_jax.evaluation.protocol import tuning as tuned
-from prouter_jax.evaluation.protocol.contest import judge
+from prouter_jax.evaluation.protocol.comparison import evaluate_scores
 from prouter_jax.evaluation.protocol.definition import MissingData, Size, changed, from_arguments, to_arguments
-from prouter_jax.evaluation.protocol.runner import Busy, claim
 from prouter_jax.evaluation.protocol.tables import base, definitions
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
+from prouter_jax.io.locks import Busy, lock
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_numbers_of_scores_are_those_by_hand():
     """Three of four validation choices go to the LLM of odds 4 to 1, so the odds become 3 to 1."""
     validation, test = decided([0] * 4, range(4), [0, 0, 0, 1], 3), decided([0] * 2, [4, 5], [0, 1], 3)
     scores = np.tile([np.log(0.8), np.log(0.2), -np.inf], (6, 1))
-    found = judge({"one": scores}, validation, test, "reward")["one"]
+    found = evaluate_scores({"one": scores}, validation, test, "reward")["one"]
     assert found["reward"] == found["accuracy"] == 0.5
     assert found["top2"] == 1
     assert found["validation"] == 0.75
@@ -44,7 +45,7 @@ def test_scores_without_choices_have_no_log_loss():
     rated = labelled([0, 0], [0, 1], [[0.1, 0.9], [0.3, 0.2]])
     unknown = dataclasses.replace(rated.decisions, rating=np.full((2, 2), np.nan), target=np.zeros((2, 2)))
     rated = dataclasses.replace(rated, decisions=unknown)
-    found = judge({"one": np.array([[0.0, 1], [0, 1], [0, 1], [0, 1]])}, rated, rated, "reward")["one"]
+    found = evaluate_scores({"one": np.array([[0.0, 1], [0, 1], [0, 1], [0, 1]])}, rated, rated, "reward")["one"]
     assert found["reward"] == pytest.approx(0.55)
     assert math.isnan(found["log_loss"])
 
@@ -67,18 +68,42 @@ def test_missing_data_is_named(tmp_path):
 
 def test_what_was_tuned_is_not_tuned_again(size, monkeypatch):
     tuning = Tuning(**{**base.tuning(size, "mine", base.choices(size)), "policies": ("smoothed_favourite",)})
-    first = tuned_settings(tuning, size.data, size.kept)
+    first = tuned_settings(tuning, size.data, size.tuned)
     assert set(first) == {"smoothed_favourite", "router"}
     monkeypatch.setattr(tuned, "_tune", None)
-    assert tuned_settings(tuning, size.data, size.kept) == first
-    with pytest.raises(ValueError, match="expected the tuning that is asked for now"):
-        tuned_settings(dataclasses.replace(tuning, budget=3), size.data, size.kept)
+    assert tuned_settings(tuning, size.data, size.tuned) == first
+    with pytest.raises(ValueError, match="expected the tuning of this table"):
+        tuned_settings(dataclasses.replace(tuning, budget=3), size.data, size.tuned)
 
 
 def test_what_another_process_tunes_is_not_tuned_here(size):
     tuning = Tuning(**{**base.tuning(size, "theirs", base.choices(size)), "policies": ("smoothed_favourite",)})
-    with claim(size.kept / "theirs.claim"), pytest.raises(Busy):
-        tuned_settings(tuning, size.data, size.kept)
+    with lock(size.tuned / "theirs.lock"), pytest.raises(Busy):
+        tuned_settings(tuning, size.data, size.tuned)
+
+
+def test_the_router_s_configurations_are_those_of_the_published_tables():
+    rng = np.random.default_rng(0)
+    kernels = [tuned.draw_query_kernel(rng, Model()) for _ in range(3)]
+    assert kernels[0] == pytest.approx(
+        {
+            "model.foresight": "utility",
+            "model.near.text": 0.8762170186296584,
+            "model.near.style": 0.1,
+            "model.near.task": 0.0,
+            "model.near.noise": 2.1092819615837217,
+        }
+    )
+    assert tuned.draw_training(rng) == pytest.approx(
+        {
+            "model.taste_dim": 12,
+            "model.taste_precision": 2.012651104007963,
+            "model.population_strength": 13.046940513291323,
+            "model.style": True,
+            "model.llm_weights": False,
+            "model.crowd": True,
+        }
+    )
 
 
 def test_over_several_splits_the_best_mean_wins():
@@ -108,7 +133,7 @@ def test_new_llms_are_ignored_by_the_blind_score_alone(size):
     assert [one["k"] for one in found] == [0, 5]
     assert len({one["blind"] for one in found}) == len({one["full"] for one in found}) == 1
     config = from_arguments(unit.arguments["config"], size.data)
-    prepared = measure._given(config, 0, 0)
+    prepared = measure._split_given(config, 0, 0)
     test = prepared.labelled("test")
     new = prepared.data.llms.ids == "alder-1"
     assert found[0]["blind"] <= np.nanmax(np.where(new, np.nan, test.rewards), 1).mean()
@@ -123,13 +148,13 @@ def test_without_a_part_the_router_is_another(size):
 
 def test_of_new_users_policies_are_told_choices_alone(size):
     unit = _unit(size, "new_users", "multi")
-    contest = measure._hold(
-        unit.arguments["config"], unit.arguments["tuning"], 0, measure.Folders(size.data, size.kept)
+    contest = measure._fit(
+        unit.arguments["config"], unit.arguments["tuning"], 0, measure.Folders(size.data, size.tuned)
     )
     rewards = contest.history.rewards[contest.history.decisions.offered]
     assert ((rewards >= 0) & (rewards <= 1)).all()
     np.testing.assert_allclose(np.nansum(contest.history.rewards, 1), 1, rtol=1e-5)
     assert not [name for name in contest.policies if "true_preference" in name]
     whole = changed(from_arguments(unit.arguments["config"], size.data), {"data.split": "cold_query"})
-    known = measure.hold_contest(whole, measure.prepare(measure.source_of(whole.data), whole.data, 0), 0, {})
+    known = measure.fit_all(whole, measure.prepare(measure.cached_source(whole.data), whole.data, 0), 0, {})
     assert np.nansum(known.history.rewards, 1).std() > 0.1

@@ -36,7 +36,7 @@ def test_the_number_found_is_that_of_the_smallest_margin_and_says_where():
     assert found(checks.score({3: 0.2, 10: 0.505})) == (0.5005, "new, k = 10")
     assert found(checks.share(0.5)) == (0.2005 / 0.4, "new, k = 3")
     assert found(checks.ratio({3: 0.1, 10: 0.95})) == (0.5005 / 0.6, "new, k = 10")
-    assert found(checks.above_blind(-0.003)) == (0.2005, "new, k = 3")
+    assert found(checks.gain_over_blind(-0.003)) == (0.2005, "new, k = 3")
     loss = build_cells([measurement(metric="log_loss", router=1.0, ridge=1.25)])
     assert found(checks.score(0.75), loss) == (1.0, "cold")
 
@@ -79,16 +79,16 @@ def test_less_log_loss_is_more():
     cells = build_cells(measurement(s, metric="log_loss", router=1.0, ridge=1.25, blind=1.5, full=0.5) for s in (0, 1))
     _close(checks.gain(0.2), cells, 0.05)
     _close(checks.score(0.75), cells, -0.25)
-    _close(checks.above_blind(0.1), cells, 0.4)
-    assert [checks.brings_more_than(0.9)(cells[0]), checks.brings_at_most(0.9)(cells[0])] == [True, False]
+    _close(checks.gain_over_blind(0.1), cells, 0.4)
+    assert [checks.learnable_gain_above(0.9)(cells[0]), checks.learnable_gain_at_most(0.9)(cells[0])] == [True, False]
 
 
 def test_only_some_cells_are_asked():
     cells = [*CELLS, *build_cells([measurement(setting="other", router=0.1, ridge=0.9, blind=0.2, full=0.2)])]
     assert checks.gain(0)(cells, "").margin < 0
     _close(checks.gain(0, where=checks.settings("new")), cells, 0.006)
-    _close(checks.gain(0, where=checks.brings_more_than(0.1)), cells, 0.006)
-    _close(checks.above_blind(-0.003, where=checks.brings_at_most(0.1)), cells, -0.097)
+    _close(checks.gain(0, where=checks.learnable_gain_above(0.1)), cells, 0.006)
+    _close(checks.gain_over_blind(-0.003, where=checks.learnable_gain_at_most(0.1)), cells, -0.097)
 
 
 def test_another_metric_than_the_cells_may_be_asked_for():
@@ -106,7 +106,7 @@ NOT_MEASURED = {
     "no such policy": (checks.gain(0, "kernel_ridge"), CELLS),
     "no interval of one seed": (checks.gain(0, low=True), build_cells([measurement(router=0.5, ridge=0.4)])),
     "no ends": (checks.share(0), build_cells([measurement(router=0.5)])),
-    "no blind score": (checks.above_blind(0), build_cells([measurement(router=0.5)])),
+    "no blind score": (checks.gain_over_blind(0), build_cells([measurement(router=0.5)])),
     "one cell has no baseline": (checks.gain(0), [*CELLS, *build_cells([measurement(setting="bare", router=0.5)])]),
 }
 

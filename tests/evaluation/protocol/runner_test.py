@@ -14,7 +14,8 @@ import pytest
 from protocol_cases import constant, definition, measurement
 
 from prouter_jax.evaluation.protocol.definition import Definition, MissingData, Unit
-from prouter_jax.evaluation.protocol.runner import Busy, claim, run_units
+from prouter_jax.evaluation.protocol.runner import run_units
+from prouter_jax.io.locks import Busy, lock
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -93,7 +94,7 @@ def test_results_of_other_arguments_are_refused_before_anything_runs(tmp_path, s
     _run(Counted(), tmp_path)
     (tmp_path / "units" / "choices" / "seed0.json").unlink()
     function = Counted()
-    with pytest.raises(ValueError, match=r"units/choices/seed1.json: expected what is asked for now, .* --workdir"):
+    with pytest.raises(ValueError, match=r"seed1.json: expected a result of the arguments of this unit, .* --workdir"):
         _run(function, tmp_path, small, **arguments)
     assert function.seeds == []
 
@@ -167,12 +168,12 @@ def test_processes_share_the_work_and_each_has_the_whole_table(tmp_path):
     assert sorted((tmp_path / "calls").read_text().split()) == ["0", "1", "2"]
     table = json.loads((tmp_path / "tables" / "choices.json").read_text())
     assert table["cells"][0]["seeds"] == [0, 1, 2]
-    assert not list(tmp_path.glob("**/*.claim"))
+    assert not list(tmp_path.glob("**/*.lock"))
 
 
 def test_what_others_are_at_is_left_to_them(tmp_path):
     function = Counted()
-    with claim(tmp_path / "units" / "choices" / "seed1.claim"):
+    with lock(tmp_path / "units" / "choices" / "seed1.lock"):
         work = _run(function, tmp_path)
     assert function.seeds == [0, 2]
     assert (work.busy, work.failures, len(work.records)) == (["seed1"], {}, 2)
@@ -182,7 +183,7 @@ def test_what_others_are_at_is_left_to_them(tmp_path):
 
 def test_a_unit_waits_for_what_another_process_prepares_for_it(tmp_path):
     def tuning_is_under_way(seed, router):
-        raise Busy("tuned/choices.claim")
+        raise Busy("tuned/choices.lock")
 
     work = _run(tuning_is_under_way, tmp_path)
     assert (len(work.busy), work.failures) == (3, {})
@@ -213,4 +214,4 @@ def test_when_time_is_up_nothing_is_begun_and_what_is_stored_counts(tmp_path):
     assert function.seeds == [0, 1, 2]
     assert work.records == first.records
     (line,) = work.failures.values()
-    assert line == "table choices: time is up before all units were measured; given again it goes on"
+    assert line == "table choices: time is up before all units were measured; the same command goes on"

@@ -1,4 +1,4 @@
-"""What tables share: data sets as configurations, and the units of a table of splits."""
+"""Shared by tables: data sets as configurations, tunings, units and requirements."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from prouter_jax.evaluation.protocol.requirements import Check
 from prouter_jax.evaluation.protocol.tuning import Tuning
 
 MCE = "multi_cost_efficiency"
-# users who weigh effect and cost and nothing else
+# of users who weigh effect and cost alone
 COST_MODEL = {
     "model.foresight": "utility",
     "model.style": False,
@@ -36,18 +36,18 @@ _NONE: Mapping[str, Any] = {}
 
 
 def choices(size: Size, changes: Mapping[str, Any] = _NONE) -> ExperimentConfig:
-    """What 1,000 users chose among AlpacaEval's answers of the core pool."""
+    """Choices of 1,000 users among AlpacaEval's answers of the core pool."""
     return data_set(size, "alpaca_route", {"data.pool": "core", **changes})
 
 
 def costs(size: Size, folder: str, num_users: int, changes: Mapping[str, Any] = _NONE) -> ExperimentConfig:
-    """Multi-cost-efficiency users of a data set."""
+    """Multi-cost-efficiency users on a data set."""
     users = {"data.users": MCE, "data.num_users": min(num_users, 9) if size.small else num_users}
     return data_set(size, folder, {**users, **COST_MODEL, **changes})
 
 
 def data_set(size: Size, folder: str, changes: Mapping[str, Any]) -> ExperimentConfig:
-    """A data set of the folder of data sets; the embedded benchmark, small, where the size is small."""
+    """A data set of the folder of data sets; for the small size, a small embedded benchmark."""
     config = ExperimentConfig(name=folder)
     if size.small:
         return changed(config, {**changes, **_SMALL, "data.pool": ""})
@@ -61,25 +61,25 @@ def embedded(size: Size, changes: Mapping[str, Any]) -> ExperimentConfig:
 
 
 def tuning(size: Size, name: str, config: ExperimentConfig, **more) -> dict:
-    """Twenty configurations of each contestant, as arguments of a unit; two of few where the size is small."""
+    """A `Tuning` as arguments of a unit: 20 configurations of each policy; in the small size two of three policies."""
     if size.small:
         more |= {"budget": 2, "trainings": 1, "seeds": 1, "policies": _SMALL_POLICIES}
     return vars(Tuning(name, to_arguments(config), **more))
 
 
 def choices_tuning(size: Size) -> dict:
-    """Of all tables on choices of new queries."""
+    """The tuning of all tables on choices of new queries."""
     return tuning(size, "choices_cold", some_users(size, choices(size)))
 
 
 def costs_tuning(size: Size) -> dict:
-    """Of all tables on AlpacaEval's multi-cost-efficiency users: 9 of them, so few that one split says little."""
+    """The tuning of all tables on AlpacaEval's multi-cost-efficiency users: 5 splits, as 9 users are few."""
     config = costs(size, "alpaca_route", 9, {"data.pool": "core"})
     return tuning(size, "costs_alpaca", config, trainings=1, seeds=5)
 
 
 def some_users(size: Size, config: ExperimentConfig) -> ExperimentConfig:
-    """The same with fewer users, where all would take long."""
+    """The configuration with 300 users, where all would take long."""
     return config if size.small else changed(config, {"data.most_users": SOME_USERS})
 
 
@@ -87,32 +87,32 @@ def split_units(
     size: Size, setting: str, config: ExperimentConfig, tuned: dict, number: int, metric: str = "reward"
 ) -> list[Unit]:
     """One unit for each of `number` seeds."""
-    asked = {"setting": setting, "config": to_arguments(config), "metric": metric, "tuning": tuned}
-    return [unit(size, setting, measure.measure_split, seed=seed, **asked) for seed in seeds(size, number)]
+    arguments = {"setting": setting, "config": to_arguments(config), "metric": metric, "tuning": tuned}
+    return [unit(size, setting, measure.measure_split, seed=seed, **arguments) for seed in seeds(size, number)]
 
 
 def unit(size: Size, name: str, function: Callable, seed: int, **arguments) -> Unit:
-    """A unit that finds data and tuned settings in the folders of `size`."""
+    """A unit with the folders of `size` bound to its function."""
     plain = "".join(letter if letter.isalnum() else "_" for letter in name)
-    folders = measure.Folders(size.data, size.kept)
+    folders = measure.Folders(size.data, size.tuned)
     return Unit(f"{plain}-seed_{seed}", functools.partial(function, folders=folders), {**arguments, "seed": seed})
 
 
 def seeds(size: Size, number: int) -> Sequence[int]:
-    """0 .. number - 1, two where the size is small."""
+    """0 to number - 1; 0 and 1 for the small size."""
     return range(2 if size.small else number)
 
 
 def by_seed(units: Sequence[Unit]) -> list[Unit]:
-    """Seed after seed: a run that is stopped has measured every setting."""
+    """Units ordered by seed: a run that is stopped early has measured every setting."""
     return sorted(units, key=lambda one: one.arguments["seed"])
 
 
 def required(text: str, check: Check, metric: str = "") -> Requirement:
-    """A number that must be reached."""
+    """A requirement."""
     return Requirement(text, metric, check)
 
 
-def hoped(text: str, check: Check, metric: str = "") -> Requirement:
-    """A number hoped for."""
+def aim(text: str, check: Check, metric: str = "") -> Requirement:
+    """A requirement that may be missed."""
     return Requirement(text, metric, check, aim=True)

@@ -1,4 +1,4 @@
-"""What each part brings: the default network and the paper's, each without one part after the other."""
+"""Ablations: the default network and the paper's, each without one of its parts."""
 
 from collections.abc import Mapping
 
@@ -55,5 +55,5 @@ def _few(variants: Mapping[str, Mapping]) -> dict[str, Mapping]:
 
 
 def _units(size: Size, setting: str, config: ExperimentConfig, variants, number: int) -> list[Unit]:
-    asked = {"setting": setting, "config": to_arguments(config), "variants": variants}
-    return [unit(size, setting, measure.measure_parts, seed=seed, **asked) for seed in seeds(size, number)]
+    arguments = {"setting": setting, "config": to_arguments(config), "variants": variants}
+    return [unit(size, setting, measure.measure_parts, seed=seed, **arguments) for seed in seeds(size, number)]

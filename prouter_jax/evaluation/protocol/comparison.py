@@ -1,4 +1,4 @@
-"""A contest on one split: the router is trained, every policy fitted; then all score the same decisions."""
+"""Comparison on one split: the router is trained and every baseline fitted, then all score the same decisions."""
 
 import dataclasses
 import math
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
+from jaxtyping import Float
 
 from prouter_jax import metrics
 from prouter_jax.config import NEW_USERS, ExperimentConfig
@@ -23,31 +24,36 @@ from prouter_jax.report.types import ROUTER
 from prouter_jax.serving.router import Trained
 from prouter_jax.training.loop import make_run, restore_best, train
 
-USER_BLIND = "user_blind"
-SIMPLE = ("best_single", "best_per_user", "best_per_user_task", "ridge_true_preference")
+USER_BLIND, LOG_LOSS = "user_blind", "log_loss"
+UNTUNED = ("best_single", "best_per_user", "best_per_user_task", "ridge_true_preference")
 _Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
-class Contest:
+class Comparison:
     """The trained router and the fitted policies.
 
     Attributes:
-      prepared, history: the split that all learnt from, and its training decisions.
-      tell: what policies are told of histories.
-      seconds: that each took to learn.
+      prepared: the split that all were fitted on.
+      history: its training decisions, with the rewards that policies see.
+      visible: the labels of histories that policies see.
+      seconds: to fit each, by name.
     """
 
     prepared: Prepared
     history: Labelled
-    tell: Callable[[Labelled], Labelled]
+    visible: Callable[[Labelled], Labelled]
     trained: Trained
     policies: Mapping[str, Policy]
     seconds: Mapping[str, float]
 
-    def scores(self, prepared: Prepared, decisions: DecisionArrays) -> dict[str, np.ndarray]:
-        """Of every contestant, [decisions, llms], with the histories of `prepared`; nothing learns any more."""
-        history = self.history if prepared is self.prepared else self.tell(prepared.labelled("train"))
+    def scores(self, prepared: Prepared, decisions: DecisionArrays) -> dict[str, Float[np.ndarray, "decisions llms"]]:
+        """Scores of the router, of the router without histories, and of each policy; nothing is fitted again.
+
+        Args:
+          prepared: the split whose training decisions are the histories.
+        """
+        history = self.history if prepared is self.prepared else self.visible(prepared.labelled("train"))
         scorer = self.trained.apply(prepared.world)
         found = {
             ROUTER: score_decisions(scorer, prepared, decisions),
@@ -56,43 +62,43 @@ class Contest:
         return found | {name: policy.score(history, decisions) for name, policy in self.policies.items()}
 
 
-def hold_contest(config: ExperimentConfig, prepared: Prepared, seed: int, settings: Mapping[str, Any]) -> Contest:
-    """Trains and fits everybody on the training decisions of `prepared`.
+def fit_all(config: ExperimentConfig, prepared: Prepared, seed: int, settings: Mapping[str, Any]) -> Comparison:
+    """Trains the router and fits the policies on the training decisions of `prepared`.
 
-    Where users are new and tell their choices, policies are told no more than these: neither the rewards of what was
-    not chosen nor the preference that simulated users have. Elsewhere they are told every reward.
+    Where users are new and their feedback is a choice, policies see the choices alone: neither rewards of the answers
+    that were not chosen nor simulated users' true preferences. Elsewhere they see every reward.
 
     Args:
-      settings: what tuning chose, by name: of the router changes of `config`, of policies their arguments.
+      settings: tuned settings by name: changes of `config` for the router, arguments for policies.
     """
-    policies = {name: policy for name, policy in make_policies(prepared).items() if name in SIMPLE}
+    policies = {name: policy for name, policy in make_policies(prepared).items() if name in UNTUNED}
     policies |= make_tuned(prepared, {name: chosen for name, chosen in settings.items() if name != ROUTER})
-    tell = every_reward
+    visible = all_rewards
     if config.data.split in NEW_USERS and config.data.feedback == "choice":
-        tell = choices_alone
+        visible = choices_only
         policies = {name: policy for name, policy in policies.items() if not name.endswith("true_preference")}
-    history, validation = (tell(prepared.labelled(part)) for part in ("train", "validation"))
+    history, validation = (visible(prepared.labelled(part)) for part in ("train", "validation"))
     seconds = {name: _timed(policy.fit, history, validation)[1] for name, policy in policies.items()}
     trained, seconds[ROUTER] = _timed(train_router, changed(config, settings.get(ROUTER, {})), prepared, seed)
-    return Contest(prepared, history, tell, trained, policies, seconds)
+    return Comparison(prepared, history, visible, trained, policies, seconds)
 
 
-def every_reward(labelled: Labelled) -> Labelled:
-    """The decisions as they are."""
+def all_rewards(labelled: Labelled) -> Labelled:
+    """The decisions unchanged."""
     return labelled
 
 
-def choices_alone(labelled: Labelled) -> Labelled:
-    """The same decisions, where a reward is the share of the choice."""
+def choices_only(labelled: Labelled) -> Labelled:
+    """The same decisions with the share of each answer among the choices as its reward."""
     shares = choice_shares(labelled.decisions)
-    told = labelled.decisions.offered & shares.any(1, keepdims=True)
-    return Labelled(labelled.decisions, np.where(told, shares, np.nan).astype(np.float32))
+    known = labelled.decisions.offered & shares.any(1, keepdims=True)
+    return Labelled(labelled.decisions, np.where(known, shares, np.nan).astype(np.float32))
 
 
 def train_router(config: ExperimentConfig, prepared: Prepared, seed: int) -> Trained:
-    """The router of a configuration, trained on a split; its checkpoints do not outlive this."""
+    """The router of a configuration, trained on a split; its checkpoints are in a temporary folder."""
     if config.data.split in NEW_USERS:
-        # new users show nothing while others train: their reward could not tell a good step from a bad one
+        # Validation decisions of users without history cannot rank training steps: the last step is taken.
         config = changed(config, {"train.eval_every_steps": config.train.num_train_steps})
     config = dataclasses.replace(config, seed=seed)
     run = make_run(config, prepared)
@@ -102,30 +108,26 @@ def train_router(config: ExperimentConfig, prepared: Prepared, seed: int) -> Tra
     return Trained(config.model, run.network, state.params, float(state.temperature))
 
 
-def _timed(function: Callable[..., _Result], *arguments) -> tuple[_Result, float]:
-    begun = time.perf_counter()
-    return function(*arguments), time.perf_counter() - begun
-
-
-LOG_LOSS = "log_loss"
-
-
-def judge(
-    scores: Mapping[str, np.ndarray], validation: Labelled, test: Labelled, metric: str
+def evaluate_scores(
+    scores: Mapping[str, Float[np.ndarray, "both llms"]], validation: Labelled, test: Labelled, metric: str
 ) -> dict[str, dict[str, float]]:
-    """Reward, accuracy (ties left out), top-2, log loss and calibration on test, and `metric` on validation, by name.
+    """Metrics of scores on test decisions, and `metric` on validation decisions under "validation", by name.
 
-    All pick among the candidates whose reward is known. A score becomes a logit by one factor, fitted on validation.
+    The pick is the best-scored candidate with a known reward. Accuracy leaves ties out. Logits for log loss and
+    calibration are the scores times one factor, fitted on validation.
 
     Args:
-      scores: [validation decisions, then test decisions; llms].
+      scores: of the validation decisions, then of the test decisions, by name.
+
+    Returns:
+      "reward", "accuracy", "top2", "log_loss", "calibration" and "validation", by name; NaN is unknown.
     """
     cut = len(validation.decisions.user)
     found = {}
     for name, both in scores.items():
         factor = _temperature(both[:cut], validation)
-        numbers = _numbers(both[cut:], test, factor)
-        found[name] = numbers | {"validation": _numbers(both[:cut], validation, factor)[metric]}
+        validated = _metrics(both[:cut], validation, factor)[metric]
+        found[name] = _metrics(both[cut:], test, factor) | {"validation": validated}
     return found
 
 
@@ -135,7 +137,7 @@ def _temperature(scores: np.ndarray, labelled: Labelled) -> float:
     return metrics.fit_temperature(scores[rows], known[rows], shares[rows]) if rows.any() else math.nan
 
 
-def _numbers(scores: np.ndarray, labelled: Labelled, factor: float) -> dict[str, float]:
+def _metrics(scores: np.ndarray, labelled: Labelled, factor: float) -> dict[str, float]:
     known = ~np.isnan(labelled.rewards)
     rows = np.flatnonzero(known.any(1))
     labelled, known, scores = select(labelled, rows), known[rows], scores[rows]
@@ -150,3 +152,8 @@ def _numbers(scores: np.ndarray, labelled: Labelled, factor: float) -> dict[str,
     logits = factor * scores
     loss = metrics.mean(metrics.log_loss(logits, known, shares))
     return numbers | {LOG_LOSS: loss, "calibration": metrics.calibration_error(logits, known, shares)}
+
+
+def _timed(function: Callable[..., _Result], *arguments) -> tuple[_Result, float]:
+    begun = time.perf_counter()
+    return function(*arguments), time.perf_counter() - begun
