@@ -1,7 +1,4 @@
-"""What all entry points share: flags are checked before anything starts, bad input is one line and exit code 1.
-
-Any other error is a traceback and exit code 70.
-"""
+"""Runs a command: checks its flags, turns bad input into one line and exit code 1, other errors into exit code 70."""
 
 import os
 import pathlib
@@ -17,14 +14,14 @@ from prouter_jax.io.cache import keep_compiled_programs
 _COMPILATION_CACHE = flags.DEFINE_boolean(
     "compilation_cache", True, "Keep compiled programs for later commands, in $XDG_CACHE_HOME/prouter_jax/compiled."
 )
-CRASH = 70  # the exit code of an error that nobody expected (EX_SOFTWARE of sysexits.h)
+CRASH = 70  # exit code of an unexpected error (EX_SOFTWARE of sysexits.h)
 
 
 def start(main: Callable[[], None], passes_on: bool = False) -> None:
-    """Runs `main` once the flags are parsed; what is wrong with flags, files or data ends in one line on stderr.
+    """Parses the flags and runs `main`; an error of flags, files or data is one line on stderr and exit code 1.
 
     Args:
-      passes_on: whether what follows -- is for another program.
+      passes_on: whether the arguments after -- are for another program.
     """
 
     def parse(argv: list[str]) -> list[str]:
@@ -33,7 +30,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
         except SystemExit:  # absl ends --help with exit code 1
             sys.exit(0)
         except Exception as error:
-            # ml_collections lets out whatever it came across: KeyError, TypeError, errors of the experiment file
+            # ml_collections lets through KeyError, TypeError and errors of the experiment file
             _fail(_flag_error(argv, error))
         if left[1:] and not (passes_on and left[1:] == passed_on(argv)):
             _fail(f"expected flags only, found {left[1]!r}")
@@ -44,7 +41,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
         return left
 
     def guarded(_) -> None:
-        logging.set_verbosity(logging.WARNING)  # Orbax tells of every file
+        logging.set_verbosity(logging.WARNING)  # Orbax logs every file
         try:
             if _COMPILATION_CACHE.value:
                 keep_compiled_programs()
@@ -53,7 +50,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             _fail(str(error))
         except Exception:
             traceback.print_exc()
-            _end(CRASH)  # Python's own exit code is that of bad input, which is not tried again
+            _end(CRASH)  # not 1, Python's own: pod does not retry bad input
 
     app.run(guarded, flags_parser=parse)
 
@@ -72,7 +69,7 @@ def module_command(name: str) -> list[str]:
 
 
 def passed_on(argv: list[str]) -> list[str]:
-    """What follows --, which is for another program."""
+    """The arguments after --, which are for another program."""
     return argv[argv.index("--") + 1 :] if "--" in argv else []
 
 
@@ -85,12 +82,12 @@ def _end(code: int) -> NoReturn:
     if "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized():
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # JAX's own farewell would wait for the other processes, for minutes
+        os._exit(code)  # JAX's shutdown would wait for the other processes, for minutes
     sys.exit(code)
 
 
 def _flag_error(argv: list[str], error: Exception) -> str:
-    """An unknown key of the configuration comes as a KeyError or AttributeError without the flag."""
+    """The message; with the flags for an unknown key, which ml_collections does not name."""
     overrides = [arg for arg in argv if arg.lstrip("-").startswith("config.")]
     hint = f" (in {' '.join(overrides)})" if overrides and isinstance(error, KeyError | AttributeError) else ""
     return f"{error}{hint}"

@@ -1,4 +1,4 @@
-"""What entry points say of the time that is left while they go through a file."""
+"""Progress lines of commands that read a file: rows done, rows a second, time left."""
 
 import sys
 import time
@@ -6,20 +6,24 @@ from collections.abc import Callable
 
 
 def on_progress(what: str, pause: float = 0.0) -> Callable[[int, float | None], None]:
-    """A function that is told how many of `what` are done and, if known, the share that is, and says so.
+    """Makes a callback that prints progress to stderr.
 
     Args:
-      pause: seconds from one line to the next, at least.
-    """
-    begun = said = time.monotonic()
+      what: name of the units, such as "rows".
+      pause: minimum seconds between two lines.
 
-    def say(done: int, share: float | None) -> None:
-        nonlocal said
+    Returns:
+      a function of the number of units done, and of their share of all in (0, 1] or None if that is unknown.
+    """
+    start = last = time.monotonic()
+
+    def report(done: int, share: float | None) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - said < pause:
+        if now - last < pause:
             return
-        said, seconds = now, now - begun
+        last, seconds = now, now - start
         left = f", {seconds / share - seconds:.0f} s left" if share else ""
         print(f"{done} {what}, {done / max(seconds, 1e-9):.0f} {what}/s{left}", file=sys.stderr)
 
-    return say
+    return report

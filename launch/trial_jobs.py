@@ -1,4 +1,4 @@
-"""The trials of a sweep as jobs of a back end: each is a run of the command train."""
+"""Trials of a sweep as jobs of a back end; each runs the command train."""
 
 import os
 import pathlib
@@ -52,7 +52,7 @@ class TrialJobs:
 
 
 class TrialRun:
-    """A trial's job, under way."""
+    """The running job of a trial."""
 
     def __init__(self, job: Running, folder: pathlib.Path):
         self._job, self._folder = job, folder
@@ -98,7 +98,7 @@ def logs_folder(workdir: pathlib.Path, logs: str | None) -> pathlib.Path | None:
       ValueError: if --logs is missing, or is given for a workdir of this machine: a lock elsewhere would not be seen.
     """
     if is_remote(workdir) != (logs is not None):
-        expected = "a folder of this machine, as --workdir is" if logs is None else "none unless --workdir is"
+        expected = "a local folder, as --workdir is" if logs is None else "none unless --workdir is"
         raise ValueError(f"--logs: expected {expected} in a bucket, found {logs or 'none'}")
     return None if logs is None else local_path(logs, "--logs")
 

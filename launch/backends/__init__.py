@@ -1,1 +1,1 @@
-"""Where jobs run: this machine, Slurm, TPU pods on GKE, TPU VMs; one interface, in `job`."""
+"""Back ends that run jobs: this machine, Slurm, TPU pods on GKE, TPU VMs; `job` has their interface."""

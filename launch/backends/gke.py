@@ -1,4 +1,4 @@
-"""Jobs on TPU pods of Google's Kubernetes Engine, by xpk (pip install xpk, in an environment of its own)."""
+"""The back end of Google Kubernetes Engine: TPU pods, by xpk (pip install xpk, in an environment of its own)."""
 
 import pathlib
 import shlex
@@ -41,7 +41,7 @@ class GkeBackend:
     def command(self, job: Job) -> list[str]:
         """Of xpk."""
         check(job)
-        # in place of the shell that xpk starts, which would keep SIGTERM to itself
+        # exec: the shell that xpk starts would not forward SIGTERM
         inner = shlex.join(["exec", *_python(job.command), "--distributed"])
         variables = [f"--env={name}={value}" for name, value in job.environment.items()]
         return [

@@ -1,4 +1,4 @@
-"""`Job`, what it is while it runs, and what all back ends can do with it."""
+"""`Job`, and the interface of the back ends that run it."""
 
 import dataclasses
 import pathlib
@@ -7,18 +7,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-PREEMPTED = 128 + 15  # the exit code of a run that SIGTERM stopped, when its state is saved
-BAD_INPUT = 1  # the exit code where another attempt would end alike
+PREEMPTED = 128 + 15  # exit code of a run that SIGTERM stopped, after it saved its state
+BAD_INPUT = 1  # exit code that a retry would repeat
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A command that runs by itself.
+    """A command for a back end.
 
     Attributes:
-      folder: where its logs are written.
+      folder: of its logs.
       processes: number of processes that run the command as one job; train gets their number and addresses as flags.
-      environment: variables besides those of this process.
+      environment: environment variables besides those of this process.
     """
 
     name: str
@@ -29,17 +29,17 @@ class Job:
 
 
 def is_secret(name: str) -> bool:
-    """Whether the variable of this name is a key or a password."""
+    """Whether an environment variable of this name is a key or a password."""
     return re.search("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", name.upper()) is not None
 
 
 def shown(environment: Mapping[str, str]) -> list[str]:
-    """NAME=VALUE of each variable as a shell takes it, without the values of secrets."""
+    """NAME=VALUE of each variable, quoted for a shell; values of secrets are masked."""
     return [f"{name}={'***' if is_secret(name) else shlex.quote(value)}" for name, value in environment.items()]
 
 
 class Running(Protocol):
-    """A job under way."""
+    """A running job."""
 
     def poll(self) -> int | None:
         """The exit code, None while it runs; 0 only if all of its processes ended with 0."""

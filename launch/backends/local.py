@@ -1,4 +1,4 @@
-"""Jobs as processes of this machine."""
+"""The back end of this machine: jobs are its processes."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,7 @@ from .job import BAD_INPUT, PREEMPTED, Job, shown
 
 LOG = "log.txt"
 _HELD = "job.lock"
-# seconds that the others have to end when one has ended badly, or has saved with them because it was preempted
+# seconds until the other processes are killed after one has failed, or was preempted and saved with them
 _GRACE, _SAVE = 10.0, 60.0
 
 
@@ -24,30 +24,30 @@ class LocalBackend:
     """This machine.
 
     Args:
-      pin: whether each process of a job has a core of its own, where there are as many.
+      pin: whether to bind each process of a job to a core, if there are enough cores.
     """
 
     def __init__(self, pin: bool = False):
         self._pin = pin
 
     def start(self, job: Job) -> "LocalRun":
-        """Starts a job, which adds to FOLDER/log.txt, or log.0.txt and so on for several processes.
+        """Starts a job, which appends to FOLDER/log.txt, or log.0.txt and so on for several processes.
 
         Raises:
-          ValueError: if a job that was started by another process is still at work in the folder.
+          ValueError: if a job of another process is running in the folder.
         """
         job.folder.mkdir(parents=True, exist_ok=True)
-        # the job inherits the lock and holds it to its end, also if this process is killed
+        # the job inherits the lock and holds it until it ends, even if this process is killed
         with open(job.folder / _HELD, "ab") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(f"{job.folder}: expected a folder that no job is at, found one that runs") from None
+                raise ValueError(f"{job.folder}: expected a folder without a running job, found one") from None
             commands = self._commands(job, _free_port())
             return LocalRun([_start(job, command, log, held.fileno()) for command, log in commands])
 
     def start_all(self, jobs: Sequence[Job]) -> list["LocalRun"]:
-        """Starts the jobs, side by side; if one cannot be started, those before it are ended."""
+        """Starts the jobs concurrently; if one cannot be started, ends those before it."""
         with contextlib.ExitStack() as begun:
             running = []
             for job in jobs:
@@ -71,13 +71,13 @@ class LocalBackend:
         found = []
         for index in range(job.processes):
             pinned = ["taskset", "-c", str(cores[index])] if self._pin and job.processes <= len(cores) else []
-            told = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={job.processes}", f"--process_id={index}"]
-            found.append(([*pinned, *job.command, *told], job.folder / f"log.{index}.txt"))
+            flags = [f"--coordinator=127.0.0.1:{port}", f"--num_processes={job.processes}", f"--process_id={index}"]
+            found.append(([*pinned, *job.command, *flags], job.folder / f"log.{index}.txt"))
         return found
 
 
 class LocalRun:
-    """Processes of this machine, with those that they started."""
+    """The processes of a job, and their child processes."""
 
     def __init__(self, processes: Sequence[subprocess.Popen]):
         self._processes = processes
@@ -85,10 +85,10 @@ class LocalRun:
         self._until = math.inf  # when the others are killed
 
     def poll(self) -> int | None:
-        """The exit code, None while it runs. When one ends badly, the others are asked to end, then killed."""
+        """The exit code, None while it runs. When one process fails, the others get SIGTERM, then SIGKILL."""
         codes = [_reap(process) for process in self._processes]
         if self._bad is None and any(codes):
-            self._bad = max(filter(None, codes), key=_tells)
+            self._bad = max(filter(None, codes), key=_severity)
             self._until = time.monotonic() + (_SAVE if self._bad == PREEMPTED else _GRACE)
             if self._bad != PREEMPTED:
                 self.stop()
@@ -103,7 +103,7 @@ class LocalRun:
         self._send(signal.SIGTERM)
 
     def end(self) -> None:
-        """Has it end, by force after some seconds."""
+        """Ends it with SIGTERM, and with SIGKILL after some seconds."""
         self.stop()
         self._until = time.monotonic() + _GRACE
         while self.poll() is None:
@@ -116,7 +116,7 @@ class LocalRun:
 
 
 def _reap(process: subprocess.Popen) -> int | None:
-    """The exit code; what the process started and left behind ends with it, and lets go of the folder."""
+    """The exit code; kills child processes that outlive the process, which would hold the lock."""
     known = process.returncode is not None
     code = process.poll()
     if code is not None and not known:
@@ -125,8 +125,8 @@ def _reap(process: subprocess.Popen) -> int | None:
     return code
 
 
-def _tells(code: int) -> int:
-    """How much an exit code says of those that end together: one that lost another may take that for bad input."""
+def _severity(code: int) -> int:
+    """Rank of an exit code among those of one job: a process that lost its peers may report bad input."""
     return {BAD_INPUT: 0, PREEMPTED: 1}.get(code, 2)
 
 

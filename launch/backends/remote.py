@@ -1,4 +1,4 @@
-"""What the back ends on Google's machines share."""
+"""Parts of both Google Cloud back ends: the running tool, TPU names, checks of a job."""
 
 import math
 import os
@@ -13,17 +13,17 @@ _NAMES = {"v5e": ("v5litepod", 1), "v5p": ("v5p", 2)}
 
 
 class Started:
-    """A tool under way that has the job run elsewhere."""
+    """A running command-line tool (xpk, gcloud) that runs the job elsewhere."""
 
     def __init__(self, command: Sequence[str]):
         self._tool = subprocess.Popen(command, start_new_session=True)
 
     def poll(self) -> int | None:
-        """What the tool ended with, None while it runs."""
+        """The tool's exit code, None while it runs."""
         return self._tool.poll()
 
     def stop(self) -> None:
-        """Asks the tool, and what it started, to end."""
+        """Sends SIGTERM to the tool and its child processes."""
         if self._tool.poll() is None:
             os.killpg(self._tool.pid, signal.SIGTERM)
 
@@ -43,7 +43,7 @@ def tpu_name(topology: str) -> str:
 
 
 def check(job: Job) -> None:
-    """What a job on other machines must not have.
+    """Checks that a job can run on other machines.
 
     Raises:
       ValueError: if the workdir is not in a bucket, for nothing on a worker's disk outlives it; or if a variable is a

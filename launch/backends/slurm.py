@@ -1,7 +1,6 @@
-"""Jobs of Slurm: one task on each node, found by each other through jax.distributed; small jobs as a job array.
+"""The back end of Slurm: a task on each node, connected by jax.distributed; small jobs as a job array.
 
-The script is written here: submitit would pickle a function for the job to unpickle, and needs Slurm's accounting to
-know how it ended.
+The scripts are our own: submitit pickles a function for the job, and needs Slurm's accounting for its exit code.
 """
 
 import os
@@ -17,12 +16,12 @@ from .local import LOG
 
 _SCRIPT, _ARRAY, _CODE = "job.sh", "array.sh", "exit_code"
 _OF_ONE = ("--ntasks-per-node=1", "--requeue", "--open-mode=append")
-_EVERY = 2.0  # seconds between questions to Slurm, which all users of a cluster ask
-LOST = 128 + 9  # for a job that left the queue without a word: as if it was killed
+_EVERY = 2.0  # seconds between two squeue calls, which load the whole cluster's controller
+LOST = 128 + 9  # for a job that left the queue without an exit code: as if killed
 
 
 class SlurmBackend:
-    """A Slurm cluster whose nodes see the job's folder.
+    """A Slurm cluster whose nodes share the job's folder.
 
     Args:
       options: of sbatch, such as --partition=tpu or --time=24:00:00.
@@ -32,11 +31,11 @@ class SlurmBackend:
         self._options = options
 
     def start(self, job: Job) -> "SlurmRun":
-        """Submits a job; its tasks add to FOLDER/log.N.txt, a lone one to log.txt."""
+        """Submits a job; its tasks append to FOLDER/log.N.txt, a single one to log.txt."""
         return SlurmRun(_submit(self._write(job), job), job.folder)
 
     def start_all(self, jobs: Sequence[Job]) -> list["SlurmRun"]:
-        """Submits jobs that have the same environment and each one process: several are the tasks of a job array."""
+        """Submits jobs of one process each and the same environment, as one job array."""
         if len(jobs) < 2:
             return [self.start(job) for job in jobs]
         scripts = [str(self._write(job).absolute()) for job in jobs]
@@ -52,12 +51,12 @@ class SlurmBackend:
         return [SlurmRun(f"{number}_{task}", job.folder) for task, job in enumerate(jobs)]
 
     def plan(self, job: Job) -> str:
-        """The script, and how it is submitted."""
+        """The script, and the command that submits it."""
         submit = " ".join([*shown(job.environment), "sbatch", "--parsable", str(job.folder / _SCRIPT)])
         return f"{submit}\n\n{job.folder / _SCRIPT}:\n{self._script(job)}"
 
     def _write(self, job: Job) -> pathlib.Path:
-        """Writes the job's script, and forgets how the job ended before."""
+        """Writes the job's script and removes the exit code of an earlier run."""
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / _CODE).unlink(missing_ok=True)
         script = job.folder / _SCRIPT
@@ -78,8 +77,8 @@ class SlurmBackend:
             *_head(options),
             f"cd {shlex.quote(os.getcwd())}",
             f"rm -f {code}",
-            "trap : TERM",  # to write the exit code when the tasks have saved
-            # srun hands signals to python itself: a shell in between would lose the SIGTERM that asks for a save
+            "trap : TERM",  # survive SIGTERM, to write the exit code after the tasks have saved
+            # srun signals Python directly: a shell in between would swallow SIGTERM, and nothing would be saved
             f"srun --kill-on-bad-exit=1 {logs} {shlex.join(command)}",
             f"echo $? > {code}.tmp && mv {code}.tmp {code}",
         ]
@@ -91,7 +90,7 @@ def _head(options: Sequence[str]) -> list[str]:
 
 
 def _submit(script: pathlib.Path, job: Job) -> str:
-    """The number under which Slurm runs a script, with the environment of a job."""
+    """Submits a script with the environment of a job; returns Slurm's job id."""
     if shutil.which("sbatch") is None:
         raise ValueError("--backend=slurm: expected Slurm's sbatch on this machine, found none")
     command = ["sbatch", "--parsable", str(script)]
@@ -110,7 +109,7 @@ class SlurmRun:
         self._next = 0.0  # when Slurm is asked again
 
     def poll(self) -> int | None:
-        """The exit code, None while it waits or runs; LOST for one that left the queue without a word.
+        """The exit code, None while it waits or runs; LOST if it left the queue without an exit code.
 
         A job that Slurm requeues stays in the queue: its exit code is that of its last run.
         """
@@ -128,5 +127,5 @@ class SlurmRun:
         return int(path.read_text()) if path.exists() else LOST
 
     def stop(self) -> None:
-        """Asks it to end: its processes save at SIGTERM."""
+        """Cancels it: its processes save on SIGTERM."""
         subprocess.run(["scancel", self.number], capture_output=True)

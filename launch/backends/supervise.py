@@ -1,4 +1,4 @@
-"""Keeps a job going: all of its processes are started again when one of them is lost, for none goes on alone."""
+"""Restarts a job after a crash: all of its processes, since none can continue without the others."""
 
 import signal
 import sys
@@ -12,13 +12,16 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 300.0
 
 
 def supervise(backend: Backend, job: Job, restarts: int, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Runs a job to its end; after a crash, again, at most `restarts` times, each time after a longer wait.
+    """Runs a job to its end and restarts it after crashes, each time after a longer wait.
 
-    A preempted run has saved its state: it is started again without being counted. Bad input is not tried again. On
-    SIGTERM or SIGINT the job is asked to save and end, and so does this.
+    A preempted run has saved its state: its restart does not count. Bad input is not retried. On SIGTERM or SIGINT the
+    job gets SIGTERM, saves and ends, and this function returns.
+
+    Args:
+      restarts: maximum number of restarts.
 
     Returns:
-      the last exit code; `PREEMPTED` if this process was told to stop.
+      the last exit code; `PREEMPTED` after SIGTERM or SIGINT.
     """
     asked: list[int] = []
     before = {number: signal.signal(number, lambda n, _: asked.append(n)) for number in _ENDINGS}

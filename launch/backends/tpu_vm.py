@@ -1,4 +1,4 @@
-"""Jobs on TPU VMs, by gcloud: the job is one command that runs on every worker."""
+"""The back end of TPU VMs, by gcloud: the command runs on every worker."""
 
 import pathlib
 import shlex
@@ -10,7 +10,7 @@ from .remote import Started, check, tpu_name
 _RUNTIMES = {"v5e": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5"}
 _RESOURCES = ("gcloud", "compute", "tpus", "queued-resources")
 _VM = ("gcloud", "compute", "tpus", "tpu-vm")
-# minutes or days go by until a slice is there; one that is lost stays so until its queued resource is deleted
+# a slice takes minutes or days to come; a lost one stays so until its queued resource is deleted
 _WAIT = """\
 until state=$({state}); [ "$state" = ACTIVE ]; do
   case $state in FAILED | SUSPEND* | DELETING) echo "{name}: the slice is $state" >&2; exit 1 ;; esac
@@ -19,7 +19,7 @@ done"""
 
 
 class TpuVmBackend:
-    """A TPU slice that is asked for as a queued resource, if it is not there yet, under the job's name.
+    """A TPU slice under the job's name, requested as a queued resource if it does not exist.
 
     Args:
       topology: such as v5p:4x4x4.
@@ -45,16 +45,16 @@ class TpuVmBackend:
         return "\n".join([ask, _WAIT.format(state=state, name=job.name), *map(shlex.join, self.commands(job))])
 
     def state(self, job: Job) -> list[str]:
-        """The command that tells the state of the slice, and fails where there is none."""
+        """The command that prints the state of the slice and fails without one."""
         return [*_RESOURCES, "describe", job.name, "--format=value(state.state)", *self._options]
 
     def ask(self, job: Job) -> list[str]:
-        """The command that asks for the slice."""
+        """The command that requests the slice."""
         slice_ = [f"--node-id={job.name}", f"--accelerator-type={self._kind}", f"--runtime-version={self._runtime}"]
         return [*_RESOURCES, "create", job.name, *slice_, *self._options]
 
     def commands(self, job: Job) -> list[list[str]]:
-        """On the slice: the checkout, its installation, the run."""
+        """Commands on the slice: copy the checkout, install it, run the job."""
         check(job)
         variables = [f"{name}={shlex.quote(value)}" for name, value in job.environment.items()]
         inner = " ".join(["exec", "env", *variables, "python3", shlex.join([*job.command[1:], "--distributed"])])

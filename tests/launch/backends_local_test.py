@@ -61,7 +61,7 @@ def test_a_folder_has_one_job_at_a_time_though_who_started_it_was_killed(tmp_pat
         [sys.executable, "-c", _KILLED], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(processes.ROOT)}
     )
     assert killed.returncode == -9
-    with pytest.raises(ValueError, match="expected a folder that no job is at, found one that runs"):
+    with pytest.raises(ValueError, match="expected a folder without a running job, found one"):
         LocalBackend().start(_python(tmp_path, "pass"))
     (tmp_path / "end").touch()
     assert _wait(processes.wait_for(lambda: _start_if_free(_python(tmp_path, "pass")))) == 0
@@ -75,7 +75,7 @@ def _start_if_free(job):
 def test_jobs_start_together_or_not_at_all(tmp_path):
     first, taken, last = (_python(tmp_path / name, "import time; time.sleep(1000)") for name in "abc")
     busy = LocalBackend().start(taken)
-    with pytest.raises(ValueError, match="expected a folder that no job is at"):
+    with pytest.raises(ValueError, match="expected a folder without a running job"):
         LocalBackend().start_all([first, taken, last])
     busy.stop()
     _wait(busy)

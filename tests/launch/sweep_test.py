@@ -185,7 +185,7 @@ def test_runs_of_a_sweep_that_was_killed_are_not_joined_by_others(tmp_path):
     for number in left:
         os.kill(number, signal.SIGCONT)
     assert code == 1
-    assert "expected a folder that no job is at, found one that runs" in err.splitlines()[-1]
+    assert "expected a folder without a running job, found one" in err.splitlines()[-1]
     processes.wait_for(lambda: not _alive(tmp_path))
     code, _, err = _finish(_start(tmp_path, *GRID))
     assert code == 0, err
