@@ -119,9 +119,8 @@ def _best_lines(ranked: Sequence[Trial]) -> list[str]:
     best = ranked[0]
     seeds = f" over {len(best.rewards)} seeds" if len(best.rewards) > 1 else ", one seed"
     values = ", ".join(f"{path}={_cell(value)}" for path, value in best.values.items())
-    lines = [
-        f"Best of {len(ranked)}: trial {best.name}, validation reward {mean_text(SeedStatistics.of(best.rewards))}{seeds} ({values})."
-    ]
+    reward = mean_text(SeedStatistics.of(best.rewards))
+    lines = [f"Best of {len(ranked)}: trial {best.name}, validation reward {reward}{seeds} ({values})."]
     close = [trial.name for trial in not_clearly_worse(ranked)]
     if close:
         lines.append(f"Behind it by no more than a standard error, paired by seed: {_listed(close)}.")
