@@ -1,4 +1,4 @@
-"""Collecting answers from a server of this machine that takes a quarter of a second for each."""
+"""Collection of answers from a local server with a latency of 0.25 s."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _MOST_RUNS = 3
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """Seconds of `prouter collect` from start to tables, and over what the server alone would take."""
+    """Seconds of `prouter collect` from start to tables, and their ratio to the server's own time."""
     seconds = [_collect() for _ in range(min(setting.runs, _MOST_RUNS))]
     name = f"{_ANSWERS:,} answers of {_LATENCY * 1000:g} ms, {_CONCURRENCY} at a time, from start to tables"
     yield Figure("collect", name, "s", seconds)

@@ -1,4 +1,4 @@
-"""Minibatches: an epoch over a million users, and whether a user costs more where there are more of them."""
+"""Minibatches: an epoch over a million users, and the cost of a user against that among few users."""
 
 import dataclasses
 import resource
@@ -53,7 +53,7 @@ def _run():
 
 
 def _of_few(batches):
-    """Of the first users; a batch has no more places than these need, which nobody would fill."""
+    """Batches of the first `_FEW` users, no larger than these users need."""
     from prouter_jax.graph.build import whole_chunks
 
     store = dataclasses.replace(batches.store, users=batches.store.users[: _FEW + 1])
@@ -72,7 +72,7 @@ def _step(run, state, batches):
 
 
 def _timed(run, state, batches, passes: int, parts: int = 1):
-    """Seconds of each of `parts` of some passes, and the share of them that the loop waited for input."""
+    """Seconds of each of `parts` of the passes, and the share of them spent waiting for input."""
     import jax
 
     from prouter_jax.data.batches import Input

@@ -1,4 +1,4 @@
-"""Measured figures: what is printed of them, and the JSON file that keeps the newest of each."""
+"""Measured figures, their text, and the JSON file of the newest of each."""
 
 import dataclasses
 import json
@@ -11,7 +11,7 @@ from prouter_jax.io.provenance import provenance
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What works are told: the folder of the data sets, and how often each work is timed."""
+    """Arguments of a work: the folder of the data sets, and the number of timed runs."""
 
     data: pathlib.Path
     runs: int
@@ -22,9 +22,9 @@ class Figure:
     """One figure of several runs.
 
     Attributes:
-      key: names it in the JSON.
-      values: one for each run.
-      at_least, at_most: what is required of the median, None for nothing.
+      key: its name in the JSON file.
+      values: one for each run, in `unit`.
+      at_least, at_most: bounds required of the median; None for no bound.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Figure:
     at_most: float | None = None
 
     def entry(self) -> dict:
-        """The figure in numbers, for JSON."""
+        """The figure as JSON: median, range, number of runs and bounds."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -49,7 +49,7 @@ class Figure:
 
 
 def keep(figure: Figure, path: pathlib.Path) -> None:
-    """Adds a figure, and where it comes from, to a file, in the place of an older one of its key."""
+    """Writes a figure and its provenance to a file, in place of an older one of its key."""
     entries = read(path) if path.exists() else {}
     entries[figure.key] = figure.entry() | provenance()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def read(path: pathlib.Path) -> dict[str, dict]:
     """The entries of a file, by key.
 
     Raises:
-      ValueError: if it is not there, or not what `keep` writes.
+      ValueError: if it is missing, or not in the format of `keep`.
     """
     try:
         entries = json.loads(path.read_text())
@@ -82,7 +82,7 @@ def line(entry: dict) -> str:
 
 
 def in_words(entry: dict) -> str:
-    """What is required, and whether it is met; "" for nothing."""
+    """The required bound and whether it is met; "" without one."""
     for bound, said, sign in (("at_least", "at least", 1), ("at_most", "at most", -1)):
         if entry[bound] is not None:
             met = sign * entry["median"] >= sign * entry[bound]
@@ -91,7 +91,7 @@ def in_words(entry: dict) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, more of large numbers."""
+    """Three significant digits; all digits of a value of 100 or more."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

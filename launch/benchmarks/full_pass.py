@@ -1,4 +1,4 @@
-"""A pass over 1,000 users on alpaca_route: a round of messages, in which every training decision is read once."""
+"""A pass over 1,000 users on alpaca_route: one training step, which reads every training decision once."""
 
 import resource
 import time
@@ -11,7 +11,7 @@ _USERS = 1000
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """Time and memory of a pass, and how far it is from what the machine can do at most."""
+    """Time and memory of a pass, and its shares of the machine's bandwidth and float32 speed."""
     prepared, run = _run(setting, _USERS)
     seconds = _passes(run, setting.runs + 1)
     # before anything else takes memory
@@ -60,7 +60,7 @@ def _passes(run, number: int) -> list[float]:
 
 
 def _bytes_of_histories(graph) -> int:
-    """Of the feedback and of what is visible of it, each array once."""
+    """Bytes of the feedback and its visibility mask, each array once."""
     import jax
 
     from prouter_jax.graph.history import read_histories
@@ -70,7 +70,7 @@ def _bytes_of_histories(graph) -> int:
 
 
 def _flops(run) -> float:
-    """Operations of a pass, as counted in its compiled text; it is compiled already."""
+    """Floating-point operations of a pass, counted in its compiled program (cached)."""
     import jax
 
     from prouter_jax.aot.cost import read_work

@@ -1,4 +1,4 @@
-"""Reading a gateway's log of 10 million lines, with messages and 5 million different queries, into tables."""
+"""Conversion of a gateway's log to tables: 10 million lines with messages, 5 million distinct queries."""
 
 import json
 import pathlib
@@ -66,7 +66,7 @@ def read_rate(folder: pathlib.Path, lines: int) -> tuple[float, float]:
 
 
 def write_log(path: pathlib.Path, lines: int) -> None:
-    """A made-up log; half of the queries of a block are its own, one thumb in ten."""
+    """Writes a synthetic log; half of the queries of a block occur in it alone, a tenth of the rows have a thumb."""
     block = "".join(map(_line, range(_OF_BLOCK), np.random.default_rng(0).integers(0, 2**31, (_OF_BLOCK, 8))))
     with path.open("w", encoding="utf-8") as file:
         for number in range(lines // _OF_BLOCK):

@@ -1,8 +1,8 @@
-"""Off-policy estimates on simulated logs: how often the 95 % intervals hold the truth, and how wide they are.
+"""Off-policy estimates on simulated logs: coverage and width of the 95 % intervals.
 
 A gateway of 5 LLMs and 4 tasks: candidates are 3 to 5 of the LLMs; it picks by a softmax of scores that depend on the
 LLM, the task and the length of the query. Users differ in what they like; each log has new users, a few decisions each,
-and thumbs. The policy that is judged picks for each user by a rough idea of its taste. The truth is the mean over 2
+and thumbs. The evaluated policy picks for each user by a rough idea of its taste. The truth is the mean over 2
 million contexts of its picks' true rewards.
 """
 
@@ -24,7 +24,7 @@ _WORLD_SEED = 7
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """Contexts with all that nobody sees: true rewards and probabilities of the logging policy, [decisions, llms]."""
+    """Contexts with their unobserved parts: true rewards and logging probabilities, [decisions, llms]."""
 
     user: np.ndarray
     task: np.ndarray
@@ -36,7 +36,7 @@ class Drawn:
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """Coverage of each estimator, propensities known and fitted, and how much wider the fitted ones' intervals are."""
+    """Coverage of each estimator with known and fitted propensities, and the ratio of their widths."""
     del setting  # a thousand logs are the runs
     covers, widths = study(LOGS)
     for name, values in covers.items():
@@ -51,7 +51,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def study(logs: int, first_seed: int = FIRST_SEED, processes: int = 1):
-    """Whether each log's interval holds the truth, and its width: [logs] of each "ESTIMATOR, known" or ", fitted"."""
+    """Coverage and width of the interval of each log: [logs] for each "ESTIMATOR, known" or ", fitted"."""
     truth, seeds = true_value(), range(first_seed, first_seed + logs)
     if processes > 1:
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -81,7 +81,7 @@ def intervals(seed: int) -> dict:
 
 
 def draw_log(seed: int):
-    """A log with its propensities, and what the judged policy picks: (Log, [decisions, llms])."""
+    """A log with its propensities, and the evaluated policy's picks: (Log, [decisions, llms])."""
     from prouter_jax.evaluation.off_policy.log import Log
 
     rng = np.random.default_rng([_WORLD_SEED, seed])
@@ -95,7 +95,7 @@ def draw_log(seed: int):
 
 @functools.cache
 def true_value() -> float:
-    """What the judged policy is worth."""
+    """True value of the evaluated policy."""
     drawn = _draw(np.random.default_rng([_WORLD_SEED, 0]), np.arange(_TRUTH_CONTEXTS))
     return float((drawn.target * drawn.reward).sum(1).mean())
 

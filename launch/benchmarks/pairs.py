@@ -1,4 +1,4 @@
-"""Scoring a Parquet file of known users and known queries."""
+"""Scoring of a Parquet file of training users and training queries."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Two processes, a core each, against one process on one core: the same training, the same batches."""
+"""Two processes on a core each against one process on one core; same training, same batches."""
 
 import pathlib
 import tempfile
@@ -15,7 +15,7 @@ _STEPS = 13  # the first one is compiled and does not count; the others are as m
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """Users a second of each, in turn, and their ratio."""
+    """Users a second of both, and their ratio."""
     del setting  # each run takes minutes
     alone, both = (_users_a_second(number) for number in (1, 2))
     yield Figure("one_process", "a million users: training steps of 1 process pinned to a core", "users/s", [alone])
@@ -24,7 +24,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _users_a_second(number: int) -> float:
-    """By the time of a step that the run tells, without evaluation."""
+    """Users a second by the run's own time of a step, without evaluation."""
     from prouter_jax.aot.speed import SPEED
     from prouter_jax.io.files import read_sealed
 

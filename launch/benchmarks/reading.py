@@ -18,7 +18,7 @@ _MOST_RUNS = 3
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """A gigabyte, made here and deleted; this process does nothing else, so that its peak memory is the reader's."""
+    """Time and memory for a synthetic gigabyte; the process does nothing else, so its peak memory is the reader's."""
     from prouter_jax.data.public.registry import read_public
 
     seconds = []
@@ -39,7 +39,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def write_csv(path: pathlib.Path, size: int) -> int:
-    """Writes made-up rows of the real columns until the file has `size` bytes, whole queries; returns their number."""
+    """Writes synthetic rows of whole queries until the file has `size` bytes; returns the number of rows."""
     rng, rows = np.random.default_rng(0), 0
     tasks = [_embedding(rng) for _ in range(_TASKS)]
     with path.open("w", newline="") as file:
@@ -76,5 +76,5 @@ def _query_rows(query: int, tasks: list[str], rng: np.random.Generator) -> Itera
 
 
 def _embedding(rng: np.random.Generator) -> str:
-    """As NumPy prints it, over many lines."""
+    """A vector as NumPy prints it, over many lines."""
     return np.array2string(rng.normal(size=(1, _WIDTH)), threshold=_WIDTH + 1)

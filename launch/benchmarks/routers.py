@@ -1,4 +1,4 @@
-"""A router for works that score: after few steps, for its speed does not depend on how well it was trained."""
+"""A router for works that score; few training steps, since its speed does not depend on its quality."""
 
 import tempfile
 import time
@@ -8,7 +8,7 @@ from .figures import Setting
 
 
 def alpaca_config(setting: Setting, num_users: int):
-    """The experiment of so many users who weigh quality and cost."""
+    """The experiment of `num_users` users who weigh quality and cost."""
     config = load_experiment("alpaca_route")
     config.data.path = str(setting.data / "alpaca_route")
     config.data.num_users = num_users
@@ -16,7 +16,7 @@ def alpaca_config(setting: Setting, num_users: int):
 
 
 def quick_router(setting: Setting, num_users: int):
-    """The router."""
+    """A router of that experiment after two steps."""
     from prouter_jax.experiment import run_experiment
     from prouter_jax.serving.router import Router
 
@@ -28,7 +28,7 @@ def quick_router(setting: Setting, num_users: int):
 
 
 def score_rates(setting: Setting, router, columns: dict) -> list[float]:
-    """Rows a second, Parquet to Parquet, once for each run; what was remembered of texts is forgotten between."""
+    """Rows a second from Parquet to Parquet, for each run; cached texts are cleared before each."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

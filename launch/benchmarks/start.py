@@ -1,4 +1,4 @@
-"""One seed on 9 users from start to report: a new process each time, compilation included."""
+"""A whole run of train on 9 users and one seed, compilation included; a new process each time."""
 
 import subprocess
 import tempfile
@@ -12,7 +12,7 @@ _MOST_RUNS = 3
 
 
 def measure(setting: Setting) -> Iterator[Figure]:
-    """How long a first result takes."""
+    """Seconds from start to report."""
     seconds = []
     for _ in range(min(setting.runs, _MOST_RUNS)):
         with tempfile.TemporaryDirectory() as workdir:

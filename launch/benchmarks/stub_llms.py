@@ -1,10 +1,10 @@
-"""A server that speaks as LLMs do, in a process of its own, so that it and who asks do not wait for each other.
+"""A stub of an OpenAI-compatible server in a process of its own, so that it does not slow the client down.
 
 python -m launch.benchmarks.stub_llms '{"latency": 0.25, "faults": 0.3, "stall": 2.0, "seed": 0}'
 
 It prints its port. The answer to a query depends on query and model alone. `faults` is the share of requests that
-end badly: 429, 500, a page of HTML, half a reply, or nothing for `stall` seconds. GET /counts has how often each
-(model, query) came and how often it was answered well.
+fail: 429, 500, a page of HTML, half a reply, or nothing for `stall` seconds. GET /counts has the number of requests and
+of good answers for each (model, query).
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Stub:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def counts(self) -> dict[tuple[str, str], tuple[int, int]]:
-        """By model and query how often it was asked and how often answered."""
+        """Numbers of requests and of good answers, by model and query."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         connection.request("GET", "/counts")
         rows = json.loads(connection.getresponse().read())
@@ -47,7 +47,7 @@ class Stub:
 
 @contextlib.contextmanager
 def run_stub(latency: float, faults: float = 0.0, stall: float = 2.0, seed: int = 0) -> Iterator[Stub]:
-    """Starts a stub and ends it with the block."""
+    """Runs a stub for the length of a with block."""
     options = json.dumps({"latency": latency, "faults": faults, "stall": stall, "seed": seed})
     command = [*module_command("benchmarks.stub_llms"), options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -58,7 +58,7 @@ def run_stub(latency: float, faults: float = 0.0, stall: float = 2.0, seed: int 
 
 
 def answer_to(model: str, query: str) -> str:
-    """What the stub says: about as long as an answer to an instruction."""
+    """The stub's answer, about as long as one to an instruction."""
     return f"{model} on {query}: " + "this and that, " * (20 + len(query) % 60) + "and so on."
 
 
@@ -69,7 +69,7 @@ class _Server:
         self.answered: collections.Counter[tuple[str, str]] = collections.Counter()
 
     def reply(self, body: bytes) -> tuple[float, bytes, bool]:
-        """Seconds to wait, what to send, and whether the line is cut then."""
+        """Seconds to wait, the response, and whether to close the connection after it."""
         request = json.loads(body)
         model, query = request["model"], request["messages"][-1]["content"]
         self.asked[model, query] += 1

@@ -1,4 +1,4 @@
-"""Scoring texts, each different and none seen before, as long as alpaca_route's."""
+"""Scoring of distinct, new texts of alpaca_route's length."""
 
 from collections.abc import Iterator
 
