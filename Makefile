@@ -35,7 +35,7 @@ picture: .venv/made
 clean:
 	rm -rf .venv .pytest_cache runs build *.egg-info
 
-.venv/made: pyproject.toml constraints.txt
+.venv/made: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
 	touch $@
