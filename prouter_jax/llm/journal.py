@@ -9,7 +9,8 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import filelock
 
@@ -17,6 +18,7 @@ from prouter_jax.io import files
 from prouter_jax.io.paths import local_path
 
 
+@runtime_checkable
 class Record(Protocol):
     """A dataclass of JSON values whose constructor raises TypeError or ValueError on invalid ones.
 
@@ -45,7 +47,7 @@ class Journal(Generic[T]):
       spent: cost of all lines of the file in USD.
     """
 
-    def __init__(self, path: str | os.PathLike, record_type: type[T], noun: str):
+    def __init__(self, path: str | os.PathLike, record_type: Callable[..., T], noun: str):
         """
         Args:
           path: file, created together with its folder if missing. An incomplete last line, left by a kill, is dropped.
@@ -66,7 +68,7 @@ class Journal(Generic[T]):
             os.truncate(self.path, valid_bytes)
             files.sync_folder(self.path.parent)
             self.records: dict[str, T] = {record.key: record for record in records}
-            self.spent = sum(record.cost for record in records)
+            self.spent = sum((record.cost for record in records), 0.0)
             self._closing = stack.pop_all()
         self._written = self._synced = 0
         self._sync_lock = asyncio.Lock()
@@ -95,7 +97,7 @@ class Journal(Generic[T]):
                 self._synced = written
 
 
-def read_journal(path: str | os.PathLike, record_type: type[T], noun: str) -> dict[str, T]:
+def read_journal(path: str | os.PathLike, record_type: Callable[..., T], noun: str) -> dict[str, T]:
     """Reads the records of a journal by key without changing the file; none if there is no file.
 
     Args:
@@ -112,7 +114,7 @@ def _local_path(path: str | os.PathLike) -> pathlib.Path:
     return local_path(path, "a file to which one line is added at a time")
 
 
-def _read_lines(path: pathlib.Path, record_type: type[T], noun: str) -> tuple[list[T], int]:
+def _read_lines(path: pathlib.Path, record_type: Callable[..., T], noun: str) -> tuple[list[T], int]:
     """The records of all complete lines, and the number of bytes of these lines."""
     records, valid_bytes = [], 0
     with open(path, "rb") as file:
@@ -123,7 +125,7 @@ def _read_lines(path: pathlib.Path, record_type: type[T], noun: str) -> tuple[li
     return records, valid_bytes
 
 
-def _parse_line(line: bytes, path: pathlib.Path, row: int, record_type: type[T], noun: str) -> T:
+def _parse_line(line: bytes, path: pathlib.Path, row: int, record_type: Callable[..., T], noun: str) -> T:
     try:
         return record_type(**json.loads(line))
     except (ValueError, TypeError, RecursionError):

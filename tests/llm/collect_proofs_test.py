@@ -84,8 +84,8 @@ def test_after_ten_kills_every_answer_is_stored_once_and_no_stored_one_was_reque
 def test_a_server_that_fails_for_30_percent_leads_to_the_same_table(tmp_path):
     tables = {}
     for name, faults in (("clean", 0.0), ("faulty", 0.3)):
-        with run_stub(latency=0.02, faults=faults, stall=1.5) as stub:
-            command = _prepare(tmp_path / name, stub, timeout=0.75 if faults else processes.HANG, attempts=5)
+        with run_stub(latency=0.02, faults=faults, stall=6.0) as stub:
+            command = _prepare(tmp_path / name, stub, timeout=3.0 if faults else processes.HANG, attempts=5)
             said = _finish(command)
             for _ in range(3):
                 if f"answers: {2 * QUERIES:,} of {2 * QUERIES:,}" not in said:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -151,6 +151,7 @@ class Verdicts:
     failures: dict[tuple[int, int], str]
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Chooses answers in the place of people."""
 

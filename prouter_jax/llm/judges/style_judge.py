@@ -89,7 +89,7 @@ def _mean_and_deviation(values: Float[np.ndarray, "answers ..."]) -> tuple[np.nd
     count = np.maximum(known.sum(0), 1)
     mean = np.where(known, values, 0).sum(0) / count
     deviation = np.sqrt(np.where(known, (values - mean) ** 2, 0).sum(0) / count)
-    return mean, np.where(deviation > 1e-12, deviation, 1)
+    return np.asarray(mean), np.where(deviation > 1e-12, deviation, 1)
 
 
 def _standardize(values: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
