@@ -110,7 +110,7 @@ def test_errors_name_the_row_and_nothing_is_written(folder, name):
 
 
 def test_a_folder_without_collected_tables_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match=r"expected queries\.parquet, as launch\.collect leaves it, found none$"):
+    with pytest.raises(ValueError, match=r"expected queries\.parquet, as `prouter collect` writes it, found none$"):
         CollectedOutcomes(tmp_path)
 
 
