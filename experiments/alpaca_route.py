@@ -15,7 +15,7 @@ def get_config() -> ExperimentConfig:
     config.data.path = "../shared/data/alpaca_route"
     config.data.pool = "core"
     config.data.users = "multi_cost_efficiency"
-    config.model.foresight = "utility"
-    config.model.style = config.model.llm_weights = config.model.crowd = False
-    config.model.taste_dim = 0
+    config.model.unseen_queries = "utility"
+    config.model.style = config.model.llm_weights = config.model.population_mean = False
+    config.model.factor_dim = 0
     return config

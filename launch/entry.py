@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
+from prouter_jax.config import current_path
 from prouter_jax.io.cache import keep_compiled_programs
 
 _COMPILATION_CACHE = flags.DEFINE_boolean(
@@ -25,6 +27,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
     """
 
     def parse(argv: list[str]) -> list[str]:
+        argv = [_current_name(arg) for arg in argv]
         try:
             left = flags.FLAGS(argv)
         except SystemExit:  # absl ends --help with exit code 1
@@ -71,6 +74,14 @@ def module_command(name: str) -> list[str]:
 def passed_on(argv: list[str]) -> list[str]:
     """The arguments after --, which are for another program."""
     return argv[argv.index("--") + 1 :] if "--" in argv else []
+
+
+def _current_name(arg: str) -> str:
+    """A flag that overrides a field by an old name, under the field's current name."""
+    found = re.match(r"(--?(?:no)?config\.)([\w.]+)", arg)
+    if not found:
+        return arg
+    return f"{found[1]}{current_path(found[2])}{arg[found.end() :]}"
 
 
 def _fail(message: str) -> NoReturn:

@@ -47,13 +47,13 @@ def main() -> None:
 def _progress() -> Callable[[float], None]:
     begun = time.monotonic()
 
-    def say(share: float) -> None:
+    def log_line(share: float) -> None:
         seconds = time.monotonic() - begun
         if seconds > _SECONDS_IN_SILENCE:
             left = f"{seconds / share - seconds:.0f} s left" if share < 1 else "now the estimates"
             print(f"off_policy: {share:.0%} of the decisions scored, {left}", file=sys.stderr)
 
-    return say
+    return log_line
 
 
 if __name__ == "__main__":

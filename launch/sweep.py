@@ -1,7 +1,7 @@
 """Searches values of an experiment's fields: trials compared by validation reward.
 
-prouter sweep --config=NAME --workdir=DIR --sweep=model.near.noise=1:100:log --trials=20
-    [--sweep=model.taste_dim=4,8] [--config.seeds=3] [--concurrency=2] [--backend=slurm] [--dry_run]
+prouter sweep --config=NAME --workdir=DIR --sweep=model.query_kernel.noise=1:100:log --trials=20
+    [--sweep=model.factor_dim=4,8] [--config.seeds=3] [--concurrency=2] [--backend=slurm] [--dry_run]
 
 --sweep is repeated for each field: a list (4,8), a range (1:10), or a range on a log scale (1:100:log). Lists without
 --trials form a grid; otherwise --trials values are drawn at random, or with --search=optuna near good ones, with early

@@ -29,15 +29,15 @@ def main() -> None:
     several = cluster.join()
     from prouter_jax.experiment import REPORT, run_experiment, train_experiment
     from prouter_jax.report.text import headline
-    from prouter_jax.training.multihost import Preempted, is_first, leave
+    from prouter_jax.training.multihost import Preempted, is_primary, shutdown
     from prouter_jax.training.profiling import parse_steps
 
     traced = parse_steps(_PROFILE.value, config.train.num_train_steps) if _PROFILE.value else None
     try:
         if several:
             train_experiment(config, _WORKDIR.value, traced)
-            first = is_first()
-            leave()
+            first = is_primary()
+            shutdown()
             if first:
                 _evaluate_alone()
             return

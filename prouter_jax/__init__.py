@@ -10,20 +10,21 @@ if typing.TYPE_CHECKING:
     from prouter_jax.config import ExperimentConfig
     from prouter_jax.data.interactions import Interactions
     from prouter_jax.data.tables.read_write import read_tables, write_tables
-    from prouter_jax.dataset import prepare, read_source
+    from prouter_jax.dataset import Dataset, prepare_dataset, read_source
     from prouter_jax.experiment import evaluate_experiment, run_experiment, train_experiment
     from prouter_jax.report.types import Report
     from prouter_jax.serving.router import Router, Scores
 
 __version__ = "0.1.0"  # pyproject.toml reads it here
 __all__ = [
+    "Dataset",
     "ExperimentConfig",
     "Interactions",
     "Report",
     "Router",
     "Scores",
     "evaluate_experiment",
-    "prepare",
+    "prepare_dataset",
     "read_source",
     "read_tables",
     "run_experiment",
@@ -31,13 +32,14 @@ __all__ = [
     "write_tables",
 ]
 _MODULES = {
+    "Dataset": "dataset",
     "ExperimentConfig": "config",
     "Interactions": "data.interactions",
     "Report": "report.types",
     "Router": "serving.router",
     "Scores": "serving.router",
     "evaluate_experiment": "experiment",
-    "prepare": "dataset",
+    "prepare_dataset": "dataset",
     "read_source": "dataset",
     "read_tables": "data.tables.read_write",
     "run_experiment": "experiment",

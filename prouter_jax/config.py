@@ -12,6 +12,25 @@ import math
 import typing
 from typing import Any
 
+# Names of version 0.1: still accepted in flags, experiment files and stored configurations.
+ALIASES = {
+    "model.factor_dim": "model.factor_dim",
+    "model.factor_precision": "model.factor_precision",
+    "model.prior_strength": "model.prior_strength",
+    "model.population_mean": "model.population_mean",
+    "model.query_kernel": "model.query_kernel",
+    "model.unseen_queries": "model.unseen_queries",
+}
+_PRESET_ALIASES = {"em": "em"}
+
+
+def current_path(path: str) -> str:
+    """The path of a field under its current name; `path` may use a name of `ALIASES`."""
+    for old, new in ALIASES.items():
+        if path == old or path.startswith(f"{old}."):
+            return new + path.removeprefix(old)
+    return path
+
 
 def get_field(config, path: str) -> Any:
     """The value at a path such as "data.judge.seed"."""
@@ -78,8 +97,8 @@ OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
 FEEDBACK = ("choice", "rating")
 NEW_USERS = ("cold_user", "warm_user", "cold_user_llm")  # splits whose test users are new
 NEW_LLMS = ("cold_llm", "cold_user_llm")  # splits that test LLMs which training knows by their description alone
-PRESETS = ("bayes", "paper")
-FORESIGHTS = ("share", "utility")
+PRESETS = ("em", "paper")
+UNSEEN_QUERIES = ("share", "utility")
 HEADS = ("dot", "bilinear")
 PARTS = ("history", "tasks", "outcomes", "families", "backward")  # edges that `Model.without` may name
 WARM = ("warm_query", "warm_user")  # splits whose test queries are known
@@ -95,7 +114,7 @@ CHOICES = {
     "data.feedback": FEEDBACK,
     "data.split": SPLITS,
     "model.preset": PRESETS,
-    "model.foresight": FORESIGHTS,
+    "model.unseen_queries": UNSEEN_QUERIES,
     "model.head": HEADS,
     "data.judge.name": JUDGES,
     "data.judge.output_limit": OUTPUT_LIMITS,
@@ -128,15 +147,15 @@ RANGES = {
     "data.judge.input_price": (0.0, 1e6),
     "data.judge.output_price": (0.0, 1e6),
     "data.judge.max_cost": (0.0, 1e9),
-    "model.taste_dim": (0, 256),
-    "model.taste_precision": (1e-6, 1e9),
-    "model.population_strength": (1e-3, 1e6),
+    "model.factor_dim": (0, 256),
+    "model.factor_precision": (1e-6, 1e9),
+    "model.prior_strength": (1e-3, 1e6),
     "model.warmup_rounds": (0, 10**6),
-    "model.near.text": (0.0, 1e6),
-    "model.near.style": (0.0, 1e6),
-    "model.near.task": (0.0, 1e6),
-    "model.near.noise": (1e-6, 1e9),
-    "model.near.most_queries": (1, 10**6),
+    "model.query_kernel.text": (0.0, 1e6),
+    "model.query_kernel.style": (0.0, 1e6),
+    "model.query_kernel.task": (0.0, 1e6),
+    "model.query_kernel.noise": (1e-6, 1e9),
+    "model.query_kernel.most_queries": (1, 10**6),
     "model.hidden_dim": (1, 4096),
     "model.message_passing_steps": (1, 16),
     "optimizer.learning_rate": (1e-9, 10.0),
@@ -290,7 +309,7 @@ def _check_judge(data: Data) -> None:
 
 
 @dataclasses.dataclass
-class Near:
+class QueryKernel:
     """How known queries speak for a new one, see `model.query_kernel`.
 
     Attributes:
@@ -312,7 +331,7 @@ class Model:
     """Which network, and its sizes. The first part is the default's, the second the paper's.
 
     Attributes:
-      preset: "bayes" (default) or "paper" (arXiv 2511.16883: layers of message passing, dot product, gradients).
+      preset: "em" (default) or "paper" (arXiv 2511.16883: layers of message passing, dot product, gradients).
       taste_dim: tastes of an answer that no text shows, learnt from what is said of it.
       taste_precision: of these tastes before anything is said.
       style, llm_weights, crowd: whether users weigh an answer's style, its LLM, and what the crowd thinks of it.
@@ -325,16 +344,16 @@ class Model:
       without: parts left out of the paper's network, comma-separated, among `config.PARTS`.
     """
 
-    preset: str = "bayes"
-    taste_dim: int = 9
-    taste_precision: float = 6.0
+    preset: str = "em"
+    factor_dim: int = 9
+    factor_precision: float = 6.0
     style: bool = True
     llm_weights: bool = True
-    crowd: bool = True
-    population_strength: float = 5.0
+    population_mean: bool = True
+    prior_strength: float = 5.0
     warmup_rounds: int = 4
-    foresight: str = "share"
-    near: Near = dataclasses.field(default_factory=Near)
+    unseen_queries: str = "share"
+    query_kernel: QueryKernel = dataclasses.field(default_factory=QueryKernel)
     hidden_dim: int = 32
     message_passing_steps: int = 2
     head: str = "dot"
@@ -419,6 +438,7 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
     Raises:
       ValueError: naming the field, what was expected and what was found.
     """
+    _apply_aliases(config)
     check_types(config, "config")
     for path, allowed in CHOICES.items():
         require(get_field(config, path) in allowed, path, f"one of {', '.join(allowed)}", get_field(config, path))
@@ -443,7 +463,28 @@ def from_json(text: str) -> ExperimentConfig:
     Raises:
       ValueError: on an unknown or missing key, a wrong type or an impossible value.
     """
-    return validate(build(ExperimentConfig, json.loads(text), "config"))
+    values = json.loads(text)
+    if isinstance(values, dict) and isinstance(values.get("model"), dict):
+        values["model"] = {
+            current_path(f"model.{name}").split(".")[1]: value for name, value in values["model"].items()
+        }
+    return validate(build(ExperimentConfig, values, "config"))
+
+
+def _apply_aliases(section, path: str = "") -> None:
+    """Moves attributes that an experiment file set under an old name; any other unknown attribute is an error."""
+    names = {field.name for field in dataclasses.fields(section)}
+    for name in [name for name in vars(section) if name not in names]:
+        old = f"{path}.{name}".lstrip(".")
+        new = current_path(old)
+        require(new != old, old, f"a field ({', '.join(sorted(names))})", getattr(section, name))
+        setattr(section, new.rpartition(".")[2], getattr(section, name))
+        delattr(section, name)
+    if isinstance(section, Model):
+        section.preset = _PRESET_ALIASES.get(str(section.preset), section.preset)
+    for name in names:
+        if dataclasses.is_dataclass(getattr(section, name)):
+            _apply_aliases(getattr(section, name), f"{path}.{name}".lstrip("."))
 
 
 def _check_batches(config: ExperimentConfig) -> None:

@@ -52,7 +52,7 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
+class Dataset:
     """One split of a source, with `config.given` decisions seen.
 
     Attributes:
@@ -67,6 +67,14 @@ class Prepared:
       truth_scale: of the costs in rewards and in what simulated users decide: fitted on all LLMs' training
         queries, so that a reward is the same whatever is seen. Differs from `world.scale` only where LLMs are new.
       store: of the source.
+
+    Example:
+      >>> from prouter_jax import Dataset, ExperimentConfig, prepare_dataset, read_source
+      >>> config = ExperimentConfig()
+      >>> config.data.encoder = "hash"
+      >>> dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
+      >>> isinstance(dataset, Dataset), dataset.labelled("test").rewards.shape[1]
+      (True, 8)
     """
 
     data: Interactions
@@ -170,17 +178,17 @@ def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
     return NodeVectors(task, data.queries.vectors, llm, text_style(data.queries.texts))
 
 
-def prepare(source: Source, config: Data, seed: int) -> Prepared:
+def prepare_dataset(source: Source, config: Data, seed: int) -> Dataset:
     """Splits a source with a seed, fits the cost scales on the training queries and simulates users if asked to.
 
     Raises:
       ValueError: if `config.new_llms` names an LLM that is not there.
 
     Example:
-      >>> from prouter_jax import ExperimentConfig, prepare, read_source
+      >>> from prouter_jax import ExperimentConfig, prepare_dataset, read_source
       >>> config = ExperimentConfig()
       >>> config.data.source, config.data.path, config.data.encoder = "tables", "data/mine", "hash"
-      >>> dataset = prepare(read_source(config.data), config.data, seed=0)
+      >>> dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
       >>> test = dataset.labelled("test")
       >>> test.rewards.shape[1], len(dataset.parts.train) > len(dataset.parts.test)
       (8, True)
@@ -201,7 +209,7 @@ def prepare(source: Source, config: Data, seed: int) -> Prepared:
     vectors = source.vectors.of_queries(visible)
     world = World(known, vectors, scale, source.encoder)
     world_query = np.where(visible, np.cumsum(visible) - 1, -1)
-    return Prepared(data, source.vectors, world, world_query, division.parts(), truth_scale, source.store)
+    return Dataset(data, source.vectors, world, world_query, division.parts(), truth_scale, source.store)
 
 
 def _asked_early(data: Interactions, parts: Parts) -> np.ndarray:

@@ -9,14 +9,14 @@ import time
 from prouter_jax import config as configuration
 from prouter_jax.aot.speed import count_speed, read_facts, speed_facts, write_speed
 from prouter_jax.config import ExperimentConfig, Mesh
-from prouter_jax.dataset import Prepared, Source, prepare, read_source
+from prouter_jax.dataset import Dataset, Source, prepare_dataset, read_source
 from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
 from prouter_jax.evaluation.summary import explain_users, map_users, summarise
 from prouter_jax.graph.world import load_world, save_world
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
 from prouter_jax.io.provenance import provenance
-from prouter_jax.io.terminal import say
+from prouter_jax.io.terminal import log_line
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
@@ -24,7 +24,7 @@ from prouter_jax.serving.router import CONFIG, WORLD, Router, Trained
 from prouter_jax.sharding import make_mesh
 from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
 from prouter_jax.training.metrics_writer import require_tensorboard
-from prouter_jax.training.multihost import is_first, together
+from prouter_jax.training.multihost import barrier, is_primary
 from prouter_jax.training.profiling import Pace
 
 USER_BLIND = "user_blind"
@@ -85,12 +85,12 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     _check_claim(workdir, config)
     source = read_source(config.data)
     for seed, folder in seed_folders(config, workdir):
-        prepared = prepare(source, config.data, seed)
-        _check_parts(prepared)
+        dataset = prepare_dataset(source, config.data, seed)
+        _check_parts(dataset)
         _claim(workdir, config)
         alone = dataclasses.replace(config, seed=seed, seeds=0)
-        _save_inputs(alone, prepared, folder)
-        _account(train(alone, prepared, folder, traced), folder)
+        _save_inputs(alone, dataset, folder)
+        _account(train(alone, dataset, folder, traced), folder)
     return source
 
 
@@ -115,12 +115,12 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
     source = source or read_source(config.data)
     results, users = [], {}
     for seed, folder in seed_folders(config, workdir):
-        prepared = prepare(source, config.data, seed)
-        router = _restore(config, prepared, folder)
-        results.append(_judge(router, prepared))
+        dataset = prepare_dataset(source, config.data, seed)
+        router = _restore(config, dataset, folder)
+        results.append(_judge(router, dataset))
         # single users are those of the first seed: another one splits, and may simulate, others
         users = users or {
-            "explanations": explain_users(router, prepared, results[0]),
+            "explanations": explain_users(router, dataset, results[0]),
             "user_map": map_users(router),
         }
     facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
@@ -145,8 +145,8 @@ def _check_machine(config: ExperimentConfig) -> None:
         require_tensorboard()
 
 
-def _check_parts(prepared: Prepared) -> None:
-    parts = {field.name: len(getattr(prepared.parts, field.name)) for field in dataclasses.fields(prepared.parts)}
+def _check_parts(dataset: Dataset) -> None:
+    parts = {field.name: len(getattr(dataset.parts, field.name)) for field in dataclasses.fields(dataset.parts)}
     if not all(parts.values()):
         found = ", ".join(f"{number} in {name}" for name, number in parts.items())
         raise ValueError(f"config.data: expected decisions in every part of the split, found {found}")
@@ -161,7 +161,7 @@ def _check_claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
 
 def _claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
     """Writes the configuration into a new workdir, before anything else."""
-    if is_first() and not (workdir / EXPERIMENT).exists():
+    if is_primary() and not (workdir / EXPERIMENT).exists():
         workdir.mkdir(parents=True, exist_ok=True)
         files.write_whole(workdir / EXPERIMENT, configuration.to_json(config))
 
@@ -177,49 +177,49 @@ def _read_claim(workdir: pathlib.Path) -> ExperimentConfig:
         raise ValueError(f"{workdir / EXPERIMENT}: expected what was written at the start, found: {error}") from error
 
 
-def _save_inputs(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> None:
+def _save_inputs(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -> None:
     """What scoring needs besides checkpoints; written once, and whole when config.json is there."""
-    together("inputs")  # so that none looks for what the first is writing
+    barrier("inputs")  # so that none looks for what the first is writing
     if (folder / CONFIG).exists():
-        _check_same_data(prepared, folder)
+        _check_same_data(dataset, folder)
         return
-    together("inputs looked for")
-    if not is_first():
+    barrier("inputs looked for")
+    if not is_primary():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    save_world(prepared.world, folder / WORLD)
+    save_world(dataset.world, folder / WORLD)
     files.write_whole(folder / CONFIG, configuration.to_json(config))
 
 
-def _check_same_data(prepared: Prepared, folder: pathlib.Path) -> None:
-    if load_world(folder / WORLD).digest() != prepared.world.digest():
+def _check_same_data(dataset: Dataset, folder: pathlib.Path) -> None:
+    if load_world(folder / WORLD).digest() != dataset.world.digest():
         raise ValueError(f"{folder}: the data is not what this run was trained on; name another --workdir")
 
 
 def _account(pace: Pace | None, folder: pathlib.Path) -> None:
     """Writes and says how fast a run was that did steps; the first process alone."""
-    if pace is not None and is_first():
+    if pace is not None and is_primary():
         speed = count_speed(pace)
         write_speed(speed, folder)
-        say("router: " + "; ".join(f"{name}: {value}" for name, value in speed_facts(speed).items()))
+        log_line("router: " + "; ".join(f"{name}: {value}" for name, value in speed_facts(speed).items()))
 
 
-def _restore(config: ExperimentConfig, prepared: Prepared, folder: pathlib.Path) -> Router:
+def _restore(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -> Router:
     """The router of one seed, from its best checkpoint and the data at hand."""
-    _check_same_data(prepared, folder)
+    _check_same_data(dataset, folder)
     alone = dataclasses.replace(config, mesh=Mesh())
-    run = make_run(alone, prepared)
+    run = make_run(alone, dataset)
     state = restore_best(alone, run.network, folder)
     trained = Trained(config.model, run.network, state.params, float(state.temperature))
-    scorer = run_scorer(run, state.params, prepared)
-    return Router(trained, prepared.world, scorer, prepared.world.interactions, scorer.users)
+    scorer = run_scorer(run, state.params, dataset)
+    return Router(trained, dataset.world, scorer, dataset.world.interactions, scorer.users)
 
 
-def _judge(router: Router, prepared: Prepared) -> SeedResult:
+def _judge(router: Router, dataset: Dataset) -> SeedResult:
     """The router, the same router for which everybody is a stranger, and the baselines on the test decisions."""
-    decisions, scorer = prepared.labelled("test").decisions, router.scorer
-    scores = {name: score_decisions(scorer, prepared, decisions, name != "router") for name in ("router", USER_BLIND)}
-    return evaluate_seed(prepared, scores)
+    decisions, scorer = dataset.labelled("test").decisions, router.scorer
+    scores = {name: score_decisions(scorer, dataset, decisions, name != "router") for name in ("router", USER_BLIND)}
+    return evaluate_seed(dataset, scores)
 
 
 def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Sequence[SeedResult]) -> dict[str, str]:

@@ -53,10 +53,10 @@ def choose(scores: np.ndarray, offered: np.ndarray) -> np.ndarray:
     _check_scores(scores, offered)
     picked = np.where(offered, scores, -np.inf).argmax(1)
     # where all candidates score -inf, argmax may fall on an LLM that is not on offer
-    return np.where(of_picks(offered, picked), picked, offered.argmax(1))
+    return np.where(values_of_selected(offered, picked), picked, offered.argmax(1))
 
 
-def of_picks(values: np.ndarray, picked: np.ndarray) -> np.ndarray:
+def values_of_selected(values: np.ndarray, picked: np.ndarray) -> np.ndarray:
     """The entry of each decision's picked LLM: [decisions, llms], [decisions] -> [decisions]."""
     return np.take_along_axis(values, picked[:, None], axis=1)[:, 0]
 
@@ -67,7 +67,7 @@ def matches(picked: np.ndarray, shares: np.ndarray) -> np.ndarray:
     Args:
       shares: float [decisions, llms], see `data.rewards.choice_shares`.
     """
-    return np.where(shares.any(1), of_picks(shares, picked) > 0, np.nan)
+    return np.where(shares.any(1), values_of_selected(shares, picked) > 0, np.nan)
 
 
 def top_k(scores: np.ndarray, offered: np.ndarray, shares: np.ndarray, k: int) -> np.ndarray:
@@ -148,7 +148,7 @@ def calibration_error(logits: np.ndarray, offered: np.ndarray, shares: np.ndarra
         return math.nan
     chances = special.softmax(_candidate_logits(logits[chosen], offered[chosen], shares[chosen]), axis=1)
     picked = chances.argmax(1)
-    chance, right = of_picks(chances, picked), of_picks(shares[chosen], picked)
+    chance, right = values_of_selected(chances, picked), values_of_selected(shares[chosen], picked)
     starts = np.linspace(0, len(chance), min(bins, len(chance)), endpoint=False).astype(int)
     place = np.searchsorted(np.sort(chance)[starts], chance, side="right")
     gaps = np.bincount(place, chance - right)  # a bin's count times its gap

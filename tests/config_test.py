@@ -48,7 +48,7 @@ def test_every_field_survives_json(path, kind, value):
         "data.judge.name": "llm",
         "data.judge.output_limit": "max_tokens",
         "model.preset": "paper",
-        "model.foresight": "utility",
+        "model.unseen_queries": "utility",
         "model.head": "bilinear",
         "model.without": "tasks,families",
         "data.preference_min": 0.25,
@@ -89,7 +89,7 @@ def test_an_impossible_number_is_named(path):
     "path",
     [
         *("data.source", "data.users", "data.feedback", "data.split", "data.judge.name", "data.judge.output_limit"),
-        *("model.preset", "model.foresight", "model.head"),
+        *("model.preset", "model.unseen_queries", "model.head"),
     ],
 )
 def test_an_unknown_name_is_named(path):
@@ -160,4 +160,41 @@ def test_more_users_are_the_embedded_benchmark_s_own_and_train_in_minibatches():
         validate(config)
     config.train.users_per_step, config.data.split = 4, "warm_query"
     with pytest.raises(ValueError, match="split: expected 'cold_query' with more_users"):
+        validate(config)
+
+
+OLD_NAMES = {
+    "factor_dim": ("factor_dim", 4),
+    "factor_precision": ("factor_precision", 2.5),
+    "prior_strength": ("prior_strength", 7.0),
+    "population_mean": ("population_mean", False),
+    "unseen_queries": ("unseen_queries", "utility"),
+    "preset": ("preset", "bayes"),
+}
+
+
+@pytest.mark.parametrize("old", OLD_NAMES)
+def test_an_experiment_file_may_use_a_name_of_version_0_1(old):
+    new, value = OLD_NAMES[old]
+    config = ExperimentConfig()
+    setattr(config.model, old, value)
+    validate(config)
+    assert getattr(config.model, new) == {"bayes": "em"}.get(value, value)
+    assert set(vars(config.model)) == set(vars(ExperimentConfig().model))
+
+
+def test_a_stored_configuration_of_version_0_1_is_read():
+    values = json.loads(to_json(ExperimentConfig()))
+    for old, (new, value) in OLD_NAMES.items():
+        values["model"].pop(new, None)
+        values["model"][old] = value
+    values["model"]["query_kernel"] = values["model"].pop("query_kernel") | {"noise": 3.0}
+    model = from_json(json.dumps(values)).model
+    assert (model.factor_dim, model.unseen_queries, model.query_kernel.noise, model.preset) == (4, "utility", 3.0, "em")
+
+
+def test_an_attribute_that_is_no_field_is_an_error():
+    config = ExperimentConfig()
+    config.model.taste_dims = 4
+    with pytest.raises(ValueError, match=r"^config\.model\.taste_dims: expected a field \(.*factor_dim.*\), found 4$"):
         validate(config)

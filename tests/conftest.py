@@ -42,7 +42,7 @@ from prouter_jax.data.interactions import (
     strings,
 )
 from prouter_jax.data.rewards import DecisionArrays, build_decisions
-from prouter_jax.dataset import Prepared, prepare, read_source
+from prouter_jax.dataset import Dataset, prepare_dataset, read_source
 from prouter_jax.experiment import run_experiment
 from prouter_jax.model.inference import Network, Scorer
 from prouter_jax.training import loop as train_module
@@ -51,7 +51,7 @@ from prouter_jax.training.loop import initial_state, make_run, make_train_step, 
 _CONFIG = ExperimentConfig(name="tiny")
 _CONFIG.data.encoder = "hash"
 _CONFIG.data.embedded = Embedded(num_tasks=3, num_queries=100, num_llms=4, num_users=6, decisions_per_user=20)
-_CONFIG.model = Model(taste_dim=2, warmup_rounds=2)
+_CONFIG.model = Model(factor_dim=2, warmup_rounds=2)
 _CONFIG.train.num_train_steps = 12
 _CONFIG.train.eval_every_steps = 4
 
@@ -74,7 +74,7 @@ class Trained(typing.NamedTuple):
     """A finished run: its configuration, data, workdir and best parameters, and these applied to all training data."""
 
     config: ExperimentConfig
-    prepared: Prepared
+    dataset: Dataset
     workdir: pathlib.Path
     params: dict
     scorer: Scorer
@@ -126,23 +126,23 @@ def two_users() -> Interactions:
 
 
 @pytest.fixture(scope="session")
-def prepared() -> Prepared:
+def dataset() -> Dataset:
     """Six users with planted preferences who chose among four LLMs, each on queries of its own; cold queries."""
-    return prepare(read_source(_CONFIG.data), _CONFIG.data, seed=0)
+    return prepare_dataset(read_source(_CONFIG.data), _CONFIG.data, seed=0)
 
 
 @pytest.fixture(scope="session")
-def shared_prepared() -> Prepared:
+def shared_dataset() -> Dataset:
     """The same queries and LLMs, six simulated users who all rate them all."""
     data = copy.deepcopy(_CONFIG.data)
     data.users, data.num_users, data.feedback = "multi_cost_efficiency", 6, "rating"
-    return prepare(read_source(data), data, seed=0)
+    return prepare_dataset(read_source(data), data, seed=0)
 
 
 @pytest.fixture(scope="session")
-def all_kinds(shared_prepared) -> DecisionArrays:
+def all_kinds(shared_dataset) -> DecisionArrays:
     """Those users' past: of each three decisions one is a choice, one is rated and one has thumbs."""
-    data = shared_prepared.world.interactions
+    data = shared_dataset.world.interactions
     decisions = build_decisions(data, np.arange(len(data.decisions.user)))
     turn = (np.arange(len(decisions.user)) % 3)[:, None]
     best = np.nan_to_num(decisions.rating, nan=-np.inf).argmax(1)[:, None] == np.arange(4)
@@ -156,14 +156,14 @@ def all_kinds(shared_prepared) -> DecisionArrays:
 
 
 @pytest.fixture(scope="session")
-def network(prepared) -> Network:
-    return make_run(_CONFIG, prepared).network
+def network(dataset) -> Network:
+    return make_run(_CONFIG, dataset).network
 
 
 @pytest.fixture(scope="session")
-def params(prepared) -> dict:
+def params(dataset) -> dict:
     """Parameters of `network` with noise on all of them, so that none is zero and every path through it counts."""
-    fresh = initial_state(make_run(_CONFIG, prepared), 0).params
+    fresh = initial_state(make_run(_CONFIG, dataset), 0).params
     rng = np.random.default_rng(0)
     noisy = jax.tree.map(lambda x: np.asarray(x) + rng.normal(0, 0.2, x.shape).astype(np.float32), fresh)
     off = noisy["precision"] - fresh["precision"]
@@ -171,14 +171,14 @@ def params(prepared) -> dict:
 
 
 @pytest.fixture(scope="session")
-def trained(prepared, network, tmp_path_factory) -> Trained:
+def trained(dataset, network, tmp_path_factory) -> Trained:
     config, workdir = copy.deepcopy(_CONFIG), tmp_path_factory.mktemp("trained")
     train_module.compiled_step.cache_clear()  # other tests may have compiled the step for other graphs
-    train(config, prepared, workdir)
-    run = make_run(config, prepared)
+    train(config, dataset, workdir)
+    run = make_run(config, dataset)
     compilations = make_train_step(run)._cache_size()
     params = restore_best(config, network, workdir).params
-    return Trained(config, prepared, workdir, params, run_scorer(run, params, prepared), compilations)
+    return Trained(config, dataset, workdir, params, run_scorer(run, params, dataset), compilations)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -227,7 +227,7 @@ def experiment() -> ExperimentConfig:
     config = ExperimentConfig(name="tiny experiment")
     config.data.encoder = "hash"
     config.data.embedded = Embedded(num_tasks=5, num_queries=120, num_llms=8, num_users=12, decisions_per_user=25)
-    config.model = Model(taste_dim=2, warmup_rounds=2)
+    config.model = Model(factor_dim=2, warmup_rounds=2)
     config.train.num_train_steps = 12
     config.train.eval_every_steps = 4
     return config

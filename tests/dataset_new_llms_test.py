@@ -10,7 +10,7 @@ from prouter_jax.data.interactions import strings
 from prouter_jax.data.rewards import build_decisions
 from prouter_jax.data.splits import split_users
 from prouter_jax.data.validation import validate
-from prouter_jax.dataset import Prepared, prepare, read_source
+from prouter_jax.dataset import Dataset, prepare_dataset, read_source
 
 MCE = "multi_cost_efficiency"
 COLD = [split for split in SPLITS if split not in (*WARM, TIME)]
@@ -31,10 +31,10 @@ def large():
     return dataclasses.replace(source, interactions=data)
 
 
-def _split(source, split, given=0, users="recorded", **more) -> Prepared:
+def _split(source, split, given=0, users="recorded", **more) -> Dataset:
     names = NEW if split in NEW_LLMS else ""
     config = Data(split=split, given=given, users=users, num_users=20, **{"new_llms": names} | more)
-    return prepare(source, config, seed=0)
+    return prepare_dataset(source, config, seed=0)
 
 
 def _is_new(data):
@@ -55,21 +55,21 @@ def _said(data):
     return {name: repr(row) for name, *row in zip(data.decisions.ids, who, cells, strict=True)}
 
 
-def _ids(prepared, part):
-    return set(prepared.data.decisions.ids[getattr(prepared.parts, part)])
+def _ids(dataset, part):
+    return set(dataset.data.decisions.ids[getattr(dataset.parts, part)])
 
 
 @pytest.mark.parametrize("users", ["recorded", MCE])
 @pytest.mark.parametrize("given", [0, 1, 3, 10**6])
 @pytest.mark.parametrize("split", [split for split in SPLITS if split not in ("cold_query", "warm_query", TIME)])
 def test_nothing_hidden_is_in_the_world(large, split, given, users):
-    prepared = _split(large, split, given, users)
-    data, known = validate(prepared.data), validate(prepared.world.interactions)
-    test_queries = set(data.queries.ids[prepared.labelled("test").decisions.query])
+    dataset = _split(large, split, given, users)
+    data, known = validate(dataset.data), validate(dataset.world.interactions)
+    test_queries = set(data.queries.ids[dataset.labelled("test").decisions.query])
     assert test_queries
     assert split in WARM or not test_queries & set(known.queries.ids)
-    assert set(known.decisions.ids) == _ids(prepared, "train")
-    assert not set(known.decisions.ids) & (_ids(prepared, "validation") | _ids(prepared, "test"))
+    assert set(known.decisions.ids) == _ids(dataset, "train")
+    assert not set(known.decisions.ids) & (_ids(dataset, "validation") | _ids(dataset, "test"))
     per_user = np.bincount(known.decisions.user, minlength=20)
     if split in NEW_USERS:
         division = split_users(20, 0.7, 0.1, seed=0)
@@ -77,8 +77,8 @@ def test_nothing_hidden_is_in_the_world(large, split, given, users):
         assert per_user[division.train].min() > 0
         assert (per_user[new_users] <= given).all()
         assert given or not per_user[new_users].any()
-        assert set(prepared.labelled("validation").decisions.user) <= set(division.validation)
-        assert set(prepared.labelled("test").decisions.user) <= set(division.test)
+        assert set(dataset.labelled("validation").decisions.user) <= set(division.validation)
+        assert set(dataset.labelled("test").decisions.user) <= set(division.test)
     if split in NEW_LLMS:
         new = _is_new(data)
         with_new = (known.offers & new).any(1)[known.decisions.offer]
@@ -87,8 +87,8 @@ def test_nothing_hidden_is_in_the_world(large, split, given, users):
         answered[known.outcomes.query[new[known.outcomes.llm]]] = True
         assert not (count > 0)[~answered].any()
         assert given or not (answered.any() or new[known.feedback.llm].any() or (known.offers & new).any())
-        assert not prepared.labelled("validation").decisions.offered[:, new].any()
-        assert prepared.labelled("test").decisions.offered[:, new].any()
+        assert not dataset.labelled("validation").decisions.offered[:, new].any()
+        assert dataset.labelled("test").decisions.offered[:, new].any()
         if users == MCE:
             assert answered.sum() == min(given, len(count))
         else:
@@ -104,30 +104,30 @@ def test_what_is_hidden_could_be_anything(large, split, users, given):
     """The world is the same whatever the hidden outcomes, the texts of hidden queries and the test's decisions are."""
     if split == "cold_query" and given:
         pytest.skip("nothing is given")
-    prepared = _split(large, split, given, users)
+    dataset = _split(large, split, given, users)
     data = large.interactions
-    seen = _pairs(prepared.world.interactions)
+    seen = _pairs(dataset.world.interactions)
     pairs = zip(data.queries.ids[data.outcomes.query], data.llms.ids[data.outcomes.llm], strict=True)
     hidden = np.array([pair not in seen for pair in pairs])
     assert hidden.any()
     # costs of new LLMs on training queries fix what a simulated user thinks is dear
-    costly = hidden & (prepared.world_query[data.outcomes.query] < 0) if users == MCE else hidden
+    costly = hidden & (dataset.world_query[data.outcomes.query] < 0) if users == MCE else hidden
     outcomes = dataclasses.replace(
         data.outcomes,
         effect=np.where(hidden, 1 - data.outcomes.effect, data.outcomes.effect),
         cost=np.where(costly, 7 * data.outcomes.cost + 1, data.outcomes.cost),
     )
-    texts = np.where(prepared.world_query < 0, "something else", data.queries.texts).astype(object)
+    texts = np.where(dataset.world_query < 0, "something else", data.queries.texts).astype(object)
     other = data.replace(outcomes=outcomes, queries=dataclasses.replace(data.queries, texts=texts))
     if users == "recorded":
         # a choice of a new LLM decides whether the decision is known at all
-        unseen = set(data.decisions.ids) - set(prepared.world.interactions.decisions.ids)
-        other = other.replace(feedback=_other_choices(data, _ids(prepared, "test") if split in NEW_LLMS else unseen))
+        unseen = set(data.decisions.ids) - set(dataset.world.interactions.decisions.ids)
+        other = other.replace(feedback=_other_choices(data, _ids(dataset, "test") if split in NEW_LLMS else unseen))
     changed = _split(dataclasses.replace(large, interactions=other), split, given, users)
-    assert changed.world.digest() == prepared.world.digest()
+    assert changed.world.digest() == dataset.world.digest()
     for name in ("low", "high"):
-        np.testing.assert_array_equal(getattr(changed.world.scale, name), getattr(prepared.world.scale, name))
-    train, same = (some.labelled("train").decisions for some in (changed, prepared))
+        np.testing.assert_array_equal(getattr(changed.world.scale, name), getattr(dataset.world.scale, name))
+    train, same = (some.labelled("train").decisions for some in (changed, dataset))
     np.testing.assert_array_equal(train.target, same.target)
     np.testing.assert_array_equal(train.offered, same.offered)
 
@@ -147,25 +147,25 @@ def _other_choices(data, ids):
 def test_more_given_shows_more_and_changes_nothing_else(large, split, users):
     first, *others = (_split(large, split, given, users) for given in (0, 1, 3, 8))
     before = first
-    for prepared in others:
-        small, great = before.world.interactions, prepared.world.interactions
+    for dataset in others:
+        small, great = before.world.interactions, dataset.world.interactions
         assert _pairs(small) <= _pairs(great)
         assert set(small.decisions.ids) <= set(great.decisions.ids)
         assert _said(small) != _said(great)
         for table in ("users", "tasks", "llms", "queries"):
-            ids = [getattr(some, table).ids.tolist() for some in (small, great, prepared.data)]
+            ids = [getattr(some, table).ids.tolist() for some in (small, great, dataset.data)]
             assert ids[0] == ids[1]
             assert ids[1] == ids[2] or table == "queries"
-        np.testing.assert_array_equal(prepared.world_query, first.world_query)
+        np.testing.assert_array_equal(dataset.world_query, first.world_query)
         for part in ("validation", "test"):
-            old, new = (some.labelled(part) for some in (first, prepared))
+            old, new = (some.labelled(part) for some in (first, dataset))
             for column in ("user", "query", "offered", "target"):
                 np.testing.assert_array_equal(getattr(new.decisions, column), getattr(old.decisions, column))
             np.testing.assert_array_equal(new.rewards, old.rewards)
-        for scale in (prepared.world.scale, prepared.truth_scale):
+        for scale in (dataset.world.scale, dataset.truth_scale):
             assert scale.high.shape == (4,)
-        np.testing.assert_array_equal(prepared.world.scale.high, first.world.scale.high)
-        before = prepared
+        np.testing.assert_array_equal(dataset.world.scale.high, first.world.scale.high)
+        before = dataset
 
 
 @pytest.mark.parametrize("split", ["cold_user", "warm_user", *NEW_LLMS])
@@ -186,13 +186,13 @@ def test_what_is_given_is_as_it_was_recorded(large, split):
 
 def test_given_queries_show_new_llms_to_all_simulated_users(large):
     """k queries, not k for each user: what simulated users decide is complete."""
-    prepared = _split(large, "cold_llm", 4, MCE)
-    known, new = prepared.world.interactions, _is_new(prepared.data)
+    dataset = _split(large, "cold_llm", 4, MCE)
+    known, new = dataset.world.interactions, _is_new(dataset.data)
     with_new = (known.offers & new).any(1)[known.decisions.offer]
     assert np.bincount(known.decisions.user[with_new]).tolist() == [4] * 20
     assert len(set(known.decisions.query[with_new])) == 4
-    prepared = _split(large, "cold_user_llm", 4, MCE)
-    known, division = prepared.world.interactions, split_users(20, 0.7, 0.1, seed=0)
+    dataset = _split(large, "cold_user_llm", 4, MCE)
+    known, division = dataset.world.interactions, split_users(20, 0.7, 0.1, seed=0)
     with_new = (known.offers & new).any(1)[known.decisions.offer]
     count = np.bincount(known.decisions.user[with_new], minlength=20)
     assert count[division.train].tolist() == [0] * 14
@@ -219,12 +219,12 @@ def test_recorded_choices_of_new_llms_are_dropped_and_others_kept(large):
 
 @pytest.mark.parametrize("feedback", ["choice", "rating"])
 def test_simulated_users_choose_the_best_of_the_rest(large, feedback):
-    prepared = _split(large, "cold_llm", users=MCE, feedback=feedback)
+    dataset = _split(large, "cold_llm", users=MCE, feedback=feedback)
     whole = _split(large, "cold_query", users=MCE, feedback=feedback)
-    new = _is_new(prepared.data)
-    assert prepared.parts.train.tolist() == whole.parts.train.tolist()
+    new = _is_new(dataset.data)
+    assert dataset.parts.train.tolist() == whole.parts.train.tolist()
     for part in ("train", "validation"):
-        after, before = prepared.labelled(part), whole.labelled(part)
+        after, before = dataset.labelled(part), whole.labelled(part)
         assert not after.decisions.offered[:, new].any()
         # the same rewards, for a user's valuation of costs is not what is known of them
         np.testing.assert_array_equal(after.rewards[:, ~new], before.rewards[:, ~new])
@@ -243,9 +243,9 @@ def test_rewards_of_the_test_are_the_same_whatever_training_sees(large):
     expected = _split(large, "cold_query", users=MCE).labelled("test").rewards
     every = _split(large, "cold_query", users=MCE).labelled("test").decisions.user
     for split in NEW_LLMS:
-        prepared = _split(large, split, users=MCE)
-        assert (prepared.world.scale.high < prepared.truth_scale.high).all()
-        test = prepared.labelled("test")
+        dataset = _split(large, split, users=MCE)
+        assert (dataset.world.scale.high < dataset.truth_scale.high).all()
+        test = dataset.labelled("test")
         np.testing.assert_array_equal(test.rewards, expected[np.isin(every, test.decisions.user)])
 
 
@@ -263,21 +263,21 @@ def test_costs_of_new_llms_do_not_stretch_the_scale(large):
 
 
 def test_new_users_on_known_queries_leave_everything_of_known_users_in_training(large):
-    prepared, division = _split(large, "warm_user", 2), split_users(20, 0.7, 0.1, seed=0)
-    data = prepared.data
-    train, test = (data.decisions.user[getattr(prepared.parts, part)] for part in ("train", "test"))
+    dataset, division = _split(large, "warm_user", 2), split_users(20, 0.7, 0.1, seed=0)
+    data = dataset.data
+    train, test = (data.decisions.user[getattr(dataset.parts, part)] for part in ("train", "test"))
     count = np.bincount(train, minlength=20)
     assert (count[division.train] == 30).all()
     assert (count[[*division.validation, *division.test]] == 2).all()
     assert (np.bincount(test, minlength=20)[division.test] == 9).all()  # of thirty, what is not of the training share
-    assert len(prepared.world.interactions.queries.ids) == len(data.queries.ids)
+    assert len(dataset.world.interactions.queries.ids) == len(data.queries.ids)
 
 
 def test_new_users_are_of_every_preference(large):
-    prepared = _split(large, "cold_user", users=MCE)
-    known = np.unique(prepared.data.decisions.user[prepared.parts.train])
-    test = np.unique(prepared.data.decisions.user[prepared.parts.test])
-    preference = prepared.data.users.preference
+    dataset = _split(large, "cold_user", users=MCE)
+    known = np.unique(dataset.data.decisions.user[dataset.parts.train])
+    test = np.unique(dataset.data.decisions.user[dataset.parts.test])
+    preference = dataset.data.users.preference
     assert preference[known].min() < preference[test].max()
     assert preference[test].min() < preference[known].max()
 

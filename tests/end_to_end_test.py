@@ -15,7 +15,7 @@ from processes import wait_for
 
 from prouter_jax import Router
 from prouter_jax import config as configuration
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import initial_state, make_run
 
@@ -48,7 +48,7 @@ def test_another_process_gives_the_same_answers(experiment_workdir, tmp_path):
 
 def _newest(config, workdir):
     """The newest state of a run and its step."""
-    run = make_run(config, prepare(read_source(config.data), config.data, config.seed))
+    run = make_run(config, prepare_dataset(read_source(config.data), config.data, config.seed))
     state, step, rejected = Checkpoints(workdir / "checkpoints").restore_newest(initial_state(run, 0))
     assert rejected == []
     return jax.device_get(state), step

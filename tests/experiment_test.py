@@ -146,7 +146,7 @@ def _set(section, name, value):
 
 WRONG = {
     "a negative rate": (_set("optimizer", "learning_rate", -1.0), r"config\.optimizer\.learning_rate"),
-    "a text for a number": (_set("model", "taste_dim", "8"), r"config\.model\.taste_dim"),
+    "a text for a number": (_set("model", "factor_dim", "8"), r"config\.model\.factor_dim"),
     "an unknown encoder": (_set("data", "encoder", "word3vec"), "encoder: expected one of"),
     "no vectors given": (_set("data", "encoder", "given"), r"config\.data\.encoder"),
     "no data": (_no_folder, "/nowhere/at/all"),

@@ -125,7 +125,7 @@ def test_commands_run_and_start_others(installed, elsewhere):
     rows = [json.loads(line) for line in (elsewhere / "scored.jsonl").read_text().splitlines()]
     assert len(rows) == len((ROOT / "experiments" / "pairs.jsonl").read_text().splitlines())
     assert rows[0]["llm"] in rows[0]["probabilities"]
-    sweep = ["--config=embedded", f"--workdir={elsewhere}/sweep", "--sweep=model.taste_dim=2", *TINY]
+    sweep = ["--config=embedded", f"--workdir={elsewhere}/sweep", "--sweep=model.factor_dim=2", *TINY]
     done = _run(installed / "prouter", "sweep", *sweep)
     assert done.returncode == 0, done.stderr
     assert f"best experiment: {elsewhere}/sweep/best.py" in done.stdout

@@ -8,24 +8,24 @@ import numpy as np
 
 from prouter_jax.config import Data, Embedded
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared, prepare, read_source
+from prouter_jax.dataset import Dataset, Labelled, prepare_dataset, read_source
 
 
 @functools.cache
-def small_world(users: str = "recorded", split: str = "cold_query", seed: int = 0) -> Prepared:
+def small_world(users: str = "recorded", split: str = "cold_query", seed: int = 0) -> Dataset:
     """The embedded benchmark with five LLMs and eight users; simulated ones all decide on all queries."""
     config = copy.deepcopy(Data(encoder="hash", users=users, num_users=8, split=split))
     config.embedded = Embedded(num_queries=100, num_llms=5, num_users=8, decisions_per_user=40)
-    return prepare(read_source(config), config, seed)
+    return prepare_dataset(read_source(config), config, seed)
 
 
-def without_outcomes(prepared: Prepared) -> Prepared:
+def without_outcomes(dataset: Dataset) -> Dataset:
     """The same world, whose effects and costs nobody knows."""
-    world = prepared.world.interactions
+    world = dataset.world.interactions
     unknown = np.full(len(world.outcomes.effect), np.nan, np.float32)
     outcomes = dataclasses.replace(world.outcomes, effect=unknown, cost=unknown)
     return dataclasses.replace(
-        prepared, world=dataclasses.replace(prepared.world, interactions=world.replace(outcomes=outcomes))
+        dataset, world=dataclasses.replace(dataset.world, interactions=world.replace(outcomes=outcomes))
     )
 
 
@@ -46,6 +46,6 @@ def choices(user, query, llm, num_llms: int, first=None) -> Labelled:
     return labelled(user, query, np.array(llm)[:, None] == np.arange(num_llms), first)
 
 
-def parts(prepared: Prepared) -> tuple[Labelled, Labelled, Labelled]:
+def parts(dataset: Dataset) -> tuple[Labelled, Labelled, Labelled]:
     """Training, validation and test decisions."""
-    return prepared.labelled("train"), prepared.labelled("validation"), prepared.labelled("test")
+    return dataset.labelled("train"), dataset.labelled("validation"), dataset.labelled("test")

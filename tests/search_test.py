@@ -12,7 +12,7 @@ from prouter_jax.sweep.space import parse_space
 from prouter_jax.sweep.study import Stopped, run_trials
 from prouter_jax.sweep.trials import DONE, PRUNED, Trial, TrialStore
 
-TEXTS = ["model.near.noise=1:100", "model.hidden_dim=8:512:log", "model.head=dot,bilinear"]
+TEXTS = ["model.query_kernel.noise=1:100", "model.hidden_dim=8:512:log", "model.head=dot,bilinear"]
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def _at_once(monkeypatch):
 
 
 def _reward(values, seed):
-    return 1 - abs(values["model.near.noise"] - 60) / 100 - 0.2 * (values["model.head"] == "dot") + 0.01 * seed
+    return 1 - abs(values["model.query_kernel.noise"] - 60) / 100 - 0.2 * (values["model.head"] == "dot") + 0.01 * seed
 
 
 def _run(workdir, jobs, trials, seed=0, name="optuna", stopping=lambda: False, **more):
@@ -47,11 +47,11 @@ def test_values_are_of_their_types_and_within_their_ranges(tmp_path):
     _run(tmp_path, jobs, 15)
     for values in jobs.values.values():
         assert {path: type(value) for path, value in values.items()} == {
-            "model.near.noise": float,
+            "model.query_kernel.noise": float,
             "model.hidden_dim": int,
             "model.head": str,
         }
-        assert 1 <= values["model.near.noise"] <= 100
+        assert 1 <= values["model.query_kernel.noise"] <= 100
         assert 8 <= values["model.hidden_dim"] <= 512
     assert len({tuple(values.values()) for values in jobs.values.values()}) == 15
 
@@ -89,7 +89,11 @@ def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path):
 
 
 def test_a_half_done_trial_keeps_its_values(tmp_path):
-    begun = {"model.near.noise": 12.5, "model.hidden_dim": 77, "model.head": "dot"}  # as no search draws them again
+    begun = {
+        "model.query_kernel.noise": 12.5,
+        "model.hidden_dim": 77,
+        "model.head": "dot",
+    }  # as no search draws them again
     TrialStore(tmp_path).write(Trial(3, begun))
     jobs = _jobs()
     _run(tmp_path, jobs, 6, concurrency=2)
@@ -116,7 +120,10 @@ def test_random_trials_are_the_draws_of_their_numbers(tmp_path):
     search = make_study(tmp_path, _jobs(), TEXTS, "random", 5, seed=7).search
     assert [search.ask(number) for number in (4, 1, 0)] == [draw_trial(space, 7, number) for number in (4, 1, 0)]
     assert (
-        search.ask(2, {"model.near.noise": 12.5, "model.hidden_dim": 77, "model.head": "dot"})["model.hidden_dim"] == 77
+        search.ask(2, {"model.query_kernel.noise": 12.5, "model.hidden_dim": 77, "model.head": "dot"})[
+            "model.hidden_dim"
+        ]
+        == 77
     )
 
 

@@ -29,7 +29,7 @@ def _losses(workdir):
 def test_a_run_on_many_devices_is_the_run_on_one(trained, tiny_config, tmp_path, mesh):
     """With six users, which neither eight nor four devices share evenly."""
     tiny_config.mesh = mesh
-    train(tiny_config, trained.prepared, tmp_path)
+    train(tiny_config, trained.dataset, tmp_path)
     np.testing.assert_allclose(_losses(tmp_path), _losses(trained.workdir), rtol=1e-4)
 
 
@@ -48,39 +48,39 @@ def call_any_queries_many(monkeypatch):
 
 
 def test_where_there_are_many_queries_each_device_has_a_part_of_them(
-    tiny_config, prepared, tmp_path, call_any_queries_many
+    tiny_config, dataset, tmp_path, call_any_queries_many
 ):
     tiny_config.train.users_per_step, found = 4, []
     for devices in (1, 2):
         tiny_config.mesh, workdir = Mesh(data=devices), tmp_path / str(devices)
         workdir.mkdir()
-        train(tiny_config, prepared, workdir)
+        train(tiny_config, dataset, workdir)
         found.append(_losses(workdir))
         call_any_queries_many()
     np.testing.assert_allclose(*found, rtol=1e-4)
-    run = make_run(tiny_config, prepared)
-    for x in (run.world.values, run.world.seen, run.abstract.params["tastes"], run.abstract.opt_state.messages):
+    run = make_run(tiny_config, dataset)
+    for x in (run.world.values, run.world.seen, run.abstract.params["latent_factors"], run.abstract.opt_state.messages):
         assert x.sharding.spec == P(DATA)
         assert x.sharding.shard_shape(x.shape)[0] * 2 == x.shape[0]
 
 
-def _specs(config, prepared):
-    leaves = jax.tree_util.tree_leaves_with_path(make_run(config, prepared).abstract)
+def _specs(config, dataset):
+    leaves = jax.tree_util.tree_leaves_with_path(make_run(config, dataset).abstract)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.sharding.spec for path, leaf in leaves}
 
 
-def test_work_is_divided_by_users(tiny_config, prepared):
+def test_work_is_divided_by_users(tiny_config, dataset):
     tiny_config.mesh = Mesh(data=4, model=2)
-    assert set(_specs(tiny_config, prepared).values()) == {P()}
-    visible = make_run(tiny_config, prepared).world.visibility.decisions
+    assert set(_specs(tiny_config, dataset).values()) == {P()}
+    visible = make_run(tiny_config, dataset).world.visibility.decisions
     assert visible.sharding.spec == P(DATA)
     assert visible.sharding.shard_shape(visible.shape)[0] == 2
 
 
-def _sent(config, prepared, users):
+def _sent(config, dataset, users):
     """Elements of the results of all collectives of a step of the minibatches, and how many properties there are."""
     config.mesh, config.train.users_per_step = Mesh(data=2), users
-    run = make_run(config, prepared)
+    run = make_run(config, dataset)
     batch = next(Input(run.batches, run.mesh, 0, 1))
     step = make_train_step(run).lower(initial_state(run, 0), run.world, batch, jax.random.key(0))
     module = parse_module(step.compile().as_text())
@@ -88,9 +88,9 @@ def _sent(config, prepared, users):
     return sum(math.prod(shape.dims) for x in found for shape in x.shapes), run.network.columns.size
 
 
-def test_devices_tell_each_other_sums_and_nothing_of_their_users(tiny_config, prepared):
+def test_devices_tell_each_other_sums_and_nothing_of_their_users(tiny_config, dataset):
     """But the states of some, which are kept; that the matrices of users stay where they are made is what is fast."""
-    (few, size), (many, _) = (_sent(tiny_config, prepared, users) for users in (8, 16))
+    (few, size), (many, _) = (_sent(tiny_config, dataset, users) for users in (8, 16))
     assert few > 0
     assert many - few <= 3 * 8 * (size + 1)
 
@@ -103,8 +103,8 @@ def test_an_axis_that_does_not_divide_stays_whole():
     assert found["even"]["kernel"].spec == P(None, MODEL)
 
 
-def test_a_placed_graph_is_the_same_graph(prepared):
-    graph = prepared.world.build_graph(shards=8)
+def test_a_placed_graph_is_the_same_graph(dataset):
+    graph = dataset.world.build_graph(shards=8)
     placed = place(graph, make_mesh(Mesh(data=8)))
     jax.tree.map(np.testing.assert_array_equal, graph, placed)
     assert placed.layout == graph.layout

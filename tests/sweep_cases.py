@@ -11,7 +11,7 @@ from prouter_jax.sweep.space import make_search, parse_space
 from prouter_jax.sweep.study import Study
 from prouter_jax.sweep.trials import TrialStore
 
-TEXTS = ("model.taste_dim=1,2,3", "model.near.noise=1,10")
+TEXTS = ("model.factor_dim=1,2,3", "model.query_kernel.noise=1,10")
 
 
 def small_config(seeds=2, steps=3):
@@ -22,8 +22,8 @@ def small_config(seeds=2, steps=3):
 
 
 def reward_of_values(values, seed):
-    """Best at taste_dim 2 and noise 10."""
-    return 0.5 - 0.1 * abs(values["model.taste_dim"] - 2) + 0.001 * values["model.near.noise"] + 0.01 * seed
+    """Best at factor_dim 2 and noise 10."""
+    return 0.5 - 0.1 * abs(values["model.factor_dim"] - 2) + 0.001 * values["model.query_kernel.noise"] + 0.01 * seed
 
 
 @dataclasses.dataclass

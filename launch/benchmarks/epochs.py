@@ -44,12 +44,12 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 
 def _run():
-    from prouter_jax.dataset import prepare, read_source
+    from prouter_jax.dataset import prepare_dataset, read_source
     from prouter_jax.training.loop import make_run
 
     config = load_experiment("million")
-    prepared = prepare(read_source(config.data), config.data, seed=0)
-    return make_run(config, prepared), config
+    dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
+    return make_run(config, dataset), config
 
 
 def _of_few(batches):

@@ -12,11 +12,11 @@ _USERS = 1000
 
 def measure(setting: Setting) -> Iterator[Figure]:
     """Time and memory of a pass, and its shares of the machine's bandwidth and float32 speed."""
-    prepared, run = _run(setting, _USERS)
+    dataset, run = _run(setting, _USERS)
     seconds = _passes(run, setting.runs + 1)
     # before anything else takes memory
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    rewards = len(prepared.parts.train) * len(prepared.data.llms.ids)
+    rewards = len(dataset.parts.train) * len(dataset.data.llms.ids)
     what = f"1,000 users, {rewards:,} rewards"
     yield Figure("pass", f"{what}: a pass", "s", seconds[1:], at_most=0.5)
     yield Figure("pass_memory", f"{what}: peak memory of preparing and of all passes", "GB", [peak], at_most=1.0)
@@ -36,12 +36,12 @@ def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
 
 
 def _run(setting: Setting, num_users: int):
-    from prouter_jax.dataset import prepare, read_source
+    from prouter_jax.dataset import prepare_dataset, read_source
     from prouter_jax.training.loop import make_run
 
     config = alpaca_config(setting, num_users)
-    prepared = prepare(read_source(config.data), config.data, seed=0)
-    return prepared, make_run(config, prepared)
+    dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
+    return dataset, make_run(config, dataset)
 
 
 def _passes(run, number: int) -> list[float]:

@@ -47,7 +47,7 @@ def _convolution_flops(computation: Computation, instruction: Instruction) -> fl
     pairs = 1.0
     for place, axis in enumerate(spatial):
         sizes = (left[labels[1].index(axis)], kernel[labels[2].index(axis)], out[labels[3].index(axis)])
-        pairs *= _met(*sizes, _window(instruction, len(spatial), place))
+        pairs *= _count_pairs(*sizes, _window(instruction, len(spatial), place))
     features = kernel[labels[2].index("i")] * out[labels[3].index("f")]
     groups = int(instruction.attribute(r"batch_group_count=(\d+)") or 1)
     return 2.0 * features * out[labels[3].index("b")] * pairs / groups
@@ -69,7 +69,7 @@ def _window(instruction: Instruction, axes: int, place: int) -> tuple[int, int, 
     )
 
 
-def _met(left: int, kernel: int, out: int, window: tuple[int, int, int, int]) -> int:
+def _count_pairs(left: int, kernel: int, out: int, window: tuple[int, int, int, int]) -> int:
     """Number of pairs of an output and a kernel position that read a value of the left side, not padding."""
     stride, before, left_dilation, kernel_dilation = window
     at = np.arange(out)[:, None] * stride + np.arange(kernel) * kernel_dilation - before

@@ -12,12 +12,12 @@ import numpy as np
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.data.batches import Batches
 from prouter_jax.data.history_store import store_of
-from prouter_jax.dataset import Prepared, prepare, read_source
+from prouter_jax.dataset import Dataset, prepare_dataset, read_source
 from prouter_jax.graph.build import bucket, whole_chunks
 from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, RouterGraph
 from prouter_jax.model.answer_features import Observed
 from prouter_jax.model.inference import Network, make_network
-from prouter_jax.model.network import BayesNetwork
+from prouter_jax.model.network import EmNetwork
 from prouter_jax.sharding import DATA, placed_shapes, users_sharding
 from prouter_jax.training import loop as train
 from prouter_jax.training.state import TrainState
@@ -63,14 +63,14 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     Raises:
       ValueError: on bad data.
     """
-    prepared, growth = _small(config)
+    dataset, growth = _small(config)
     shards = mesh.shape[DATA]
-    graph = prepared.world.build_graph(shards=shards)
+    graph = dataset.world.build_graph(shards=shards)
     sizes = {} if growth == 1 else _sizes(graph, growth)
     batch, steps = {}, 0
-    number = users or max(len(prepared.world.interactions.users.ids), config.data.embedded.more_users)
+    number = users or max(len(dataset.world.interactions.users.ids), config.data.embedded.more_users)
     if config.train.users_per_step:
-        batch, steps = _batch(config, prepared, mesh), math.ceil(number / config.train.users_per_step)
+        batch, steps = _batch(config, dataset, mesh), math.ceil(number / config.train.users_per_step)
     else:
         number = shards * whole_chunks(math.ceil(number / shards))
         sizes |= {"user": number, "history": number * graph.layout.decisions * graph.layout.candidates}
@@ -81,7 +81,7 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     key = placed_shapes(jax.eval_shape(lambda: jax.random.key(0)), mesh)
     step = train.compiled_step(network, recipe, mesh)
     world = placed_shapes(jax.eval_shape(functools.partial(read_world, network, recipe), shapes), mesh)
-    calls = steps or (1 if isinstance(network, BayesNetwork) else recipe.hiding.folds)
+    calls = steps or (1 if isinstance(network, EmNetwork) else recipe.masking.folds)
     at_once = config.train.users_per_step or number
     readers = (state.params, shapes), ("parameters", _kinds(shapes))
     return [
@@ -92,13 +92,13 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     ]
 
 
-def _small(config: ExperimentConfig) -> tuple[Prepared, float]:
+def _small(config: ExperimentConfig) -> tuple[Dataset, float]:
     """The data, and 1; of the embedded benchmark a small part, and the factor by which queries are left out."""
     config = copy.deepcopy(config)
     made, asked = config.data.embedded, config.data.embedded.num_queries
     made.more_users, made.num_queries = 0, min(asked, _ENOUGH_QUERIES)
     growth = asked / made.num_queries if config.data.source == "embedded" else 1
-    return prepare(read_source(config.data), config.data, config.seed), growth
+    return prepare_dataset(read_source(config.data), config.data, config.seed), growth
 
 
 def _sizes(graph: RouterGraph, growth: float) -> dict[str, int]:
@@ -109,10 +109,10 @@ def _sizes(graph: RouterGraph, growth: float) -> dict[str, int]:
     return {**by_query, "query_to_llm": outcomes, "llm_to_query": outcomes}
 
 
-def _batch(config: ExperimentConfig, prepared: Prepared, mesh: jax.sharding.Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+def _batch(config: ExperimentConfig, dataset: Dataset, mesh: jax.sharding.Mesh) -> dict[str, jax.ShapeDtypeStruct]:
     """The shapes of a training batch."""
-    store, train_config = store_of(prepared.world.interactions), config.train
-    rows = np.arange(len(prepared.world.interactions.queries.ids))
+    store, train_config = store_of(dataset.world.interactions), config.train
+    rows = np.arange(len(dataset.world.interactions.queries.ids))
     row = Batches(store, rows, 1, train_config.history_length, 0).rows(0, 0, 1)
     shape = (train_config.users_per_step,)
     return {
@@ -123,7 +123,7 @@ def _batch(config: ExperimentConfig, prepared: Prepared, mesh: jax.sharding.Mesh
 
 def _reader(network: Network):
     """The function that computes the states of all users for scoring."""
-    if isinstance(network, BayesNetwork):
+    if isinstance(network, EmNetwork):
         return jax.jit(lambda params, graph: network.read_users(params, graph, network.answers(params, graph)))
     return jax.jit(lambda params, graph: network.bind(params)(graph))
 

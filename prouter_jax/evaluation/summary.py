@@ -6,7 +6,7 @@ import numpy as np
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import build_decisions, choice_shares
-from prouter_jax.dataset import Prepared
+from prouter_jax.dataset import Dataset
 from prouter_jax.evaluation.evaluate import SeedResult
 from prouter_jax.model.inference import ask_prepared
 from prouter_jax.report import types as report
@@ -144,7 +144,7 @@ _EXPLAINED = 3
 _MOST_ON_MAP = 2000
 
 
-def explain_users(router: Router, prepared: Prepared, result: SeedResult) -> list[Explanation]:
+def explain_users(router: Router, dataset: Dataset, result: SeedResult) -> list[Explanation]:
     """A test query of the first, the middle and the last user in the order of preference.
 
     Where preferences are not known, of users who get the most different LLMs. Only users with a history are taken.
@@ -152,20 +152,20 @@ def explain_users(router: Router, prepared: Prepared, result: SeedResult) -> lis
     Args:
       router: trained on `prepared`; result: its picks for the test decisions.
     """
-    test = prepared.labelled("test").decisions
+    test = dataset.labelled("test").decisions
     counts = np.bincount(router.known.decisions.user, minlength=len(router.known.users.ids))
     rows = np.flatnonzero((test.offered.sum(1) > 1) & (counts[test.user] > 0))
     users = _first_to_last(result, np.intersect1d(test.user[rows], result.user))
     asked_by = [rows[test.user[rows] == user] for user in users]
     asked = [query for theirs in asked_by for query in np.unique(test.query[theirs])]
-    common = np.bincount(asked, minlength=len(prepared.data.queries.ids))  # one query for all shows most
+    common = np.bincount(asked, minlength=len(dataset.data.queries.ids))  # one query for all shows most
     chosen = [theirs[common[test.query[theirs]].argmax()] for theirs in asked_by]
-    return [router.explain_question(_question(router, prepared, test, row)) for row in chosen]
+    return [router.explain_question(_question(router, dataset, test, row)) for row in chosen]
 
 
-def _question(router: Router, prepared: Prepared, test, row: int) -> Question:
-    asked, _ = ask_prepared(router.scorer, prepared, test.query[[row]])
-    return Question(test.user[row], str(prepared.data.queries.texts[test.query[row]]), asked, test.offered[row])
+def _question(router: Router, dataset: Dataset, test, row: int) -> Question:
+    asked, _ = ask_prepared(router.scorer, dataset, test.query[[row]])
+    return Question(test.user[row], str(dataset.data.queries.texts[test.query[row]]), asked, test.offered[row])
 
 
 def _first_to_last(result: SeedResult, users: np.ndarray) -> np.ndarray:

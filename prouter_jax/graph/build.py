@@ -205,7 +205,7 @@ def build_graph(
     """
     history = build_history(histories, len(data.users.ids), shards)
     users, decisions, candidates = history.shape
-    said = history.second_known  # made anew whenever it is asked for
+    feedback = history.second_known  # made anew whenever it is asked for
     nodes = _node_features(data, vectors, users)
     sets = _world_edges(data, scale)
     layout = Layout(
@@ -215,8 +215,8 @@ def build_graph(
         decisions=decisions,
         candidates=candidates,
         shared_queries=history.shared,
-        has_ratings=bool((said > 0).any()),
-        has_thumbs=bool((said < 0).any()),
+        has_ratings=bool((feedback > 0).any()),
+        has_thumbs=bool((feedback < 0).any()),
         has_sides=bool(history.shown_first.any()),
         shards=shards,
     )

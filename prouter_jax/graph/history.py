@@ -18,7 +18,7 @@ from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, OBSERVED, Layout, Rou
 
 
 @struct.dataclass
-class Said:
+class HistoryFeedback:
     """Feedback on the candidates of decisions, zero where hidden or not given.
 
     Attributes:
@@ -48,7 +48,7 @@ class Histories:
       llm: [users, decisions, candidates], or None where each candidate's column is its LLM.
     """
 
-    said: Said
+    feedback: HistoryFeedback
     query: jax.Array
     llm: jax.Array | None
 
@@ -60,7 +60,7 @@ def read_histories(graph: RouterGraph) -> Histories:
     if layout.shared_queries:
         shape = (*shape[1:], shape[0])
     second, flag = edges.second.reshape(shape), edges.second_known.reshape(shape)
-    said = Said(
+    feedback = HistoryFeedback(
         offered=edges.weight.reshape(shape),
         target=edges.first.reshape(shape),
         rating=second if layout.has_ratings else None,
@@ -70,13 +70,13 @@ def read_histories(graph: RouterGraph) -> Histories:
         shown_first=edges.shown_first.reshape(shape) if layout.has_sides else None,
     )
     if layout.shared_queries:
-        return Histories(said, edges.query.reshape(shape)[:, 0, 0], None)
-    return Histories(said, edges.query.reshape(shape)[:, :, 0], edges.senders.reshape(shape))
+        return Histories(feedback, edges.query.reshape(shape)[:, 0, 0], None)
+    return Histories(feedback, edges.query.reshape(shape)[:, :, 0], edges.senders.reshape(shape))
 
 
-def only(said: Said, mask: jax.Array) -> Said:
+def only(feedback: HistoryFeedback, mask: jax.Array) -> HistoryFeedback:
     """The feedback on the decisions where `mask` [decisions, ...] is 1."""
-    return jax.tree.map(lambda x: x * mask[:, None], said)
+    return jax.tree.map(lambda x: x * mask[:, None], feedback)
 
 
 def sum_by_llm(values: jax.Array, llm: jax.Array | None, num_llms: int) -> jax.Array:
@@ -114,14 +114,14 @@ def sum_over_users(graph: RouterGraph, function: Callable, histories: Histories,
     """
     layout = graph.layout
     if layout.shared_queries:
-        arrays = (histories.said, *[jnp.moveaxis(column, 0, -1) for column in columns])
+        arrays = (histories.feedback, *[jnp.moveaxis(column, 0, -1) for column in columns])
         parts, chunks = _chunks_of_last_axis(layout, arrays)
         merged = jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), parts)
 
         def on_chunk(part):
             return function(part[0], histories.query, None, *part[1:])
     else:
-        arrays = (histories.said, histories.query, histories.llm, *columns)
+        arrays = (histories.feedback, histories.query, histories.llm, *columns)
         parts, chunks = _chunks_of_first_axis(layout, arrays)
         merged = jax.tree.map(lambda x: x.reshape(x.shape[0], -1, *x.shape[3:]), parts)
 
@@ -147,7 +147,7 @@ def fold_over_users(function: Callable, start: Any, histories: Histories, *colum
       the last total, and what was kept of all users.
     """
     chunks = _num_chunks(len(histories.query))
-    arrays = (histories.said, histories.query, histories.llm, *columns)
+    arrays = (histories.feedback, histories.query, histories.llm, *columns)
     parts = jax.tree.map(lambda x: x.reshape(chunks, -1, *x.shape[1:]), arrays)
     total, kept = jax.lax.scan(lambda total, part: function(total, *part), start, parts)
     return total, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), kept)
@@ -180,11 +180,13 @@ def _over_shared(graph, function, answers, histories, columns):
     layout = graph.layout
 
     def on_chunk(part):
-        said, *some = jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), part)
-        result = function(answers, said, None, *some)
+        feedback, *some = jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), part)
+        result = function(answers, feedback, None, *some)
         return jax.tree.map(lambda x: x.reshape(*x.shape[:-1], layout.shards, -1), result)
 
-    parts, chunks = _chunks_of_last_axis(layout, (histories.said, *[jnp.moveaxis(column, 0, -1) for column in columns]))
+    parts, chunks = _chunks_of_last_axis(
+        layout, (histories.feedback, *[jnp.moveaxis(column, 0, -1) for column in columns])
+    )
     mapped = _map(on_chunk, parts, chunks)
     joined = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-2], -1), mapped)
     return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), joined)
@@ -194,15 +196,15 @@ def _over_own(graph, function, answers, histories, columns):
     layout = graph.layout
     table = answers.reshape(-1, answers.shape[-1])
 
-    def on_user(said, query, llm, *some):
-        return function(table[query[:, None] * answers.shape[1] + llm], said, llm, *some)
+    def on_user(feedback, query, llm, *some):
+        return function(table[query[:, None] * answers.shape[1] + llm], feedback, llm, *some)
 
     def on_chunk(part):
         merged = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), part)
         result = jax.vmap(on_user)(*merged)
         return jax.tree.map(lambda x: x.reshape(layout.shards, -1, *x.shape[1:]), result)
 
-    parts, chunks = _chunks_of_first_axis(layout, (histories.said, histories.query, histories.llm, *columns))
+    parts, chunks = _chunks_of_first_axis(layout, (histories.feedback, histories.query, histories.llm, *columns))
     mapped = _map(on_chunk, parts, chunks)
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(layout.users, *x.shape[3:]), mapped)
 
@@ -226,8 +228,8 @@ def batch_histories(batch: dict[str, jax.Array]) -> Histories:
     given = {name: batch[name].astype(jnp.float32) for name in _NUMBERS if name in batch}
     if "thumbed" in given and "rated" in given:
         given["thumbed"] *= 1 - given["rated"]  # one edge has one number
-    said = Said(batch["offered"].astype(jnp.float32), batch["target"], **dict.fromkeys(_NUMBERS) | given)
-    return Histories(said, batch["query"], batch["llm"].astype(jnp.int32))
+    feedback = HistoryFeedback(batch["offered"].astype(jnp.float32), batch["target"], **dict.fromkeys(_NUMBERS) | given)
+    return Histories(feedback, batch["query"], batch["llm"].astype(jnp.int32))
 
 
 def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> RouterGraph:

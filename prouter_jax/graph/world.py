@@ -10,7 +10,7 @@ import numpy as np
 
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions
-from prouter_jax.data.query_features import Places, places_of
+from prouter_jax.data.query_features import QueryFeatures, make_query_features
 from prouter_jax.data.rewards import CostScale, build_decisions
 from prouter_jax.data.style_features import text_style, with_answer_style
 from prouter_jax.data.tables.read_write import read_tables, write_tables
@@ -52,13 +52,13 @@ class World:
             raise ValueError("this router was trained on vectors that came with the data: score by query_id")
         return make_encoder(self.encoder).encode(texts)
 
-    def places(self, texts: Sequence[str], task: np.ndarray) -> Places:
+    def places(self, texts: Sequence[str], task: np.ndarray) -> QueryFeatures:
         """Where new texts of these task rows (-1 for none) [texts] stand among the queries.
 
         Raises:
           ValueError: as `encode`.
         """
-        return places_of(self.encode(texts), text_style(texts), task, len(self.interactions.tasks.ids))
+        return make_query_features(self.encode(texts), text_style(texts), task, len(self.interactions.tasks.ids))
 
     def digest(self) -> str:
         """SHA-256 of what was observed; equal for equal data, whatever the order it came in is part of it.

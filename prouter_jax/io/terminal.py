@@ -3,7 +3,7 @@
 import sys
 
 
-def say(line: str, end: str = "\n") -> None:
+def log_line(line: str, end: str = "\n") -> None:
     """Prints a line over what a terminal shows there; an empty one clears that alone."""
     clear = "\r\033[K" if sys.stderr.isatty() else ""
     if line or clear:

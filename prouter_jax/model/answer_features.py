@@ -20,14 +20,14 @@ _LLM_WEIGHT, _TASK_WEIGHT = 3.0, 20.0  # how many observations a broader mean co
 
 
 @dataclasses.dataclass(frozen=True)
-class Columns:
+class AnswerFeatures:
     """How many columns of each kind there are; hashable, so that compiled functions can depend on it."""
 
     style: int
     llms: int
     sides: int
-    crowd: int
-    tastes: int
+    population_mean: int
+    latent_factors: int
 
     @property
     def size(self) -> int:
@@ -44,14 +44,14 @@ class Columns:
         return _NUM_FIXED + self.style + self.llms
 
     @property
-    def crowd_at(self) -> int:
+    def population_mean_at(self) -> int:
         """The column of what everybody thinks of the answer; only if `crowd`."""
         return self.side + self.sides
 
     @property
-    def tastes_at(self) -> int:
+    def latent_factors_at(self) -> int:
         """Where the tastes begin: they end the row."""
-        return self.crowd_at + self.crowd
+        return self.population_mean_at + self.population_mean
 
     @property
     def llms_at(self) -> int:
@@ -63,8 +63,8 @@ class Columns:
         found = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}
         found |= {_style_name(i): slice(_NUM_FIXED + i, _NUM_FIXED + i + 1) for i in range(self.style)}
         found["this LLM"] = slice(self.llms_at, self.llms_at + self.llms)
-        found["the crowd's liking"] = slice(self.crowd_at, self.crowd_at + self.crowd)
-        found["tastes"] = slice(self.tastes_at, self.tastes_at + self.tastes)
+        found["the crowd's liking"] = slice(self.population_mean_at, self.population_mean_at + self.population_mean)
+        found["latent_factors"] = slice(self.latent_factors_at, self.latent_factors_at + self.latent_factors)
         return {name: at for name, at in found.items() if at.start < at.stop}
 
 
@@ -140,7 +140,9 @@ def tasks_of(graph: RouterGraph) -> jax.Array:
     return jnp.where(belongs.weight > 0, belongs.senders, graph.layout.num("task"))
 
 
-def assemble(columns: Columns, values: jax.Array, tastes: jax.Array, crowd: jax.Array) -> jax.Array:
+def assemble(
+    columns: AnswerFeatures, values: jax.Array, latent_factors: jax.Array, population_mean: jax.Array
+) -> jax.Array:
     """Rows of properties [queries, llms, size] of answers with these effects, costs, styles and tastes.
 
     Args:
@@ -151,10 +153,10 @@ def assemble(columns: Columns, values: jax.Array, tastes: jax.Array, crowd: jax.
     who = jnp.broadcast_to(jnp.eye(llms), (*shape, llms)) if columns.llms else jnp.zeros((*shape, 0))
     parts = [
         *(values[..., :2], jnp.ones((*shape, 1)), values[..., 2 : 2 + columns.style], who),
-        *(jnp.zeros((*shape, columns.sides + columns.crowd)), tastes),
+        *(jnp.zeros((*shape, columns.sides + columns.population_mean)), latent_factors),
     ]
     rows = jnp.concatenate(parts, -1)
-    return rows.at[..., columns.crowd_at].set(rows @ crowd) if columns.crowd else rows
+    return rows.at[..., columns.population_mean_at].set(rows @ population_mean) if columns.population_mean else rows
 
 
 def _style_name(feature: int) -> str:

@@ -17,19 +17,19 @@ import numpy as np
 
 from prouter_jax.graph.history import only, over_users, read_histories, sum_by_llm
 from prouter_jax.graph.schema import RouterGraph
-from prouter_jax.model.answer_features import Columns
+from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.latent_factors import with_sides
-from prouter_jax.model.network import BayesNetwork
-from prouter_jax.model.posterior import misfit, residuals, utilities
+from prouter_jax.model.network import EmNetwork
+from prouter_jax.model.posterior import negative_log_likelihood, residuals, utilities
 
 _ROUNDS = 8
 _STEPS = 4  # of Newton's method in a round, from where users were in the last
 _LEAST_VARIANCE = 0.05
-_USUAL_HEED, _HEED_VARIANCE = 1 / 2, 1 / 12  # anything from none to all is as likely
+_PRIOR_SHRINKAGE, _SHRINKAGE_VARIANCE = 1 / 2, 1 / 12  # anything from none to all is as likely
 _SETTLED = 1e-3
 
 
-def meet_newcomers(network: BayesNetwork, params: dict, graph: RouterGraph) -> tuple[BayesNetwork, dict]:
+def extend_network(network: EmNetwork, params: dict, graph: RouterGraph) -> tuple[EmNetwork, dict]:
     """The network and parameters for the grown world of `graph`; as they were where it has not grown.
 
     The states of the users who were trained on stay: any others are read from their histories.
@@ -38,7 +38,7 @@ def meet_newcomers(network: BayesNetwork, params: dict, graph: RouterGraph) -> t
     sizes = {"queries": layout.num("query"), "llms": layout.num("llm")}
     columns = dataclasses.replace(network.columns, llms=layout.num("llm") if network.columns.llms else 0)
     grown = dataclasses.replace(network, columns=columns, **sizes)
-    new = np.pad(np.asarray(params["met"]) == 0, (0, grown.llms - network.llms), constant_values=True)
+    new = np.pad(np.asarray(params["llm_offers"]) == 0, (0, grown.llms - network.llms), constant_values=True)
     if grown == network and not new.any():
         return network, params
     params = _grown(network, grown, jax.tree.map(np.asarray, params))
@@ -47,7 +47,7 @@ def meet_newcomers(network: BayesNetwork, params: dict, graph: RouterGraph) -> t
     return grown, _learn(grown, _like_known(columns, params, new), graph, new)
 
 
-def _grown(network: BayesNetwork, grown: BayesNetwork, params: dict) -> dict:
+def _grown(network: EmNetwork, grown: EmNetwork, params: dict) -> dict:
     """Parameters with zeros for what is new."""
     old, new = network.columns, grown.columns
     extra, at = new.llms - old.llms, old.llms_at + old.llms
@@ -57,48 +57,51 @@ def _grown(network: BayesNetwork, grown: BayesNetwork, params: dict) -> dict:
     precision[rows, rows] = 1.0
     return {
         **params,
-        "crowd": np.insert(params["crowd"], [at] * extra, 0.0),
+        "population_mean": np.insert(params["population_mean"], [at] * extra, 0.0),
         "precision": precision,
-        "tastes": np.pad(params["tastes"], size),
-        "met": np.pad(params["met"], (0, grown.llms - network.llms)),
+        "latent_factors": np.pad(params["latent_factors"], size),
+        "llm_offers": np.pad(params["llm_offers"], (0, grown.llms - network.llms)),
         "users": np.insert(params["users"], [at] * extra, 0.0, 1),
     }
 
 
-def _like_known(columns: Columns, params: dict, new: np.ndarray) -> dict:
+def _like_known(columns: AnswerFeatures, params: dict, new: np.ndarray) -> dict:
     """New LLMs are liked as much, and as differently, as the known ones are on average."""
     rows = np.arange(columns.llms_at, columns.llms_at + columns.llms)
     covariance = np.linalg.inv(params["precision"].astype(np.float64))
     usual = np.diag(covariance)[rows[~new]].mean()
     covariance[rows[new]], covariance[:, rows[new]] = 0.0, 0.0
     covariance[rows[new], rows[new]] = usual
-    crowd = params["crowd"].copy()
-    crowd[rows[new]] = crowd[rows[~new]].mean()
-    return {**params, "crowd": crowd, "precision": np.linalg.inv(covariance).astype(np.float32)}
+    population_mean = params["population_mean"].copy()
+    population_mean[rows[new]] = population_mean[rows[~new]].mean()
+    return {**params, "population_mean": population_mean, "precision": np.linalg.inv(covariance).astype(np.float32)}
 
 
-def _learn(network: BayesNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
+def _learn(network: EmNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
     """The crowd's weights of the new LLMs, and their heeds, from the decisions in which they were on offer."""
     at = network.columns.llms_at
-    known = params["crowd"][at : at + len(new)][~new]
+    known = params["population_mean"][at : at + len(new)][~new]
     middle, certainty = float(known.mean()), 1 / max(float(known.var()), _LEAST_VARIANCE)
     unlike = _unlike_known(network, params, graph, new)
-    heed, placed = np.full(len(new), _USUAL_HEED), jax.tree.map(jnp.asarray, params)
-    placed["precision"] = _heeding(network.columns, params["precision"], unlike, heed)
-    users = network.strangers(params, graph)
+    shrinkage, placed = np.full(len(new), _PRIOR_SHRINKAGE), jax.tree.map(jnp.asarray, params)
+    placed["precision"] = _shrunk_precision(network.columns, params["precision"], unlike, shrinkage)
+    users = network.cold_start_users(params, graph)
     for _ in range(_ROUNDS):
         users, *messages = _messages(network, placed, graph, unlike, users)
-        liking, heeding = (np.asarray(x) for x in messages)
-        crowd = np.asarray(placed["crowd"])[at : at + len(new)]
+        feedback_weights, shrinking = (np.asarray(x) for x in messages)
+        population_mean = np.asarray(placed["population_mean"])[at : at + len(new)]
         steps = np.stack(
-            [_newton(liking, crowd - middle, certainty), _newton(heeding, heed - _USUAL_HEED, 1 / _HEED_VARIANCE)]
+            [
+                _newton(feedback_weights, population_mean - middle, certainty),
+                _newton(shrinking, shrinkage - _PRIOR_SHRINKAGE, 1 / _SHRINKAGE_VARIANCE),
+            ]
         )
         steps *= new
         if np.abs(steps).max() < _SETTLED:  # at once where nobody had them on offer
             break
-        heed = heed + steps[1]
-        placed["crowd"] = placed["crowd"].at[at : at + len(new)].add(steps[0])
-        placed["precision"] = _heeding(network.columns, params["precision"], unlike, heed)
+        shrinkage = shrinkage + steps[1]
+        placed["population_mean"] = placed["population_mean"].at[at : at + len(new)].add(steps[0])
+        placed["precision"] = _shrunk_precision(network.columns, params["precision"], unlike, shrinkage)
     return placed
 
 
@@ -108,7 +111,7 @@ def _newton(message: np.ndarray, off: np.ndarray, certainty: float) -> np.ndarra
     return (push - certainty * off) / (curvature + certainty)
 
 
-def _unlike_known(network: BayesNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
+def _unlike_known(network: EmNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
     """What is measured of each new LLM's answers beside the mean of the known ones', [llms, properties]."""
     usual = np.asarray(network.answers(params, graph)).mean(0)
     unlike = np.where(new[:, None], usual - usual[~new].mean(0), 0.0)
@@ -116,27 +119,29 @@ def _unlike_known(network: BayesNetwork, params: dict, graph: RouterGraph, new: 
     return unlike
 
 
-def _heeding(columns: Columns, precision: np.ndarray, unlike: np.ndarray, heed: np.ndarray) -> jax.Array:
+def _shrunk_precision(
+    columns: AnswerFeatures, precision: np.ndarray, unlike: np.ndarray, shrinkage: np.ndarray
+) -> jax.Array:
     """The precision where a user's own weight of a new LLM takes back 1 - heed of what its weights say of `unlike`."""
     own = np.eye(columns.size)
-    own[columns.llms_at : columns.llms_at + columns.llms] += (1 - heed)[:, None] * unlike
+    own[columns.llms_at : columns.llms_at + columns.llms] += (1 - shrinkage)[:, None] * unlike
     return jnp.asarray(own.T @ precision @ own, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _messages(network: BayesNetwork, params: dict, graph: RouterGraph, unlike: np.ndarray, users: jax.Array) -> tuple:
+def _messages(network: EmNetwork, params: dict, graph: RouterGraph, unlike: np.ndarray, users: jax.Array) -> tuple:
     """Users, and everybody's surprise at each LLM and its curvature, in the crowd's weight and the heed: [2, llms]."""
     columns, population = network.columns, network.population(params)
     answers = network.answers(params, graph)
     users = network.read_users(params, graph, answers, users, _STEPS)
 
-    def of_user(answers, said, llm, visible, theta):
-        said, answers = only(said, visible), with_sides(columns, answers, said)
-        surprise, weight = residuals(utilities(theta, answers), said, population)
-        surprise, weight = (sum_by_llm(x, llm, network.llms) for x in (surprise, weight))
-        follows = theta[columns.crowd_at] if columns.crowd else 1.0
+    def of_user(answers, feedback, llm, visible, theta):
+        feedback, answers = only(feedback, visible), with_sides(columns, answers, feedback)
+        residual, weight = residuals(utilities(theta, answers), feedback, population)
+        residual, weight = (sum_by_llm(x, llm, network.llms) for x in (residual, weight))
+        follows = theta[columns.population_mean_at] if columns.population_mean else 1.0
         moved = (follows, jnp.einsum("lp,p...->l...", unlike, theta))
-        return tuple(jnp.stack([surprise * by, weight * by**2]) for by in moved)
+        return tuple(jnp.stack([residual * by, weight * by**2]) for by in moved)
 
     histories = read_histories(graph)
     by_user = over_users(graph, of_user, answers, histories, graph.visibility.decisions, users)
@@ -147,7 +152,7 @@ _MOST = 100  # known users that are compared with
 
 
 def compare_with_known(
-    network: BayesNetwork, params: dict, graph: RouterGraph, answers: jax.Array, users: np.ndarray
+    network: EmNetwork, params: dict, graph: RouterGraph, answers: jax.Array, users: np.ndarray
 ) -> np.ndarray:
     """theta of the users of a graph of nothing but choices, drawn towards known users with whom they agree.
 
@@ -156,7 +161,7 @@ def compare_with_known(
     Args:
       answers: [queries, llms, properties]; users: their most probable theta, [users, properties].
     """
-    known = _some_known(np.asarray(params["users"]), np.asarray(params["known"]))
+    known = _some_known(np.asarray(params["users"]), np.asarray(params["has_history"]))
     if not len(known):
         return users
     found = _log_likelihoods(network, params, graph, answers, jnp.asarray(users), jnp.asarray(known))
@@ -184,18 +189,18 @@ def _mixture(log_likelihoods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_likelihoods(network: BayesNetwork, params: dict, graph: RouterGraph, answers, users, known):
+def _log_likelihoods(network: EmNetwork, params: dict, graph: RouterGraph, answers, users, known):
     """Of each history under each known user [users, known] and its own theta [users]; what is not known of theta."""
     histories, population = read_histories(graph), network.population(params)
 
-    def of_user(answers, said, _, visible):
-        said = only(said, visible)
-        answers = with_sides(network.columns, answers, said)
+    def of_user(answers, feedback, _, visible):
+        feedback = only(feedback, visible)
+        answers = with_sides(network.columns, answers, feedback)
 
         def under(theta):
             utility = utilities(theta, answers)
-            shared = [1] * (said.offered.ndim - utility.ndim)  # an axis for the users who share the queries
-            return -misfit(utility.reshape(*utility.shape, *shared), said, population)["choice"]
+            shared = [1] * (feedback.offered.ndim - utility.ndim)  # an axis for the users who share the queries
+            return -negative_log_likelihood(utility.reshape(*utility.shape, *shared), feedback, population)["choice"]
 
         return jax.lax.map(under, known)
 

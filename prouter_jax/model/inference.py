@@ -10,26 +10,26 @@ import numpy as np
 
 from prouter_jax import config
 from prouter_jax.config import Model
-from prouter_jax.data.query_features import Places, in_parts, places_of
+from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_features
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Prepared
+from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
 from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
-from prouter_jax.model.cold_start import compare_with_known, meet_newcomers
-from prouter_jax.model.network import BayesNetwork, make_bayes
-from prouter_jax.model.paper_network import GraphNetwork, GraphStates, make_gnn
+from prouter_jax.model.cold_start import compare_with_known, extend_network
+from prouter_jax.model.network import EmNetwork, make_em_network
+from prouter_jax.model.paper_network import GraphNetwork, GraphStates, make_graph_network
 from prouter_jax.model.prior import middle, prior_mean
-from prouter_jax.model.query_kernel import Foresight, NearQueries, coefficients, kernel_to, make_near
+from prouter_jax.model.query_kernel import KnownQueryKernel, SharePredictor, coefficients, kernel_to, make_query_kernel
 
-Network = BayesNetwork | GraphNetwork
+Network = EmNetwork | GraphNetwork
 
 _DECISIONS_AT_ONCE = 1 << 16
 _MOST_KEPT = 1024  # users of a batch whose states stay among the parameters, to compare newcomers with
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class QueryBatch:
     """Queries in the form that scoring needs.
 
     Attributes:
@@ -63,39 +63,39 @@ class Scorer:
     """
 
     users: np.ndarray
-    stranger: np.ndarray
+    cold_start_user: np.ndarray
     answers: np.ndarray
     cost: np.ndarray
-    predict: Callable[[Places], tuple[np.ndarray, np.ndarray]]
-    nearness: Callable[[Places], np.ndarray] | None
-    foresight: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
+    predict: Callable[[QueryFeatures], tuple[np.ndarray, np.ndarray]]
+    nearness: Callable[[QueryFeatures], np.ndarray] | None
+    unseen_queries: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
     side: int | None
     sharpness: float
     named: Mapping[str, slice] = dataclasses.field(default_factory=dict)
 
-    def ask(self, places: Places) -> Asked:
+    def ask(self, places: QueryFeatures) -> QueryBatch:
         """New queries."""
         kernel = None if self.nearness is None else self.nearness(places)
-        return Asked(*self.predict(places), kernel, np.zeros(len(places.task), bool))
+        return QueryBatch(*self.predict(places), kernel, np.zeros(len(places.task), bool))
 
-    def recall(self, rows: np.ndarray) -> Asked:
+    def recall(self, rows: np.ndarray) -> QueryBatch:
         """Known queries."""
-        return Asked(self.answers[rows], self.cost[rows], None, np.ones(len(rows), bool))
+        return QueryBatch(self.answers[rows], self.cost[rows], None, np.ones(len(rows), bool))
 
-    def logits(self, users: np.ndarray, asked: Asked, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+    def logits(self, users: np.ndarray, asked: QueryBatch, user: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Logits of the choice among all LLMs, float32 [decisions, llms].
 
         Args:
           users: [users, properties].
           user, place: rows of `users` and of `asked`, [decisions].
         """
-        direct = np.ones(len(user), bool) if self.foresight is None else asked.known[place]
+        direct = np.ones(len(user), bool) if self.unseen_queries is None else asked.known[place]
         if direct.all():
             return self._products(users, asked.answers, user, place)
         found = np.empty((len(user), self.answers.shape[1]), np.float32)
         found[direct] = self._products(users, asked.answers, user[direct], place[direct])
-        if self.foresight is not None and asked.kernel is not None:
-            found[~direct] = self.foresight(users, asked.kernel, user[~direct], place[~direct])
+        if self.unseen_queries is not None and asked.kernel is not None:
+            found[~direct] = self.unseen_queries(users, asked.kernel, user[~direct], place[~direct])
         return found
 
     def _products(self, users: np.ndarray, answers: np.ndarray, user: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -108,7 +108,7 @@ class Scorer:
         return found
 
 
-def join(first: Asked, second: Asked) -> Asked:
+def join(first: QueryBatch, second: QueryBatch) -> QueryBatch:
     """The queries of both, one after the other."""
     parts = [asked.kernel for asked in (first, second)]
     width = next((part.shape[1] for part in parts if part is not None), None)
@@ -120,33 +120,33 @@ def join(first: Asked, second: Asked) -> Asked:
         )
     columns = (np.concatenate([getattr(first, x), getattr(second, x)]) for x in ("answers", "cost", "known"))
     answers, cost, known = columns
-    return Asked(answers, cost, kernel, known)
+    return QueryBatch(answers, cost, kernel, known)
 
 
-def ask_prepared(scorer: Scorer, prepared: Prepared, queries: np.ndarray) -> tuple[Asked, np.ndarray]:
+def ask_prepared(scorer: Scorer, dataset: Dataset, queries: np.ndarray) -> tuple[QueryBatch, np.ndarray]:
     """Queries of `prepared.data` [queries], and where each of them stands in what is returned.
 
     A query of the world is asked with what was observed of it, any other by its text and task.
     """
-    row = prepared.world_query[queries]
+    row = dataset.world_query[queries]
     new, known = queries[row < 0], row[row >= 0]
     order = np.argsort(np.argsort(row < 0, kind="stable"), kind="stable")
     if not len(new):
         return scorer.recall(known), order
-    vectors, tasks = prepared.vectors, prepared.data.queries.task[new]
-    places = places_of(vectors.query[new], vectors.query_style[new], tasks, len(prepared.data.tasks.ids))
+    vectors, tasks = dataset.vectors, dataset.data.queries.task[new]
+    places = make_query_features(vectors.query[new], vectors.query_style[new], tasks, len(dataset.data.tasks.ids))
     return join(scorer.recall(known), scorer.ask(places)), order
 
 
-def score_decisions(scorer: Scorer, prepared: Prepared, decisions: DecisionArrays, blind: bool = False) -> np.ndarray:
+def score_decisions(scorer: Scorer, dataset: Dataset, decisions: DecisionArrays, blind: bool = False) -> np.ndarray:
     """Logits of every LLM for decisions over the users and queries of `prepared.data`, [decisions, llms].
 
     Args:
       blind: whether all users are taken for strangers.
     """
     distinct, place = np.unique(decisions.query, return_inverse=True)
-    asked, order = ask_prepared(scorer, prepared, distinct)
-    users = scorer.stranger[None] if blind else scorer.users
+    asked, order = ask_prepared(scorer, dataset, distinct)
+    users = scorer.cold_start_user[None] if blind else scorer.users
     user = np.zeros(len(place), np.int64) if blind else decisions.user
     logits = scorer.logits(users, asked, user, order[place])
     if scorer.side is not None:
@@ -155,8 +155,8 @@ def score_decisions(scorer: Scorer, prepared: Prepared, decisions: DecisionArray
     return logits
 
 
-def make_bayes_scorer(
-    network: BayesNetwork, params: dict, world: World, graph: RouterGraph, model: Model, price_factor: np.ndarray
+def make_em_scorer(
+    network: EmNetwork, params: dict, world: World, graph: RouterGraph, model: Model, price_factor: np.ndarray
 ) -> Scorer:
     """Reads every user of `graph`, which is that of `world`, and prepares messages from its queries to new ones.
 
@@ -165,9 +165,9 @@ def make_bayes_scorer(
     """
     count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
     users, every, answers, means, beside = _encode(network, params, graph, count)
-    near = make_near(_places(world, num_tasks), num_tasks, model.near)
-    told = coefficients(near, beside[near.rows])
-    by_share = model.foresight == "share"
+    kernel = make_query_kernel(_places(world, num_tasks), num_tasks, model.query_kernel)
+    told = coefficients(kernel, beside[kernel.rows])
+    by_share = model.unseen_queries == "share"
     sharpness = float(network.population(params).sharpness)
 
     def priced(answers: np.ndarray, task: np.ndarray) -> np.ndarray:
@@ -175,45 +175,47 @@ def make_bayes_scorer(
         answers[..., COST] = world.scale.reprice(answers[..., COST], np.where(task < num_tasks, task, -1), price_factor)
         return answers
 
-    def predict(places: Places) -> tuple[np.ndarray, np.ndarray]:
-        expected = in_parts(lambda some: _predict(near, means, told, some), places)
+    def predict(places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
+        expected = in_parts(lambda some: _predict(kernel, means, told, some), places)
         expected = priced(expected, np.asarray(places.task))
         return expected, expected[..., COST]
 
     answers = priced(answers, world.interactions.queries.task)
     number = len(world.interactions.users.ids)
     seen = np.bincount(world.interactions.decisions.user, minlength=number) > 0
-    users, stranger = _people(network, params, graph, every, users, by_share)
+    users, cold_start_user = _people(network, params, graph, every, users, by_share)
     return Scorer(
-        users=np.where(seen[:, None], users[:number], stranger),
-        stranger=stranger,
+        users=np.where(seen[:, None], users[:number], cold_start_user),
+        cold_start_user=cold_start_user,
         answers=answers,
         cost=answers[..., COST],
         predict=predict,
-        nearness=functools.partial(in_parts, functools.partial(kernel_to, near)) if by_share else None,
-        foresight=Foresight(near, jnp.asarray(answers[near.rows]), sharpness).logits if by_share else None,
+        nearness=functools.partial(in_parts, functools.partial(kernel_to, kernel)) if by_share else None,
+        unseen_queries=SharePredictor(kernel, jnp.asarray(answers[kernel.rows]), sharpness).logits
+        if by_share
+        else None,
         side=network.columns.side if network.columns.sides else None,
         sharpness=sharpness,
         named=network.columns.named(),
     )
 
 
-def _people(network: BayesNetwork, params: dict, graph: RouterGraph, answers, users, by_share: bool):
+def _people(network: EmNetwork, params: dict, graph: RouterGraph, answers, users, by_share: bool):
     """Users, and whom nobody knows, as shares or utilities want them: [users, properties] and [properties]."""
     if by_share:
-        return users, np.asarray(prior_mean(network.columns, params["crowd"]))
+        return users, np.asarray(prior_mean(network.columns, params["population_mean"]))
     if network.columns.plain and not (graph.layout.has_ratings or graph.layout.has_thumbs):
         users = compare_with_known(network, params, graph, answers, users)
-    return users, np.asarray(middle(params["users"], params["known"]))
+    return users, np.asarray(middle(params["users"], params["has_history"]))
 
 
-def _places(world: World, num_tasks: int) -> Places:
+def _places(world: World, num_tasks: int) -> QueryFeatures:
     vectors = world.vectors
-    return places_of(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
+    return make_query_features(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _encode(network: BayesNetwork, params: dict, graph: RouterGraph, count: int):
+def _encode(network: EmNetwork, params: dict, graph: RouterGraph, count: int):
     """Users; all answers; those to the `count` known queries; their means by task and what is told beside these."""
     every = network.answers(params, graph)
     users = network.read_users(params, graph, every)
@@ -223,13 +225,13 @@ def _encode(network: BayesNetwork, params: dict, graph: RouterGraph, count: int)
 
 
 @jax.jit
-def _predict(near: NearQueries, means: jax.Array, told: jax.Array, places: Places) -> jax.Array:
+def _predict(kernel: KnownQueryKernel, means: jax.Array, told: jax.Array, places: QueryFeatures) -> jax.Array:
     """Expected properties of the answers to new queries: the task's mean and what near queries say beside it."""
-    flat = kernel_to(near, places) @ told.reshape(len(told), -1)
+    flat = kernel_to(kernel, places) @ told.reshape(len(told), -1)
     return means[places.task] + flat.reshape(-1, *told.shape[1:])
 
 
-def make_gnn_scorer(
+def make_graph_scorer(
     network: GraphNetwork, params: dict, world: World, graph: RouterGraph, price_factor: np.ndarray
 ) -> Scorer:
     """Passes messages once over `graph`, which is that of `world`; scores are products of what comes of it.
@@ -242,19 +244,19 @@ def make_gnn_scorer(
     states, cost, mean_cost = _encode_scorer(network, params, graph, count)
     mean_cost = np.asarray(mean_cost)
 
-    def predict(places: Places) -> tuple[np.ndarray, np.ndarray]:
+    def predict(places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
         answers = in_parts(lambda some: _predict_scorer(network, params, states, some), places)
         task = np.where(places.task < num_tasks, places.task, -1)
         return answers, world.scale.reprice(mean_cost[places.task], task, price_factor)
 
     return Scorer(
         users=np.asarray(states.users)[: len(world.interactions.users.ids)],
-        stranger=np.asarray(states.stranger),
+        cold_start_user=np.asarray(states.cold_start_user),
         answers=np.asarray(states.answers)[:count],
         cost=world.scale.reprice(np.asarray(cost), world.interactions.queries.task, price_factor),
         predict=predict,
         nearness=None,
-        foresight=None,
+        unseen_queries=None,
         side=None,
         sharpness=float(np.exp(params["head"]["log_sharpness"])),
     )
@@ -272,7 +274,7 @@ def _encode_scorer(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _predict_scorer(network: GraphNetwork, params: dict, states: GraphStates, places: Places) -> jax.Array:
+def _predict_scorer(network: GraphNetwork, params: dict, states: GraphStates, places: QueryFeatures) -> jax.Array:
     vectors = jnp.pad(places.vectors, ((0, 0), (0, network.width - places.vectors.shape[1])))
     task = jnp.asarray(places.task)
     return network.bind(params).predict_answers(states.tasks, states.llms, vectors, task)
@@ -281,9 +283,9 @@ def _predict_scorer(network: GraphNetwork, params: dict, states: GraphStates, pl
 def make_network(experiment: config.ExperimentConfig, graph: RouterGraph, num_users: int) -> Network:
     """The network of a configuration for the world of a graph."""
     model, batch = experiment.model, experiment.train.users_per_step
-    if model.preset != "bayes":
-        return make_gnn(model, graph)
-    return make_bayes(model, graph, min(batch, _MOST_KEPT) if batch else num_users)
+    if model.preset != "em":
+        return make_graph_network(model, graph)
+    return make_em_network(model, graph, min(batch, _MOST_KEPT) if batch else num_users)
 
 
 def make_scorer(
@@ -300,19 +302,19 @@ def make_scorer(
       price_factor: today's over that time's price of each LLM, [llms]; None where none has changed.
     """
     factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
-    if isinstance(network, BayesNetwork):
-        return make_bayes_scorer(network, params, world, graph, model, factor)
-    return make_gnn_scorer(network, params, world, graph, factor)
+    if isinstance(network, EmNetwork):
+        return make_em_scorer(network, params, world, graph, model, factor)
+    return make_graph_scorer(network, params, world, graph, factor)
 
 
-def meet(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, dict]:
+def extend(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, dict]:
     """The network and parameters for a world that has grown: more users, queries and LLMs, without training.
 
     Args:
       graph: of the world, whose rows start with those that the network was trained on.
     """
-    if isinstance(network, BayesNetwork):
-        return meet_newcomers(network, params, graph)
+    if isinstance(network, EmNetwork):
+        return extend_network(network, params, graph)
     return network, params
 
 
@@ -321,5 +323,5 @@ def apply_network(
 ) -> Scorer:
     """A trained network in a world that may have grown since; nothing is trained."""
     graph = world.build_graph()
-    network, params = meet(network, params, graph)
+    network, params = extend(network, params, graph)
     return make_scorer(network, params, world, graph, model, price_factor)

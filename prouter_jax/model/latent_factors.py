@@ -8,37 +8,37 @@ answer, where m is the mean of what the LLM's other answers have: an answer that
 import jax
 import jax.numpy as jnp
 
-from prouter_jax.graph.history import Histories, Said, only, sum_over_users
+from prouter_jax.graph.history import Histories, HistoryFeedback, only, sum_over_users
 from prouter_jax.graph.schema import RouterGraph
-from prouter_jax.model.answer_features import Columns
+from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.posterior import Population, residuals, solve, utilities
 
 _LLM_STRENGTH = 0.5  # answers without any taste that an LLM's mean is shrunk by
 _DAMPING = 0.7  # the tastes of all answers move at once, each as if the others stood still
 
 
-def with_sides(columns: Columns, answers: jax.Array, said: Said) -> jax.Array:
+def with_sides(columns: AnswerFeatures, answers: jax.Array, feedback: HistoryFeedback) -> jax.Array:
     """The properties [..., candidates, properties] of a decision's candidates with the side each was shown on."""
-    if not columns.sides or said.shown_first is None:
+    if not columns.sides or feedback.shown_first is None:
         return answers
-    return answers.at[..., columns.side].set(said.shown_first)
+    return answers.at[..., columns.side].set(feedback.shown_first)
 
 
-def loadings(columns: Columns, users: jax.Array, crowd: jax.Array) -> jax.Array:
+def loadings(columns: AnswerFeatures, users: jax.Array, population_mean: jax.Array) -> jax.Array:
     """How much each user's utility moves with an answer's tastes: [users, tastes]."""
-    own = users[:, columns.tastes_at :]
-    if not columns.crowd:
+    own = users[:, columns.latent_factors_at :]
+    if not columns.population_mean:
         return own
-    return own + users[:, columns.crowd_at, None] * crowd[columns.tastes_at :]
+    return own + users[:, columns.population_mean_at, None] * population_mean[columns.latent_factors_at :]
 
 
-def move_tastes(
+def update_latent_factors(
     graph: RouterGraph,
     histories: Histories,
-    columns: Columns,
+    columns: AnswerFeatures,
     population: Population,
     states: tuple[jax.Array, jax.Array, jax.Array],
-    crowd: jax.Array,
+    population_mean: jax.Array,
     precision: float,
 ) -> jax.Array:
     """Tastes after one damped Newton step, [queries, llms, tastes].
@@ -47,31 +47,31 @@ def move_tastes(
       states: users [users, properties], answers [queries, llms, properties], tastes [queries, llms, tastes].
       precision: of the tastes before anybody said anything.
     """
-    users, answers, tastes = states
-    shape, size = answers.shape[:2], tastes.shape[-1]
+    users, answers, latent_factors = states
+    shape, size = answers.shape[:2], latent_factors.shape[-1]
     table = answers.reshape(-1, answers.shape[-1])
-    weights = loadings(columns, users, crowd)
+    weights = loadings(columns, users, population_mean)
 
-    def on_shared(said, query, llm, visible, theta, t):
+    def on_shared(feedback, query, llm, visible, theta, t):
         del llm
-        said = only(said, visible)
-        surprise, weight = residuals(utilities(theta, answers[query]), said, population)
+        feedback = only(feedback, visible)
+        residual, weight = residuals(utilities(theta, answers[query]), feedback, population)
         outer = (t[:, None, :] * t[None, :, :]).reshape(size**2, -1)
-        push, curvature = (x.reshape(-1, x.shape[-1]) @ y.T for x, y in ((surprise, t), (weight, outer)))
+        push, curvature = (x.reshape(-1, x.shape[-1]) @ y.T for x, y in ((residual, t), (weight, outer)))
         place = (query[:, None] * shape[1] + jnp.arange(shape[1])).reshape(-1)
         return _to_answers(push, place), _to_answers(curvature, place)
 
-    def on_own(said, query, llm, visible, theta, t):
+    def on_own(feedback, query, llm, visible, theta, t):
         place = query[..., None] * shape[1] + llm
-        mine = with_sides(columns, table[place], said)
+        mine = with_sides(columns, table[place], feedback)
 
-        def of_user(theta, mine, said, visible):
-            return residuals(utilities(theta, mine), only(said, visible), population)
+        def of_user(theta, mine, feedback, visible):
+            return residuals(utilities(theta, mine), only(feedback, visible), population)
 
-        surprise, weight = jax.vmap(of_user)(theta, mine, said, visible)
+        residual, weight = jax.vmap(of_user)(theta, mine, feedback, visible)
         outer = (t[:, :, None] * t[:, None, :]).reshape(len(t), -1)
         push, curvature = (
-            (x[..., None] * y[:, None, None, :]).reshape(-1, y.shape[-1]) for x, y in ((surprise, t), (weight, outer))
+            (x[..., None] * y[:, None, None, :]).reshape(-1, y.shape[-1]) for x, y in ((residual, t), (weight, outer))
         )
         return _to_answers(push, place.reshape(-1)), _to_answers(curvature, place.reshape(-1))
 
@@ -81,26 +81,28 @@ def move_tastes(
     function = on_shared if graph.layout.shared_queries else on_own
     push, curvature = sum_over_users(graph, function, histories, graph.visibility.decisions, users, weights)
     curvature = curvature.reshape(*shape, size, size)
-    mean = usual(tastes, jnp.trace(curvature, axis1=-2, axis2=-1))
-    return stepped(tastes, push.reshape(*shape, size), curvature, mean, precision)
+    mean = usual(latent_factors, jnp.trace(curvature, axis1=-2, axis2=-1))
+    return stepped(latent_factors, push.reshape(*shape, size), curvature, mean, precision)
 
 
-def usual(tastes: jax.Array, heard: jax.Array) -> jax.Array:
+def usual(latent_factors: jax.Array, heard: jax.Array) -> jax.Array:
     """The mean tastes of each LLM's answers that somebody met, shrunk towards none: [llms, tastes].
 
     Args:
       heard: above 0 where somebody met the answer, [queries, llms].
     """
-    met = (heard > 0).astype(tastes.dtype)
-    return jnp.einsum("ql,qlt->lt", met, tastes) / (met.sum(0) + _LLM_STRENGTH)[:, None]
+    offers = (heard > 0).astype(latent_factors.dtype)
+    return jnp.einsum("ql,qlt->lt", offers, latent_factors) / (offers.sum(0) + _LLM_STRENGTH)[:, None]
 
 
-def stepped(tastes: jax.Array, push: jax.Array, curvature: jax.Array, mean: jax.Array, precision: float) -> jax.Array:
+def stepped(
+    latent_factors: jax.Array, push: jax.Array, curvature: jax.Array, mean: jax.Array, precision: float
+) -> jax.Array:
     """Tastes [queries, llms, tastes] after the step that messages ask for, each answer on its own.
 
     Args:
       push: summed, of the same shape; curvature: summed, [queries, llms, tastes, tastes].
       mean: what `usual` returns, [llms, tastes].
     """
-    push = push - precision * (tastes - mean)
-    return tastes + _DAMPING * solve(curvature + precision * jnp.eye(tastes.shape[-1]), push)
+    push = push - precision * (latent_factors - mean)
+    return latent_factors + _DAMPING * solve(curvature + precision * jnp.eye(latent_factors.shape[-1]), push)

@@ -12,7 +12,7 @@ from flax import nnx
 
 from prouter_jax.graph.schema import EDGE_ENDS, EDGE_SETS, NODE_SETS, EdgeSet, RouterGraph
 from prouter_jax.model.answer_features import measured
-from prouter_jax.model.likelihood import mean_liked
+from prouter_jax.model.likelihood import mean_feedback_message
 
 HISTORY = "history"
 OUTCOME_EDGES = ("query_to_llm", "llm_to_query")
@@ -57,7 +57,7 @@ class Layer(nnx.Module):
             source, target = EDGE_ENDS[name]
             received[target] += self._mean_message(name, graph.edges(name), states[source], len(states[target]))
         if HISTORY in self.message:
-            received["user"] += mean_liked(graph, self._answers(graph, states))
+            received["user"] += mean_feedback_message(graph, self._answers(graph, states))
         return {name: self._updated(name, states[name], received[name]) for name in states}
 
     def lone_query(self, state: jax.Array, task_state: jax.Array, task_known: jax.Array) -> jax.Array:

@@ -14,10 +14,16 @@ from prouter_jax.config import Model
 from prouter_jax.graph.history import Histories, only, over_users, read_histories, sum_over_users
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model import answer_features as properties
-from prouter_jax.model.answer_features import EFFECT, Columns, Observed, assemble
-from prouter_jax.model.latent_factors import move_tastes, with_sides
-from prouter_jax.model.posterior import Population, misfit, read, uncertainty, utilities
-from prouter_jax.model.prior import learn, plain_precision, prior_mean, spread_of, told_from
+from prouter_jax.model.answer_features import EFFECT, AnswerFeatures, Observed, assemble
+from prouter_jax.model.latent_factors import update_latent_factors, with_sides
+from prouter_jax.model.posterior import (
+    Population,
+    negative_log_likelihood,
+    posterior_covariance,
+    posterior_mode,
+    utilities,
+)
+from prouter_jax.model.prior import m_step, plain_precision, prior_mean, recentre, second_moments
 
 _FIRST_SCALE = 0.2  # of the tastes that answers begin with, by chance: equal ones would stay equal
 _NOISE_FLOOR = 1e-2  # of ratings: what is told more exactly is told exactly enough
@@ -27,7 +33,7 @@ _READING_STEPS = 12  # Newton steps from the prior to a user that is read anew
 
 
 @dataclasses.dataclass(frozen=True)
-class BayesNetwork:
+class EmNetwork:
     """What decides the shapes and rounds of a run; hashable, so that compiled functions can depend on it.
 
     Attributes:
@@ -35,65 +41,69 @@ class BayesNetwork:
       sharpness: of choices in utility.
     """
 
-    columns: Columns
+    columns: AnswerFeatures
     queries: int
     llms: int
     users: int
-    taste_precision: float
-    population_strength: float
+    factor_precision: float
+    prior_strength: float
     warmup_rounds: int
     sharpness: float
 
     def init(self, key: jax.Array) -> dict:
         """Parameters before the first round."""
         size = self.columns.size
-        crowd = jnp.zeros(size).at[EFFECT].set(0.5).at[properties.COST].set(-0.5)
-        tastes = _FIRST_SCALE * jax.random.normal(key, (self.queries, self.llms, self.columns.tastes))
+        population_mean = jnp.zeros(size).at[EFFECT].set(0.5).at[properties.COST].set(-0.5)
+        latent_factors = _FIRST_SCALE * jax.random.normal(key, (self.queries, self.llms, self.columns.latent_factors))
         return {
-            "crowd": crowd,
+            "population_mean": population_mean,
             "precision": plain_precision(self.columns),
             "log_noise": jnp.log(jnp.full((), 0.1)),
-            "bar": jnp.zeros(()),
-            "tastes": tastes,
-            "met": jnp.zeros(self.llms),
-            "users": jnp.broadcast_to(prior_mean(self.columns, crowd), (self.users, size)),
-            "known": jnp.zeros(self.users),
+            "threshold": jnp.zeros(()),
+            "latent_factors": latent_factors,
+            "llm_offers": jnp.zeros(self.llms),
+            "users": jnp.broadcast_to(prior_mean(self.columns, population_mean), (self.users, size)),
+            "has_history": jnp.zeros(self.users),
         }
 
     def round(self, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict[str, jax.Array]]:
         """One round of messages; returns the new parameters and how badly the visible feedback was told before."""
         histories, population = read_histories(graph), self.population(params)
         known = graph.visibility.decisions * _decided(graph, histories)
-        tastes = jnp.where(step < self.warmup_rounds, 0.0, params["tastes"])
-        answers = self.answers(params, graph, tastes)
+        latent_factors = jnp.where(step < self.warmup_rounds, 0.0, params["latent_factors"])
+        answers = self.answers(params, graph, latent_factors)
         start = jnp.pad(params["users"], ((0, graph.layout.users - self.users), (0, 0)))
         users, unknown, told = self.read(graph, histories, answers, population, start, 1)
         has = (known.sum(1) > 0).astype(jnp.float32)
-        strength = self.population_strength
-        spread = spread_of(self.columns, users, unknown, has, params["crowd"])
-        shift, precision = learn(self.columns, spread, strength)
-        users, crowd = told_from(self.columns, users, shift), params["crowd"] + shift
-        new = {**params, **scales(params, sums_of(told)), "crowd": crowd, "precision": precision}
+        strength = self.prior_strength
+        spread = second_moments(self.columns, users, unknown, has, params["population_mean"])
+        shift, precision = m_step(self.columns, spread, strength)
+        users, population_mean = recentre(self.columns, users, shift), params["population_mean"] + shift
+        new = {**params, **scales(params, sums_of(told)), "population_mean": population_mean, "precision": precision}
         new["users"] = users[: self.users]
-        new["known"] = has[: self.users]
-        new["met"] = _met(graph, histories, self.llms)
-        if self.columns.tastes:
-            states = (users, self.answers(new, graph, tastes), params["tastes"])
-            population = dataclasses.replace(population, mean=prior_mean(self.columns, crowd))
-            moved = move_tastes(graph, histories, self.columns, population, states, crowd, self.taste_precision)
-            new["tastes"] = jnp.where(step < self.warmup_rounds, params["tastes"], moved)
+        new["has_history"] = has[: self.users]
+        new["llm_offers"] = _count_offers(graph, histories, self.llms)
+        if self.columns.latent_factors:
+            states = (users, self.answers(new, graph, latent_factors), params["latent_factors"])
+            population = dataclasses.replace(population, mean=prior_mean(self.columns, population_mean))
+            moved = update_latent_factors(
+                graph, histories, self.columns, population, states, population_mean, self.factor_precision
+            )
+            new["latent_factors"] = jnp.where(step < self.warmup_rounds, params["latent_factors"], moved)
         return new, metrics_of(told)
 
     def population(self, params: dict) -> Population:
         """What all users have in common."""
-        mean, certainty = prior_mean(self.columns, params["crowd"]), jnp.exp(-2 * params["log_noise"])
-        return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty, params["bar"])
+        mean, certainty = prior_mean(self.columns, params["population_mean"]), jnp.exp(-2 * params["log_noise"])
+        return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty, params["threshold"])
 
-    def answers(self, params: dict, graph: RouterGraph, tastes: jax.Array | None = None) -> jax.Array:
+    def answers(self, params: dict, graph: RouterGraph, latent_factors: jax.Array | None = None) -> jax.Array:
         """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means."""
-        return self.properties(params, properties.observe(graph), params["tastes"] if tastes is None else tastes)
+        return self.properties(
+            params, properties.observe(graph), params["latent_factors"] if latent_factors is None else latent_factors
+        )
 
-    def properties(self, params: dict, observed: Observed, tastes: jax.Array) -> jax.Array:
+    def properties(self, params: dict, observed: Observed, latent_factors: jax.Array) -> jax.Array:
         """What `answers` returns, for these tastes.
 
         Where nothing but effect and cost is weighed, an LLM whom training did not meet is taken with caution: its
@@ -102,13 +112,13 @@ class BayesNetwork:
         values, seen = observed.values, observed.seen
         expected = properties.task_means(values, seen, observed.task, observed.num_tasks)[observed.task]
         if self.columns.plain:
-            met = (params["met"] > 0).astype(jnp.float32)
-            error = properties.mean_errors(values[..., EFFECT], seen[..., EFFECT], met)
-            new = (1 - met) * met.max()  # before training nobody is met, and nobody is new
+            offers = (params["llm_offers"] > 0).astype(jnp.float32)
+            error = properties.mean_errors(values[..., EFFECT], seen[..., EFFECT], offers)
+            new = (1 - offers) * offers.max()  # before training nobody is met, and nobody is new
             expected = expected.at[..., EFFECT].add(-error * new)
-        return assemble(self.columns, jnp.where(seen > 0, values, expected), tastes, params["crowd"])
+        return assemble(self.columns, jnp.where(seen > 0, values, expected), latent_factors, params["population_mean"])
 
-    def strangers(self, params: dict, graph: RouterGraph) -> jax.Array:
+    def cold_start_users(self, params: dict, graph: RouterGraph) -> jax.Array:
         """theta of the users of any graph before their histories are read, [users, properties]."""
         return jnp.broadcast_to(self.population(params).mean, (graph.layout.users, self.columns.size))
 
@@ -126,7 +136,7 @@ class BayesNetwork:
           start: where the Newton steps begin, [users, properties]; strangers if None.
           steps: so many of them.
         """
-        start = self.strangers(params, graph) if start is None else start
+        start = self.cold_start_users(params, graph) if start is None else start
         return self.read(graph, read_histories(graph), answers, self.population(params), start, steps)[0]
 
     def read(self, graph: RouterGraph, histories: Histories, answers, population: Population, start, steps: int):
@@ -136,30 +146,30 @@ class BayesNetwork:
           answers: [queries, llms, properties]; start: [users, properties]; steps: of Newton's method, 0 for none.
         """
 
-        def of_user(answers, said, _, visible, theta):
-            said = only(said, visible)
-            answers = with_sides(self.columns, answers, said)
-            told = misfit(utilities(theta, answers), said, population)
-            theta = read(theta, answers, said, population, steps)
-            unknown = uncertainty(theta, answers, said, population)
+        def of_user(answers, feedback, _, visible, theta):
+            feedback = only(feedback, visible)
+            answers = with_sides(self.columns, answers, feedback)
+            told = negative_log_likelihood(utilities(theta, answers), feedback, population)
+            theta = posterior_mode(theta, answers, feedback, population, steps)
+            unknown = posterior_covariance(theta, answers, feedback, population)
             return theta, jnp.moveaxis(unknown, 0, -1) if theta.ndim > 1 else unknown, told
 
         return over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
 
 
-def make_bayes(model: Model, graph: RouterGraph, num_users: int) -> BayesNetwork:
+def make_em_network(model: Model, graph: RouterGraph, num_users: int) -> EmNetwork:
     """The network of a configuration for the world of a graph."""
     layout = graph.layout
-    columns = Columns(
+    columns = AnswerFeatures(
         style=graph.style.shape[-1] if model.style else 0,
         llms=layout.num("llm") if model.llm_weights else 0,
         sides=int(layout.has_sides),
-        crowd=int(model.crowd),
-        tastes=model.taste_dim,
+        population_mean=int(model.population_mean),
+        latent_factors=model.factor_dim,
     )
     sizes = (layout.num("query"), layout.num("llm"), num_users)
-    numbers = (model.taste_precision, model.population_strength, model.warmup_rounds)
-    return BayesNetwork(columns, *sizes, *numbers, _SHARPNESS_BESIDE_RATINGS if layout.has_ratings else 1.0)
+    numbers = (model.factor_precision, model.prior_strength, model.warmup_rounds)
+    return EmNetwork(columns, *sizes, *numbers, _SHARPNESS_BESIDE_RATINGS if layout.has_ratings else 1.0)
 
 
 def metrics_of(told: dict[str, jax.Array]) -> dict[str, jax.Array]:
@@ -179,7 +189,7 @@ def scales(params: dict, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
     noise = 0.5 * jnp.log(_mean(sums, "rating") + _NOISE_FLOOR**2)
     return {
         "log_noise": jnp.where(sums["ratings"] > 0, noise, params["log_noise"]),
-        "bar": params["bar"] + sums["too_high"] / (sums["steep"] + 1),
+        "threshold": params["threshold"] + sums["too_high"] / (sums["steep"] + 1),
     }
 
 
@@ -189,20 +199,20 @@ def _mean(told: dict[str, jax.Array], kind: str) -> jax.Array:
 
 def _decided(graph: RouterGraph, histories: Histories) -> jax.Array:
     """1 where a user decided, [users, decisions]."""
-    offered = histories.said.offered
+    offered = histories.feedback.offered
     return jnp.moveaxis(offered.max(1), -1, 0) if graph.layout.shared_queries else offered.max(-1)
 
 
-def _met(graph: RouterGraph, histories: Histories, num_llms: int) -> jax.Array:
+def _count_offers(graph: RouterGraph, histories: Histories, num_llms: int) -> jax.Array:
     """In how many visible decisions each LLM was on offer, [llms]."""
 
-    def of_shared(said, query, llm, visible):
+    def of_shared(feedback, query, llm, visible):
         del query, llm
-        return (said.offered * visible[:, None]).sum((0, 2))
+        return (feedback.offered * visible[:, None]).sum((0, 2))
 
-    def of_own(said, query, llm, visible):
+    def of_own(feedback, query, llm, visible):
         del query
-        return jax.ops.segment_sum((said.offered * visible[..., None]).reshape(-1), llm.reshape(-1), num_llms)
+        return jax.ops.segment_sum((feedback.offered * visible[..., None]).reshape(-1), llm.reshape(-1), num_llms)
 
     function = of_shared if graph.layout.shared_queries else of_own
     return sum_over_users(graph, function, histories, graph.visibility.decisions)

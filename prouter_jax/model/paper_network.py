@@ -39,7 +39,7 @@ class GraphStates:
     llms: jax.Array
     answers: jax.Array
     users: jax.Array
-    stranger: jax.Array
+    cold_start_user: jax.Array
 
 
 class GraphModel(nnx.Module):
@@ -48,7 +48,7 @@ class GraphModel(nnx.Module):
     def __init__(self, dim: int, steps: int, head: str, edge_sets: tuple[str, ...], width: int, *, rngs: nnx.Rngs):
         self.encode = nnx.Dict({name: nnx.Linear(width, dim, rngs=rngs) for name in _DESCRIBED})
         self.norm = nnx.Dict({name: nnx.LayerNorm(dim, rngs=rngs) for name in _DESCRIBED})
-        self.stranger = nnx.Param(jax.random.normal(rngs.params(), (dim,)))
+        self.cold_start_user = nnx.Param(jax.random.normal(rngs.params(), (dim,)))
         # a query is scored as a new one, so nothing waits for what the last layer would tell queries of their answers
         last = tuple(name for name in edge_sets if name != "llm_to_query")
         self.layers = nnx.List([Layer(dim, sets, rngs=rngs) for sets in [edge_sets] * (steps - 1) + [last]])
@@ -57,15 +57,15 @@ class GraphModel(nnx.Module):
     def __call__(self, graph: RouterGraph) -> GraphStates:
         """Message passing over all that is visible in the graph."""
         states = {name: self._encoded(name, graph.nodes(name)) for name in _DESCRIBED}
-        tasks, stranger = [states["task"]], self.stranger[...]
-        states["user"] = jnp.broadcast_to(stranger, (graph.layout.users, len(stranger)))
+        tasks, cold_start_user = [states["task"]], self.cold_start_user[...]
+        states["user"] = jnp.broadcast_to(cold_start_user, (graph.layout.users, len(cold_start_user)))
         for layer in self.layers:
-            states, stranger = layer(graph, states), layer.lone_user(stranger)
+            states, cold_start_user = layer(graph, states), layer.lone_user(cold_start_user)
             tasks.append(states["task"])
         by_layer = jnp.pad(jnp.stack(tasks), ((0, 0), (0, 1), (0, 0)))
         answers = self.predict_answers(by_layer, states["llm"], graph.nodes("query"), tasks_of(graph))
         users = self.head.users(states["user"])
-        return GraphStates(by_layer, states["llm"], answers, users, self.head.users(stranger))
+        return GraphStates(by_layer, states["llm"], answers, users, self.head.users(cold_start_user))
 
     def predict_answers(self, tasks: jax.Array, llms: jax.Array, vectors: jax.Array, task: jax.Array) -> jax.Array:
         """What is multiplied with users, [queries, llms, dim + 1], as in `GraphStates`.
@@ -142,7 +142,7 @@ class GraphNetwork:
         return GraphModel(self.hidden_dim, self.steps, self.head, self.edge_sets, self.width, rngs=rngs)
 
 
-def make_gnn(model: config.Model, graph: RouterGraph) -> GraphNetwork:
+def make_graph_network(model: config.Model, graph: RouterGraph) -> GraphNetwork:
     """The network of a configuration for graphs whose nodes have the width of this one's."""
     sizes = (model.hidden_dim, model.message_passing_steps, model.head)
     return GraphNetwork(*sizes, edges_without(model.without), graph.width)

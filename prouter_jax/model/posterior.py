@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prouter_jax.graph.history import Said
+from prouter_jax.graph.history import HistoryFeedback
 
 _JITTER = 1e-6  # of the largest diagonal entry: columns may be sums of others, which rounding makes indefinite
 
@@ -78,44 +78,50 @@ class Population:
     precision: jax.Array
     sharpness: jax.Array
     certainty: jax.Array
-    bar: jax.Array | float = 0.0
+    threshold: jax.Array | float = 0.0
 
 
-def read(theta: jax.Array, answers: jax.Array, said: Said, population: Population, steps: int) -> jax.Array:
+def posterior_mode(
+    theta: jax.Array, answers: jax.Array, feedback: HistoryFeedback, population: Population, steps: int
+) -> jax.Array:
     """Moves theta [properties, ...] by Newton steps; `answers` [decisions, candidates, properties]."""
-    even = _even_shares(said)
+    even = _even_shares(feedback)
     spread = _covariance(answers, even)
-    if said.thumbed is not None:
-        spread += _second_moment(answers, said.thumbed)
+    if feedback.thumbed is not None:
+        spread += _second_moment(answers, feedback.thumbed)
 
     def step(_, theta):
-        return _newton_step(theta, answers, said, population, even, spread)
+        return _newton_step(theta, answers, feedback, population, even, spread)
 
     return jax.lax.fori_loop(0, steps, step, theta)
 
 
-def uncertainty(theta: jax.Array, answers: jax.Array, said: Said, population: Population) -> jax.Array:
+def posterior_covariance(
+    theta: jax.Array, answers: jax.Array, feedback: HistoryFeedback, population: Population
+) -> jax.Array:
     """Covariance of what is not known of theta, by Laplace's approximation, [..., properties, properties]."""
-    curvature = _curvature(utilities(theta, answers), answers, said, population, _even_shares(said))
+    curvature = _curvature(utilities(theta, answers), answers, feedback, population, _even_shares(feedback))
     return inverse(curvature + population.precision)
 
 
-def residuals(utility: jax.Array, said: Said, population: Population) -> tuple[jax.Array, jax.Array]:
+def residuals(utility: jax.Array, feedback: HistoryFeedback, population: Population) -> tuple[jax.Array, jax.Array]:
     """Said minus predicted, and the curvature in each utility; the shape of `said`, scaled to utilities."""
-    share, sharpness = _shares(utility, said, population)
-    surprise = sharpness * (said.target - share)
+    share, sharpness = _shares(utility, feedback, population)
+    residual = sharpness * (feedback.target - share)
     weight = sharpness**2 * share * (1 - share)
-    if said.rating is not None and said.rated is not None:
-        surprise += population.certainty * said.rated * (said.rating - utility)
-        weight += population.certainty * said.rated
-    if said.thumb is not None and said.thumbed is not None:
+    if feedback.rating is not None and feedback.rated is not None:
+        residual += population.certainty * feedback.rated * (feedback.rating - utility)
+        weight += population.certainty * feedback.rated
+    if feedback.thumb is not None and feedback.thumbed is not None:
         up = _thumbs_up(utility, population)
-        surprise += sharpness * said.thumbed * (said.thumb - up)
-        weight += sharpness**2 * said.thumbed * up * (1 - up)
-    return surprise, weight
+        residual += sharpness * feedback.thumbed * (feedback.thumb - up)
+        weight += sharpness**2 * feedback.thumbed * up * (1 - up)
+    return residual, weight
 
 
-def misfit(utility: jax.Array, said: Said, population: Population) -> dict[str, jax.Array]:
+def negative_log_likelihood(
+    utility: jax.Array, feedback: HistoryFeedback, population: Population
+) -> dict[str, jax.Array]:
     """How badly what was said is told, and how much was said, by user.
 
     Returns:
@@ -124,19 +130,22 @@ def misfit(utility: jax.Array, said: Said, population: Population) -> dict[str, 
       of the thumbs' log likelihood in it and the most that its curvature can be (Boehning 1992). Only of the kinds that
       there are, beside choices.
     """
-    share = log_choice_probabilities(population.sharpness * utility, said.offered)
-    found = {"choice": -(said.target * share).sum((0, 1)), "choices": said.target.sum((0, 1))}
-    if said.rating is not None and said.rated is not None:
-        found |= {"rating": (said.rated * (said.rating - utility) ** 2).sum((0, 1)), "ratings": said.rated.sum((0, 1))}
-    if said.thumb is not None and said.thumbed is not None:
-        up, logit = _thumbs_up(utility, population), population.sharpness * (utility - population.bar)
+    share = log_choice_probabilities(population.sharpness * utility, feedback.offered)
+    found = {"choice": -(feedback.target * share).sum((0, 1)), "choices": feedback.target.sum((0, 1))}
+    if feedback.rating is not None and feedback.rated is not None:
+        found |= {
+            "rating": (feedback.rated * (feedback.rating - utility) ** 2).sum((0, 1)),
+            "ratings": feedback.rated.sum((0, 1)),
+        }
+    if feedback.thumb is not None and feedback.thumbed is not None:
+        up, logit = _thumbs_up(utility, population), population.sharpness * (utility - population.threshold)
         told = {
-            "thumb": jax.nn.softplus(jnp.where(said.thumb > 0, -logit, logit)),
+            "thumb": jax.nn.softplus(jnp.where(feedback.thumb > 0, -logit, logit)),
             "thumbs": 1.0,
-            "too_high": population.sharpness * (up - said.thumb),
+            "too_high": population.sharpness * (up - feedback.thumb),
             "steep": population.sharpness**2 / 4,
         }
-        found |= {name: (said.thumbed * value).sum((0, 1)) for name, value in told.items()}
+        found |= {name: (feedback.thumbed * value).sum((0, 1)) for name, value in told.items()}
     return found
 
 
@@ -158,53 +167,53 @@ def log_choice_probabilities(logits: jax.Array, offered: jax.Array) -> jax.Array
     return jnp.where(offered > 0, jax.nn.log_softmax(masked, axis=1), 0.0)
 
 
-def _shares(utility: jax.Array, said: Said, population: Population) -> tuple[jax.Array, jax.Array]:
+def _shares(utility: jax.Array, feedback: HistoryFeedback, population: Population) -> tuple[jax.Array, jax.Array]:
     """Predicted shares of the choice, zero for decisions without one; and the sharpness."""
-    chosen = said.target.sum(1, keepdims=True)
-    return chosen * choice_probabilities(population.sharpness * utility, said.offered), population.sharpness
+    chosen = feedback.target.sum(1, keepdims=True)
+    return chosen * choice_probabilities(population.sharpness * utility, feedback.offered), population.sharpness
 
 
 def _thumbs_up(utility: jax.Array, population: Population) -> jax.Array:
     """The probability of a thumb up."""
-    return jax.nn.sigmoid(population.sharpness * (utility - population.bar))
+    return jax.nn.sigmoid(population.sharpness * (utility - population.threshold))
 
 
-def _newton_step(theta, answers, said: Said, population: Population, even, spread) -> jax.Array:
+def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population, even, spread) -> jax.Array:
     mean = population.mean.reshape(-1, *[1] * (theta.ndim - 1))
     utility = utilities(theta, answers)
-    surprise, _ = residuals(utility, said, population)
+    residual, _ = residuals(utility, feedback, population)
     flat = answers.reshape(-1, answers.shape[-1])
-    push = flat.T @ surprise.reshape(len(flat), *theta.shape[1:]) - population.precision @ (theta - mean)
-    curvature = _curvature(utility, answers, said, population, even) + population.precision
+    push = flat.T @ residual.reshape(len(flat), *theta.shape[1:]) - population.precision @ (theta - mean)
+    curvature = _curvature(utility, answers, feedback, population, even) + population.precision
     step = solve(curvature, jnp.moveaxis(push, 0, -1))
-    return theta + jnp.moveaxis(step * _shortened(step, spread, said, population), -1, 0)
+    return theta + jnp.moveaxis(step * _shortened(step, spread, feedback, population), -1, 0)
 
 
-def _curvature(utility, answers, said: Said, population: Population, even: jax.Array) -> jax.Array:
+def _curvature(utility, answers, feedback: HistoryFeedback, population: Population, even: jax.Array) -> jax.Array:
     """Curvature of the log likelihood in theta, [..., properties, properties]."""
-    share, sharpness = _shares(utility, said, population)
+    share, sharpness = _shares(utility, feedback, population)
     curvature = sharpness**2 * _covariance(answers, (1 - _EVENNESS) * share + _EVENNESS * even)
-    if said.rated is not None:
-        curvature += population.certainty * _second_moment(answers, said.rated)
-    if said.thumbed is not None:
+    if feedback.rated is not None:
+        curvature += population.certainty * _second_moment(answers, feedback.rated)
+    if feedback.thumbed is not None:
         up = _thumbs_up(utility, population)
         even_thumbs = (1 - _EVENNESS) * up * (1 - up) + _EVENNESS / 4
-        curvature += sharpness**2 * _second_moment(answers, said.thumbed * even_thumbs)
+        curvature += sharpness**2 * _second_moment(answers, feedback.thumbed * even_thumbs)
     return curvature
 
 
-def _shortened(step: jax.Array, spread: jax.Array, said: Said, population: Population) -> jax.Array:
+def _shortened(step: jax.Array, spread: jax.Array, feedback: HistoryFeedback, population: Population) -> jax.Array:
     """What a step [..., properties] is multiplied with, so that it moves logits by `_LONGEST_STEP` at most."""
     moved = jnp.einsum("...a,...ab,...b->...", step, spread, step)
-    number = said.target.sum((0, 1)) + (0 if said.thumbed is None else said.thumbed.sum((0, 1)))
+    number = feedback.target.sum((0, 1)) + (0 if feedback.thumbed is None else feedback.thumbed.sum((0, 1)))
     logits = population.sharpness * jnp.sqrt(moved / jnp.maximum(number, 1) + 1e-12)
     return jnp.minimum(1, _LONGEST_STEP / logits)[..., None]
 
 
-def _even_shares(said: Said) -> jax.Array:
+def _even_shares(feedback: HistoryFeedback) -> jax.Array:
     """The prediction of somebody who knows nothing, for the decisions with a choice."""
-    chosen = said.target.sum(1, keepdims=True)
-    return chosen * said.offered / jnp.maximum(said.offered.sum(1, keepdims=True), 1)
+    chosen = feedback.target.sum(1, keepdims=True)
+    return chosen * feedback.offered / jnp.maximum(feedback.offered.sum(1, keepdims=True), 1)
 
 
 def _second_moment(answers: jax.Array, weight: jax.Array) -> jax.Array:

@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prouter_jax.model.answer_features import Columns
+from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.posterior import inverse
 
 PRIOR_VARIANCE = 0.3
 _FLOOR = 1e-4
 
 
-def prior_mean(columns: Columns, crowd: jax.Array) -> jax.Array:
+def prior_mean(columns: AnswerFeatures, population_mean: jax.Array) -> jax.Array:
     """theta of somebody nobody knows: it follows the crowd once, and sees sides as the crowd does."""
-    if not columns.crowd:
-        return crowd
-    mean = jnp.zeros_like(crowd).at[columns.crowd_at].set(1.0)
-    return mean.at[columns.side].set(crowd[columns.side]) if columns.sides else mean
+    if not columns.population_mean:
+        return population_mean
+    mean = jnp.zeros_like(population_mean).at[columns.population_mean_at].set(1.0)
+    return mean.at[columns.side].set(population_mean[columns.side]) if columns.sides else mean
 
 
 def middle(users: jax.Array, known: jax.Array) -> jax.Array:
@@ -32,13 +32,13 @@ def middle(users: jax.Array, known: jax.Array) -> jax.Array:
     return known @ (users / jnp.maximum(sizes, 1e-9)) / jnp.maximum(known.sum(), 1)
 
 
-def plain_precision(columns: Columns) -> jax.Array:
+def plain_precision(columns: AnswerFeatures) -> jax.Array:
     """Of theta before anything was learnt, [properties, properties]."""
     return jnp.eye(columns.size) / PRIOR_VARIANCE
 
 
 @struct.dataclass
-class Spread:
+class SecondMoments:
     """What the population is learnt from, summed over users.
 
     Attributes:
@@ -52,7 +52,9 @@ class Spread:
     outer: jax.Array
 
 
-def spread_of(columns: Columns, users: jax.Array, unknown: jax.Array, known: jax.Array, crowd: jax.Array) -> Spread:
+def second_moments(
+    columns: AnswerFeatures, users: jax.Array, unknown: jax.Array, known: jax.Array, population_mean: jax.Array
+) -> SecondMoments:
     """Sums over users.
 
     Args:
@@ -60,11 +62,11 @@ def spread_of(columns: Columns, users: jax.Array, unknown: jax.Array, known: jax
       known: 1 for users of whom something is known, [users].
       crowd: weights of the population, [properties].
     """
-    off = (users - prior_mean(columns, crowd)) * known[:, None]
-    return Spread(known.sum(), off.sum(0), off.T @ off + jnp.einsum("u,uab->ab", known, unknown))
+    off = (users - prior_mean(columns, population_mean)) * known[:, None]
+    return SecondMoments(known.sum(), off.sum(0), off.T @ off + jnp.einsum("u,uab->ab", known, unknown))
 
 
-def learn(columns: Columns, spread: Spread, strength: float) -> tuple[jax.Array, jax.Array]:
+def m_step(columns: AnswerFeatures, spread: SecondMoments, strength: float) -> tuple[jax.Array, jax.Array]:
     """One step of expectation maximisation.
 
     Args:
@@ -75,16 +77,18 @@ def learn(columns: Columns, spread: Spread, strength: float) -> tuple[jax.Array,
     """
     count = jnp.maximum(spread.count, 1)
     shift = spread.off / (count + 1)  # one user's worth of caution: of an LLM nobody met nothing is learnt
-    if columns.crowd:
-        shift = shift.at[columns.crowd_at].set(0.0)  # following the crowd once is what gives the crowd its scale
+    if columns.population_mean:
+        shift = shift.at[columns.population_mean_at].set(
+            0.0
+        )  # following the crowd once is what gives the crowd its scale
     moved = jnp.outer(shift, spread.off)
     total = spread.outer - moved - moved.T + spread.count * jnp.outer(shift, shift)
     covariance = (total + strength * PRIOR_VARIANCE * jnp.eye(columns.size)) / (count + strength)
     return shift, inverse(covariance + _FLOOR * jnp.eye(columns.size))
 
 
-def told_from(columns: Columns, users: jax.Array, shift: jax.Array) -> jax.Array:
+def recentre(columns: AnswerFeatures, users: jax.Array, shift: jax.Array) -> jax.Array:
     """Users [users, properties] as they are told from a crowd that has shifted: what they think stays the same."""
-    if not columns.crowd:
+    if not columns.population_mean:
         return users
     return users - shift.at[columns.side].set(0.0) if columns.sides else users - shift

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from prouter_jax.config import Near
-from prouter_jax.data.query_features import Places
+from prouter_jax.config import QueryKernel
+from prouter_jax.data.query_features import QueryFeatures
 
 
 @struct.dataclass
-class NearQueries:
+class KnownQueryKernel:
     """Known queries and the factor of their regularised kernel.
 
     Attributes:
@@ -30,31 +30,31 @@ class NearQueries:
       factor: lower Cholesky factor of K + noise I.
     """
 
-    places: Places
+    places: QueryFeatures
     rows: np.ndarray
     factor: jax.Array
     kernel: tuple[float, float, float] = struct.field(pytree_node=False)
     num_tasks: int = struct.field(pytree_node=False)
 
 
-def make_near(places: Places, num_tasks: int, config: Near) -> NearQueries:
+def make_query_kernel(places: QueryFeatures, num_tasks: int, config: QueryKernel) -> KnownQueryKernel:
     """Prepares messages from `places`, or from `config.most_queries` of them by chance where there are more."""
     rows = np.arange(len(places.task))
     if len(rows) > config.most_queries:
         rows = np.sort(np.random.default_rng(0).choice(rows, config.most_queries, replace=False))
     senders = jax.tree.map(jnp.asarray, places.take(rows))
     kernel = (config.text, config.style, config.task)
-    return NearQueries(senders, rows, _factor(senders, kernel, num_tasks, config.noise), kernel, num_tasks)
+    return KnownQueryKernel(senders, rows, _factor(senders, kernel, num_tasks, config.noise), kernel, num_tasks)
 
 
-def kernel_to(near: NearQueries, places: Places) -> jax.Array:
+def kernel_to(kernel: KnownQueryKernel, places: QueryFeatures) -> jax.Array:
     """k(new, known): [new queries, known queries]."""
-    return _kernel(places, near.places, near.kernel, near.num_tasks)
+    return _kernel(places, kernel.places, kernel.kernel, kernel.num_tasks)
 
 
-def coefficients(near: NearQueries, deviations: jax.Array) -> jax.Array:
+def coefficients(kernel: KnownQueryKernel, deviations: jax.Array) -> jax.Array:
     """(K + noise I)^-1 deviations, for deviations [known queries, ...]; `kernel_to` times these is the message."""
-    return _solve(near.factor, deviations)
+    return _solve(kernel.factor, deviations)
 
 
 @jax.jit
@@ -64,12 +64,12 @@ def _solve(factor: jax.Array, deviations: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def _factor(places: Places, kernel: tuple, num_tasks: int, noise: float) -> jax.Array:
+def _factor(places: QueryFeatures, kernel: tuple, num_tasks: int, noise: float) -> jax.Array:
     return jnp.linalg.cholesky(_kernel(places, places, kernel, num_tasks) + noise * jnp.eye(len(places.task)))
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _kernel(first: Places, second: Places, kernel: tuple, num_tasks: int) -> jax.Array:
+def _kernel(first: QueryFeatures, second: QueryFeatures, kernel: tuple, num_tasks: int) -> jax.Array:
     text, style, task = kernel
     far = text * _distances(first.vectors, second.vectors) + style * _distances(first.style, second.style)
     same = (first.task[:, None] == second.task[None, :]) & (first.task < num_tasks)[:, None]
@@ -87,10 +87,10 @@ _USERS_AT_ONCE = 128
 
 
 @dataclasses.dataclass(frozen=True)
-class Foresight:
+class SharePredictor:
     """Known queries and the properties of their answers, [known queries of `near`, llms, properties]."""
 
-    near: NearQueries
+    kernel: KnownQueryKernel
     answers: jax.Array
     sharpness: float
 
@@ -117,12 +117,12 @@ class Foresight:
         """Mean shares [users, llms], and the coefficients of the deviations from them [users, known queries, llms]."""
         padded = np.zeros((_USERS_AT_ONCE, theta.shape[1]), np.float32)
         padded[: len(theta)] = theta
-        base, told = _shares(self.near, self.answers, jnp.asarray(padded), self.sharpness)
+        base, told = _shares(self.kernel, self.answers, jnp.asarray(padded), self.sharpness)
         return np.asarray(base)[: len(theta)], np.asarray(told)[: len(theta)]
 
 
 @jax.jit
-def _shares(near: NearQueries, answers: jax.Array, theta: jax.Array, sharpness: float):
+def _shares(kernel: KnownQueryKernel, answers: jax.Array, theta: jax.Array, sharpness: float):
     shares = jax.nn.softmax(sharpness * jnp.einsum("up,qlp->qul", theta, answers), axis=-1)
     base = shares.mean(0)
-    return base, jnp.moveaxis(coefficients(near, shares - base), 0, 1)
+    return base, jnp.moveaxis(coefficients(kernel, shares - base), 0, 1)

@@ -14,7 +14,7 @@ import numpy as np
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions, strings
 from prouter_jax.data.rewards import DecisionArrays, build_decisions
-from prouter_jax.model.inference import Asked
+from prouter_jax.model.inference import QueryBatch
 from prouter_jax.serving.routing import Pool
 
 
@@ -47,13 +47,13 @@ class PropertyInfluence:
     name: str
     log_odds: float
     weight: float
-    stranger: float
+    cold_start_user: float
 
     def words(self) -> str:
         """The property, and its weights where there are two numbers to tell."""
         if math.isnan(self.weight):
             return self.name
-        return f"{self.name} (weight {self.weight:+.2f}, a stranger's {self.stranger:+.2f})"
+        return f"{self.name} (weight {self.weight:+.2f}, a stranger's {self.cold_start_user:+.2f})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Question:
 
     user: int
     text: str
-    asked: Asked
+    asked: QueryBatch
     offered: np.ndarray
 
 
@@ -230,7 +230,7 @@ def _decisions(
         return []
     states = np.array(read(_clones(known, rows, tried)))[: len(tried) + 1]
     if len(rows) == 1:
-        states[1] = choice.pool.scorer.stranger  # nobody is known by nothing
+        states[1] = choice.pool.scorer.cold_start_user  # nobody is known by nothing
     chance, odds = choice.chances(states)[:, choice.pick], choice.log_odds(states)
     said = build_decisions(known, rows[tried])
     return [
@@ -281,18 +281,18 @@ def _words(known: Interactions, said: DecisionArrays, row: int) -> str:
 
 def _properties(choice: _Choice) -> list[PropertyInfluence]:
     """What each named property adds; nothing where the user weighs it as a stranger does."""
-    named, stranger = choice.pool.scorer.named, choice.pool.scorer.stranger
+    named, cold_start_user = choice.pool.scorer.named, choice.pool.scorer.cold_start_user
     user = choice.pool.users[choice.question.user]
     states = np.tile(user, (len(named) + 1, 1))
     for row, at in enumerate(named.values(), 1):
-        states[row, at] = stranger[at]
+        states[row, at] = cold_start_user[at]
     odds = choice.log_odds(states)
     return [
-        PropertyInfluence(name, float(odds[0] - odds[row]), *_weights(user[at], stranger[at]))
+        PropertyInfluence(name, float(odds[0] - odds[row]), *_weights(user[at], cold_start_user[at]))
         for row, (name, at) in enumerate(named.items(), 1)
-        if (user[at] != stranger[at]).any()
+        if (user[at] != cold_start_user[at]).any()
     ]
 
 
-def _weights(user: np.ndarray, stranger: np.ndarray) -> tuple[float, float]:
-    return (float(user[0]), float(stranger[0])) if len(user) == 1 else (math.nan, math.nan)
+def _weights(user: np.ndarray, cold_start_user: np.ndarray) -> tuple[float, float]:
+    return (float(user[0]), float(cold_start_user[0])) if len(user) == 1 else (math.nan, math.nan)

@@ -243,7 +243,7 @@ class Router:
             scorer=self.scorer,
             temperature=self.trained.temperature,
             llms=self.llms,
-            users=np.concatenate([self.users, self.scorer.stranger[None]]),
+            users=np.concatenate([self.users, self.scorer.cold_start_user[None]]),
             has_history=np.append(has_history, False),
             user_rows={name: row for row, name in enumerate(users)},
             query_rows={name: row for row, name in enumerate(data.queries.ids)},

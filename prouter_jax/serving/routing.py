@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prouter_jax.data.interactions import sorted_distinct
-from prouter_jax.data.query_features import Places
+from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.data.rewards import CostScale
-from prouter_jax.model.inference import Asked, Scorer, join
+from prouter_jax.model.inference import QueryBatch, Scorer, join
 from prouter_jax.serving.batch.write import Scored
 
 _TEXTS_REMEMBERED = 1 << 16
@@ -47,7 +47,7 @@ class Pool:
     query_task: np.ndarray
     task_rows: dict[str, int]
     scale: CostScale
-    describe: Callable[[Sequence[str], np.ndarray], Places]
+    describe: Callable[[Sequence[str], np.ndarray], QueryFeatures]
     remembered: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
 
 
@@ -56,7 +56,7 @@ class _Queries:
     """The queries of a chunk: each row's among the distinct ones [rows], and their expected costs in USD."""
 
     place: np.ndarray
-    asked: Asked
+    asked: QueryBatch
     cost: np.ndarray
 
 
@@ -167,7 +167,7 @@ def _asked(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Querie
     return _Queries(place, asked, pool.scale.unscale(asked.cost, asked_task))
 
 
-def _asked_texts(pool: Pool, pairs: list[tuple[str, int]]) -> Asked:
+def _asked_texts(pool: Pool, pairs: list[tuple[str, int]]) -> QueryBatch:
     """(text, task row) pairs, each foreseen once and remembered for a while."""
     new = [pair for pair in pairs if pair not in pool.remembered]
     found = {}
@@ -180,7 +180,7 @@ def _asked_texts(pool: Pool, pairs: list[tuple[str, int]]) -> Asked:
     while len(pool.remembered) > _TEXTS_REMEMBERED:
         pool.remembered.popitem(last=False)
     answers, cost, kernel = (np.stack(column) for column in zip(*rows, strict=True))
-    return Asked(answers, cost, kernel if kernel.shape[1] else None, np.zeros(len(pairs), bool))
+    return QueryBatch(answers, cost, kernel if kernel.shape[1] else None, np.zeros(len(pairs), bool))
 
 
 def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray:

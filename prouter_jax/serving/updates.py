@@ -10,7 +10,7 @@ from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.rewards import build_decisions, choice_shares
 from prouter_jax.data.splits import Parts
 from prouter_jax.data.tables.additions import read_history
-from prouter_jax.dataset import Prepared
+from prouter_jax.dataset import Dataset
 from prouter_jax.graph.world import World, grow_world, load_world
 from prouter_jax.io.paths import make_path
 from prouter_jax.model.inference import score_decisions
@@ -120,7 +120,7 @@ def _foresee(router: Router, merged: Interactions, world: World, rows: np.ndarra
     number = np.arange(len(merged.queries.ids))
     row = np.where(number < len(router.world.interactions.queries.ids), number, -1)
     parts = Parts(np.zeros(0, int), np.zeros(0, int), rows)
-    asked = Prepared(merged, world.vectors, router.world, row, parts, router.world.scale)
-    strangers = np.repeat(router.scorer.stranger[None], len(merged.users.ids) - len(router.users), axis=0)
-    scorer = dataclasses.replace(router.scorer, users=np.concatenate([router.users, strangers]))
+    asked = Dataset(merged, world.vectors, router.world, row, parts, router.world.scale)
+    cold_start_users = np.repeat(router.scorer.cold_start_user[None], len(merged.users.ids) - len(router.users), axis=0)
+    scorer = dataclasses.replace(router.scorer, users=np.concatenate([router.users, cold_start_users]))
     return router.trained.temperature * score_decisions(scorer, asked, build_decisions(merged, rows))

@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from prouter_jax.config import ExperimentConfig, validate, with_values
+from prouter_jax.config import ExperimentConfig, current_path, validate, with_values
 from prouter_jax.search import GRID, RANDOM, Distribution, Search, Space
 
 MOST_TRIALS = 10_000
@@ -141,6 +141,7 @@ def _parse(text: str) -> tuple[str, Distribution]:
     path, separator, values = text.partition("=")
     if not separator:
         raise ValueError("expected FIELD=VALUES")
+    path = current_path(path)
     kind = field_type(path)
     if ":" in values and kind in (int, float):
         return path, _parse_range(values, kind)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from prouter_jax.config import ExperimentConfig, with_values
 from prouter_jax.io.paths import is_remote
-from prouter_jax.io.terminal import say
+from prouter_jax.io.terminal import log_line
 from prouter_jax.search import Search
 from prouter_jax.sweep.trials import (
     BEGUN,
@@ -231,7 +231,7 @@ class ProgressLine:
 
     def close(self) -> None:
         """Clears the line on a terminal."""
-        say("", end="")
+        log_line("", end="")
 
     def line(self, elapsed: Sequence[float]) -> str:
         """`4/20 trials, 1 failed, 2 running, best 0.5312 (trial 003), 38 s left`."""
@@ -255,7 +255,7 @@ class ProgressLine:
 
     def _print(self, text: str, end: str = "\n") -> None:
         self._printed = time.monotonic()
-        say(f"sweep: {text}", end)
+        log_line(f"sweep: {text}", end)
 
 
 def _outcome(trial: Trial) -> str:

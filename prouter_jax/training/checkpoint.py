@@ -25,7 +25,7 @@ from jax.tree_util import keystr
 from prouter_jax.io import files
 from prouter_jax.io.paths import inside, is_remote, make_path
 from prouter_jax.sharding import to_host
-from prouter_jax.training.multihost import ask_first_process
+from prouter_jax.training.multihost import ask_primary
 
 FORMAT = 2  # 1 packed all small leaves into one array of bytes
 BEST = "best.json"
@@ -73,9 +73,9 @@ class Checkpoints:
         metric = float(metric) if metric is not None and math.isfinite(metric) else None
         values = {"format": FORMAT, "step": step, "metric": metric, "leaves": _describe(state)}
         try:
-            ask_first_process(lambda: _make_room(self.folder, step))
+            ask_primary(lambda: _make_room(self.folder, step))
             _write(self.folder / str(step), state, metric)
-            ask_first_process(lambda: _commit(self.folder, values, self.keep))
+            ask_primary(lambda: _commit(self.folder, values, self.keep))
         except (OSError, ValueError) as error:
             found = " ".join(str(error).split())
             raise OSError(f"step {step}: expected to save it in {self.folder}, found {found}") from error
@@ -95,7 +95,7 @@ class Checkpoints:
           ValueError: if no step is sound, if the newest sound one has other leaves than `abstract`, or if another
             version of this package wrote them in another format.
         """
-        step, rejected = ask_first_process(lambda: _find_newest(self.folder))
+        step, rejected = ask_primary(lambda: _find_newest(self.folder))
         return None if step is None else (self._restore(step, abstract), step, rejected)
 
     def restore_best(self, abstract):
@@ -110,7 +110,7 @@ class Checkpoints:
         Raises:
           ValueError: if that step is unknown, missing, damaged, of another format, or has other leaves.
         """
-        step = ask_first_process(lambda: _find_best(self.folder))
+        step = ask_primary(lambda: _find_best(self.folder))
         return self._restore(step, abstract), step
 
     def _restore(self, step: int, abstract):

@@ -19,11 +19,18 @@ from flax import struct
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from prouter_jax.graph.history import Said, batch_histories, fold_over_users, only
+from prouter_jax.graph.history import HistoryFeedback, batch_histories, fold_over_users, only
 from prouter_jax.model.latent_factors import loadings, stepped, usual, with_sides
-from prouter_jax.model.network import SUMS, BayesNetwork, metrics_of, scales, sums_of
-from prouter_jax.model.posterior import Population, misfit, read, residuals, uncertainty, utilities
-from prouter_jax.model.prior import Spread, learn, spread_of
+from prouter_jax.model.network import SUMS, EmNetwork, metrics_of, scales, sums_of
+from prouter_jax.model.posterior import (
+    Population,
+    negative_log_likelihood,
+    posterior_covariance,
+    posterior_mode,
+    residuals,
+    utilities,
+)
+from prouter_jax.model.prior import SecondMoments, m_step, second_moments
 from prouter_jax.sharding import DATA, spec_of
 
 _READING_STEPS = 6  # Newton steps from the prior
@@ -31,7 +38,7 @@ _ADDED_AT_ONCE = 2048  # users, to the answers: fewer would touch the sums too o
 
 
 @struct.dataclass
-class Sums:
+class SufficientStatistics:
     """Messages of the round so far.
 
     Attributes:
@@ -40,51 +47,53 @@ class Sums:
       told: see `inference.sums_of`.
     """
 
-    spread: Spread
+    spread: SecondMoments
     messages: jax.Array
-    met: jax.Array
+    offers: jax.Array
     told: dict[str, jax.Array]
 
 
-def no_sums(network: BayesNetwork) -> Sums:
+def zero_statistics(network: EmNetwork) -> SufficientStatistics:
     """Before the first message."""
-    size, tastes = network.columns.size, network.columns.tastes
+    size, latent_factors = network.columns.size, network.columns.latent_factors
     zero = jnp.zeros(())
-    return Sums(
-        spread=Spread(zero, jnp.zeros(size), jnp.zeros((size, size))),
-        messages=jnp.zeros((network.queries, network.llms, tastes + tastes * (tastes + 1) // 2)),
-        met=jnp.zeros(network.llms),
+    return SufficientStatistics(
+        spread=SecondMoments(zero, jnp.zeros(size), jnp.zeros((size, size))),
+        messages=jnp.zeros(
+            (network.queries, network.llms, latent_factors + latent_factors * (latent_factors + 1) // 2)
+        ),
+        offers=jnp.zeros(network.llms),
         told=dict.fromkeys(SUMS, zero),
     )
 
 
-def make_step(network: BayesNetwork, steps_per_round: int, mesh: jax.sharding.Mesh) -> Callable:
+def make_step(network: EmNetwork, steps_per_round: int, mesh: jax.sharding.Mesh) -> Callable:
     """A function (params, sums, observed, batch, number of the step) -> (params, sums, metrics), to be compiled."""
     parts = _by_queries(network, mesh)
 
-    def of_device(population, crowd, answers, batch):
-        sums, kept, misfits = messages(network, population, crowd, answers, batch)
-        (spread, met, told), misfits = jax.lax.psum(((sums.spread, sums.met, sums.told), misfits), DATA)
+    def of_device(population, population_mean, answers, batch):
+        sums, kept, misfits = messages(network, population, population_mean, answers, batch)
+        (spread, offers, told), misfits = jax.lax.psum(((sums.spread, sums.offers, sums.told), misfits), DATA)
         if parts == P():
             by_answer = jax.lax.psum(sums.messages, DATA)
         else:
             by_answer = jax.lax.psum_scatter(sums.messages, DATA, tiled=True)
-        return Sums(spread, by_answer, met, told), kept, misfits
+        return SufficientStatistics(spread, by_answer, offers, told), kept, misfits
 
-    places = Sums(P(), parts, P(), P())  # pyright: ignore[reportArgumentType]
+    places = SufficientStatistics(P(), parts, P(), P())  # pyright: ignore[reportArgumentType]
     of_devices = jax.shard_map(
         of_device, mesh=mesh, in_specs=(P(), P(), P(), P(DATA)), out_specs=(places, P(DATA), P()), check_vma=False
     )
 
     def step(params, sums, observed, batch, number):
         number, place = number // steps_per_round, number % steps_per_round
-        answers = network.properties(params, observed, _shown_tastes(network, params, number))
+        answers = network.properties(params, observed, _active_factors(network, params, number))
         answers = jax.lax.with_sharding_constraint(answers, NamedSharding(mesh, parts))
-        told, kept, misfits = of_devices(network.population(params), params["crowd"], answers, batch)
+        told, kept, misfits = of_devices(network.population(params), params["population_mean"], answers, batch)
         sums = jax.tree.map(jnp.add, sums, told)
         params, sums = jax.lax.cond(
             place == steps_per_round - 1,
-            lambda: (move(network, params, sums, number, mesh), no_sums(network)),
+            lambda: (move(network, params, sums, number, mesh), zero_statistics(network)),
             lambda: (params, sums),
         )
         return {**params, **{name: rows[: network.users] for name, rows in kept.items()}}, sums, metrics_of(misfits)
@@ -93,76 +102,91 @@ def make_step(network: BayesNetwork, steps_per_round: int, mesh: jax.sharding.Me
 
 
 def messages(
-    network: BayesNetwork, population: Population, crowd: jax.Array, answers: jax.Array, batch: dict[str, jax.Array]
-) -> tuple[Sums, dict[str, jax.Array], dict[str, jax.Array]]:
+    network: EmNetwork,
+    population: Population,
+    population_mean: jax.Array,
+    answers: jax.Array,
+    batch: dict[str, jax.Array],
+) -> tuple[SufficientStatistics, dict[str, jax.Array], dict[str, jax.Array]]:
     """What the users of a batch say.
 
     Args:
       crowd: what everybody weighs each property with; answers: properties [queries, llms, properties].
 
     Returns:
-      sums; the users' states as parameters "users" and "known"; the sums of how badly their feedback was told by what
-      was read, see `reader.misfit`.
+      statistics; the users' states as parameters "users" and "has_history"; the sums of the users'
+      `posterior.negative_log_likelihood`.
     """
     table = answers.reshape(-1, answers.shape[-1])
 
-    def of_chunk(total, said: Said, query, llm, visible):
-        said = jax.vmap(only)(said, visible)
-        mine = with_sides(network.columns, table[query[..., None] * network.llms + llm], said)
-        theta, unknown, misfits, surprise, weight = jax.vmap(_read, (0, 0, None))(mine, said, population)
-        known = (said.offered.sum((1, 2)) > 0).astype(jnp.float32)
-        spread = spread_of(network.columns, theta, unknown, known, crowd)
-        met = jax.ops.segment_sum(said.offered.reshape(-1), llm.reshape(-1), network.llms)
-        return jax.tree.map(jnp.add, total, (spread, met)), (theta, known, misfits, surprise, weight)
+    def of_chunk(total, feedback: HistoryFeedback, query, llm, visible):
+        feedback = jax.vmap(only)(feedback, visible)
+        mine = with_sides(network.columns, table[query[..., None] * network.llms + llm], feedback)
+        theta, unknown, misfits, residual, weight = jax.vmap(_read, (0, 0, None))(mine, feedback, population)
+        known = (feedback.offered.sum((1, 2)) > 0).astype(jnp.float32)
+        spread = second_moments(network.columns, theta, unknown, known, population_mean)
+        offers = jax.ops.segment_sum(feedback.offered.reshape(-1), llm.reshape(-1), network.llms)
+        return jax.tree.map(jnp.add, total, (spread, offers)), (theta, known, misfits, residual, weight)
 
-    histories, start = batch_histories(batch), no_sums(network)
-    (spread, met), kept = fold_over_users(of_chunk, (start.spread, start.met), histories, batch["shown"])
-    theta, known, misfits, surprise, weight = kept
+    histories, start = batch_histories(batch), zero_statistics(network)
+    (spread, offers), kept = fold_over_users(of_chunk, (start.spread, start.offers), histories, batch["shown"])
+    theta, known, misfits, residual, weight = kept
     place = batch["query"][..., None] * network.llms + batch["llm"]
-    by_answer = _messages_to_answers(network, loadings(network.columns, theta, crowd), surprise, weight, place)
-    sums = Sums(spread, by_answer, met, sums_of(misfits))
-    return sums, {"users": theta, "known": known}, jax.tree.map(jnp.sum, misfits)
+    by_answer = _messages_to_answers(
+        network, loadings(network.columns, theta, population_mean), residual, weight, place
+    )
+    sums = SufficientStatistics(spread, by_answer, offers, sums_of(misfits))
+    return sums, {"users": theta, "has_history": known}, jax.tree.map(jnp.sum, misfits)
 
 
-def move(network: BayesNetwork, params: dict, sums: Sums, number: jax.Array, mesh: jax.sharding.Mesh) -> dict:
+def move(
+    network: EmNetwork, params: dict, sums: SufficientStatistics, number: jax.Array, mesh: jax.sharding.Mesh
+) -> dict:
     """The parameters after round `number`; each device of the mesh moves the tastes that it keeps."""
-    shift, precision = learn(network.columns, sums.spread, network.population_strength)
-    new = {**params, **scales(params, sums.told), "crowd": params["crowd"] + shift, "precision": precision}
-    new["met"] = sums.met
-    if network.columns.tastes:
-        tastes, parts = _shown_tastes(network, params, number), _by_queries(network, mesh)
-        diagonal = network.columns.tastes + np.flatnonzero(np.equal(*np.triu_indices(network.columns.tastes)))
-        mean = usual(tastes, sums.messages[..., diagonal].sum(-1))
+    shift, precision = m_step(network.columns, sums.spread, network.prior_strength)
+    new = {
+        **params,
+        **scales(params, sums.told),
+        "population_mean": params["population_mean"] + shift,
+        "precision": precision,
+    }
+    new["llm_offers"] = sums.offers
+    if network.columns.latent_factors:
+        latent_factors, parts = _active_factors(network, params, number), _by_queries(network, mesh)
+        diagonal = network.columns.latent_factors + np.flatnonzero(
+            np.equal(*np.triu_indices(network.columns.latent_factors))
+        )
+        mean = usual(latent_factors, sums.messages[..., diagonal].sum(-1))
         moved = jax.shard_map(
             lambda *state: _moved(network, *state), mesh=mesh, in_specs=(parts, parts, P()), out_specs=parts
-        )(tastes, sums.messages, mean)
-        new["tastes"] = jnp.where(number < network.warmup_rounds, params["tastes"], moved)
+        )(latent_factors, sums.messages, mean)
+        new["latent_factors"] = jnp.where(number < network.warmup_rounds, params["latent_factors"], moved)
     return new
 
 
-def _by_queries(network: BayesNetwork, mesh: jax.sharding.Mesh) -> P:
+def _by_queries(network: EmNetwork, mesh: jax.sharding.Mesh) -> P:
     """How arrays [queries, llms, ...] are divided among the devices: whole on each where there are few queries."""
     return spec_of("answers", (network.queries, network.llms, 1), mesh)
 
 
-def _shown_tastes(network: BayesNetwork, params: dict, number: jax.Array) -> jax.Array:
-    return jnp.where(number < network.warmup_rounds, 0.0, params["tastes"])
+def _active_factors(network: EmNetwork, params: dict, number: jax.Array) -> jax.Array:
+    return jnp.where(number < network.warmup_rounds, 0.0, params["latent_factors"])
 
 
-def _read(answers: jax.Array, said: Said, population: Population):
+def _read(answers: jax.Array, feedback: HistoryFeedback, population: Population):
     """theta of one user, what is not known of it, how it tells what was said, surprise and curvature of utilities."""
-    theta = read(population.mean, answers, said, population, _READING_STEPS)
+    theta = posterior_mode(population.mean, answers, feedback, population, _READING_STEPS)
     utility = utilities(theta, answers)
     return (
         theta,
-        uncertainty(theta, answers, said, population),
-        misfit(utility, said, population),
-        *residuals(utility, said, population),
+        posterior_covariance(theta, answers, feedback, population),
+        negative_log_likelihood(utility, feedback, population),
+        *residuals(utility, feedback, population),
     )
 
 
 def _messages_to_answers(
-    network: BayesNetwork, by_tastes: jax.Array, surprise: jax.Array, weight: jax.Array, place: jax.Array
+    network: EmNetwork, by_factors: jax.Array, residual: jax.Array, weight: jax.Array, place: jax.Array
 ) -> jax.Array:
     """`Sums.messages`, some users after the other.
 
@@ -170,24 +194,24 @@ def _messages_to_answers(
       by_tastes: loadings, [users, tastes]; surprise, weight: of utilities, [users, decisions, candidates].
       place: rows of the answers, the same shape.
     """
-    users, start = len(place), no_sums(network).messages
+    users, start = len(place), zero_statistics(network).messages
     at_once = users if users <= _ADDED_AT_ONCE else math.gcd(users, _ADDED_AT_ONCE)
-    rows, columns = np.triu_indices(network.columns.tastes)
-    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (by_tastes, surprise, weight, place))
+    rows, columns = np.triu_indices(network.columns.latent_factors)
+    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (by_factors, residual, weight, place))
 
     def add(total, part):
-        by_tastes, surprise, weight, place = part
-        pairs = by_tastes[:, rows] * by_tastes[:, columns]
-        each = [x[..., None] * y[:, None, None, :] for x, y in ((surprise, by_tastes), (weight, pairs))]
+        by_factors, residual, weight, place = part
+        pairs = by_factors[:, rows] * by_factors[:, columns]
+        each = [x[..., None] * y[:, None, None, :] for x, y in ((residual, by_factors), (weight, pairs))]
         return total.at[place.reshape(-1)].add(jnp.concatenate(each, -1).reshape(place.size, -1)), None
 
     return jax.lax.scan(add, start.reshape(-1, start.shape[-1]), parts)[0].reshape(start.shape)
 
 
-def _moved(network: BayesNetwork, tastes: jax.Array, told: jax.Array, mean: jax.Array) -> jax.Array:
+def _moved(network: EmNetwork, latent_factors: jax.Array, told: jax.Array, mean: jax.Array) -> jax.Array:
     """Tastes after a step, from `Sums.messages`."""
-    size = network.columns.tastes
+    size = network.columns.latent_factors
     rows, columns = np.triu_indices(size)
-    curvature = jnp.zeros((*tastes.shape, size))
+    curvature = jnp.zeros((*latent_factors.shape, size))
     curvature = curvature.at[..., rows, columns].set(told[..., size:]).at[..., columns, rows].set(told[..., size:])
-    return stepped(tastes, told[..., :size], curvature, mean, network.taste_precision)
+    return stepped(latent_factors, told[..., :size], curvature, mean, network.factor_precision)

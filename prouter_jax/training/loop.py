@@ -15,15 +15,15 @@ from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.data.batches import Batches, Input
 from prouter_jax.data.history_store import store_of
 from prouter_jax.data.rewards import choice_shares
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.graph.schema import RouterGraph
-from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, of_picks
+from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, values_of_selected
 from prouter_jax.model.answer_features import Observed
 from prouter_jax.model.inference import Network, Scorer, make_network, make_scorer, score_decisions
 from prouter_jax.sharding import make_mesh, place, placed_shapes, replicated, to_host
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.metrics_writer import Progress, to_record
-from prouter_jax.training.multihost import Preempted, Preemption, agreed
+from prouter_jax.training.multihost import Preempted, Preemption, broadcast
 from prouter_jax.training.profiling import Pace, Steps
 from prouter_jax.training.state import TrainState, init_state
 from prouter_jax.training.step import Recipe, make_recipe, make_step, read_world
@@ -56,7 +56,7 @@ class Run:
 
 
 def train(
-    config: ExperimentConfig, prepared: Prepared, workdir: pathlib.Path, traced: range | None = None
+    config: ExperimentConfig, dataset: Dataset, workdir: pathlib.Path, traced: range | None = None
 ) -> Pace | None:
     """Trains until the validation reward stops rising or the steps are done; resumes what is in `workdir`.
 
@@ -72,11 +72,11 @@ def train(
       ValueError: if there are checkpoints and none is sound, or if the loss is not a number.
       Preempted: after a SIGTERM, when the state is saved.
     """
-    run = make_run(config, prepared)
+    run = make_run(config, dataset)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     state, restored, rejected = _start(run, checkpoints, config.seed)
     step_fn = make_train_step(run)
-    validation = prepared.labelled("validation")
+    validation = dataset.labelled("validation")
     key = jax.random.key(config.seed)
     with (
         Progress(workdir, config.train, "router") as progress,
@@ -93,7 +93,7 @@ def train(
             due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
             if due and step > max(restored, 0):
                 steps.wait()
-                state, fit = _evaluate(state, run, prepared, validation)
+                state, fit = _evaluate(state, run, dataset, validation)
                 stale = int(state.stale)
                 progress.evaluated(state, _checked(metrics, step) | to_record(fit) | batches.waiting())
                 checkpoints.save(step, state, float(state.validation_reward))
@@ -117,12 +117,12 @@ def train(
     return _pace(run, text, steps.seconds)
 
 
-def make_run(config: ExperimentConfig, prepared: Prepared) -> Run:
+def make_run(config: ExperimentConfig, dataset: Dataset) -> Run:
     """Builds the graph and the network of a run and places them on the configured mesh."""
     mesh = make_mesh(config.mesh)
-    graph = prepared.world.build_graph(shards=config.mesh.data)
-    network = make_network(config, graph, len(prepared.world.interactions.users.ids))
-    batches = _make_batches(config, prepared)
+    graph = dataset.world.build_graph(shards=config.mesh.data)
+    network = make_network(config, graph, len(dataset.world.interactions.users.ids))
+    batches = _make_batches(config, dataset)
     recipe = make_recipe(config, batches.steps if batches else 0)
     init, abstract = compiled_init(network, recipe, mesh)
     world = place(read_world(network, recipe, graph), mesh)
@@ -150,9 +150,9 @@ def initial_state(run: Run, seed: int) -> TrainState:
     return run.init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
-def run_scorer(run: Run, params: dict, prepared: Prepared) -> Scorer:
+def run_scorer(run: Run, params: dict, dataset: Dataset) -> Scorer:
     """The network with `params`, applied to what it is trained on."""
-    return make_scorer(run.network, params, prepared.world, run.here, run.model)
+    return make_scorer(run.network, params, dataset.world, run.here, run.model)
 
 
 class Validation(typing.NamedTuple):
@@ -164,15 +164,15 @@ class Validation(typing.NamedTuple):
     fit: Fit
 
 
-def validate(run: Run, params: dict, prepared: Prepared, labelled: Labelled) -> Validation:
+def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Validation:
     """What the scores of some decisions are worth.
 
     The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). Without any
     choice the temperature is 1.
     """
     decisions = labelled.decisions
-    logits = score_decisions(run_scorer(run, params, prepared), prepared, decisions)
-    reward = mean(of_picks(labelled.rewards, choose(logits, decisions.offered)))
+    logits = score_decisions(run_scorer(run, params, dataset), dataset, decisions)
+    reward = mean(values_of_selected(labelled.rewards, choose(logits, decisions.offered)))
     shares = choice_shares(decisions)
     temperature = fit_temperature(logits, decisions.offered, shares) if shares.any() else 1.0
     fit = measure_fit(temperature * logits, decisions.offered, shares, decisions.user, decisions.query)
@@ -204,14 +204,14 @@ def compiled_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
     return jax.jit(step, donate_argnums=0, out_shardings=(places, replicated(mesh)))
 
 
-def _make_batches(config: ExperimentConfig, prepared: Prepared) -> Batches | None:
+def _make_batches(config: ExperimentConfig, dataset: Dataset) -> Batches | None:
     train = config.train
     if not train.users_per_step:
         return None
-    store, rows = prepared.store, prepared.world_query
+    store, rows = dataset.store, dataset.world_query
     if store is None:
-        store = store_of(prepared.world.interactions)
-        rows = np.arange(len(prepared.world.interactions.queries.ids))
+        store = store_of(dataset.world.interactions)
+        rows = np.arange(len(dataset.world.interactions.queries.ids))
     return Batches(store, rows, train.users_per_step, train.history_length, config.seed)
 
 
@@ -223,10 +223,10 @@ def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, i
     return initial_state(run, seed), -1, []
 
 
-def _evaluate(state: TrainState, run: Run, prepared: Prepared, validation: Labelled) -> tuple[TrainState, Fit]:
+def _evaluate(state: TrainState, run: Run, dataset: Dataset, validation: Labelled) -> tuple[TrainState, Fit]:
     """The state with what early stopping must remember; all processes measure it, the first one's word counts."""
-    found = validate(run, to_host(state.params), prepared, validation)
-    reward, temperature = (float(x) for x in agreed(found[:2]))
+    found = validate(run, to_host(state.params), dataset, validation)
+    reward, temperature = (float(x) for x in broadcast(found[:2]))
     better = reward > float(state.best_reward)
     numbers = {
         "validation_reward": jnp.float32(reward),

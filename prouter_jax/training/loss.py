@@ -14,7 +14,7 @@ from prouter_jax.model.posterior import log_choice_probabilities, utilities
 
 
 @dataclasses.dataclass(frozen=True)
-class Hiding:
+class Masking:
     """How a step chooses what to hide; see `config.Train`."""
 
     folds: int
@@ -24,36 +24,38 @@ class Hiding:
     text_noise: float
 
 
-def make_hiding(config: ExperimentConfig) -> Hiding:
+def make_masking(config: ExperimentConfig) -> Masking:
     """What is hidden matches what is tested: whole queries if those of the test are new, else decisions."""
     train = config.train
     shares = (train.full_history_share, train.no_task_share, train.text_noise)
-    return Hiding(train.folds, config.data.split not in WARM, *shares)
+    return Masking(train.folds, config.data.split not in WARM, *shares)
 
 
-def choose_hidden(graph: RouterGraph, hiding: Hiding, step: jax.Array, key: jax.Array) -> tuple[Visibility, jax.Array]:
+def choose_masked(
+    graph: RouterGraph, masking: Masking, step: jax.Array, key: jax.Array
+) -> tuple[Visibility, jax.Array]:
     """What a step may see, and which decisions [users, decisions] it must foresee.
 
     Each pass of `folds` steps hides every query (or, where test queries are known ones, every
     decision) once. A user shows all its other decisions or a part, down to none.
     """
     layout, seen = graph.layout, graph.visibility
-    pass_key = jax.random.fold_in(key, step // hiding.folds)
+    pass_key = jax.random.fold_in(key, step // masking.folds)
     task_key, length_key, keep_key = jax.random.split(jax.random.fold_in(key, 2**30 + step), 3)
-    if hiding.whole_queries:
-        fold = jax.random.permutation(pass_key, layout.num("query")) % hiding.folds
+    if masking.whole_queries:
+        fold = jax.random.permutation(pass_key, layout.num("query")) % masking.folds
     else:
         # a draw for each, not a permutation of all: the mesh decides how many users there are with padding
-        fold = jax.random.randint(pass_key, (layout.users, layout.decisions), 0, hiding.folds)
-    hidden = (fold == step % hiding.folds).astype(jnp.float32)
+        fold = jax.random.randint(pass_key, (layout.users, layout.decisions), 0, masking.folds)
+    hidden = (fold == step % masking.folds).astype(jnp.float32)
     query = jnp.broadcast_to(read_histories(graph).query, (layout.users, layout.decisions))
-    scored = hidden[query] if hiding.whole_queries else hidden
-    length = _history_shares(length_key, layout.users, layout.decisions, hiding.full_history_share)
+    scored = hidden[query] if masking.whole_queries else hidden
+    length = _history_shares(length_key, layout.users, layout.decisions, masking.full_history_share)
     shown = jax.random.uniform(keep_key, scored.shape) < length[:, None]
     decisions = seen.decisions * (1 - scored) * shown
-    if not hiding.whole_queries:
+    if not masking.whole_queries:
         return dataclasses.replace(seen, decisions=decisions), scored
-    no_task = hidden * (jax.random.uniform(task_key, hidden.shape) < hiding.no_task_share)
+    no_task = hidden * (jax.random.uniform(task_key, hidden.shape) < masking.no_task_share)
     return Visibility(seen.outcomes * (1 - hidden), seen.tasks * (1 - no_task), decisions), scored
 
 
@@ -92,11 +94,11 @@ def routing_loss(
     sharpness = jnp.exp(model.head.log_sharpness[...])
 
     @jax.checkpoint
-    def of_user(answers, said, _, scored, user):
-        said, score = only(said, scored), utilities(user, answers)
-        share = log_choice_probabilities(sharpness * score, said.offered)
-        found = [-(said.target * share).sum((0, 1)), said.target.sum((0, 1))]
-        for value, given in ((said.rating, said.rated), (said.thumb, said.thumbed)):
+    def of_user(answers, feedback, _, scored, user):
+        feedback, score = only(feedback, scored), utilities(user, answers)
+        share = log_choice_probabilities(sharpness * score, feedback.offered)
+        found = [-(feedback.target * share).sum((0, 1)), feedback.target.sum((0, 1))]
+        for value, given in ((feedback.rating, feedback.rated), (feedback.thumb, feedback.thumbed)):
             if value is not None and given is not None:
                 found += [(given * (value - score) ** 2).sum((0, 1)), given.sum((0, 1))]
         return tuple(found)

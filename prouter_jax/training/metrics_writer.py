@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from prouter_jax.config import Train
 from prouter_jax.io import files
 from prouter_jax.io.files import uploaded
-from prouter_jax.io.terminal import say
+from prouter_jax.io.terminal import log_line
 from prouter_jax.metrics import Fit
-from prouter_jax.training.multihost import is_first
+from prouter_jax.training.multihost import is_primary
 from prouter_jax.training.state import TrainState
 
 METRICS = "metrics.jsonl"
@@ -33,7 +33,7 @@ class Progress:
         self.printed = time.monotonic()
         self.mark = (0, self.printed)  # step and time from which the rate is counted
         self.last = "no evaluation yet"
-        self.speaks = is_first()
+        self.speaks = is_primary()
         self.closing = contextlib.ExitStack()
         asked = config.tensorboard and self.speaks
         self.board = self.closing.enter_context(_tensorboard(workdir)) if asked else None
@@ -89,7 +89,7 @@ class Progress:
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()
         if self.speaks:
-            say(f"{self.name}: {text}" if text else "", end)
+            log_line(f"{self.name}: {text}" if text else "", end)
 
 
 def to_record(fit: Fit) -> dict[str, float]:

@@ -13,18 +13,18 @@ from jax.experimental import multihost_utils
 T = typing.TypeVar("T")
 
 
-def is_first() -> bool:
+def is_primary() -> bool:
     """Whether this process is the one that writes and speaks."""
     return jax.process_index() == 0
 
 
-def together(what: str) -> None:
+def barrier(what: str) -> None:
     """Returns when all processes have come here."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
 
 
-def ask_first_process(ask: Callable[[], T]) -> T:
+def ask_primary(ask: Callable[[], T]) -> T:
     """What `ask` returns in process 0, which alone calls it: the small files are read and written by one process.
 
     Args:
@@ -36,7 +36,7 @@ def ask_first_process(ask: Callable[[], T]) -> T:
     if jax.process_count() == 1:
         return ask()
     answer, error = None, None
-    if is_first():
+    if is_primary():
         try:
             answer = ask()
         except (OSError, ValueError) as raised:
@@ -48,15 +48,15 @@ def ask_first_process(ask: Callable[[], T]) -> T:
     return answer
 
 
-def agreed(numbers):
+def broadcast(numbers):
     """The numbers as the first process has them."""
     return multihost_utils.broadcast_one_to_all(np.asarray(numbers)) if jax.process_count() > 1 else numbers
 
 
-def leave() -> None:
+def shutdown() -> None:
     """Ends the processes' bond: from here on none waits for another, and what they computed together is gone."""
     if jax.distributed.is_initialized():
-        together("done")
+        barrier("done")
         jax.distributed.shutdown()
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import jax
 
 from prouter_jax.io.files import uploaded
-from prouter_jax.io.terminal import say
-from prouter_jax.training.multihost import is_first
+from prouter_jax.io.terminal import log_line
+from prouter_jax.training.multihost import is_primary
 
 TRACES = "profile"
 STEP = "train"  # name of a step in a trace
@@ -75,8 +75,10 @@ class Steps:
     def __exit__(self, *_) -> None:
         if self.tracing:
             self._stop()
-        elif self.traced and is_first():
-            say(f"{TRACES}: steps {self.traced.start}:{self.traced.stop} were not run, so there is no trace of them")
+        elif self.traced and is_primary():
+            log_line(
+                f"{TRACES}: steps {self.traced.start}:{self.traced.stop} were not run, so there is no trace of them"
+            )
 
     @property
     def seconds(self) -> float | None:
@@ -126,5 +128,5 @@ class Steps:
             first, self.tracing, self.traced = self.traced.start, False, range(0)
             with self.trace:
                 jax.profiler.stop_trace()
-            if is_first():
-                say(f"{TRACES}: a trace from step {first} on is in {self.folder}")
+            if is_primary():
+                log_line(f"{TRACES}: a trace from step {first} on is in {self.folder}")

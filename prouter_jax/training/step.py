@@ -11,11 +11,11 @@ from prouter_jax.graph.history import with_batch
 from prouter_jax.graph.schema import RouterGraph, Visibility
 from prouter_jax.model.answer_features import Observed, observe
 from prouter_jax.model.inference import Network
-from prouter_jax.model.network import BayesNetwork
+from prouter_jax.model.network import EmNetwork
 from prouter_jax.model.paper_network import GraphNetwork
 from prouter_jax.sharding import DATA, replicated, users_sharding
 from prouter_jax.training import em as minibatch
-from prouter_jax.training.loss import Hiding, blur_texts, choose_hidden, make_hiding, routing_loss
+from prouter_jax.training.loss import Masking, blur_texts, choose_masked, make_masking, routing_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Recipe:
 
     optimizer: tuple
     num_train_steps: int
-    hiding: Hiding
+    masking: Masking
     steps_per_round: int
 
 
@@ -36,20 +36,20 @@ def make_recipe(experiment: config.ExperimentConfig, steps_per_pass: int = 1) ->
     """What a configuration says of training, where so many batches are a pass over all users."""
     train = experiment.train
     steps = (train.steps_per_round or steps_per_pass) if train.users_per_step else 0
-    return Recipe(dataclasses.astuple(experiment.optimizer), train.num_train_steps, make_hiding(experiment), steps)
+    return Recipe(dataclasses.astuple(experiment.optimizer), train.num_train_steps, make_masking(experiment), steps)
 
 
 def init_network(network: Network, recipe: Recipe, key: jax.Array) -> tuple[dict, object]:
     """Parameters and the optimizer's state before the first step; of the default network, the sums of a round."""
     params = network.init(key)
-    if isinstance(network, BayesNetwork):
-        return params, minibatch.no_sums(network) if recipe.steps_per_round else ()
+    if isinstance(network, EmNetwork):
+        return params, minibatch.zero_statistics(network) if recipe.steps_per_round else ()
     return params, make_optimizer(config.Optimizer(*recipe.optimizer), recipe.num_train_steps).init(params)
 
 
 def read_world(network: Network, recipe: Recipe, graph: RouterGraph) -> RouterGraph | Observed:
     """What a step reads beside its batch: the graph; of the default network in batches, what it shows of answers."""
-    return observe(graph) if isinstance(network, BayesNetwork) and recipe.steps_per_round else graph
+    return observe(graph) if isinstance(network, EmNetwork) and recipe.steps_per_round else graph
 
 
 def make_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
@@ -95,8 +95,8 @@ def _make_gradient_step(network: GraphNetwork, recipe: Recipe, mesh: jax.shardin
     def step(params, opt_state, graph, batch, number, key):
         graph = with_batch(graph, batch, mesh.shape[DATA]) if recipe.steps_per_round else graph
         # the histories are divided by users here, and everything made of them follows
-        hidden = jax.lax.with_sharding_constraint(choose_hidden(graph, recipe.hiding, number, key), spread)
-        graph = blur_texts(graph, recipe.hiding.text_noise, jax.random.fold_in(key, 2**29 + number))
+        hidden = jax.lax.with_sharding_constraint(choose_masked(graph, recipe.masking, number, key), spread)
+        graph = blur_texts(graph, recipe.masking.text_noise, jax.random.fold_in(key, 2**29 + number))
         (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(params, graph, *hidden)
         updates, opt_state = update(gradient, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, {"loss": total, **parts}

@@ -11,14 +11,14 @@ from prouter_jax.sharding import make_mesh
 from prouter_jax.training.loop import initial_state, make_run
 
 
-@pytest.mark.parametrize("preset", ["bayes", "paper"])
-def test_shapes_are_those_of_the_run(tiny_config, prepared, preset):
+@pytest.mark.parametrize("preset", ["em", "paper"])
+def test_shapes_are_those_of_the_run(tiny_config, dataset, preset):
     tiny_config.model.preset, tiny_config.mesh.data = preset, 2
     step, score = make_programs(tiny_config, make_mesh(tiny_config.mesh))
-    run = make_run(tiny_config, prepared)
+    run = make_run(tiny_config, dataset)
     state, graph, batch, key = step.arguments
     assert batch == {}
-    assert (step.users, step.calls) == (run.world.layout.users, 1 if preset == "bayes" else 2)
+    assert (step.users, step.calls) == (run.world.layout.users, 1 if preset == "em" else 2)
     assert (score.users, score.calls) == (step.users, 0)
     for wanted, found in ((run.world, graph), (initial_state(run, 0), state), (jax.random.key(0), key)):
         for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):
@@ -28,12 +28,12 @@ def test_shapes_are_those_of_the_run(tiny_config, prepared, preset):
     jax.eval_shape(score.function, *score.arguments)
 
 
-@pytest.mark.parametrize("preset", ["bayes", "paper"])
-def test_shapes_of_minibatches_are_those_of_the_run(tiny_config, prepared, preset):
+@pytest.mark.parametrize("preset", ["em", "paper"])
+def test_shapes_of_minibatches_are_those_of_the_run(tiny_config, dataset, preset):
     tiny_config.model.preset, tiny_config.mesh.data, tiny_config.train.users_per_step = preset, 2, 4
     step, _ = make_programs(tiny_config, make_mesh(tiny_config.mesh), users=1000)
     assert (step.users, step.calls) == (4, 250)
-    run = make_run(tiny_config, prepared)
+    run = make_run(tiny_config, dataset)
     batch = next(Input(run.batches, run.mesh, 0, 1))
     for wanted, found in ((run.world, step.arguments[1]), (initial_state(run, 0), step.arguments[0])):
         for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):

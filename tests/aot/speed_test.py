@@ -66,7 +66,7 @@ def test_a_run_s_parameters_are_counted_and_its_step_is_compiled_once(trained, t
     jax.monitoring.register_event_duration_secs_listener(
         lambda name, _, **more: compiled.append(more.get("fun_name")) if "backend_compile" in name else None
     )
-    pace = train(trained.config, trained.prepared, tmp_path)
+    pace = train(trained.config, trained.dataset, tmp_path)
     assert pace is not None
     sizes = [np.asarray(leaf).size for leaf in jax.tree.leaves(trained.params)]
     assert (pace.parameters, pace.parameter_bytes) == (sum(sizes), 4 * sum(sizes))

@@ -11,8 +11,8 @@ from prouter_jax.sharding import make_mesh, users_sharding
 
 
 @pytest.fixture
-def batches(prepared):
-    data = prepared.world.interactions
+def batches(dataset):
+    data = dataset.world.interactions
     return Batches(store_of(data), np.arange(len(data.queries.ids)), 4, 8, 0)
 
 

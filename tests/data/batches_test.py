@@ -43,8 +43,8 @@ def _expected(data):
     return by_user
 
 
-def test_a_pass_meets_every_user_once_with_all_it_said_and_then_nobody(prepared):
-    data = prepared.world.interactions
+def test_a_pass_meets_every_user_once_with_all_it_said_and_then_nobody(dataset):
+    data = dataset.world.interactions
     batches = _batches(data)
     assert batches.steps == 2
     for first in (0, 2, 4):
@@ -54,8 +54,8 @@ def test_a_pass_meets_every_user_once_with_all_it_said_and_then_nobody(prepared)
             assert met[:6].count(said) == 1
 
 
-def test_another_pass_and_another_seed_have_other_orders(prepared):
-    data = prepared.world.interactions
+def test_another_pass_and_another_seed_have_other_orders(dataset):
+    data = dataset.world.interactions
     orders = [
         [tuple(said) for said in _said_by_user(_batches(data, 6, seed=seed), step)]
         for seed, step in ((0, 0), (0, 1), (1, 0))
@@ -65,8 +65,8 @@ def test_another_pass_and_another_seed_have_other_orders(prepared):
 
 
 @pytest.mark.parametrize("history", [32, 5])
-def test_any_process_makes_the_rows_of_the_whole_batch(prepared, history):
-    batches = _batches(prepared.world.interactions, history=history)
+def test_any_process_makes_the_rows_of_the_whole_batch(dataset, history):
+    batches = _batches(dataset.world.interactions, history=history)
     for step in (0, 1, 7):
         whole = _whole(batches, step)
         for start, stop in ((0, 1), (1, 3), (3, 4)):
@@ -74,8 +74,8 @@ def test_any_process_makes_the_rows_of_the_whole_batch(prepared, history):
                 np.testing.assert_array_equal(part, whole[name][start:stop])
 
 
-def test_long_histories_are_drawn_evenly_and_without_repeats(prepared):
-    data = prepared.world.interactions
+def test_long_histories_are_drawn_evenly_and_without_repeats(dataset):
+    data = dataset.world.interactions
     batches, expected = _batches(data, 6, history=5), _expected(data)
     counts: dict = {}
     for step in range(400):
@@ -90,8 +90,8 @@ def test_long_histories_are_drawn_evenly_and_without_repeats(prepared):
     assert 0.6 < min(shares) < max(shares) < 1.4
 
 
-def test_what_may_not_be_seen_is_not_there(prepared):
-    data = prepared.world.interactions
+def test_what_may_not_be_seen_is_not_there(dataset):
+    data = dataset.world.interactions
     rows = np.where(np.arange(len(data.queries.ids)) % 2, np.arange(len(data.queries.ids)), -1)
     for said in _said_by_user(_batches(data, 6, world_query=rows), 0):
         assert said

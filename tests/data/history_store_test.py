@@ -36,8 +36,8 @@ def test_every_decision_is_there_with_ties_ratings_and_sides(two_users):
         assert rated == {llm: x for llm, x in enumerate(arrays.rating[row]) if not np.isnan(x)}
 
 
-def test_a_user_without_decisions_has_none(prepared):
-    data = prepared.world.interactions
+def test_a_user_without_decisions_has_none(dataset):
+    data = dataset.world.interactions
     users = dataclasses.replace(
         data.users, ids=np.append(data.users.ids, "new"), preference=np.append(data.users.preference, np.nan)
     )
@@ -67,9 +67,9 @@ def _part(store, users):
 
 
 @pytest.fixture
-def written(prepared, tmp_path):
+def written(dataset, tmp_path):
     """A store in memory, and the folder where it was written in two parts."""
-    store = store_of(prepared.world.interactions)
+    store = store_of(dataset.world.interactions)
     with StoreWriter(tmp_path / "store") as writer:
         for users in (slice(0, 2), slice(2, 6)):
             writer.append(_part(store, users))
@@ -98,8 +98,8 @@ def test_a_damaged_folder_is_refused(written, damage):
         open_store(written[1])
 
 
-def test_a_writer_that_fails_leaves_nothing_that_can_be_opened(prepared, tmp_path):
-    store = store_of(prepared.world.interactions)
+def test_a_writer_that_fails_leaves_nothing_that_can_be_opened(dataset, tmp_path):
+    store = store_of(dataset.world.interactions)
 
     def fail():
         with StoreWriter(tmp_path / "store") as writer:

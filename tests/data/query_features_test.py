@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.data.query_features import in_parts, places_of
+from prouter_jax.data.query_features import in_parts, make_query_features
 
 
 def _places(number=4):
     rng = np.random.default_rng(0)
-    return places_of(rng.normal(size=(number, 3)), rng.normal(size=(number, 2)), np.arange(number) % 3 - 1, 2)
+    return make_query_features(rng.normal(size=(number, 3)), rng.normal(size=(number, 2)), np.arange(number) % 3 - 1, 2)
 
 
 def test_a_query_without_a_task_belongs_to_none():

@@ -14,7 +14,7 @@ from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.data.tfds_builder import build_dataset
 from prouter_jax.data.tfds_reader import open_users, read_dataset
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.io.paths import files_below, make_path
 
 pytestmark = pytest.mark.skipif(
@@ -114,7 +114,7 @@ def test_what_is_trained_on_is_what_the_tables_hold(experiment, bucket):
     for source, path in (("tables", f"{bucket}/in"), ("tfds", f"{bucket}/out")):
         config = copy.deepcopy(experiment)
         config.data.source, config.data.path = source, path
-        worlds.append(prepare(read_source(config.data), config.data, 0).world)
+        worlds.append(prepare_dataset(read_source(config.data), config.data, 0).world)
     assert worlds[0].digest() == worlds[1].digest()
 
 

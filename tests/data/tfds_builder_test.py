@@ -19,7 +19,7 @@ from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.data.tfds_builder import build_dataset
 from prouter_jax.data.tfds_reader import open_users, read_dataset
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import run_experiment
 from prouter_jax.io.paths import files_below
 from prouter_jax.training.loop import restore_best
@@ -183,7 +183,7 @@ def configs(experiment, tmp_path):
 
 
 def test_what_is_trained_on_is_what_the_tables_hold(configs):
-    one, other = (prepare(read_source(config.data), config.data, 0) for config in configs)
+    one, other = (prepare_dataset(read_source(config.data), config.data, 0) for config in configs)
     assert one.world.digest() == other.world.digest()
     np.testing.assert_array_equal(one.parts.test, other.parts.test)
     np.testing.assert_array_equal(one.vectors.query, other.vectors.query)

@@ -15,8 +15,8 @@ from prouter_jax.data.style_features import text_style
 from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.tables.read_write import read_tables
 from prouter_jax.data.text_encoders import make_encoder
-from prouter_jax.dataset import Prepared, Source, prepare
-from prouter_jax.evaluation.evaluate import Picks, evaluate_seed
+from prouter_jax.dataset import Dataset, Source, prepare_dataset
+from prouter_jax.evaluation.evaluate import Selections, evaluate_seed
 from prouter_jax.evaluation.summary import summarise
 from prouter_jax.graph.build import NodeVectors
 from prouter_jax.report.types import Report
@@ -33,23 +33,23 @@ def _source(data: tables.Interactions) -> Source:
     return Source(data, NodeVectors(*(encoder.encode(some) for some in texts), text_style(texts[1])), "hash")
 
 
-def _prepare(users: str = "recorded", data: tables.Interactions | None = None, seed: int = 0, **more) -> Prepared:
-    return prepare(_source(data or build_embedded(SMALL)), Data(users=users, num_users=15, **more), seed)
+def _prepare(users: str = "recorded", data: tables.Interactions | None = None, seed: int = 0, **more) -> Dataset:
+    return prepare_dataset(_source(data or build_embedded(SMALL)), Data(users=users, num_users=15, **more), seed)
 
 
-def _report(prepared: list[Prepared], score) -> Report:
-    results = [evaluate_seed(one, {"router": score(one)}) for one in prepared]
+def _report(dataset: list[Dataset], score) -> Report:
+    results = [evaluate_seed(one, {"router": score(one)}) for one in dataset]
     return summarise(results, "title", {"data": "embedded"})
 
 
-def _rewards(prepared: Prepared) -> np.ndarray:
+def _rewards(dataset: Dataset) -> np.ndarray:
     """A router as good as the oracle."""
-    return np.nan_to_num(prepared.labelled("test").rewards, nan=-9.0)
+    return np.nan_to_num(dataset.labelled("test").rewards, nan=-9.0)
 
 
-def _first(prepared: Prepared) -> np.ndarray:
+def _first(dataset: Dataset) -> np.ndarray:
     """A router that always picks the first LLM on offer."""
-    return np.zeros(prepared.labelled("test").rewards.shape)
+    return np.zeros(dataset.labelled("test").rewards.shape)
 
 
 # ---- The figures of data/README.md. Its spreads divide by the number of seeds, those of a report by one less.
@@ -60,7 +60,7 @@ def _documented(name: str, pool: str, num_users: int, seeds: int) -> Report:
         pytest.skip(f"no data in {DATA / name}; PROUTER_DATA names the folder")
     source = _source(read_tables(DATA / name, pool=pool))
     config = Data(users="multi_cost_efficiency", num_users=num_users)
-    results = [evaluate_seed(prepare(source, config, seed), {}) for seed in range(seeds)]
+    results = [evaluate_seed(prepare_dataset(source, config, seed), {}) for seed in range(seeds)]
     return summarise(results, name, {})
 
 
@@ -111,34 +111,34 @@ def test_the_oracle_is_the_best_and_shares_are_shares(users, feedback):
 
 def test_a_router_is_measured_as_the_policies_are():
     """The scores of the oracle under another name give the very same picks."""
-    prepared = _prepare("multi_cost_efficiency")
-    result = evaluate_seed(prepared, {"router": _rewards(prepared)})
-    for field in dataclasses.fields(Picks):
+    dataset = _prepare("multi_cost_efficiency")
+    result = evaluate_seed(dataset, {"router": _rewards(dataset)})
+    for field in dataclasses.fields(Selections):
         first, second = (getattr(result.picks[name], field.name) for name in ("router", "oracle"))
         np.testing.assert_array_equal(first, second)
 
 
 def test_policies_learn_from_the_training_decisions_not_from_the_tested():
     """Other choices in the test change what is right, and no pick but the oracle's."""
-    prepared = _prepare()
-    data = prepared.data
-    tested = np.isin(data.feedback.decision, prepared.parts.test)
+    dataset = _prepare()
+    data = dataset.data
+    tested = np.isin(data.feedback.decision, dataset.parts.test)
     offered = data.offers[data.decisions.offer[data.feedback.decision]]
     llm = np.where(tested, offered.argmax(1), data.feedback.llm).astype(np.int32)
-    other = dataclasses.replace(prepared, data=data.replace(feedback=dataclasses.replace(data.feedback, llm=llm)))
-    before, after = (evaluate_seed(one, {}).picks for one in (prepared, other))
+    other = dataclasses.replace(dataset, data=data.replace(feedback=dataclasses.replace(data.feedback, llm=llm)))
+    before, after = (evaluate_seed(one, {}).picks for one in (dataset, other))
     assert {name for name in before if not np.array_equal(before[name].llm, after[name].llm)} == {"oracle"}
     assert all(not np.array_equal(before[name].right, after[name].right) for name in set(before) - {"oracle"})
-    train = prepared.labelled("train")
+    train = dataset.labelled("train")
     favourite = int(np.nanmean(train.rewards, axis=0).argmax())
-    there = prepared.labelled("test").decisions.offered[:, favourite]
+    there = dataset.labelled("test").decisions.offered[:, favourite]
     np.testing.assert_array_equal(before["best_single"].llm == favourite, there)
 
 
 def test_effect_and_cost_are_those_of_the_pick():
-    prepared = _prepare()
-    result = evaluate_seed(prepared, {})
-    picks, outcomes = result.picks["random"], prepared.data.outcomes
+    dataset = _prepare()
+    result = evaluate_seed(dataset, {})
+    picks, outcomes = result.picks["random"], dataset.data.outcomes
     table = {(q, m): row for row, (q, m) in enumerate(zip(outcomes.query, outcomes.llm, strict=True))}
     rows = [table.get(pair, -1) for pair in zip(result.query, picks.llm, strict=True)]
     np.testing.assert_allclose(picks.cost, np.append(outcomes.cost, NAN)[rows], rtol=1e-6)
@@ -147,12 +147,12 @@ def test_effect_and_cost_are_those_of_the_pick():
 
 def test_decisions_of_unknown_reward_are_left_out_and_unknown_candidates_never_picked():
     """Effects of two queries are lost after their users chose; of a third, that of all LLMs but the last."""
-    prepared = _prepare("multi_cost_efficiency")
-    data, tested = prepared.data, np.unique(prepared.labelled("test").decisions.query)
+    dataset = _prepare("multi_cost_efficiency")
+    data, tested = dataset.data, np.unique(dataset.labelled("test").decisions.query)
     row, llm = data.outcomes.query, data.outcomes.llm
     lost = np.isin(row, tested[:2]) | ((row == tested[2]) & (llm < 4))
     outcomes = dataclasses.replace(data.outcomes, effect=np.where(lost, NAN, data.outcomes.effect))
-    damaged = dataclasses.replace(prepared, data=data.replace(outcomes=outcomes))
+    damaged = dataclasses.replace(dataset, data=data.replace(outcomes=outcomes))
     result = evaluate_seed(damaged, {"router": _first(damaged)})
     assert set(result.query) == set(tested[2:])
     for picks in result.picks.values():
@@ -161,18 +161,18 @@ def test_decisions_of_unknown_reward_are_left_out_and_unknown_candidates_never_p
 
 
 def test_scores_that_are_no_scores_are_refused():
-    prepared = _prepare()
+    dataset = _prepare()
     with pytest.raises(ValueError, match="NaN"):
-        evaluate_seed(prepared, {"router": _first(prepared) * NAN})
+        evaluate_seed(dataset, {"router": _first(dataset) * NAN})
     with pytest.raises(ValueError, match="shape"):
-        evaluate_seed(prepared, {"router": _first(prepared)[:, :-1]})
+        evaluate_seed(dataset, {"router": _first(dataset)[:, :-1]})
 
 
 def test_no_known_reward_at_all_is_an_error():
-    prepared = _prepare()
-    silent = prepared.data.replace(feedback=tables.no_feedback())
+    dataset = _prepare()
+    silent = dataset.data.replace(feedback=tables.no_feedback())
     with pytest.raises(ValueError, match="expected a known reward, found none"):
-        evaluate_seed(dataclasses.replace(prepared, data=silent), {})
+        evaluate_seed(dataclasses.replace(dataset, data=silent), {})
 
 
 def test_a_perfect_router_spends_more_for_users_who_want_more():

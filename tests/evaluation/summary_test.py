@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.data.interactions import Users, strings
-from prouter_jax.evaluation.evaluate import Picks, SeedResult
+from prouter_jax.evaluation.evaluate import SeedResult, Selections
 from prouter_jax.evaluation.summary import summarise
 from prouter_jax.report.types import Report
 
@@ -17,7 +17,7 @@ def _result(rewards: dict[str, list[float]], llm: list[int], preference=(0.2, 0.
     """Two users, two tasks; four decisions on the queries 0, 0, 1, 2, the last without a task."""
     nothing = np.full(4, NAN)
     picks = {
-        name: Picks(np.array(llm), np.array(some), np.array([1, 0, 1, NAN]), np.arange(4.0), nothing)
+        name: Selections(np.array(llm), np.array(some), np.array([1, 0, 1, NAN]), np.arange(4.0), nothing)
         for name, some in rewards.items()
     }
     users = Users(strings(["ann", "bob"]), np.array(preference))

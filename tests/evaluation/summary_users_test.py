@@ -8,9 +8,9 @@ import pytest
 
 from prouter_jax import Router
 from prouter_jax.data.interactions import Users, strings
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.evaluation import summary as module
-from prouter_jax.evaluation.evaluate import Picks, SeedResult
+from prouter_jax.evaluation.evaluate import SeedResult, Selections
 from prouter_jax.evaluation.summary import explain_users, map_users
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report import types
@@ -30,7 +30,7 @@ def router(experiment_workdir) -> Router:
 def _result(preference, user, llm) -> SeedResult:
     """Picks of the router, of three LLMs."""
     nothing = np.zeros(len(user), np.float32)
-    picks = Picks(np.array(llm), *[nothing] * 4)
+    picks = Selections(np.array(llm), *[nothing] * 4)
     users = Users(strings([f"u{i}" for i in range(len(preference))]), np.array(preference, float))
     rows = np.array(user)
     return SeedResult(users, strings([]), strings("abc"), rows, rows * 0 - 1, rows * 0, {types.ROUTER: picks})
@@ -50,22 +50,22 @@ def test_users_of_unknown_preference_are_those_of_the_most_different_picks():
 
 def test_explained_is_what_was_judged(router, experiment):
     """The pick is the router's for that user and test query, among the LLMs that were on offer there."""
-    prepared = prepare(read_source(experiment.data), experiment.data, experiment.seed)
-    test = prepared.labelled("test").decisions
-    scores = np.where(test.offered, score_decisions(router.scorer, prepared, test), -np.inf)
+    dataset = prepare_dataset(read_source(experiment.data), experiment.data, experiment.seed)
+    test = dataset.labelled("test").decisions
+    scores = np.where(test.offered, score_decisions(router.scorer, dataset, test), -np.inf)
     picked = scores.argmax(1)
-    ids = prepared.data.users.ids
+    ids = dataset.data.users.ids
     zeros = [np.zeros(len(picked), np.float32)] * 4
     result = SeedResult(
-        *(prepared.data.users, prepared.data.tasks.ids, prepared.data.llms.ids),
-        *(test.user, test.query, test.query, {types.ROUTER: Picks(picked, *zeros)}),
+        *(dataset.data.users, dataset.data.tasks.ids, dataset.data.llms.ids),
+        *(test.user, test.query, test.query, {types.ROUTER: Selections(picked, *zeros)}),
     )
-    found = explain_users(router, prepared, result)
+    found = explain_users(router, dataset, result)
     assert len({told.user_id for told in found}) == 3
     for told in found:
-        texts = prepared.data.queries.texts[test.query]
+        texts = dataset.data.queries.texts[test.query]
         row = np.flatnonzero((ids[test.user] == told.user_id) & (texts == told.query))[0]
-        assert told.llm == prepared.data.llms.ids[picked[row]]
+        assert told.llm == dataset.data.llms.ids[picked[row]]
         logits = router.trained.temperature * scores[row]
         shares = np.exp(logits - logits.max())
         assert told.probability == pytest.approx(1 / shares.sum(), abs=1e-5)

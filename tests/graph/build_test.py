@@ -42,8 +42,8 @@ def test_history_edges_are_the_decisions(request, fixture, shards):
     assert _told(graph) == _expected(decisions)
 
 
-def test_outcome_edges_are_the_outcomes_and_missing_ones_are_known_to_be_missing(prepared):
-    world = prepared.world
+def test_outcome_edges_are_the_outcomes_and_missing_ones_are_known_to_be_missing(dataset):
+    world = dataset.world
     outcomes = world.interactions.outcomes
     effect = outcomes.effect.copy()
     effect[::5] = np.nan
@@ -60,18 +60,18 @@ def test_outcome_edges_are_the_outcomes_and_missing_ones_are_known_to_be_missing
     np.testing.assert_array_equal(found, outcome_matrices(data, world.scale))
 
 
-def test_an_unknown_price_differs_from_a_free_llm(prepared):
-    llms = prepared.world.interactions.llms
+def test_an_unknown_price_differs_from_a_free_llm(dataset):
+    llms = dataset.world.interactions.llms
     prices = np.array([0.0, np.nan, 1.0, 2.0], np.float32)
-    data = prepared.world.interactions.replace(llms=dataclasses.replace(llms, input_price=prices))
-    features = dataclasses.replace(prepared.world, interactions=data).build_graph().nodes("llm")[:, -4:]
+    data = dataset.world.interactions.replace(llms=dataclasses.replace(llms, input_price=prices))
+    features = dataclasses.replace(dataset.world, interactions=data).build_graph().nodes("llm")[:, -4:]
     assert features[0, 0] == features[1, 0] == 0
     assert (features[:, 2] == [1, 0, 1, 1]).all()
     assert np.isfinite(features).all()
 
 
-def test_texts_stand_at_their_nodes_and_padding_is_zero(prepared):
-    world = prepared.world
+def test_texts_stand_at_their_nodes_and_padding_is_zero(dataset):
+    world = dataset.world
     graph, width = world.build_graph(), world.vectors.query.shape[1]
     number = len(world.vectors.query)
     assert graph.nodes("query").shape == (bucket(number), node_width(world.vectors))
@@ -89,8 +89,8 @@ def test_a_bucket_is_large_enough_hardly_larger_and_one_of_few():
     assert len(set(sizes)) < 160
 
 
-def test_a_graph_without_decisions_outcomes_or_families_can_be_built(prepared):
-    world = prepared.world
+def test_a_graph_without_decisions_outcomes_or_families_can_be_built(dataset):
+    world = dataset.world
     data = world.interactions
     empty = take(data.outcomes, np.zeros(0, np.int64))
     loners = dataclasses.replace(data.llms, families=np.full(len(data.llms.ids), "", object))
@@ -100,9 +100,9 @@ def test_a_graph_without_decisions_outcomes_or_families_can_be_built(prepared):
         assert not np.asarray(graph.edges(name).weight).any()
 
 
-def test_an_edge_takes_few_bytes(shared_prepared):
+def test_an_edge_takes_few_bytes(shared_dataset):
     """Of a large graph the history edges are nearly all memory: numbers and places take 4 bytes each, flags 1."""
-    graph = shared_prepared.world.build_graph().graph
+    graph = shared_dataset.world.build_graph().graph
     arrays = [*graph.edges.values(), graph.senders, graph.receivers]
     assert sum(array.dtype.itemsize for array in arrays) == 5 * 4 + 4
     flags = ("weight", "first_known", "second_known", "shown_first")

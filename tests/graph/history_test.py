@@ -26,10 +26,10 @@ def test_over_users_is_a_loop_over_users(request, monkeypatch, fixture, shards, 
     theta = rng.normal(size=(layout.users, 3)).astype(np.float32)
     visible = (rng.random((layout.users, layout.decisions)) < 0.7).astype(np.float32)
 
-    def function(answers, said, llm, visible, theta):
-        said = only(said, visible)
-        liked = (utilities(theta, answers) + 1) * said.offered
-        return sum_by_llm(liked, llm, 4), (said.target * liked).sum((0, 1))
+    def function(answers, feedback, llm, visible, theta):
+        feedback = only(feedback, visible)
+        liked = (utilities(theta, answers) + 1) * feedback.offered
+        return sum_by_llm(liked, llm, 4), (feedback.target * liked).sum((0, 1))
 
     by_llm, of_choices = over_users(graph, function, jnp.asarray(answers), read_histories(graph), visible, theta)
     decisions = build_decisions(world.interactions, np.arange(len(world.interactions.decisions.user)))
@@ -54,13 +54,13 @@ def test_a_sum_over_users_adds_up_every_decision_once(request, monkeypatch, fixt
     weight = rng.random(layout.users).astype(np.float32)
     visible = (rng.random((layout.users, layout.decisions)) < 0.7).astype(np.float32)
 
-    def on_shared(said, query, llm, visible, weight):
+    def on_shared(feedback, query, llm, visible, weight):
         assert llm is None
-        return jax.ops.segment_sum((only(said, visible).offered * weight).sum((1, 2)), query, layout.num("query"))
+        return jax.ops.segment_sum((only(feedback, visible).offered * weight).sum((1, 2)), query, layout.num("query"))
 
-    def on_own(said, query, llm, visible, weight):
-        assert llm.shape == said.offered.shape
-        of_decision = (said.offered * visible[..., None] * weight[:, None, None]).sum(2)
+    def on_own(feedback, query, llm, visible, weight):
+        assert llm.shape == feedback.offered.shape
+        of_decision = (feedback.offered * visible[..., None] * weight[:, None, None]).sum(2)
         return jax.ops.segment_sum(of_decision.reshape(-1), query.reshape(-1), layout.num("query"))
 
     function = on_shared if layout.shared_queries else on_own
@@ -79,23 +79,23 @@ def test_a_sum_over_users_adds_up_every_decision_once(request, monkeypatch, fixt
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_ratings_are_read_where_there_are_any(prepared, shared_prepared):
-    assert read_histories(prepared.world.build_graph()).said.rated is None
-    said = read_histories(shared_prepared.world.build_graph()).said
-    assert said.rated.shape == said.offered.shape
-    feedback = shared_prepared.world.interactions.feedback
-    assert float(said.rated.sum()) == len(feedback.value)
-    np.testing.assert_allclose(said.rating.sum(), feedback.value.sum(), rtol=1e-4)
+def test_ratings_are_read_where_there_are_any(dataset, shared_dataset):
+    assert read_histories(dataset.world.build_graph()).feedback.rated is None
+    arrays = read_histories(shared_dataset.world.build_graph()).feedback
+    assert arrays.rated.shape == arrays.offered.shape
+    feedback = shared_dataset.world.interactions.feedback
+    assert float(arrays.rated.sum()) == len(feedback.value)
+    np.testing.assert_allclose(arrays.rating.sum(), feedback.value.sum(), rtol=1e-4)
 
 
-def test_only_leaves_nothing_of_a_hidden_decision(shared_prepared):
-    said = read_histories(shared_prepared.world.build_graph()).said
-    mask = np.zeros((said.offered.shape[0], said.offered.shape[2]), np.float32)
+def test_only_leaves_nothing_of_a_hidden_decision(shared_dataset):
+    feedback = read_histories(shared_dataset.world.build_graph()).feedback
+    mask = np.zeros((feedback.offered.shape[0], feedback.offered.shape[2]), np.float32)
     mask[2, 3] = 1
-    left = only(said, mask)
+    left = only(feedback, mask)
     assert left.shown_first is None
     for name in ("offered", "target", "rating", "rated"):
         value = np.array(getattr(left, name))
-        np.testing.assert_array_equal(value[2, :, 3], getattr(said, name)[2, :, 3])
+        np.testing.assert_array_equal(value[2, :, 3], getattr(feedback, name)[2, :, 3])
         value[2, :, 3] = 0
         assert not value.any()

@@ -9,8 +9,8 @@ from prouter_jax.graph.schema import EDGE_ENDS, EDGE_SETS, NODE_SETS, OBSERVED, 
 
 
 @pytest.fixture(scope="module")
-def graph(prepared):
-    return prepared.world.build_graph()
+def graph(dataset):
+    return dataset.world.build_graph()
 
 
 def test_node_and_edge_sets_fill_their_axes_and_edges_stay_within_their_ends(graph):

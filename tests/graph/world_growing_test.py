@@ -11,12 +11,12 @@ from prouter_jax.graph.world import grow_world
 
 
 @pytest.fixture
-def styled(prepared):
+def styled(dataset):
     """A world that knows the style of its answers, whose texts stayed behind."""
-    data = prepared.world.interactions
+    data = dataset.world.interactions
     style = np.full((len(data.outcomes.query), answer_features([], []).shape[1]), 0.5, np.float32)
     outcomes = dataclasses.replace(data.outcomes, style=style, response=None)
-    return dataclasses.replace(prepared.world, interactions=data.replace(outcomes=outcomes))
+    return dataclasses.replace(dataset.world, interactions=data.replace(outcomes=outcomes))
 
 
 def _with_an_answer(data):
@@ -33,9 +33,9 @@ def test_the_style_of_new_answers_is_read_off_their_texts(styled):
     np.testing.assert_array_equal(grown.outcomes.style[-1:], answer_features([str(query)], ["Sure! 1 + 1 = 2."]))
 
 
-def test_a_world_without_style_stays_without(prepared):
-    data = prepared.world.interactions
+def test_a_world_without_style_stays_without(dataset):
+    data = dataset.world.interactions
     bare = dataclasses.replace(
-        prepared.world, interactions=data.replace(outcomes=dataclasses.replace(data.outcomes, style=None))
+        dataset.world, interactions=data.replace(outcomes=dataclasses.replace(data.outcomes, style=None))
     )
     assert grow_world(bare, _with_an_answer(bare.interactions)).interactions.outcomes.style is None

@@ -8,15 +8,15 @@ import pytest
 
 from prouter_jax.data.interactions import strings
 from prouter_jax.data.style_features import with_answer_style
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.world import load_world, save_world
 
 
 @pytest.fixture
-def worlds(prepared, shared_prepared, tiny_config):
+def worlds(dataset, shared_dataset, tiny_config):
     tiny_config.data.split = "warm_query"
-    warm = prepare(read_source(tiny_config.data), tiny_config.data, 0)
-    return [prepared.world, shared_prepared.world, warm.world]
+    warm = prepare_dataset(read_source(tiny_config.data), tiny_config.data, 0)
+    return [dataset.world, shared_dataset.world, warm.world]
 
 
 def test_a_world_comes_back_as_it_was(worlds, tmp_path, bucket):
@@ -45,12 +45,12 @@ def test_the_digest_tells_worlds_apart(worlds):
 
 
 @pytest.fixture
-def told(prepared):
+def told(dataset):
     """A world whose answers have texts and a style."""
-    data = prepared.world.interactions
+    data = dataset.world.interactions
     response = strings([f"Answer {row}." for row in range(len(data.outcomes.query))])
     outcomes = dataclasses.replace(data.outcomes, response=response, style=None)
-    return dataclasses.replace(prepared.world, interactions=with_answer_style(data.replace(outcomes=outcomes)))
+    return dataclasses.replace(dataset.world, interactions=with_answer_style(data.replace(outcomes=outcomes)))
 
 
 def test_the_style_of_answers_is_kept_and_their_texts_are_not(told, tmp_path):
@@ -73,8 +73,8 @@ def test_the_digest_knows_style_and_sides_but_no_texts(told):
     assert len({told.digest(), digest("outcomes", style=None), digest("decisions", first=first)}) == 3
 
 
-def test_a_flipped_byte_or_a_missing_file_is_an_error(prepared, tmp_path):
-    save_world(prepared.world, tmp_path)
+def test_a_flipped_byte_or_a_missing_file_is_an_error(dataset, tmp_path):
+    save_world(dataset.world, tmp_path)
     paths = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert len(paths) > 10
     for path in paths:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = "--config=experiments/embedded.py"
-SMALL = ("--config.data.encoder=hash", "--config.model.taste_dim=0", "--config.data.embedded.num_users=12")
+SMALL = ("--config.data.encoder=hash", "--config.model.factor_dim=0", "--config.data.embedded.num_users=12")
 
 compiles = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="no TPU compiler: pip install 'prouter-jax[ahead]'"

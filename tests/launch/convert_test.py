@@ -54,10 +54,10 @@ def test_what_is_wrong_is_one_line(tmp_path, name, complaint):
 def test_progress_tells_the_time_left(monkeypatch, capsys):
     now = iter([100.0, 101.0, 110.0, 111.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    say = progress.on_progress("records", 2.0)
-    say(500, 0.05)
-    say(5000, 0.25)
-    say(6000, 0.3)
+    log_line = progress.on_progress("records", 2.0)
+    log_line(500, 0.05)
+    log_line(5000, 0.25)
+    log_line(6000, 0.3)
     assert capsys.readouterr().err == "5000 records, 500 records/s, 30 s left\n"
 
 
@@ -72,7 +72,7 @@ def test_a_public_file_trains(tmp_path, source):
     else:
         votes = [arena_vote(n, "a", "b", ("model_a", "tie")[n % 2], f"judge{n % 8}") for n in range(80)]
         path = write_rows(tmp_path / "votes.parquet", votes)
-    sizes = ["--config.train.num_train_steps=2", "--config.model.taste_dim=2"]
+    sizes = ["--config.train.num_train_steps=2", "--config.model.factor_dim=2"]
     data = [f"--config.data.source={source}", f"--config.data.path={path}"]
     done = _run("launch.train", "--config=experiments/tables.py", f"--workdir={tmp_path}/run", *data, *sizes)
     assert done.returncode == 0, done.stderr

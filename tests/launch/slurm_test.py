@@ -20,7 +20,7 @@ MISSING = [name for name in NEEDED if shutil.which(name, path=f"{os.environ['PAT
 TINY = [
     *("--config=experiments/embedded.py", "--config.data.encoder=hash", "--config.data.embedded.num_queries=120"),
     *("--config.data.embedded.num_users=48", "--config.data.embedded.decisions_per_user=25"),
-    *("--config.model.taste_dim=2", "--config.train.num_train_steps=6", "--config.train.eval_every_steps=3"),
+    *("--config.model.factor_dim=2", "--config.train.num_train_steps=6", "--config.train.eval_every_steps=3"),
 ]
 pytestmark = [
     pytest.mark.slow,

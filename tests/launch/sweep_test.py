@@ -33,24 +33,30 @@ def test_help_comes_at_once():
     assert all(text in said for text in ("prouter sweep --config", "--workdir:", "--sweep:", "--trials:"))
 
 
-LIST = "--sweep=model.taste_dim=4,8"
+LIST = "--sweep=model.factor_dim=4,8"
 WRONG = {
     "no config": ([LIST], "--config: expected"),
     "no space": ([CONFIG], "--sweep: expected at least one FIELD=VALUES"),
     "unknown field": ([CONFIG, "--sweep=model.nope=1,2"], "--sweep=model.nope=1,2: expected a field of config.model"),
-    "wrong type": ([CONFIG, "--sweep=model.taste_dim=4,b"], "expected a whole number, found 'b'"),
-    "out of range": ([CONFIG, "--sweep=model.taste_dim=4,999"], "config.model.taste_dim: expected a value in [0, 256]"),
-    "reversed": ([CONFIG, "--sweep=model.near.noise=9:1", "--trials=2"], "expected a low end below the high end"),
-    "log of 0": ([CONFIG, "--sweep=model.near.text=0:1:log", "--trials=2"], "expected a low end above 0"),
-    "no number": ([CONFIG, "--sweep=model.near.text=0:1"], "--trials: expected a number from 1 to"),
-    "grid of a range": ([CONFIG, "--sweep=model.near.text=0:1", "--search=grid"], "found a range"),
+    "wrong type": ([CONFIG, "--sweep=model.factor_dim=4,b"], "expected a whole number, found 'b'"),
+    "out of range": (
+        [CONFIG, "--sweep=model.factor_dim=4,999"],
+        "config.model.factor_dim: expected a value in [0, 256]",
+    ),
+    "reversed": (
+        [CONFIG, "--sweep=model.query_kernel.noise=9:1", "--trials=2"],
+        "expected a low end below the high end",
+    ),
+    "log of 0": ([CONFIG, "--sweep=model.query_kernel.text=0:1:log", "--trials=2"], "expected a low end above 0"),
+    "no number": ([CONFIG, "--sweep=model.query_kernel.text=0:1"], "--trials: expected a number from 1 to"),
+    "grid of a range": ([CONFIG, "--sweep=model.query_kernel.text=0:1", "--search=grid"], "found a range"),
     "no such search": ([CONFIG, LIST, "--search=luck"], "--search"),
     "no such back end": ([CONFIG, LIST, "--backend=abacus"], "--backend"),
     "nothing at a time": ([CONFIG, LIST, "--concurrency=0"], "--concurrency"),
     "wrong override": ([CONFIG, LIST, "--config.train.folds=1"], "config.train.folds: expected"),
     "both": (
-        [CONFIG, LIST, "--config.model.taste_dim=4"],
-        "--config.model.taste_dim: expected fields that are not swept",
+        [CONFIG, LIST, "--config.model.factor_dim=4"],
+        "--config.model.factor_dim: expected fields that are not swept",
     ),
     "not a flag": ([CONFIG, LIST, "more"], "more"),
 }
@@ -79,7 +85,7 @@ def test_a_dry_run_prints_the_commands_and_does_nothing(tmp_path):
 
 
 def test_random_trials_are_those_of_their_seed_however_many_there_are(tmp_path):
-    ranges = ["--sweep=model.near.noise=1:100:log", "--sweep=model.taste_dim=2:9", "--dry_run"]
+    ranges = ["--sweep=model.query_kernel.noise=1:100:log", "--sweep=model.factor_dim=2:9", "--dry_run"]
     few, many = (_sweep(tmp_path, CONFIG, *ranges, f"--trials={n}").stdout.splitlines() for n in (3, 6))
     assert many[:3] == few
     assert len(set(many)) == 6
@@ -88,10 +94,12 @@ def test_random_trials_are_those_of_their_seed_however_many_there_are(tmp_path):
 
 
 def test_a_dry_run_of_a_guided_search_says_what_is_not_known_yet(tmp_path):
-    done = _sweep(tmp_path, CONFIG, "--sweep=model.near.noise=1:9", "--search=optuna", "--trials=5", "--dry_run")
+    done = _sweep(
+        tmp_path, CONFIG, "--sweep=model.query_kernel.noise=1:9", "--search=optuna", "--trials=5", "--dry_run"
+    )
     assert done.returncode == 0, done.stderr
     first, rest = done.stdout.splitlines()
-    assert "--config.model.near.noise=" in first
+    assert "--config.model.query_kernel.noise=" in first
     assert rest == "4 more, whose values depend on earlier results"
 
 
@@ -103,7 +111,7 @@ TINY = [
     "--config.data.embedded.decisions_per_user=20", "--config.model.warmup_rounds=2",
     "--config.train.num_train_steps=12", "--concurrency=2", "--backend=local",
 ]  # fmt: skip
-GRID = ["--sweep=model.taste_dim=1,2", "--sweep=model.near.noise=2,20"]
+GRID = ["--sweep=model.factor_dim=1,2", "--sweep=model.query_kernel.noise=2,20"]
 
 
 def _start(workdir, *arguments):

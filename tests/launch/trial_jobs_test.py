@@ -37,10 +37,10 @@ def _command(values, folder):
 
 
 def test_a_trial_is_launch_train_with_its_values_after_those_of_all(tmp_path):
-    command = train_command("x.py", {"seeds": 3, "model.style": True}, {"model.near.noise": 1e-5}, tmp_path)
+    command = train_command("x.py", {"seeds": 3, "model.style": True}, {"model.query_kernel.noise": 1e-5}, tmp_path)
     assert command == [
         *(sys.executable, "-m", "launch.train", "--config=x.py", f"--workdir={tmp_path}"),
-        *("--config.seeds=3", "--config.model.style=true", "--config.model.near.noise=1e-05"),
+        *("--config.seeds=3", "--config.model.style=true", "--config.model.query_kernel.noise=1e-05"),
     ]
 
 

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bayes_cases import NAN, make_world, network_of
+from em_cases import NAN, make_world, network_of
 
 from prouter_jax.data.rewards import outcome_matrices
 from prouter_jax.graph.schema import hide
 from prouter_jax.model.answer_features import (
     COST,
     EFFECT,
-    Columns,
+    AnswerFeatures,
     assemble,
     mean_errors,
     measured,
@@ -29,21 +29,21 @@ def world():
     effect, cost = rng.random((2, 5, 3))
     effect[1, 2], cost[3, 0], effect[4], cost[4] = NAN, NAN, NAN, NAN
     every = np.ones((4, 3), bool)
-    said = np.eye(3)[[0, 1, 2, 0]]
+    feedback = np.eye(3)[[0, 1, 2, 0]]
     style = rng.normal(size=(5, 3, 2))
     style[2, 1] = NAN
-    return make_world(effect, cost, np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3]), every, said, style=style)
+    return make_world(effect, cost, np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3]), every, feedback, style=style)
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 1, 1, 4), (0, 3, 0, 1, 0), (2, 0, 1, 0, 2), (0, 0, 0, 0, 0)])
 def test_columns_stand_one_after_the_other(sizes):
-    columns = Columns(*sizes)
-    style, llms, sides, crowd, tastes = sizes
+    columns = AnswerFeatures(*sizes)
+    style, llms, sides, population_mean, latent_factors = sizes
     assert columns.size == 3 + sum(sizes)
     assert columns.llms_at == 3 + style
     assert columns.side == columns.llms_at + llms
-    assert columns.crowd_at == columns.side + sides
-    assert columns.tastes_at == columns.crowd_at + crowd == columns.size - tastes
+    assert columns.population_mean_at == columns.side + sides
+    assert columns.latent_factors_at == columns.population_mean_at + population_mean == columns.size - latent_factors
 
 
 def test_what_was_measured_is_there_and_gaps_are_told(world):
@@ -107,32 +107,36 @@ def test_an_llm_never_observed_does_not_tell_what_llms_differ_by():
     np.testing.assert_array_equal(mean_errors(jnp.asarray(values), jnp.asarray(known), jnp.ones(2)), 0)
 
 
-def test_a_query_without_a_task_belongs_to_none(prepared):
-    graph = prepared.world.build_graph()
+def test_a_query_without_a_task_belongs_to_none(dataset):
+    graph = dataset.world.build_graph()
     task = np.asarray(tasks_of(graph))
-    known = prepared.world.interactions.queries.task
+    known = dataset.world.interactions.queries.task
     np.testing.assert_array_equal(task[: len(known)], np.where(known < 0, graph.layout.num("task"), known))
     assert (task[len(known) :] == graph.layout.num("task")).all()
 
 
 def test_a_row_holds_every_kind_and_the_crowds_liking_of_the_rest():
-    columns = Columns(style=1, llms=2, sides=1, crowd=1, tastes=2)
+    columns = AnswerFeatures(style=1, llms=2, sides=1, population_mean=1, latent_factors=2)
     rng = np.random.default_rng(0)
-    values, tastes, crowd = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 2, 2)), rng.normal(size=columns.size)
-    rows = np.asarray(assemble(columns, jnp.asarray(values), jnp.asarray(tastes), jnp.asarray(crowd)))
+    values, latent_factors, population_mean = (
+        rng.normal(size=(3, 2, 3)),
+        rng.normal(size=(3, 2, 2)),
+        rng.normal(size=columns.size),
+    )
+    rows = np.asarray(assemble(columns, jnp.asarray(values), jnp.asarray(latent_factors), jnp.asarray(population_mean)))
     np.testing.assert_allclose(rows[..., [EFFECT, COST]], values[..., :2], rtol=1e-6)
     np.testing.assert_array_equal(rows[..., 2], 1)
     np.testing.assert_allclose(rows[..., 3], values[..., 2], rtol=1e-6)
     np.testing.assert_array_equal(rows[..., columns.llms_at : columns.side], np.tile(np.eye(2), (3, 1, 1)))
     np.testing.assert_array_equal(rows[..., columns.side], 0)
-    np.testing.assert_allclose(rows[..., columns.tastes_at :], tastes, rtol=1e-6)
+    np.testing.assert_allclose(rows[..., columns.latent_factors_at :], latent_factors, rtol=1e-6)
     rest = rows.copy()
-    rest[..., columns.crowd_at] = 0
-    np.testing.assert_allclose(rows[..., columns.crowd_at], rest @ crowd, rtol=1e-4)
+    rest[..., columns.population_mean_at] = 0
+    np.testing.assert_allclose(rows[..., columns.population_mean_at], rest @ population_mean, rtol=1e-4)
 
 
 def test_the_network_fills_gaps_with_means_and_pads_with_them_too(world):
-    network, graph = network_of(world, taste_dim=0)
+    network, graph = network_of(world, factor_dim=0)
     params = network.init(jax.random.key(0))
     answers = np.asarray(network.answers(params, graph))
     values, known = map(np.asarray, measured(graph))

@@ -2,12 +2,12 @@
 
 import jax
 import numpy as np
-from bayes_cases import make_world, network_of, rounds
+from em_cases import make_world, network_of, rounds
 
 from prouter_jax.model.cold_start import compare_with_known
 
 _KNOWN, _QUERIES, _EACH = 12, 80, 30
-COST_MODEL = {"style": False, "llm_weights": False, "taste_dim": 0, "crowd": False, "warmup_rounds": 0}
+COST_MODEL = {"style": False, "llm_weights": False, "factor_dim": 0, "population_mean": False, "warmup_rounds": 0}
 
 
 def _world(decisions=0, effect_weight=0.0, cost_weight=0.0):
@@ -19,8 +19,8 @@ def _world(decisions=0, effect_weight=0.0, cost_weight=0.0):
     query = np.concatenate([rng.choice(_QUERIES, _EACH, replace=False) for _ in range(_KNOWN)])
     query = np.append(query, np.arange(decisions))
     worth = np.einsum("dk,dlk->dl", np.array(weights)[user], np.stack([effect, cost], -1)[query])
-    said = np.eye(4)[worth.argmax(1)]
-    return make_world(effect, cost, user, query, np.ones(said.shape, bool), said)
+    feedback = np.eye(4)[worth.argmax(1)]
+    return make_world(effect, cost, user, query, np.ones(feedback.shape, bool), feedback)
 
 
 def _directions(decisions, effect_weight, cost_weight):

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bayes_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
+from em_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
 
 from prouter_jax.model.answer_features import EFFECT
-from prouter_jax.model.cold_start import meet_newcomers
+from prouter_jax.model.cold_start import extend_network
 
 FACTS = some_facts(queries=30)
-SMALL = {"taste_dim": 2, "warmup_rounds": 1}
+SMALL = {"factor_dim": 2, "warmup_rounds": 1}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def _grown(users=0, queries=0, llms=0, offered_to=0, liked=0.0) -> Facts:
     queries, and choose them with probability `liked`."""
     rng = np.random.default_rng(7)
     effect, cost = (np.pad(x, ((0, queries), (0, llms)), constant_values=NAN) for x in (FACTS.effect, FACTS.cost))
-    offered, said = (np.pad(x, ((0, 0), (0, llms))) for x in (FACTS.offered, FACTS.said))
+    offered, feedback = (np.pad(x, ((0, 0), (0, llms))) for x in (FACTS.offered, FACTS.feedback))
     user, query = FACTS.user, FACTS.query
     if offered_to:
         at = np.repeat(np.arange(offered_to), queries)
@@ -42,20 +42,20 @@ def _grown(users=0, queries=0, llms=0, offered_to=0, liked=0.0) -> Facts:
         every = np.ones((len(at), 4 + llms), bool)
         new = rng.random(len(at)) < liked
         choice = np.where(new, 4, rng.integers(0, 4, len(at)))
-        offered, said = np.concatenate([offered, every]), np.concatenate([said, np.eye(4 + llms)[choice]])
+        offered, feedback = np.concatenate([offered, every]), np.concatenate([feedback, np.eye(4 + llms)[choice]])
     if users:
         last = FACTS.user == 5
         user, query = np.append(user, np.full(last.sum(), 5 + users)), np.append(query, FACTS.query[last])
-        offered, said = (
+        offered, feedback = (
             np.concatenate([offered, FACTS.offered[last] @ np.eye(4, 4 + llms, dtype=bool)]),
-            np.concatenate([said, FACTS.said[last] @ np.eye(4, 4 + llms)]),
+            np.concatenate([feedback, FACTS.feedback[last] @ np.eye(4, 4 + llms)]),
         )
-    return Facts(effect, cost, user, query, offered, said)
+    return Facts(effect, cost, user, query, offered, feedback)
 
 
 def test_a_world_that_is_as_it_was_changes_nothing(trained):
     network, graph, params = trained
-    same, kept = meet_newcomers(network, params, graph)
+    same, kept = extend_network(network, params, graph)
     assert same is network
     assert kept is params
 
@@ -63,9 +63,9 @@ def test_a_world_that_is_as_it_was_changes_nothing(trained):
 def test_new_users_and_queries_change_nothing_for_the_others(trained):
     network, graph, params = trained
     bigger = _grown(users=1, queries=5).world().build_graph()
-    grown, found = meet_newcomers(network, params, bigger)
+    grown, found = extend_network(network, params, bigger)
     assert (grown.queries, grown.llms) == (bigger.layout.num("query"), 4)
-    for name in ("crowd", "precision", "met", "users", "known"):
+    for name in ("population_mean", "precision", "llm_offers", "users", "has_history"):
         np.testing.assert_array_equal(found[name], params[name])
     after, before = _liking(grown, found, bigger), _liking(network, params, graph)
     np.testing.assert_allclose(after[:6, :30], before[:6, :30], atol=1e-3)
@@ -75,9 +75,9 @@ def test_new_users_and_queries_change_nothing_for_the_others(trained):
 def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
     network, graph, params = trained
     bigger = _grown(llms=2).world().build_graph()
-    grown, found = meet_newcomers(network, params, bigger)
+    grown, found = extend_network(network, params, bigger)
     assert grown.columns.llms == 6
-    assert found["tastes"].shape == (grown.queries, 6, 2)
+    assert found["latent_factors"].shape == (grown.queries, 6, 2)
     after, before = _liking(grown, found, bigger), _liking(network, params, graph)
     np.testing.assert_allclose(after[:6, :30, :4], before[:6, :30], atol=5e-3)
 
@@ -85,11 +85,11 @@ def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
 def test_a_new_llm_nobody_met_is_liked_as_llms_are_on_average(trained):
     network, _, params = trained
     bigger = _grown(llms=1).world().build_graph()
-    grown, found = meet_newcomers(network, params, bigger)
+    grown, found = extend_network(network, params, bigger)
     at = grown.columns.llms_at
-    crowd = np.asarray(found["crowd"])[at : at + 5]
-    np.testing.assert_allclose(crowd[:4], params["crowd"][at : at + 4], atol=1e-6)
-    assert crowd[4] == pytest.approx(crowd[:4].mean(), abs=1e-4)
+    population_mean = np.asarray(found["population_mean"])[at : at + 5]
+    np.testing.assert_allclose(population_mean[:4], params["population_mean"][at : at + 4], atol=1e-6)
+    assert population_mean[4] == pytest.approx(population_mean[:4].mean(), abs=1e-4)
     covariance = np.linalg.inv(np.asarray(found["precision"], float))
     of_llms = np.diag(covariance)[at : at + 5]
     assert of_llms[4] == pytest.approx(of_llms[:4].mean(), rel=1e-2)
@@ -100,16 +100,16 @@ def test_what_users_say_of_a_new_llm_moves_the_crowd(trained):
     found = {}
     for liked in (0.0, 0.2, 0.9):
         bigger = _grown(queries=6, llms=1, offered_to=6, liked=liked).world().build_graph()
-        grown, new = meet_newcomers(network, params, bigger)
+        grown, new = extend_network(network, params, bigger)
         at = grown.columns.llms_at
-        found[liked] = np.asarray(new["crowd"])[at : at + 5]
-        np.testing.assert_allclose(found[liked][:4], params["crowd"][at : at + 4], atol=1e-6)
+        found[liked] = np.asarray(new["population_mean"])[at : at + 5]
+        np.testing.assert_allclose(found[liked][:4], params["population_mean"][at : at + 4], atol=1e-6)
     assert found[0.0][4] < found[0.2][4] < found[0.9][4]
     assert found[0.9][4] > found[0.9][:4].mean() + 0.3
 
 
 def test_a_measured_answer_of_a_new_llm_counts_for_what_it_is_others_for_less():
-    plain = {**SMALL, "taste_dim": 0, "style": False, "llm_weights": False, "crowd": False}
+    plain = {**SMALL, "factor_dim": 0, "style": False, "llm_weights": False, "population_mean": False}
     network, graph = network_of(FACTS.world(), **plain)
     params = rounds(network, graph, 4)
     start = np.asarray(network.answers(network.init(jax.random.key(0)), graph))
@@ -119,8 +119,8 @@ def test_a_measured_answer_of_a_new_llm_counts_for_what_it_is_others_for_less():
         facts = _grown(queries=4, llms=1)
         facts.effect[:shown, 4] = 0.5
         bigger = facts.world().build_graph()
-        grown, met = meet_newcomers(network, params, bigger)
-        found[shown] = np.asarray(grown.answers(met, bigger))[:, :, EFFECT]
+        grown, offers = extend_network(network, params, bigger)
+        found[shown] = np.asarray(grown.answers(offers, bigger))[:, :, EFFECT]
     means = FACTS.effect.mean(0)
     np.testing.assert_allclose(found[0][:34, 4], means.mean() - means.std(), rtol=1e-4)
     np.testing.assert_allclose(found[4][:4, 4], 0.5)
@@ -132,16 +132,16 @@ def test_a_known_llm_that_training_never_offered_is_new_too():
     offered = FACTS.offered & (np.arange(4) != 3)
     rng = np.random.default_rng(3)
     offered |= (offered.sum(1, keepdims=True) < 2) & (np.arange(4) < 3)
-    quiet = dataclasses.replace(FACTS, offered=offered, said=chosen(rng.normal(size=offered.shape), offered, rng))
+    quiet = dataclasses.replace(FACTS, offered=offered, feedback=chosen(rng.normal(size=offered.shape), offered, rng))
     network, graph = network_of(quiet.world(), **SMALL)
     params = rounds(network, graph, 4)
-    assert params["met"][3] == 0
+    assert params["llm_offers"][3] == 0
     every = on_offer(len(FACTS.user), 4, 4, rng)
-    loved = dataclasses.replace(FACTS, offered=every, said=np.eye(4)[np.full(len(FACTS.user), 3)])
-    grown, found = meet_newcomers(network, params, loved.world().build_graph())
+    loved = dataclasses.replace(FACTS, offered=every, feedback=np.eye(4)[np.full(len(FACTS.user), 3)])
+    grown, found = extend_network(network, params, loved.world().build_graph())
     at = network.columns.llms_at
     assert grown == network
-    assert found["crowd"][at + 3] > params["crowd"][at : at + 3].max() + 0.5
+    assert found["population_mean"][at + 3] > params["population_mean"][at : at + 3].max() + 0.5
 
 
 def _excellent(picked: np.ndarray | None = None) -> Facts:
@@ -149,17 +149,17 @@ def _excellent(picked: np.ndarray | None = None) -> Facts:
     `picked` (bool [users, queries])."""
     queries, users = (1, 0) if picked is None else picked.T.shape
     facts = _grown(queries=queries, llms=1, offered_to=users)
-    said = facts.said.copy()
+    feedback = facts.feedback.copy()
     if picked is not None:
-        said[np.flatnonzero(facts.offered[:, 4])[picked.ravel()]] = np.eye(5)[4]
+        feedback[np.flatnonzero(facts.offered[:, 4])[picked.ravel()]] = np.eye(5)[4]
     effect = np.where(np.arange(5) == 4, FACTS.effect.max() + 1, facts.effect)
-    return dataclasses.replace(facts, effect=effect, said=said)
+    return dataclasses.replace(facts, effect=effect, feedback=feedback)
 
 
 def test_users_weights_are_half_heeded_of_a_new_llm_unlike_the_known(trained):
     network, _, params = trained
     graph = _excellent().world().build_graph()
-    grown, found = meet_newcomers(network, params, graph)
+    grown, found = extend_network(network, params, graph)
     answers = grown.answers(found, graph)
     users, usual = (np.asarray(x) for x in (grown.read_users(found, graph, answers), answers.mean(0)))
     at = grown.columns.llms_at
@@ -172,12 +172,12 @@ def test_how_far_users_weights_are_heeded_is_learnt_from_what_they_choose(traine
     network, _, params = trained
     weight = np.asarray(params["users"])[:6, EFFECT]
     keen = np.tile((weight > np.median(weight))[:, None], 6)
-    heed = {}
+    shrinkage = {}
     for name, picked in {"as told": keen, "by chance": np.arange(36).reshape(6, 6) % 2 == 0}.items():
         graph = _excellent(picked).world().build_graph()
-        grown, found = meet_newcomers(network, params, graph)
+        grown, found = extend_network(network, params, graph)
         usual = np.asarray(grown.answers(found, graph).mean(0))[:, EFFECT]
         of_new = np.asarray(found["precision"])[grown.columns.llms_at + 4]
-        heed[name] = 1 - of_new[EFFECT] / of_new[grown.columns.llms_at + 4] / (usual[4] - usual[:4].mean())
-    assert heed["as told"] > 0.6
-    assert heed["by chance"] < 0.45
+        shrinkage[name] = 1 - of_new[EFFECT] / of_new[grown.columns.llms_at + 4] / (usual[4] - usual[:4].mean())
+    assert shrinkage["as told"] > 0.6
+    assert shrinkage["by chance"] < 0.45

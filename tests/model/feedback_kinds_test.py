@@ -11,10 +11,10 @@ from prouter_jax.data.interactions import CHOICE, RATING, THUMB, Feedback, disti
 from prouter_jax.data.rewards import build_decisions, build_rewards
 from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.data.validation import validate
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.build import build_graph
 from prouter_jax.graph.history import batch_histories, read_histories, with_batch
-from prouter_jax.metrics import choose, mean, of_picks
+from prouter_jax.metrics import choose, mean, values_of_selected
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
 
@@ -61,15 +61,15 @@ def _told(source, kinds, seed=0):
 
 def _liked(config, source, workdir):
     """How much picks among all LLMs are liked on test decisions: the router's, the blind router's, the best."""
-    prepared = prepare(source, config.data, 0)
-    train(config, prepared, workdir)
-    run = make_run(config, prepared)
-    scorer = run_scorer(run, restore_best(config, run.network, workdir).params, prepared)
-    decisions = prepared.labelled("test").decisions
+    dataset = prepare_dataset(source, config.data, 0)
+    train(config, dataset, workdir)
+    run = make_run(config, dataset)
+    scorer = run_scorer(run, restore_best(config, run.network, workdir).params, dataset)
+    decisions = dataset.labelled("test").decisions
     decisions = dataclasses.replace(decisions, offered=np.ones_like(decisions.offered))
-    liked = _likings(prepared.data)[decisions.user, decisions.query]
-    picks = [choose(score_decisions(scorer, prepared, decisions, blind), decisions.offered) for blind in (False, True)]
-    return *(mean(of_picks(liked, picked)) for picked in picks), float(liked.max(1).mean())
+    liked = _likings(dataset.data)[decisions.user, decisions.query]
+    picks = [choose(score_decisions(scorer, dataset, decisions, blind), decisions.offered) for blind in (False, True)]
+    return *(mean(values_of_selected(liked, picked)) for picked in picks), float(liked.max(1).mean())
 
 
 @pytest.mark.parametrize("kinds", [(kind,) for kind in KINDS] + [KINDS], ids="+".join)
@@ -83,24 +83,24 @@ def test_the_kinds_of_one_run_are_as_they_were_said_in_graphs_and_batches(source
     data = _told(source[1], KINDS).interactions
     decisions = build_decisions(data, np.arange(len(data.decisions.user)))
     assert all((np.bincount(data.feedback.kind) > 50).tolist())
-    prepared = prepare(dataclasses.replace(source[1], interactions=data), source[0].data, 0)
-    graph = build_graph(data, prepared.vectors, prepared.truth_scale, decisions)
+    dataset = prepare_dataset(dataclasses.replace(source[1], interactions=data), source[0].data, 0)
+    graph = build_graph(data, dataset.vectors, dataset.truth_scale, decisions)
     batches = Batches(store_of(data), np.arange(len(data.queries.ids)), 12, 32, 0)
     batch = batches.rows(0, 0, 12)
     for histories in (read_histories(graph), read_histories(with_batch(graph, batch, 1)), batch_histories(batch)):
-        said = histories.said
-        assert said.thumbed.sum() == (decisions.thumb >= 0).sum()
-        assert (said.thumb * said.thumbed).sum() == (decisions.thumb > 0).sum()
-        assert said.rated.sum() == (~np.isnan(decisions.rating)).sum()
-        assert float((said.rating * said.rated).sum()) == pytest.approx(np.nansum(decisions.rating), rel=1e-4)
-        assert said.target.sum() == pytest.approx(decisions.target.sum())
+        feedback = histories.feedback
+        assert feedback.thumbed.sum() == (decisions.thumb >= 0).sum()
+        assert (feedback.thumb * feedback.thumbed).sum() == (decisions.thumb > 0).sum()
+        assert feedback.rated.sum() == (~np.isnan(decisions.rating)).sum()
+        assert float((feedback.rating * feedback.rated).sum()) == pytest.approx(np.nansum(decisions.rating), rel=1e-4)
+        assert feedback.target.sum() == pytest.approx(decisions.target.sum())
 
 
 def test_thumbs_are_worth_one_and_nothing_where_no_preference_is_known(source):
     data = _told(source[1], ("thumb",)).interactions
     data = data.replace(users=dataclasses.replace(data.users, preference=np.full(12, np.nan)))
     decisions = build_decisions(data, np.arange(len(data.decisions.user)))
-    rewards = build_rewards(data, prepare(source[1], source[0].data, 0).truth_scale, decisions)
+    rewards = build_rewards(data, prepare_dataset(source[1], source[0].data, 0).truth_scale, decisions)
     np.testing.assert_array_equal(np.isnan(rewards), decisions.thumb < 0)
     assert set(rewards[~np.isnan(rewards)]) == {0.0, 1.0}
 

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from gnn_cases import SMALL, noisy, small
+from graph_network_cases import SMALL, noisy, small
 
 from prouter_jax.data import interactions as tables
-from prouter_jax.data.query_features import places_of
+from prouter_jax.data.query_features import make_query_features
 from prouter_jax.data.rewards import outcome_matrices
 from prouter_jax.data.validation import validate
 from prouter_jax.graph.world import only_users
@@ -15,8 +15,8 @@ from prouter_jax.model.inference import apply_network, make_scorer
 
 
 @pytest.fixture(scope="module")
-def network(prepared):
-    return small(prepared.world.build_graph())
+def network(dataset):
+    return small(dataset.world.build_graph())
 
 
 def _scorer(network, world, price_factor=None):
@@ -58,35 +58,37 @@ def _with_twins(world):
     return dataclasses.replace(world, interactions=validate(grown), vectors=vectors)
 
 
-def test_newcomers_like_known_ones_are_judged_like_them(prepared, network):
-    world = _with_twins(prepared.world)
+def test_newcomers_like_known_ones_are_judged_like_them(dataset, network):
+    world = _with_twins(dataset.world)
     found = apply_network(network, noisy(network), world, SMALL)
     assert found.users.shape[0] == 7
     assert found.answers.shape[:2] == found.cost.shape == (len(world.interactions.queries.ids), 5)
     np.testing.assert_allclose(found.users[6], found.users[0], atol=1e-5)
-    assert np.abs(found.users[6] - found.stranger).max() > 1e-2
+    assert np.abs(found.users[6] - found.cold_start_user).max() > 1e-2
     np.testing.assert_allclose(found.answers[:, 4], found.answers[:, 0], atol=1e-5)
     np.testing.assert_allclose(found.answers[-1], found.answers[0], atol=1e-5)
     assert np.abs(found.answers[:, 4] - found.answers[:, 1]).max() > 0.1
 
 
-def test_new_queries_are_judged_as_known_ones_of_the_same_text(prepared, network):
-    scorer, vectors, data = _scorer(network, prepared.world), prepared.world.vectors, prepared.world.interactions
-    asked = scorer.ask(places_of(vectors.query, vectors.query_style, data.queries.task, 3))
+def test_new_queries_are_judged_as_known_ones_of_the_same_text(dataset, network):
+    scorer, vectors, data = _scorer(network, dataset.world), dataset.world.vectors, dataset.world.interactions
+    asked = scorer.ask(make_query_features(vectors.query, vectors.query_style, data.queries.task, 3))
     np.testing.assert_allclose(asked.answers, scorer.answers, atol=1e-5)
-    lost = scorer.ask(places_of(vectors.query, vectors.query_style, np.full_like(data.queries.task, -1), 3))
+    lost = scorer.ask(make_query_features(vectors.query, vectors.query_style, np.full_like(data.queries.task, -1), 3))
     assert np.abs(lost.answers - asked.answers).max() > 0.05
 
 
-def test_costs_are_those_observed_else_the_means_of_the_task(prepared, network):
-    data = prepared.world.interactions
-    some = dataclasses.replace(prepared.world, interactions=data.replace(outcomes=tables.take(data.outcomes, slice(9))))
-    for world in (prepared.world, some):
+def test_costs_are_those_observed_else_the_means_of_the_task(dataset, network):
+    data = dataset.world.interactions
+    some = dataclasses.replace(dataset.world, interactions=data.replace(outcomes=tables.take(data.outcomes, slice(9))))
+    for world in (dataset.world, some):
         cost = outcome_matrices(world.interactions, world.scale)[1]
         known = ~np.isnan(cost)
         scorer = _scorer(network, world)
         np.testing.assert_allclose(scorer.cost[known], cost[known], atol=1e-5)
-        foreseen = scorer.ask(places_of(world.vectors.query, world.vectors.query_style, data.queries.task, 3)).cost
+        foreseen = scorer.ask(
+            make_query_features(world.vectors.query, world.vectors.query_style, data.queries.task, 3)
+        ).cost
         np.testing.assert_allclose(scorer.cost[~known], foreseen[~known], atol=1e-6)
         assert np.isfinite(foreseen).all()
         for row in range(3):
@@ -94,20 +96,20 @@ def test_costs_are_those_observed_else_the_means_of_the_task(prepared, network):
     assert (~known).any()
 
 
-def test_a_price_that_doubles_doubles_the_expected_cost_of_its_llm(prepared, network):
-    world = prepared.world
+def test_a_price_that_doubles_doubles_the_expected_cost_of_its_llm(dataset, network):
+    world = dataset.world
     before, after = (_scorer(network, world, factor) for factor in (None, np.array([1, 2.0, 1, 1])))
     np.testing.assert_array_equal(before.answers, after.answers)
     task = world.interactions.queries.task
-    places = places_of(world.vectors.query, world.vectors.query_style, task, 3)
+    places = make_query_features(world.vectors.query, world.vectors.query_style, task, 3)
     for old, new in ((before.cost, after.cost), (before.ask(places).cost, after.ask(places).cost)):
         np.testing.assert_array_equal(old[:, [0, 2, 3]], new[:, [0, 2, 3]])
         dollars = [world.scale.unscale(x[:, 1].astype(float), task) for x in (old, new)]
         np.testing.assert_allclose(dollars[1], 2 * dollars[0], rtol=1e-3)
 
 
-def test_users_are_read_alike_whoever_else_is_there(prepared, network):
+def test_users_are_read_alike_whoever_else_is_there(dataset, network):
     """What `Router.with_history` builds on."""
-    world = prepared.world
+    world = dataset.world
     alone = dataclasses.replace(world, interactions=only_users(world.interactions, np.array([2, 4])))
     np.testing.assert_allclose(_scorer(network, alone).users, _scorer(network, world).users[[2, 4]], atol=1e-5)

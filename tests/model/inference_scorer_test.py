@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bayes_cases import network_of, rounds, some_facts, without_decisions_of
+from em_cases import network_of, rounds, some_facts, without_decisions_of
 
-from prouter_jax.config import Model, Near
-from prouter_jax.data.query_features import places_of
+from prouter_jax.config import Model, QueryKernel
+from prouter_jax.data.query_features import make_query_features
 from prouter_jax.model.answer_features import COST, task_means
-from prouter_jax.model.inference import make_bayes_scorer
+from prouter_jax.model.inference import make_em_scorer
 from prouter_jax.model.prior import prior_mean
 
-MODEL = Model(taste_dim=2, warmup_rounds=1, near=Near(text=0.05, style=0.0, task=0.1, noise=0.5))
+MODEL = Model(factor_dim=2, warmup_rounds=1, query_kernel=QueryKernel(text=0.05, style=0.0, task=0.1, noise=0.5))
 FACTS = some_facts(queries=30)
 
 
@@ -22,19 +22,19 @@ FACTS = some_facts(queries=30)
 def trained():
     """A world where user 2 said nothing, and its network after some rounds."""
     world = without_decisions_of(FACTS.world(), 2)
-    network, graph = network_of(world, taste_dim=2, warmup_rounds=1)
+    network, graph = network_of(world, factor_dim=2, warmup_rounds=1)
     return world, network, graph, rounds(network, graph, 5)
 
 
 def _scorer(trained, factor=None, **model):
     world, network, graph, params = trained
     factor = np.ones(4) if factor is None else factor
-    return make_bayes_scorer(network, params, world, graph, dataclasses.replace(MODEL, **model), factor)
+    return make_em_scorer(network, params, world, graph, dataclasses.replace(MODEL, **model), factor)
 
 
 def _places(world, vectors):
     style = np.zeros((len(vectors), world.vectors.query_style.shape[1]))
-    return places_of(vectors, style, np.full(len(vectors), -1), 0)
+    return make_query_features(vectors, style, np.full(len(vectors), -1), 0)
 
 
 def test_users_and_answers_are_those_of_the_network(trained):
@@ -53,19 +53,21 @@ def test_users_and_answers_are_those_of_the_network(trained):
 def test_a_user_without_history_is_the_stranger(trained):
     _, network, _, params = trained
     scorer = _scorer(trained)
-    np.testing.assert_allclose(scorer.stranger, prior_mean(network.columns, params["crowd"]), atol=1e-6)
-    np.testing.assert_array_equal(scorer.users[2], scorer.stranger)
-    assert (np.abs(scorer.users - scorer.stranger).max(1)[[0, 1, 3, 4, 5]] > 0.05).all()
+    np.testing.assert_allclose(
+        scorer.cold_start_user, prior_mean(network.columns, params["population_mean"]), atol=1e-6
+    )
+    np.testing.assert_array_equal(scorer.users[2], scorer.cold_start_user)
+    assert (np.abs(scorer.users - scorer.cold_start_user).max(1)[[0, 1, 3, 4, 5]] > 0.05).all()
 
 
 def test_a_stranger_of_utilities_is_the_mean_of_users_of_one_size(trained):
-    scorer = _scorer(trained, foresight="utility")
+    scorer = _scorer(trained, unseen_queries="utility")
     known = np.delete(np.asarray(trained[3]["users"]), 2, 0)
     expected = (known / np.linalg.norm(known, axis=1, keepdims=True)).mean(0)
-    np.testing.assert_allclose(scorer.stranger, expected, rtol=1e-5)
-    np.testing.assert_array_equal(scorer.users[2], scorer.stranger)
+    np.testing.assert_allclose(scorer.cold_start_user, expected, rtol=1e-5)
+    np.testing.assert_array_equal(scorer.users[2], scorer.cold_start_user)
     assert scorer.nearness is None
-    assert scorer.foresight is None
+    assert scorer.unseen_queries is None
 
 
 def test_new_answers_are_expected_to_be_as_those_near_by(trained):
@@ -114,7 +116,7 @@ def test_what_other_users_said_does_not_matter_to_one_who_is_read(trained):
     world, network, _, params = trained
     less = without_decisions_of(world, 5)
     graph = less.build_graph()
-    other = make_bayes_scorer(network, params, less, graph, MODEL, np.ones(4))
+    other = make_em_scorer(network, params, less, graph, MODEL, np.ones(4))
     np.testing.assert_allclose(other.users[[0, 1, 3, 4]], _scorer(trained).users[[0, 1, 3, 4]], atol=1e-4)
-    np.testing.assert_array_equal(other.users[5], other.stranger)
+    np.testing.assert_array_equal(other.users[5], other.cold_start_user)
     assert jax.tree.all(jax.tree.map(lambda x: np.isfinite(x).all(), other.users))

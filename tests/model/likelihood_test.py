@@ -7,24 +7,26 @@ import numpy as np
 import pytest
 
 from prouter_jax.graph.build import build_graph
-from prouter_jax.graph.history import Said
+from prouter_jax.graph.history import HistoryFeedback
 from prouter_jax.graph.schema import hide, see_all
-from prouter_jax.model.likelihood import liking, mean_liked
+from prouter_jax.model.likelihood import feedback_weights, mean_feedback_message
 
 
 def _said(offered, target, rating=None, rated=None):
     arrays = (None if x is None else np.asarray(x, np.float32) for x in (offered, target, rating, rated))
-    return Said(*arrays, shown_first=None)
+    return HistoryFeedback(*arrays, shown_first=None)
 
 
 def test_a_choice_counts_against_what_else_was_offered():
-    found = liking(_said([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], [[0, 1, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 0]]))
+    found = feedback_weights(
+        _said([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], [[0, 1, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0, 0]])
+    )
     np.testing.assert_allclose(found, [[-0.25, 0.75, -0.25, -0.25], [0, 0, 0, 0], [0, 0, 0, 0]])
 
 
 def test_a_rating_counts_against_the_users_other_ratings():
     rated = [[1, 1], [1, 0]]
-    found = liking(_said([[1, 1], [1, 1]], np.zeros((2, 2)), [[0.2, 0.6], [0.7, 0]], rated))
+    found = feedback_weights(_said([[1, 1], [1, 1]], np.zeros((2, 2)), [[0.2, 0.6], [0.7, 0]], rated))
     np.testing.assert_allclose(found, [[-0.3, 0.1], [0.2, 0]], atol=1e-6)
 
 
@@ -44,8 +46,8 @@ def _expected(decisions, visible, messages):
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_users_receive_means_of_what_they_liked_in_either_layout(shared_prepared, all_kinds, shuffled):
-    world, rng = shared_prepared.world, np.random.default_rng(0)
+def test_users_receive_means_of_what_they_liked_in_either_layout(shared_dataset, all_kinds, shuffled):
+    world, rng = shared_dataset.world, np.random.default_rng(0)
     order = np.argsort(all_kinds.user, kind="stable")
     if shuffled:  # one user's decisions twice: queries are no longer shared
         order = np.concatenate([np.flatnonzero(all_kinds.user == 0), order])
@@ -61,6 +63,6 @@ def test_users_receive_means_of_what_they_liked_in_either_layout(shared_prepared
         places = rows if shuffled else np.unique(histories.query, return_inverse=True)[1][histories.user == user][rows]
         decisions[user, places] = 1
     seen = hide(graph, see_all(graph.layout).replace(decisions=decisions))
-    found = jax.jit(mean_liked)(seen, messages)
+    found = jax.jit(mean_feedback_message)(seen, messages)
     np.testing.assert_allclose(found[:6], _expected(histories, shown, messages), atol=1e-5)
     assert not np.asarray(found[6:]).any()

@@ -13,9 +13,9 @@ DIM = 8
 
 
 @pytest.fixture(scope="module")
-def world(prepared):
+def world(dataset):
     """A graph, states of its nodes, and a layer of which no parameter is zero."""
-    graph = prepared.world.build_graph()
+    graph = dataset.world.build_graph()
     rng = np.random.default_rng(0)
     states = {name: rng.normal(size=(graph.layout.num(name), DIM)).astype(np.float32) for name in NODE_SETS}
     layer = Layer(DIM, EDGE_SETS, rngs=nnx.Rngs(0))

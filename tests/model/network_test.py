@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bayes_cases import NAN, Facts, chosen, make_world, network_of, on_offer, rounds, some_facts, without_decisions_of
+from em_cases import NAN, Facts, chosen, make_world, network_of, on_offer, rounds, some_facts, without_decisions_of
 
 from prouter_jax.data.interactions import RATING
 from prouter_jax.graph import build as graph_build_history
@@ -17,7 +17,7 @@ from prouter_jax.model.prior import prior_mean
 
 FACTS = some_facts(queries=60)
 SHARED = some_facts(queries=12, each=12)
-SMALL = {"taste_dim": 2, "warmup_rounds": 1}
+SMALL = {"factor_dim": 2, "warmup_rounds": 1}
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -37,13 +37,13 @@ def _liking(network, graph, params):
 
 def _whole(network, params, theta):
     """Users' weights with the crowd's liking written out, [users, properties]."""
-    return theta + theta[:, [network.columns.crowd_at]] * np.asarray(params["crowd"])
+    return theta + theta[:, [network.columns.population_mean_at]] * np.asarray(params["population_mean"])
 
 
 def _start(network, queries=slice(None), llms=slice(None)):
     """Fresh parameters whose tastes are those of an unchanged world, in another order."""
     params = network.init(jax.random.key(0))
-    return params | {"tastes": params["tastes"][queries][:, llms]}
+    return params | {"latent_factors": params["latent_factors"][queries][:, llms]}
 
 
 # ---- Names and layouts.
@@ -88,9 +88,12 @@ def test_both_layouts_of_a_history_say_the_same(monkeypatch):
 def test_a_user_without_history_is_a_stranger():
     network, graph = network_of(without_decisions_of(FACTS.world(), 2), **SMALL)
     params = rounds(network, graph, 4)
-    found, stranger = _users(network, graph, params), np.asarray(prior_mean(network.columns, params["crowd"]))
-    np.testing.assert_allclose(found[2], stranger, atol=1e-4)
-    assert (np.abs(found - stranger).max(1)[[0, 1, 3, 4, 5]] > 0.05).all()
+    found, cold_start_user = (
+        _users(network, graph, params),
+        np.asarray(prior_mean(network.columns, params["population_mean"])),
+    )
+    np.testing.assert_allclose(found[2], cold_start_user, atol=1e-4)
+    assert (np.abs(found - cold_start_user).max(1)[[0, 1, 3, 4, 5]] > 0.05).all()
 
 
 @pytest.mark.parametrize("facts", [FACTS, SHARED], ids=["own", "shared"])
@@ -98,21 +101,21 @@ def test_what_is_hidden_has_no_influence_at_all(facts):
     """Whatever the hidden decisions said, every number after some rounds is the same to the last bit."""
     rng = np.random.default_rng(2)
     lied = np.arange(len(facts.user)) % 3 == 0
-    other = chosen(rng.normal(size=facts.said.shape), facts.offered, rng)
-    changed = np.where(lied[:, None], other, facts.said)
-    assert (changed != facts.said).any(1).sum() > 3
+    other = chosen(rng.normal(size=facts.feedback.shape), facts.offered, rng)
+    changed = np.where(lied[:, None], other, facts.feedback)
+    assert (changed != facts.feedback).any(1).sum() > 3
     place = np.arange(len(facts.user)) - np.searchsorted(facts.user, facts.user)
     place = facts.query if facts is SHARED else place
     found = []
-    for said in (facts.said, changed):
-        network, graph = network_of(facts.world(said=said), **SMALL)
+    for feedback in (facts.feedback, changed):
+        network, graph = network_of(facts.world(feedback=feedback), **SMALL)
         visible = graph.visibility.decisions.copy()
         visible[facts.user[lied], place[lied]] = 0
         some = hide(graph, dataclasses.replace(graph.visibility, decisions=visible))
         params = rounds(network, some, 3)
         found.append(params | {"read": _users(network, some, params)})
     jax.tree.map(np.testing.assert_array_equal, *found)
-    network, graph = network_of(facts.world(said=changed), **SMALL)
+    network, graph = network_of(facts.world(feedback=changed), **SMALL)
     assert np.abs(rounds(network, graph, 3)["users"] - found[1]["users"]).max() > 0.01
 
 
@@ -120,14 +123,14 @@ def test_what_is_hidden_has_no_influence_at_all(facts):
 def test_every_decision_on_offer_is_counted_once(facts):
     network, graph = network_of(facts.world(), **SMALL)
     assert graph.layout.shared_queries == (facts is SHARED)
-    np.testing.assert_array_equal(rounds(network, graph, 1)["met"], facts.offered.sum(0))
+    np.testing.assert_array_equal(rounds(network, graph, 1)["llm_offers"], facts.offered.sum(0))
 
 
 def test_tastes_wait_until_the_rest_is_known():
-    network, graph = network_of(FACTS.world(), taste_dim=2, warmup_rounds=3)
+    network, graph = network_of(FACTS.world(), factor_dim=2, warmup_rounds=3)
     fresh = network.init(jax.random.key(0))
-    np.testing.assert_array_equal(rounds(network, graph, 3)["tastes"], fresh["tastes"])
-    assert np.abs(rounds(network, graph, 4)["tastes"] - fresh["tastes"]).max() > 0.01
+    np.testing.assert_array_equal(rounds(network, graph, 3)["latent_factors"], fresh["latent_factors"])
+    assert np.abs(rounds(network, graph, 4)["latent_factors"] - fresh["latent_factors"]).max() > 0.01
 
 
 # ---- What was planted.
@@ -148,22 +151,22 @@ def planted():
     truth = 2 * np.einsum("ut,qlt->uql", liked, hidden)
     user, query = _everybody(rng, 0.6)
     offered = np.ones((len(user), LLMS), bool)
-    said = chosen(truth[user, query], offered, rng)
+    feedback = chosen(truth[user, query], offered, rng)
     nothing = np.full((QUERIES, LLMS), NAN)
-    return Facts(nothing, nothing, user, query, offered, said), truth
+    return Facts(nothing, nothing, user, query, offered, feedback), truth
 
 
 def _right_on_unseen(facts, truth, **model):
     network, graph = network_of(facts.world(), **model)
-    liking = _liking(network, graph, rounds(network, graph, 16))[:, :QUERIES]
+    feedback_weights = _liking(network, graph, rounds(network, graph, 16))[:, :QUERIES]
     unseen = np.ones((USERS, QUERIES), bool)
     unseen[facts.user, facts.query] = False
-    return (liking.argmax(-1) == truth.argmax(-1))[unseen].mean()
+    return (feedback_weights.argmax(-1) == truth.argmax(-1))[unseen].mean()
 
 
 def test_tastes_that_nothing_shows_are_found(planted):
     facts, truth = planted
-    without, right = (_right_on_unseen(facts, truth, taste_dim=size) for size in (0, 2))
+    without, right = (_right_on_unseen(facts, truth, factor_dim=size) for size in (0, 2))
     assert right > 0.65
     assert right > without + 0.2
 
@@ -178,9 +181,9 @@ def test_a_side_that_everybody_favours_is_found(bias):
     own = bias + 0.3 * rng.normal(size=USERS) * (bias > 0)
     utility = 3 * effect[query] + own[user, None] * (first[:, None] == np.arange(LLMS))
     world = make_world(effect, NAN * effect, user, query, offered, chosen(utility, offered, rng), first=first)
-    network, graph = network_of(world, taste_dim=0)
+    network, graph = network_of(world, factor_dim=0)
     params = rounds(network, graph, 64)
-    assert params["crowd"][network.columns.side] == pytest.approx(bias, abs=0.3)
+    assert params["population_mean"][network.columns.side] == pytest.approx(bias, abs=0.3)
     theta = _users(network, graph, params)
     assert theta[:, network.columns.side].mean() == pytest.approx(bias, abs=0.3)
     assert _whole(network, params, theta)[:, EFFECT].mean() == pytest.approx(3, abs=0.5)
@@ -192,9 +195,9 @@ def test_ratings_show_what_users_weigh_and_how_exactly_they_rate():
     weights = np.stack([0.5 + rng.random(USERS), -0.2 - rng.random(USERS)], 1)
     user, query = _everybody(rng, 0.5)
     utility = np.einsum("dk,dlk->dl", weights[user], np.stack([effect, cost], -1)[query])
-    said, offered = utility + 0.3 * rng.normal(size=utility.shape), np.ones(utility.shape, bool)
-    world = make_world(effect, cost, user, query, offered, said, RATING)
-    network, graph = network_of(world, taste_dim=0)
+    feedback, offered = utility + 0.3 * rng.normal(size=utility.shape), np.ones(utility.shape, bool)
+    world = make_world(effect, cost, user, query, offered, feedback, RATING)
+    network, graph = network_of(world, factor_dim=0)
     params = rounds(network, graph, 20)
     assert float(jnp.exp(params["log_noise"])) == pytest.approx(0.3, rel=0.2)
     found = _whole(network, params, _users(network, graph, params))
@@ -203,7 +206,7 @@ def test_ratings_show_what_users_weigh_and_how_exactly_they_rate():
 
 
 def test_the_longer_the_better_what_was_said_is_told(planted):
-    network, graph = network_of(planted[0].world(), taste_dim=2)
+    network, graph = network_of(planted[0].world(), factor_dim=2)
     step, params, losses = jax.jit(network.round), network.init(jax.random.key(0)), []
     for at in range(16):
         params, metrics = step(params, graph, jnp.int32(at))

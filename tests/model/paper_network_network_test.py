@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gnn_cases import small, states_of
+from graph_network_cases import small, states_of
 
 from prouter_jax.config import PARTS, Embedded, Mesh, Optimizer
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.schema import EDGE_SETS
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.model.message_passing import edges_without
@@ -26,8 +26,8 @@ EDGES = {
 
 
 @pytest.fixture(scope="module")
-def graph(prepared):
-    return prepared.world.build_graph()
+def graph(dataset):
+    return dataset.world.build_graph()
 
 
 def _silenced(graph, names):
@@ -77,11 +77,11 @@ def test_the_optimizer_warms_up_decays_and_clips():
 
 
 @pytest.mark.slow
-def test_a_step_is_the_same_on_any_mesh(tiny_config, prepared):
+def test_a_step_is_the_same_on_any_mesh(tiny_config, dataset):
     config, ends = tiny_config, []
     config.model = dataclasses.replace(config.model, preset="paper", hidden_dim=8)
     for config.mesh in (Mesh(1, 1), Mesh(2, 2)):
-        run = make_run(config, prepared)
+        run = make_run(config, dataset)
         assert run.world.layout.users == 6
         step = make_train_step(run)
         state, first = step(initial_state(run, 0), run.world, {}, jax.random.key(0))
@@ -91,16 +91,16 @@ def test_a_step_is_the_same_on_any_mesh(tiny_config, prepared):
 
 def _shares(config):
     """Share of the choices in the test that router, blind twin and best LLM of a task match."""
-    prepared = prepare(read_source(config.data), config.data, 0)
-    run = make_run(config, prepared)
+    dataset = prepare_dataset(read_source(config.data), config.data, 0)
+    run = make_run(config, dataset)
     state, step = initial_state(run, 0), make_train_step(run)
     for _ in range(config.train.num_train_steps):
         state, metrics = step(state, run.world, {}, jax.random.key(0))
     assert set(metrics) == {"loss", "choice"}
-    test, past = (prepared.labelled(part).decisions for part in ("test", "train"))
-    scorer = run_scorer(run, state.params, prepared)
-    logits = [score_decisions(scorer, prepared, test, blind) for blind in (False, True)]
-    task = prepared.data.queries.task
+    test, past = (dataset.labelled(part).decisions for part in ("test", "train"))
+    scorer = run_scorer(run, state.params, dataset)
+    logits = [score_decisions(scorer, dataset, test, blind) for blind in (False, True)]
+    task = dataset.data.queries.task
     liked = np.stack([past.target[task[past.query] == row].mean(0) for row in range(task.max() + 1)])
     picks = [np.where(test.offered, x, -np.inf).argmax(1) for x in (*logits, liked[task[test.query]])]
     return [test.target[np.arange(len(pick)), pick].mean() for pick in picks]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gnn_cases import noisy, partly_hidden, scores, small, states_of
+from graph_network_cases import noisy, partly_hidden, scores, small, states_of
 
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import CHOICE
@@ -15,8 +15,8 @@ from prouter_jax.graph.build import build_graph, pad_features
 
 
 @pytest.fixture(scope="module")
-def graph(prepared):
-    return prepared.world.build_graph()
+def graph(dataset):
+    return dataset.world.build_graph()
 
 
 @pytest.fixture(scope="module", params=["dot", "bilinear"])
@@ -40,10 +40,10 @@ def _with_edges(graph, **edges):
 # ---- Whose history it is decides, and nothing else.
 
 
-def test_swapping_two_histories_swaps_their_users(network, prepared, states):
-    data = prepared.world.interactions
+def test_swapping_two_histories_swaps_their_users(network, dataset, states):
+    data = dataset.world.interactions
     decisions = dataclasses.replace(data.decisions, user=np.array([1, 0, 2, 3, 4, 5], np.int32)[data.decisions.user])
-    swapped = dataclasses.replace(prepared.world, interactions=data.replace(decisions=decisions))
+    swapped = dataclasses.replace(dataset.world, interactions=data.replace(decisions=decisions))
     found = states_of(network, swapped.build_graph())
     _assert_close(found.users[:6], states.users[[1, 0, 2, 3, 4, 5]], 1e-5)
     assert np.abs(scores(states)[0] - scores(states)[1]).max() > 1e-3
@@ -62,19 +62,23 @@ def test_what_others_decide_changes_no_user(network, graph, states):
 
 def test_users_without_history_are_all_the_stranger(network, graph, states):
     found = states_of(network, graph.without_histories())
-    _assert_close(found.users, np.broadcast_to(states.stranger, found.users.shape), 1e-5)
-    assert np.abs(states.users[:6] - states.stranger).max(1).min() > 0.01
+    _assert_close(found.users, np.broadcast_to(states.cold_start_user, found.users.shape), 1e-5)
+    assert np.abs(states.users[:6] - states.cold_start_user).max(1).min() > 0.01
 
 
-def test_order_and_names_change_nothing_but_the_order(network, prepared, states):
-    world, rng = prepared.world, np.random.default_rng(0)
+def test_order_and_names_change_nothing_but_the_order(network, dataset, states):
+    world, rng = dataset.world, np.random.default_rng(0)
     data = world.interactions
     users, queries = (rng.permutation(len(table.ids)) for table in (data.users, data.queries))
     llms = np.array([2, 0, 3, 1])
-    rows, said = rng.permutation(len(data.decisions.user)), rng.permutation(len(data.feedback.llm))
+    rows, feedback = rng.permutation(len(data.decisions.user)), rng.permutation(len(data.feedback.llm))
     places = [np.argsort(order).astype(np.int32) for order in (users, queries, llms, rows)]
     user_at, query_at, llm_at, row_at = places
-    decisions, outcomes, feedback = tables.take(data.decisions, rows), data.outcomes, tables.take(data.feedback, said)
+    decisions, outcomes, feedback = (
+        tables.take(data.decisions, rows),
+        data.outcomes,
+        tables.take(data.feedback, feedback),
+    )
     shuffled = data.replace(
         users=dataclasses.replace(data.users, ids=tables.strings([f"somebody {row}" for row in range(len(users))])),
         queries=tables.take(data.queries, queries),
@@ -100,9 +104,9 @@ def _hidden_edges(graph):
     at = graph.layout.edge_range("history")
     hidden[at] = np.repeat(graph.visibility.decisions.reshape(-1) == 0, graph.layout.candidates)
     hidden[graph.layout.edge_range("family")] = False
-    said = np.zeros(len(hidden), bool)
-    said[graph.layout.edge_range("query_to_llm")] = said[at] = True
-    return hidden, said & (graph.graph.edges["weight"] > 0) & ~hidden
+    feedback = np.zeros(len(hidden), bool)
+    feedback[graph.layout.edge_range("query_to_llm")] = feedback[at] = True
+    return hidden, feedback & (graph.graph.edges["weight"] > 0) & ~hidden
 
 
 def test_nothing_that_is_hidden_moves_anything(network, graph):
@@ -154,9 +158,9 @@ def test_the_text_of_a_hidden_query_reaches_no_user_and_no_llm(network, graph):
 # ---- The same numbers by other ways.
 
 
-def test_a_known_query_is_scored_as_one_that_is_not_in_the_graph(network, prepared, graph):
+def test_a_known_query_is_scored_as_one_that_is_not_in_the_graph(network, dataset, graph):
     seen, _ = partly_hidden(graph)
-    world = prepared.world
+    world = dataset.world
     number = len(world.vectors.query)
     task = np.where(seen.visibility.tasks[:number] > 0, world.interactions.queries.task, 3)
     assert set(task) == {0, 1, 2, 3}
@@ -166,17 +170,17 @@ def test_a_known_query_is_scored_as_one_that_is_not_in_the_graph(network, prepar
     _assert_close(found, states.answers[:number], 1e-5)
 
 
-def test_padding_changes_no_score(network, prepared, states):
-    graph = prepared.world.build_graph(shards=4)
+def test_padding_changes_no_score(network, dataset, states):
+    graph = dataset.world.build_graph(shards=4)
     assert graph.layout.num("user") == 8
     found = states_of(network, graph)
     _assert_close(found.users[:6], states.users[:6], 1e-5)
-    _assert_close(found.users[6:], np.broadcast_to(states.stranger, (2, len(states.stranger))), 1e-5)
+    _assert_close(found.users[6:], np.broadcast_to(states.cold_start_user, (2, len(states.cold_start_user))), 1e-5)
     _assert_close(found.answers, states.answers, 1e-5)
 
 
-def test_both_ways_to_run_over_histories_agree(shared_prepared, all_kinds):
-    world = shared_prepared.world
+def test_both_ways_to_run_over_histories_agree(shared_dataset, all_kinds):
+    world = shared_dataset.world
     order = np.concatenate([np.flatnonzero(all_kinds.user == 0)[::-1], np.flatnonzero(all_kinds.user)])
     order = np.append(order, order[-1])  # somebody decided twice: queries are no longer shared
     other = dataclasses.replace(all_kinds, **{name: value[order] for name, value in vars(all_kinds).items()})
@@ -184,14 +188,14 @@ def test_both_ways_to_run_over_histories_agree(shared_prepared, all_kinds):
     assert shared.layout.shared_queries
     assert not own.layout.shared_queries
     expected, found = (states_of(small(shared), graph) for graph in (shared, own))
-    assert np.abs(expected.users[:5] - expected.stranger).max() > 0.05
+    assert np.abs(expected.users[:5] - expected.cold_start_user).max() > 0.05
     _assert_close(found.users[:5], expected.users[:5], 1e-5)
 
 
 @pytest.mark.parametrize("tasks", [1, 0])
-def test_odd_worlds_give_numbers(prepared, tasks):
+def test_odd_worlds_give_numbers(dataset, tasks):
     """One user, one task or none, a constant cost, an LLM without outcomes, choices that are ties."""
-    data = prepared.world.interactions
+    data = dataset.world.interactions
     one_user = tables.select_decisions(data, data.decisions.user == 0)
     some = tables.take(data.outcomes, data.outcomes.llm != 2)
     outcomes = dataclasses.replace(
@@ -207,9 +211,9 @@ def test_odd_worlds_give_numbers(prepared, tasks):
         outcomes=outcomes,
         feedback=feedback,
     )
-    vectors = dataclasses.replace(prepared.world.vectors, task=prepared.world.vectors.task[:tasks])
-    world = dataclasses.replace(prepared.world, interactions=validate(odd), vectors=vectors)
+    vectors = dataclasses.replace(dataset.world.vectors, task=dataset.world.vectors.task[:tasks])
+    world = dataclasses.replace(dataset.world, interactions=validate(odd), vectors=vectors)
     graph = world.build_graph()
     found = states_of(small(graph), graph)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
-    assert np.abs(found.users[0] - found.stranger).max() > 1e-3
+    assert np.abs(found.users[0] - found.cold_start_user).max() > 1e-3

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
-from bayes_cases import NAN, chosen, on_offer, said_by
+from em_cases import NAN, chosen, on_offer, said_by
 
 from prouter_jax.model.posterior import (
     Population,
     choice_probabilities,
     log_choice_probabilities,
-    misfit,
-    read,
+    negative_log_likelihood,
+    posterior_covariance,
+    posterior_mode,
     residuals,
-    uncertainty,
     utilities,
 )
 
@@ -49,38 +49,38 @@ def _history(kind, seed=0, truth_scale=1.5):
     return jnp.asarray(answers), said_by(offered, target * (turn == 0), rating, thumb)
 
 
-def _minus_log_posterior(theta, answers, said, population):
+def _minus_log_posterior(theta, answers, feedback, population):
     """In plain numpy, 64 bits."""
-    answers, offered, target = (np.asarray(x, float) for x in (answers, said.offered, said.target))
+    answers, offered, target = (np.asarray(x, float) for x in (answers, feedback.offered, feedback.target))
     mean, precision = np.asarray(population.mean, float), np.asarray(population.precision, float)
     utility = answers @ theta
     logits = np.where(offered > 0, float(population.sharpness) * utility, -np.inf)
     log_share = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     total = -(target * np.where(offered > 0, log_share, 0)).sum() + 0.5 * (theta - mean) @ precision @ (theta - mean)
-    if said.rated is not None:
-        error = np.asarray(said.rated) * (np.asarray(said.rating) - utility) ** 2
+    if feedback.rated is not None:
+        error = np.asarray(feedback.rated) * (np.asarray(feedback.rating) - utility) ** 2
         total += 0.5 * float(population.certainty) * error.sum()
-    if said.thumbed is not None:
-        towards = np.where(np.asarray(said.thumb) > 0, 1, -1) * float(population.sharpness) * (utility - 0.7)
-        total += (np.asarray(said.thumbed) * np.logaddexp(0, -towards)).sum()
+    if feedback.thumbed is not None:
+        towards = np.where(np.asarray(feedback.thumb) > 0, 1, -1) * float(population.sharpness) * (utility - 0.7)
+        total += (np.asarray(feedback.thumbed) * np.logaddexp(0, -towards)).sum()
     return total
 
 
 @pytest.mark.parametrize("kind", ["choices", "ratings", "thumbs", "all"])
 @pytest.mark.parametrize("sharpness", [1.0, 3.0])
 def test_newton_steps_end_at_the_most_probable_weights(kind, sharpness):
-    population, (answers, said) = _population(sharpness), _history(kind)
-    found = np.asarray(read(population.mean, answers, said, population, 30), float)
-    best = scipy.optimize.minimize(_minus_log_posterior, np.zeros(SIZE), (answers, said, population), tol=1e-10).x
+    population, (answers, feedback) = _population(sharpness), _history(kind)
+    found = np.asarray(posterior_mode(population.mean, answers, feedback, population, 30), float)
+    best = scipy.optimize.minimize(_minus_log_posterior, np.zeros(SIZE), (answers, feedback, population), tol=1e-10).x
     np.testing.assert_allclose(found, best, atol=2e-3)
     assert np.abs(best - population.mean).max() > 0.1
 
 
 @pytest.mark.parametrize("start", [0.0, 10.0, -30.0])
 def test_where_it_starts_does_not_matter(start):
-    population, (answers, said) = _population(), _history("choices")
-    far = read(jnp.full(SIZE, start), answers, said, population, 60)
-    np.testing.assert_allclose(far, read(population.mean, answers, said, population, 30), atol=2e-3)
+    population, (answers, feedback) = _population(), _history("choices")
+    far = posterior_mode(jnp.full(SIZE, start), answers, feedback, population, 60)
+    np.testing.assert_allclose(far, posterior_mode(population.mean, answers, feedback, population, 30), atol=2e-3)
 
 
 def test_users_who_share_answers_are_read_as_each_would_be():
@@ -88,64 +88,66 @@ def test_users_who_share_answers_are_read_as_each_would_be():
     histories = [_history("all", seed)[1] for seed in range(3)]
     together = jax.tree.map(lambda *x: jnp.stack(x, -1), *histories)
     start = jnp.stack([population.mean, jnp.zeros(SIZE), jnp.ones(SIZE)], -1)
-    found = read(start, answers, together, population, 4)
-    known = uncertainty(found, answers, together, population)
-    told = misfit(utilities(found, answers), together, population)
-    for user, said in enumerate(histories):
-        alone = read(start[:, user], answers, said, population, 4)
+    found = posterior_mode(start, answers, together, population, 4)
+    known = posterior_covariance(found, answers, together, population)
+    told = negative_log_likelihood(utilities(found, answers), together, population)
+    for user, feedback in enumerate(histories):
+        alone = posterior_mode(start[:, user], answers, feedback, population, 4)
         np.testing.assert_allclose(found[:, user], alone, atol=1e-4)
-        np.testing.assert_allclose(known[user], uncertainty(alone, answers, said, population), atol=1e-4)
-        for name, value in misfit(utilities(alone, answers), said, population).items():
+        np.testing.assert_allclose(known[user], posterior_covariance(alone, answers, feedback, population), atol=1e-4)
+        for name, value in negative_log_likelihood(utilities(alone, answers), feedback, population).items():
             assert told[name][user] == pytest.approx(float(value), rel=1e-3), name
 
 
 @pytest.mark.parametrize("kind", ["choices", "all"])
 def test_somebody_who_said_nothing_is_the_mean_and_as_unknown_as_anybody(kind):
-    population, (answers, said) = _population(), _history(kind)
-    silent = jax.tree.map(jnp.zeros_like, said)
-    np.testing.assert_allclose(read(population.mean, answers, silent, population, 3), population.mean, atol=1e-6)
-    unknown = uncertainty(population.mean, answers, silent, population)
+    population, (answers, feedback) = _population(), _history(kind)
+    silent = jax.tree.map(jnp.zeros_like, feedback)
+    np.testing.assert_allclose(
+        posterior_mode(population.mean, answers, silent, population, 3), population.mean, atol=1e-6
+    )
+    unknown = posterior_covariance(population.mean, answers, silent, population)
     np.testing.assert_allclose(unknown, np.linalg.inv(population.precision), rtol=1e-3, atol=1e-5)
 
 
 def test_the_more_was_said_the_less_is_unknown():
-    population, (answers, said) = _population(), _history("choices")
+    population, (answers, feedback) = _population(), _history("choices")
     sizes = [0, 5, 15, 30]
     left = []
     for size in sizes:
-        some = jax.tree.map(lambda x, size=size: x * (np.arange(DECISIONS) < size)[:, None], said)
-        left.append(float(jnp.trace(uncertainty(population.mean, answers, some, population))))
+        some = jax.tree.map(lambda x, size=size: x * (np.arange(DECISIONS) < size)[:, None], feedback)
+        left.append(float(jnp.trace(posterior_covariance(population.mean, answers, some, population))))
     assert left == sorted(left, reverse=True)
     assert left[-1] < 0.7 * left[0]
 
 
 def test_surprise_is_the_slope_and_weight_the_curvature_of_what_was_said():
-    population, (answers, said) = _population(2.0), _history("all")
+    population, (answers, feedback) = _population(2.0), _history("all")
     utility = utilities(jnp.ones(SIZE) * 0.3, answers)
-    surprise, weight = residuals(utility, said, population)
+    residual, weight = residuals(utility, feedback, population)
 
     def log_likelihood(utility):
-        told = misfit(utility, said, population)
+        told = negative_log_likelihood(utility, feedback, population)
         return -told["choice"] - 0.5 * population.certainty * told["rating"] - told["thumb"]
 
-    np.testing.assert_allclose(surprise, jax.grad(log_likelihood)(utility), atol=1e-4)
+    np.testing.assert_allclose(residual, jax.grad(log_likelihood)(utility), atol=1e-4)
     hessian = jax.hessian(log_likelihood)(utility).reshape(utility.size, utility.size)
     np.testing.assert_allclose(-np.diagonal(hessian).reshape(utility.shape), weight, atol=1e-3)
 
 
 def test_the_bar_moves_by_the_slope_of_the_thumbs_and_never_too_far():
-    population, (answers, said) = _population(2.0), _history("thumbs")
+    population, (answers, feedback) = _population(2.0), _history("thumbs")
     utility = utilities(jnp.ones(SIZE) * 0.3, answers)
 
-    def told(bar):
-        return misfit(utility, said, dataclasses.replace(population, bar=bar))["thumb"]
+    def told(threshold):
+        return negative_log_likelihood(utility, feedback, dataclasses.replace(population, threshold=threshold))["thumb"]
 
-    found = misfit(utility, said, population)
-    assert found["thumbs"] == said.thumbed.sum() > 50
-    assert found["too_high"] == pytest.approx(-float(jax.grad(told)(population.bar)), rel=1e-4)
-    assert found["steep"] >= float(jax.hessian(told)(population.bar)) > 0
-    moved = population.bar + found["too_high"] / found["steep"]
-    assert told(moved) < told(population.bar)
+    found = negative_log_likelihood(utility, feedback, population)
+    assert found["thumbs"] == feedback.thumbed.sum() > 50
+    assert found["too_high"] == pytest.approx(-float(jax.grad(told)(population.threshold)), rel=1e-4)
+    assert found["steep"] >= float(jax.hessian(told)(population.threshold)) > 0
+    moved = population.threshold + found["too_high"] / found["steep"]
+    assert told(moved) < told(population.threshold)
 
 
 def test_nothing_is_asked_of_who_is_not_on_offer():
@@ -164,7 +166,7 @@ def test_candidates_that_nobody_rated_move_no_user():
     served = np.eye(CANDIDATES, dtype=bool)[rng.integers(0, CANDIDATES, DECISIONS)]
     rating, nothing = np.where(served, rng.random(served.shape), NAN), np.zeros(served.shape)
     all_offered, alone = (
-        read(population.mean, answers, said_by(offered, nothing, rating), population, 12)
+        posterior_mode(population.mean, answers, said_by(offered, nothing, rating), population, 12)
         for offered in (np.ones_like(served), served)
     )
     np.testing.assert_array_equal(all_offered, alone)

@@ -5,17 +5,19 @@ import numpy as np
 import pytest
 
 from prouter_jax.model import prior as population
-from prouter_jax.model.answer_features import Columns
-from prouter_jax.model.prior import PRIOR_VARIANCE, plain_precision, prior_mean, spread_of, told_from
+from prouter_jax.model.answer_features import AnswerFeatures
+from prouter_jax.model.prior import PRIOR_VARIANCE, plain_precision, prior_mean, recentre, second_moments
 
-PLAIN = Columns(style=2, llms=0, sides=0, crowd=0, tastes=0)
-CROWD = Columns(style=2, llms=0, sides=1, crowd=1, tastes=0)
+PLAIN = AnswerFeatures(style=2, llms=0, sides=0, population_mean=0, latent_factors=0)
+CROWD = AnswerFeatures(style=2, llms=0, sides=1, population_mean=1, latent_factors=0)
 
 
-def learn(columns, users, unknown, known, crowd, strength):
+def m_step(columns, users, unknown, known, population_mean, strength):
     """A step of learning from these users: users as told from the new crowd, the new crowd, the new precision."""
-    shift, precision = population.learn(columns, spread_of(columns, users, unknown, known, crowd), strength)
-    return told_from(columns, users, shift), crowd + shift, precision
+    shift, precision = population.m_step(
+        columns, second_moments(columns, users, unknown, known, population_mean), strength
+    )
+    return recentre(columns, users, shift), population_mean + shift, precision
 
 
 def _users(columns, number, seed=0):
@@ -27,27 +29,27 @@ def _users(columns, number, seed=0):
 
 
 def test_a_stranger_follows_the_crowd_once_and_sees_sides_as_it_does():
-    crowd = jnp.arange(1.0, CROWD.size + 1)
+    population_mean = jnp.arange(1.0, CROWD.size + 1)
     expected = np.zeros(CROWD.size)
-    expected[CROWD.crowd_at], expected[CROWD.side] = 1, crowd[CROWD.side]
-    np.testing.assert_array_equal(prior_mean(CROWD, crowd), expected)
-    np.testing.assert_array_equal(prior_mean(PLAIN, crowd[: PLAIN.size]), crowd[: PLAIN.size])
+    expected[CROWD.population_mean_at], expected[CROWD.side] = 1, population_mean[CROWD.side]
+    np.testing.assert_array_equal(prior_mean(CROWD, population_mean), expected)
+    np.testing.assert_array_equal(prior_mean(PLAIN, population_mean[: PLAIN.size]), population_mean[: PLAIN.size])
 
 
 def test_mean_and_covariance_of_known_users_are_found():
     users, centre, covariance = _users(PLAIN, 4000)
     nothing = jnp.zeros((4000, PLAIN.size, PLAIN.size))
-    crowd = jnp.zeros(PLAIN.size)
+    population_mean = jnp.zeros(PLAIN.size)
     for _ in range(4):
-        _, crowd, precision = learn(PLAIN, jnp.asarray(users), nothing, jnp.ones(4000), crowd, 5.0)
-    np.testing.assert_allclose(crowd, centre, atol=0.05)
+        _, population_mean, precision = m_step(PLAIN, jnp.asarray(users), nothing, jnp.ones(4000), population_mean, 5.0)
+    np.testing.assert_allclose(population_mean, centre, atol=0.05)
     np.testing.assert_allclose(np.linalg.inv(precision), covariance, atol=0.05)
 
 
 def test_what_is_not_known_of_users_adds_to_how_they_differ():
     users = jnp.zeros((3, PLAIN.size))
     unknown = jnp.tile(jnp.diag(jnp.arange(1.0, PLAIN.size + 1)), (3, 1, 1))
-    precision = learn(PLAIN, users, unknown, jnp.ones(3), jnp.zeros(PLAIN.size), 2.0)[2]
+    precision = m_step(PLAIN, users, unknown, jnp.ones(3), jnp.zeros(PLAIN.size), 2.0)[2]
     expected = (3 * np.arange(1.0, PLAIN.size + 1) + 2 * PRIOR_VARIANCE) / 5
     np.testing.assert_allclose(np.diagonal(np.linalg.inv(precision)), expected, rtol=1e-2)
 
@@ -56,18 +58,18 @@ def test_users_of_whom_nothing_is_known_do_not_count():
     users, _, _ = _users(PLAIN, 20)
     known = jnp.asarray(np.arange(20) < 12, jnp.float32)
     unknown = jnp.tile(0.1 * jnp.eye(PLAIN.size), (20, 1, 1))
-    crowd = jnp.zeros(PLAIN.size)
-    _, *with_silent = learn(PLAIN, jnp.asarray(users), unknown, known, crowd, 5.0)
-    _, *without = learn(PLAIN, jnp.asarray(users[:12]), unknown[:12], jnp.ones(12), crowd, 5.0)
+    population_mean = jnp.zeros(PLAIN.size)
+    _, *with_silent = m_step(PLAIN, jnp.asarray(users), unknown, known, population_mean, 5.0)
+    _, *without = m_step(PLAIN, jnp.asarray(users[:12]), unknown[:12], jnp.ones(12), population_mean, 5.0)
     for found, expected in zip(with_silent, without, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_of_nobody_nothing_is_learnt():
-    crowd = jnp.arange(1.0, PLAIN.size + 1)
+    population_mean = jnp.arange(1.0, PLAIN.size + 1)
     zeros = jnp.zeros((2, PLAIN.size, PLAIN.size))
-    _, same, precision = learn(PLAIN, jnp.ones((2, PLAIN.size)), zeros, jnp.zeros(2), crowd, 5.0)
-    np.testing.assert_array_equal(same, crowd)
+    _, same, precision = m_step(PLAIN, jnp.ones((2, PLAIN.size)), zeros, jnp.zeros(2), population_mean, 5.0)
+    np.testing.assert_array_equal(same, population_mean)
     covariance = 5 * PRIOR_VARIANCE / 6  # one user's worth of caution beside five of the prior
     np.testing.assert_allclose(np.diagonal(np.linalg.inv(precision)), covariance, rtol=1e-2)
     np.testing.assert_allclose(np.diagonal(plain_precision(PLAIN)), 1 / PRIOR_VARIANCE)
@@ -76,17 +78,17 @@ def test_of_nobody_nothing_is_learnt():
 def test_what_moves_to_the_crowd_leaves_the_users_so_that_nobodys_liking_changes():
     """Utility counts the crowd's weights once, by the column of its liking, so they are taken from the user's own."""
     users, _, _ = _users(CROWD, 30)
-    users[:, CROWD.crowd_at] = 1
-    crowd = jnp.zeros(CROWD.size).at[0].set(0.5)
+    users[:, CROWD.population_mean_at] = 1
+    population_mean = jnp.zeros(CROWD.size).at[0].set(0.5)
     zeros = jnp.zeros((30, CROWD.size, CROWD.size))
-    told, new, _ = learn(CROWD, jnp.asarray(users), zeros, jnp.ones(30), crowd, 5.0)
+    told, new, _ = m_step(CROWD, jnp.asarray(users), zeros, jnp.ones(30), population_mean, 5.0)
 
-    def whole(theta, crowd):
+    def whole(theta, population_mean):
         """Weights on the other columns when the crowd's liking is written out; a side is no part of the liking."""
-        weights = theta + theta[:, [CROWD.crowd_at]] * crowd
-        return np.delete(np.asarray(weights), [CROWD.crowd_at, CROWD.side], 1)
+        weights = theta + theta[:, [CROWD.population_mean_at]] * population_mean
+        return np.delete(np.asarray(weights), [CROWD.population_mean_at, CROWD.side], 1)
 
-    assert np.abs(np.asarray(new - crowd)).max() > 0.1
-    np.testing.assert_allclose(whole(told, new), whole(jnp.asarray(users), crowd), atol=1e-5)
+    assert np.abs(np.asarray(new - population_mean)).max() > 0.1
+    np.testing.assert_allclose(whole(told, new), whole(jnp.asarray(users), population_mean), atol=1e-5)
     np.testing.assert_allclose(told[:, CROWD.side], users[:, CROWD.side])
-    assert new[CROWD.crowd_at] == pytest.approx(0)
+    assert new[CROWD.population_mean_at] == pytest.approx(0)

@@ -15,26 +15,28 @@ def _tastes(rng, users=USERS):
     return rng.normal(0, 1.5, (users, LLMS)) + np.linspace(0, 1, LLMS)
 
 
-def _stream(rng, tastes, decisions, who=None, fewest=2, queries=None):
+def _stream(rng, latent_factors, decisions, who=None, fewest=2, queries=None):
     """Decisions of random users (among `who`) between random candidates, by their tastes.
 
     `queries` [queries, llms] is how good each answer is; all alike by default.
     """
-    user = rng.choice(np.arange(len(tastes)) if who is None else who, decisions)
+    user = rng.choice(np.arange(len(latent_factors)) if who is None else who, decisions)
     query = rng.integers(0, 200 if queries is None else len(queries), decisions)
     size = rng.integers(fewest, LLMS, decisions, endpoint=True)
     offered = rng.random((decisions, LLMS)).argsort(1).argsort(1) < size[:, None]
     answers = 0 if queries is None else queries[query]
-    liked = np.where(offered, tastes[user] + answers + rng.gumbel(size=offered.shape), -np.inf)
+    liked = np.where(offered, latent_factors[user] + answers + rng.gumbel(size=offered.shape), -np.inf)
     shares = (liked == liked.max(1, keepdims=True)).astype(np.float32)
     return Said(user, query, offered, shares)
 
 
 def _moved(seed, change=None, **now):
     rng = np.random.default_rng(seed)
-    tastes = _tastes(rng)
-    before = _stream(rng, tastes, 2000)
-    return measure_choices(before, _stream(rng, tastes if change is None else change(tastes), 500, **now), NAMES)
+    latent_factors = _tastes(rng)
+    before = _stream(rng, latent_factors, 2000)
+    return measure_choices(
+        before, _stream(rng, latent_factors if change is None else change(latent_factors), 500, **now), NAMES
+    )
 
 
 def test_strengths_are_shares_where_all_are_on_offer_and_do_not_depend_on_offers():
@@ -64,8 +66,10 @@ def test_other_queries_are_not_other_tastes():
     chances = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        tastes = _tastes(rng)
-        before, now = (_stream(rng, tastes, 1500, queries=rng.normal(0, 1.5, (number, LLMS))) for number in (150, 40))
+        latent_factors = _tastes(rng)
+        before, now = (
+            _stream(rng, latent_factors, 1500, queries=rng.normal(0, 1.5, (number, LLMS))) for number in (150, 40)
+        )
         now = dataclasses.replace(now, query=now.query + 1000)
         chances.append(measure_choices(before, now, NAMES).chance)
     assert np.mean(np.array(chances) < 0.01) <= 0.04
@@ -73,7 +77,7 @@ def test_other_queries_are_not_other_tastes():
 
 def test_a_shift_of_tastes_is_found_and_named():
     for seed in range(10):
-        found = _moved(seed, lambda tastes: tastes + 1.2 * (np.arange(LLMS) == 1))
+        found = _moved(seed, lambda latent_factors: latent_factors + 1.2 * (np.arange(LLMS) == 1))
         assert found.chance < 0.01
         assert found.moved > 0.05
         largest = max(found.shifts, key=lambda shift: abs(shift.found - shift.expected))
@@ -90,9 +94,9 @@ def test_the_interval_covers_the_true_difference():
 
 def test_choices_of_unknown_llms_are_told_apart():
     rng = np.random.default_rng(0)
-    tastes = _tastes(rng)
-    now = _stream(rng, tastes, 400, fewest=LLMS)
-    old = _stream(rng, tastes[:, :4] @ np.eye(4, LLMS) - 99 * (np.arange(LLMS) == 4), 2000)
+    latent_factors = _tastes(rng)
+    now = _stream(rng, latent_factors, 400, fewest=LLMS)
+    old = _stream(rng, latent_factors[:, :4] @ np.eye(4, LLMS) - 99 * (np.arange(LLMS) == 4), 2000)
     before = Said(old.user, old.query, old.offered[:, :4], old.shares[:, :4])
     found = measure_choices(before, now, NAMES[:4])
     assert found.new_llm_share == pytest.approx(now.shares[:, 4].mean())
@@ -102,8 +106,8 @@ def test_choices_of_unknown_llms_are_told_apart():
 
 def test_one_user_or_none_tells_nothing():
     rng = np.random.default_rng(0)
-    tastes = _tastes(rng)
-    before, one = _stream(rng, tastes, 100), _stream(rng, tastes, 50, who=[3])
+    latent_factors = _tastes(rng)
+    before, one = _stream(rng, latent_factors, 100), _stream(rng, latent_factors, 50, who=[3])
     assert measure_choices(before, one, NAMES).chance == 1
     assert np.isnan(measure_choices(before, one, NAMES).shifts[0].low)
     nobody = before.take(np.zeros(0, int))

@@ -13,7 +13,7 @@ from prouter_jax import Router, config
 from prouter_jax.config import Embedded
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import strings
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.world import save_world
 from prouter_jax.serving import explain as module
 from prouter_jax.serving.explain import Question
@@ -24,22 +24,22 @@ TEXT = "How many apples are left if Grace gives away seven of her twenty?"
 
 
 def _train(settings: config.ExperimentConfig, folder) -> Router:
-    prepared = prepare(read_source(settings.data), settings.data, 0)
-    save_world(prepared.world, folder / WORLD)
+    dataset = prepare_dataset(read_source(settings.data), settings.data, 0)
+    save_world(dataset.world, folder / WORLD)
     (folder / CONFIG).write_text(config.to_json(settings))
-    train(settings, prepared, folder)
+    train(settings, dataset, folder)
     return Router.load(folder)
 
 
-@pytest.fixture(scope="module", params=["bayes", "paper"])
+@pytest.fixture(scope="module", params=["em", "paper"])
 def router(request, tmp_path_factory) -> Router:
     """Recorded users of the embedded benchmark, once for each network; a few steps of the paper's."""
     settings = config.ExperimentConfig()
     settings.data.encoder, settings.model.preset = "hash", request.param
     settings.data.embedded = Embedded(3, 100, 4, 6, 20)
-    settings.model.taste_dim, settings.model.hidden_dim, settings.model.message_passing_steps = 2, 8, 1
-    settings.model.foresight, settings.optimizer.learning_rate = "utility", 0.03
-    settings.train.num_train_steps = settings.train.eval_every_steps = {"bayes": 8, "paper": 40}[request.param]
+    settings.model.factor_dim, settings.model.hidden_dim, settings.model.message_passing_steps = 2, 8, 1
+    settings.model.unseen_queries, settings.optimizer.learning_rate = "utility", 0.03
+    settings.train.num_train_steps = settings.train.eval_every_steps = {"em": 8, "paper": 40}[request.param]
     return _train(settings, tmp_path_factory.mktemp(request.param))
 
 
@@ -49,9 +49,9 @@ def planted(tmp_path_factory) -> Router:
     settings = config.ExperimentConfig()
     settings.data.encoder, settings.data.users, settings.data.num_users = "hash", "multi_cost_efficiency", 5
     settings.data.embedded, settings.data.preference_min = Embedded(3, 100, 4), 0.0
-    settings.data.feedback, settings.model.foresight = "rating", "utility"
+    settings.data.feedback, settings.model.unseen_queries = "rating", "utility"
     model = settings.model
-    model.taste_dim, model.style, model.llm_weights, model.crowd = 0, False, False, False
+    model.factor_dim, model.style, model.llm_weights, model.population_mean = 0, False, False, False
     settings.train.num_train_steps = settings.train.eval_every_steps = 8
     return _train(settings, tmp_path_factory.mktemp("planted"))
 
@@ -86,11 +86,11 @@ def test_the_planted_preference_leads(planted):
     thrifty = planted.explain_question(_pair(planted, 0, lambda effect, cost: cost - effect))
     assert thrifty.properties[0].name == "cost"
     assert thrifty.properties[0].log_odds > 0
-    assert thrifty.properties[0].weight < thrifty.properties[0].stranger < 0
+    assert thrifty.properties[0].weight < thrifty.properties[0].cold_start_user < 0
     good = planted.explain_question(_pair(planted, -1, lambda effect, cost: effect - cost))
     assert good.properties[0].name == "effect"
     assert good.properties[0].log_odds > 0
-    assert good.properties[0].weight > good.properties[0].stranger > 0
+    assert good.properties[0].weight > good.properties[0].cold_start_user > 0
 
 
 @pytest.mark.parametrize("user", [0, 1, -1])
@@ -98,12 +98,12 @@ def test_the_numbers_are_those_of_the_planted_preference(planted, user):
     """Weight w on effect, w - 1 on cost; a stranger's the mean of users of one size."""
     w = planted.known.users.preference
     truth = np.stack([w, w - 1], 1)
-    stranger = (truth / np.linalg.norm(truth, axis=1, keepdims=True)).mean(0)
+    cold_start_user = (truth / np.linalg.norm(truth, axis=1, keepdims=True)).mean(0)
     asked = module.ask(planted._pool, planted.known.users.ids[user], TEXT)
     told = planted.explain_question(asked)
     pick, second = (planted.llms.index(llm) for llm in (told.llm, told.runner_up))
     apart = asked.asked.answers[0, pick, :2] - asked.asked.answers[0, second, :2]
-    expected = planted.trained.temperature * planted.scorer.sharpness * (truth[user] - stranger) * apart
+    expected = planted.trained.temperature * planted.scorer.sharpness * (truth[user] - cold_start_user) * apart
     found = {row.name: row.log_odds for row in told.properties}
     assert [found["effect"], found["cost"]] == pytest.approx(expected, rel=0.02, abs=0.01)
 
@@ -114,7 +114,7 @@ def test_a_property_adds_what_a_strangers_weight_would_take(planted):
     told = planted.explain(user, TEXT)
     for found in told.properties:
         users = planted.users.copy()
-        users[row, named[found.name]] = planted.scorer.stranger[named[found.name]]
+        users[row, named[found.name]] = planted.scorer.cold_start_user[named[found.name]]
         other = dataclasses.replace(planted, users=users)
         with_it, without = (
             np.log(_chance(some, user, told.llm) / _chance(some, user, told.runner_up)) for some in (planted, other)
@@ -196,7 +196,7 @@ def test_without_its_only_decision_a_user_is_a_stranger(router, tmp_path):
 def test_a_user_without_history_has_nothing_to_tell(router):
     users = router.known.users
     more = tables.Users(strings([*users.ids, "silent"]), np.append(users.preference, np.nan))
-    states = np.concatenate([router.users, router.scorer.stranger[None]])
+    states = np.concatenate([router.users, router.scorer.cold_start_user[None]])
     silent = dataclasses.replace(router, known=router.known.replace(users=more), users=states)
     told = silent.explain("silent", TEXT)
     assert (told.decisions, told.properties, told.decided) == ([], [], 0)

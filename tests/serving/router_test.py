@@ -9,12 +9,12 @@ import pytest
 
 from prouter_jax import Router
 from prouter_jax import config as configuration
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import run_experiment
 from prouter_jax.graph.world import grow_world
 from prouter_jax.metrics import choose
 from prouter_jax.model.answer_features import COST
-from prouter_jax.model.inference import meet, score_decisions
+from prouter_jax.model.inference import extend, score_decisions
 from prouter_jax.training.loop import make_run, restore_best, run_scorer
 
 TEXT = "How many apples are left if Grace gives away seven of her twenty?"
@@ -78,7 +78,7 @@ def _flipped(pattern):
 
 def _other_size(workdir):
     config = configuration.from_json((workdir / "config.json").read_text())
-    config.model.taste_dim = 5
+    config.model.factor_dim = 5
     (workdir / "config.json").write_text(configuration.to_json(config))
 
 
@@ -126,13 +126,13 @@ def test_a_workdir_of_several_seeds_says_so(workdir, tmp_path):
 
 
 def test_evaluation_and_serving_agree(router, experiment, experiment_workdir):
-    prepared = prepare(read_source(experiment.data), experiment.data, experiment.seed)
-    data, run = prepared.data, make_run(experiment, prepared)
+    dataset = prepare_dataset(read_source(experiment.data), experiment.data, experiment.seed)
+    data, run = dataset.data, make_run(experiment, dataset)
     state = restore_best(experiment, run.network, experiment_workdir)
-    scorer = run_scorer(run, state.params, prepared)
+    scorer = run_scorer(run, state.params, dataset)
     for part in ("test", "train"):  # queries never seen, and known ones
-        decisions = prepared.labelled(part).decisions
-        found = score_decisions(scorer, prepared, decisions)
+        decisions = dataset.labelled(part).decisions
+        found = score_decisions(scorer, dataset, decisions)
         logits = np.where(decisions.offered, found * float(state.temperature), -np.inf)
         shares = np.exp(logits - logits.max(1, keepdims=True))
         shares /= shares.sum(1, keepdims=True)
@@ -222,7 +222,7 @@ def test_a_history_of_texts_is_read_in_balance_with_the_population(router, tmp_p
     rows = [{"user_id": "new", "query": text, "llm": llms[i]} for text, i in zip(texts, choice, strict=True)]
     grown = router.with_history(_write(tmp_path / "history.jsonl", rows))
     theta, graph = grown.users[-1], grow_world(router.world, grown.known).build_graph()
-    network, params = meet(router.trained.network, router.trained.params, graph)
+    network, params = extend(router.trained.network, router.trained.params, graph)
     known, population = len(router.world.interactions.queries.ids), network.population(params)
     answers = np.asarray(network.answers(params, graph))[known : known + 9]
     logits = answers @ theta

@@ -13,7 +13,7 @@ import processes
 import pytest
 
 from prouter_jax import Router
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import train_experiment
 from prouter_jax.io.paths import files_below
 from prouter_jax.serving.drift_report import advise, find_alarms, to_json, to_markdown
@@ -37,8 +37,8 @@ def _write(path, rows):
 
 def _rows(experiment, part="test", seed=0):
     """Decisions that training did not see, as a file has them."""
-    prepared = prepare(read_source(experiment.data), experiment.data, seed)
-    data, chosen = prepared.data, prepared.labelled(part).decisions
+    dataset = prepare_dataset(read_source(experiment.data), experiment.data, seed)
+    data, chosen = dataset.data, dataset.labelled(part).decisions
     names, tasks = data.llms.ids, data.tasks.ids
     return [
         {

@@ -70,7 +70,7 @@ def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bu
             run_experiment(with_values(experiment, trial.values), folder)
         return [_Ended() for _ in trials]
 
-    jobs, found, texts = Jobs(experiment), {}, ["model.near.noise=2,20"]
+    jobs, found, texts = Jobs(experiment), {}, ["model.query_kernel.noise=2,20"]
     for workdir in (tmp_path / "here", make_path(f"{bucket}/sweep")):
         trials = run_trials(dataclasses.replace(make_study(workdir, jobs, texts), start=start))
         spec = SweepSpec(experiment, parse_space(texts, experiment), "grid", 0)
@@ -155,7 +155,7 @@ with serve_bucket() as os.environ["TENSORSTORE_GCS_HTTP_URL"]:
     def start_all(self, jobs):
         for job in jobs:
             print("job:", job.command[-1], job.folder)
-            values = {"model.taste_dim": int(job.command[-1].partition("=")[2])}
+            values = {"model.factor_dim": int(job.command[-1].partition("=")[2])}
             workdir = next(part for part in job.command if part.startswith("--workdir=")).partition("=")[2]
             run_experiment(with_values(sweep._CONFIG.value, values), workdir)
         return [Ended() for _ in jobs]
@@ -173,7 +173,7 @@ def test_the_command_leaves_everything_but_logs_in_the_bucket(tmp_path):
     tiny = {"num_tasks": 3, "num_queries": 100, "num_llms": 4, "num_users": 6, "decisions_per_user": 20}
     command = [sys.executable, "-c", _COMMAND, f"--config={root}/experiments/embedded.py", "--config.data.encoder=hash"]
     command += [f"--config.data.embedded.{name}={value}" for name, value in tiny.items()]
-    command += ["--config.train.num_train_steps=12", "--sweep=model.taste_dim=2", "--workdir=gs://bucket/sweep"]
+    command += ["--config.train.num_train_steps=12", "--sweep=model.factor_dim=2", "--workdir=gs://bucket/sweep"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")])}
     for logs, code in (([], 1), ([f"--logs={tmp_path}/logs"], 0)):
         done = processes.run([*command, *logs], cwd=tmp_path, env=environment)
@@ -181,7 +181,7 @@ def test_the_command_leaves_everything_but_logs_in_the_bucket(tmp_path):
         if code:
             assert "--logs: expected a folder of this machine, as --workdir is in a bucket" in done.stderr
     lines = done.stdout.splitlines()
-    assert f"job: --config.model.taste_dim=2 {tmp_path}/logs/000" in lines
+    assert f"job: --config.model.factor_dim=2 {tmp_path}/logs/000" in lines
     assert "results: gs://bucket/sweep/results.md" in lines
     assert "best experiment: gs://bucket/sweep/best.py" in lines
     names = ("best.py", "results.json", "results.md", "results.png", "sweep.json")

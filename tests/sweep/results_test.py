@@ -56,7 +56,7 @@ def test_the_table_has_all_trials_best_first(tmp_path):
     assert "(results.png)" in text
     assert all(line in text for line in lines)
     assert lines[0].startswith(
-        "Best of 4: trial 002, validation reward 0.5100 ± 0.0141 over 2 seeds (model.taste_dim=2"
+        "Best of 4: trial 002, validation reward 0.5100 ± 0.0141 over 2 seeds (model.factor_dim=2"
     )
     assert "Behind it by no more than a standard error, paired by seed: trial 003." in lines
     assert {"Failed twice: trial 004.", "Given up because others did better: trial 005."} < set(lines)
@@ -69,8 +69,8 @@ def test_the_json_has_every_number(tmp_path):
     assert [one["rewards"] for one in tree["trials"]] == REWARDS
     assert tree["trials"][1]["mean"] == pytest.approx(0.36)
     assert tree["trials"][1]["spread"] == pytest.approx(0.02 / 2**0.5)
-    assert tree["space"][0] == {"path": "model.taste_dim", "values": [1, 2, 3]}
-    assert tree["trials"][3]["values"] == {"model.taste_dim": 2, "model.near.noise": 10.0}
+    assert tree["space"][0] == {"path": "model.factor_dim", "values": [1, 2, 3]}
+    assert tree["trials"][3]["values"] == {"model.factor_dim": 2, "model.query_kernel.noise": 10.0}
     assert tree["trials"][4]["reason"] == "exit code 1: train: a | b"
     assert tree["config"] == json.loads(configuration.to_json(CONFIG))
     assert tree["facts"]["commit"]
@@ -115,7 +115,9 @@ def _read(text):
 
 
 def test_it_looks_as_experiments_do():
-    config = with_values(ExperimentConfig(name="Mine"), {"seeds": 3, "model.near.noise": 2.5, "model.style": False})
+    config = with_values(
+        ExperimentConfig(name="Mine"), {"seeds": 3, "model.query_kernel.noise": 2.5, "model.style": False}
+    )
     assert (
         experiment_text(config, "The best.\n\nCommand: x")
         == '''"""The best.
@@ -131,7 +133,7 @@ def get_config() -> ExperimentConfig:
     config.name = "Mine"
     config.seeds = 3
     config.model.style = False
-    config.model.near.noise = 2.5
+    config.model.query_kernel.noise = 2.5
     return config
 '''
     )
@@ -144,7 +146,7 @@ def _odd_experiments():
         text = "".join(rng.choices(LETTERS, k=length))
         path = "".join(rng.choices("abc/ '\"", k=length))
         rate = rng.choice([3e16, 1e-5, 1 / 3, 1e22, 12345.678])
-        config = with_values(ExperimentConfig(name=text), {"data.path": path, "model.near.noise": rate})
+        config = with_values(ExperimentConfig(name=text), {"data.path": path, "model.query_kernel.noise": rate})
         yield config, f"The best of {text}\n\nCommand: {'/folder' * length}"
 
 

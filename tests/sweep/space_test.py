@@ -44,17 +44,17 @@ def test_a_text_with_a_comma_stands_in_quotes():
 
 
 def test_ranges():
-    assert parse_space(["optimizer.learning_rate=1e-4:1e-2:log", "model.taste_dim=0:9"], CONFIG) == {
+    assert parse_space(["optimizer.learning_rate=1e-4:1e-2:log", "model.factor_dim=0:9"], CONFIG) == {
         "optimizer.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
-        "model.taste_dim": IntDistribution(0, 9),
+        "model.factor_dim": IntDistribution(0, 9),
     }
 
 
 WRONG = {
     "no values": ("model.hidden_dim", "expected FIELD=VALUES"),
-    "unknown field": ("model.nope=1,2", "expected a field of config.model: preset, taste_dim"),
+    "unknown field": ("model.nope=1,2", "expected a field of config.model: preset, factor_dim"),
     "unknown section": ("nope.x=1,2", "expected a field of config: name, seed"),
-    "a section": ("model.near=1,2", "expected a field of config.model.near: text, style"),
+    "a section": ("model.query_kernel=1,2", "expected a field of config.model.query_kernel: text, style"),
     "below a field": ("model.head.x=1", "expected a field of config.model.head: it has none; found 'x'"),
     "text for a number": ("model.hidden_dim=32,wide", "expected a whole number, found 'wide'"),
     "fraction for a whole number": ("model.hidden_dim=32,6.4", "expected a whole number, found '6.4'"),
@@ -67,13 +67,13 @@ WRONG = {
     "out of range": ("optimizer.learning_rate=-1,1", "config.optimizer.learning_rate: expected a value in"),
     "an end out of range": ("optimizer.learning_rate=1e-4:11", "config.optimizer.learning_rate: expected a value in"),
     "unknown choice": ("model.head=dot,cross", "config.model.head: expected one of dot, bilinear, found 'cross'"),
-    "reversed": ("model.near.noise=10:1", "expected a low end below the high end, found 10.0 and 1.0"),
+    "reversed": ("model.query_kernel.noise=10:1", "expected a low end below the high end, found 10.0 and 1.0"),
     "empty range": ("model.hidden_dim=8:8", "expected a low end below the high end, found 8 and 8"),
-    "endless": ("model.near.noise=1:inf", "expected a low end below the high end, found 1.0 and inf"),
-    "log of 0": ("model.near.text=0:1:log", "expected a low end above 0 for a log range, found 0.0"),
-    "log of less": ("model.near.text=-1:1:log", "expected a low end above 0 for a log range, found -1.0"),
-    "no such scale": ("model.near.text=1:2:cubic", "expected LOW:HIGH or LOW:HIGH:log, found '1:2:cubic'"),
-    "one end": ("model.near.text=1:", "expected a number, found ''"),
+    "endless": ("model.query_kernel.noise=1:inf", "expected a low end below the high end, found 1.0 and inf"),
+    "log of 0": ("model.query_kernel.text=0:1:log", "expected a low end above 0 for a log range, found 0.0"),
+    "log of less": ("model.query_kernel.text=-1:1:log", "expected a low end above 0 for a log range, found -1.0"),
+    "no such scale": ("model.query_kernel.text=1:2:cubic", "expected LOW:HIGH or LOW:HIGH:log, found '1:2:cubic'"),
+    "one end": ("model.query_kernel.text=1:", "expected a number, found ''"),
     "the seed": ("seed=1,2", "every trial trains the seeds of --config.seeds"),
     "other questions": ("data.split=cold_query,warm_query", "leaves the validation decisions as they are"),
     "another benchmark": ("data.embedded.seed=1,2", "leaves the validation decisions as they are"),
@@ -84,7 +84,7 @@ WRONG = {
 def test_what_is_wrong_is_one_line_that_names_the_flag(name):
     text, expected = WRONG[name]
     with pytest.raises(ValueError, match=r"^--sweep=") as caught:
-        parse_space(["model.crowd=true,false", text], CONFIG)
+        parse_space(["model.population_mean=true,false", text], CONFIG)
     assert str(caught.value).startswith(f"--sweep={text}: ")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -98,23 +98,23 @@ def test_a_field_twice_and_no_field_at_all():
 
 
 def test_a_grid_has_every_combination_once():
-    space = parse_space(["model.taste_dim=1,2,3", "model.style=true,false", "model.near.noise=1,10"], CONFIG)
+    space = parse_space(["model.factor_dim=1,2,3", "model.style=true,false", "model.query_kernel.noise=1,10"], CONFIG)
     points = [tuple(values.values()) for values in grid(space)]
     assert points == list(itertools.product((1, 2, 3), (True, False), (1.0, 10.0)))
     assert {type(value) for value in points[0]} == {int, bool, float}
-    with pytest.raises(ValueError, match=r"^model\.taste_dim: expected a list of values for a grid"):
-        grid(parse_space(["model.taste_dim=1:3"], CONFIG))
+    with pytest.raises(ValueError, match=r"^model\.factor_dim: expected a list of values for a grid"):
+        grid(parse_space(["model.factor_dim=1:3"], CONFIG))
 
 
 def test_a_draw_is_of_the_seed_and_the_number_alone():
-    texts = ["model.taste_dim=1:9", "model.near.noise=1:100:log", "model.head=dot,bilinear"]
+    texts = ["model.factor_dim=1:9", "model.query_kernel.noise=1:100:log", "model.head=dot,bilinear"]
     space, turned = parse_space(texts, CONFIG), parse_space(texts[::-1], CONFIG)
     drawn = {number: draw_trial(space, 3, number) for number in range(50)}
     for number in reversed(range(50)):
         assert draw_trial(space, 3, number) == draw_trial(turned, 3, number) == drawn[number]
     alone = parse_space(texts[1:2], CONFIG)
-    assert [draw_trial(alone, 3, n)["model.near.noise"] for n in range(50)] == [
-        drawn[n]["model.near.noise"] for n in range(50)
+    assert [draw_trial(alone, 3, n)["model.query_kernel.noise"] for n in range(50)] == [
+        drawn[n]["model.query_kernel.noise"] for n in range(50)
     ]
     assert len({tuple(one.values()) for one in drawn.values()}) == 50
     assert all(draw_trial(space, 4, number) != drawn[number] for number in range(50))
@@ -126,7 +126,9 @@ def _drawn(text, times=2000):
 
 
 def test_fields_are_drawn_independently_of_one_another():
-    space = parse_space(["model.near.noise=1:2", "model.near.text=1:2", "model.style=true,false"], CONFIG)
+    space = parse_space(
+        ["model.query_kernel.noise=1:2", "model.query_kernel.text=1:2", "model.style=true,false"], CONFIG
+    )
     drawn = np.array([list(draw_trial(space, 0, number).values()) for number in range(500)], float)
     off = np.corrcoef(drawn.T) - np.eye(3)
     assert np.abs(off).max() < 0.15
@@ -135,11 +137,11 @@ def test_fields_are_drawn_independently_of_one_another():
 def test_log_ranges_are_even_over_orders_of_magnitude_and_others_over_values():
     logs = np.log10(_drawn("optimizer.learning_rate=1e-4:1e-1:log"))
     assert stats.kstest(logs, stats.uniform(-4, 3).cdf).pvalue > 0.01
-    assert stats.kstest(_drawn("model.near.noise=2:5"), stats.uniform(2, 3).cdf).pvalue > 0.01
+    assert stats.kstest(_drawn("model.query_kernel.noise=2:5"), stats.uniform(2, 3).cdf).pvalue > 0.01
 
 
 def test_whole_numbers_reach_both_ends():
-    even = collections.Counter(_drawn("model.taste_dim=2:5").tolist())
+    even = collections.Counter(_drawn("model.factor_dim=2:5").tolist())
     assert sorted(even) == [2, 3, 4, 5]
     assert stats.chisquare(list(even.values())).pvalue > 0.01
     logs = collections.Counter(_drawn("model.hidden_dim=1:7:log").tolist())
@@ -150,10 +152,10 @@ def test_whole_numbers_reach_both_ends():
 
 
 def test_numbers_drawn_have_four_digits_and_stay_within():
-    drawn = _drawn("model.near.noise=1.00001:1.00009")
+    drawn = _drawn("model.query_kernel.noise=1.00001:1.00009")
     assert drawn.min() >= 1.00001
     assert drawn.max() <= 1.00009
-    assert all(float(f"{value:.4g}") == value for value in _drawn("model.near.noise=1:100:log"))
+    assert all(float(f"{value:.4g}") == value for value in _drawn("model.query_kernel.noise=1:100:log"))
 
 
 @pytest.mark.parametrize(
@@ -168,10 +170,10 @@ def test_a_value_is_the_same_after_a_flag(value, kind):
 
 def test_only_the_named_fields_change_and_only_in_the_copy():
     config = ExperimentConfig()
-    changed = with_values(config, {"model.near.noise": 7.0, "seed": 3, "train.folds": 4})
+    changed = with_values(config, {"model.query_kernel.noise": 7.0, "seed": 3, "train.folds": 4})
     assert config == ExperimentConfig()
-    assert (changed.model.near.noise, changed.seed, changed.train.folds) == (7.0, 3, 4)
-    changed.model.near.noise, changed.seed, changed.train.folds = 5.0, 0, 2
+    assert (changed.model.query_kernel.noise, changed.seed, changed.train.folds) == (7.0, 3, 4)
+    changed.model.query_kernel.noise, changed.seed, changed.train.folds = 5.0, 0, 2
     assert changed == config
 
 
@@ -204,8 +206,8 @@ def getattr_path(config, path):
     return config
 
 
-LISTS = parse_space(["model.taste_dim=1,2", "model.style=true,false"], CONFIG)
-RANGES = parse_space(["model.taste_dim=1,2", "model.near.noise=1:10"], CONFIG)
+LISTS = parse_space(["model.factor_dim=1,2", "model.style=true,false"], CONFIG)
+RANGES = parse_space(["model.factor_dim=1,2", "model.query_kernel.noise=1:10"], CONFIG)
 
 
 def test_lists_alone_without_a_number_are_a_grid():
@@ -228,7 +230,7 @@ def test_lists_alone_without_a_number_are_a_grid():
         (None, LISTS, 0, "--trials: expected a number from 1 to 10000 for a search of random, found 0"),
         (None, RANGES, 10_001, "--trials: expected a number from 1 to 10000"),
         ("grid", LISTS, 3, "--trials: expected none for a grid, which has 4, found 3"),
-        ("grid", RANGES, None, "model.near.noise: expected a list of values for a grid, found a range"),
+        ("grid", RANGES, None, "model.query_kernel.noise: expected a list of values for a grid, found a range"),
     ],
 )
 def test_a_number_of_trials_that_does_not_go_with_the_search(name, space, trials, expected):
@@ -238,10 +240,10 @@ def test_a_number_of_trials_that_does_not_go_with_the_search(name, space, trials
 
 def test_a_combination_that_is_impossible_though_each_value_is_possible(monkeypatch):
     def validate(config):
-        if config.model.taste_dim == 2 and not config.model.style:
+        if config.model.factor_dim == 2 and not config.model.style:
             raise ValueError("config.model.style: expected true with two tastes")
 
     monkeypatch.setattr("prouter_jax.sweep.space.validate", validate)
-    expected = "trial 3 (model.taste_dim=2, model.style=false): config.model.style: expected true with two tastes"
+    expected = "trial 3 (model.factor_dim=2, model.style=false): config.model.style: expected true with two tastes"
     with pytest.raises(ValueError, match=re.escape(expected)):
         make_search("grid", LISTS, None, 0, CONFIG)

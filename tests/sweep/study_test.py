@@ -32,7 +32,7 @@ def test_every_trial_is_run_once_and_compared_by_the_best_validation_reward_of_e
 
 @pytest.mark.parametrize("concurrency", [2, 4, 100])
 def test_as_many_at_a_time_as_allowed_and_the_same_trials(tmp_path, jobs, concurrency):
-    random = {"texts": ["model.taste_dim=1:9", "model.near.noise=1:10:log"], "trials": 12, "seed": 5}
+    random = {"texts": ["model.factor_dim=1:9", "model.query_kernel.noise=1:10:log"], "trials": 12, "seed": 5}
     run_trials(make_study(tmp_path / "alone", jobs, **random))
     others = Jobs(jobs.config)
     run_trials(make_study(tmp_path / "others", others, **random, concurrency=concurrency))
@@ -71,7 +71,7 @@ def test_what_was_stopped_goes_on_and_is_no_failure(tmp_path, jobs):
 
 
 def test_a_sweep_can_be_made_longer_or_shorter(tmp_path, jobs):
-    texts = ["model.taste_dim=1:9", "model.near.noise=1:10:log"]
+    texts = ["model.factor_dim=1:9", "model.query_kernel.noise=1:10:log"]
     run_trials(make_study(tmp_path, jobs, texts, trials=2))
     longer = Jobs(jobs.config)
     trials = run_trials(make_study(tmp_path, longer, texts, trials=5))

@@ -66,16 +66,16 @@ def test_a_reward_that_is_missing_or_damaged_is_none(tmp_path):
 
 
 CONFIG = ExperimentConfig()
-SPACE = parse_space(["model.taste_dim=1,2"], CONFIG)
+SPACE = parse_space(["model.factor_dim=1,2"], CONFIG)
 SPEC = SweepSpec(CONFIG, SPACE, "grid", 0)
 
 
 def test_trials_are_read_as_they_were_written_and_no_more_than_asked_for(tmp_path):
     store = TrialStore(tmp_path)
-    first = Trial(7, {"model.taste_dim": 1, "model.head": "dot"}, DONE, 1, "odd", [0.1, 1 / 3], 12.5)
+    first = Trial(7, {"model.factor_dim": 1, "model.head": "dot"}, DONE, 1, "odd", [0.1, 1 / 3], 12.5)
     store.write(first)
-    store.write(Trial(1234, {"model.near.noise": 0.1}))
-    assert store.read(1235) == {7: first, 1234: Trial(1234, {"model.near.noise": 0.1}, rewards=[])}
+    store.write(Trial(1234, {"model.query_kernel.noise": 0.1}))
+    assert store.read(1235) == {7: first, 1234: Trial(1234, {"model.query_kernel.noise": 0.1}, rewards=[])}
     assert list(store.read(1234)) == [7]
     assert store.folder(first) == tmp_path / "trials" / "007"
 
@@ -85,7 +85,7 @@ def test_a_folder_is_of_one_sweep(tmp_path):
     for _ in range(2):
         with store.locked(SPEC):
             pass
-    wider, other = parse_space(["model.taste_dim=1,2,3"], CONFIG), ExperimentConfig(seeds=3)
+    wider, other = parse_space(["model.factor_dim=1,2,3"], CONFIG), ExperimentConfig(seeds=3)
     for changed in ((CONFIG, SPACE, "grid", 1), (CONFIG, SPACE, "random", 0), (CONFIG, wider, "grid", 0),
                     (other, SPACE, "grid", 0)):  # fmt: skip
         with pytest.raises(ValueError, match=r"expected the sweep it was begun with .*name another --workdir"):

@@ -17,7 +17,7 @@ from bucket_server import Bucket
 from processes import HANG
 
 from prouter_jax.training.checkpoint import Checkpoints
-from prouter_jax.training.multihost import ask_first_process
+from prouter_jax.training.multihost import ask_primary
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -41,9 +41,9 @@ def _run(folder, what, ends=(0, 0), **variables):
         )
         for index in range(2)
     ]
-    said = [process.communicate(timeout=HANG) for process in both]
-    assert [process.returncode for process in both] == list(ends), said
-    return [_said(out) for out, _ in said]
+    feedback = [process.communicate(timeout=HANG) for process in both]
+    assert [process.returncode for process in both] == list(ends), feedback
+    return [_said(out) for out, _ in feedback]
 
 
 def _said(out):
@@ -59,7 +59,7 @@ def saved(tmp_path_factory):
 
 
 def test_alone_it_just_asks():
-    assert ask_first_process(lambda: (1, "a")) == (1, "a")
+    assert ask_primary(lambda: (1, "a")) == (1, "a")
 
 
 @pytest.mark.slow

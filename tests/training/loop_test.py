@@ -20,8 +20,8 @@ from processes import wait_for
 from prouter_jax import config as configuration
 from prouter_jax.config import Embedded
 from prouter_jax.data.logs.convert import Options, convert_log
-from prouter_jax.dataset import prepare, read_source
-from prouter_jax.metrics import choose, of_picks
+from prouter_jax.dataset import prepare_dataset, read_source
+from prouter_jax.metrics import choose, values_of_selected
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.training import loop as train_module
 from prouter_jax.training.checkpoint import Checkpoints
@@ -31,8 +31,8 @@ from prouter_jax.training.metrics_writer import Progress
 # ---- A run and its end.
 
 
-def _final(config, prepared, workdir):
-    state, step, rejected = Checkpoints(workdir / "checkpoints").restore_newest(make_run(config, prepared).abstract)
+def _final(config, dataset, workdir):
+    state, step, rejected = Checkpoints(workdir / "checkpoints").restore_newest(make_run(config, dataset).abstract)
     return jax.tree.map(np.asarray, state), step, rejected
 
 
@@ -41,7 +41,7 @@ def _metrics(workdir):
 
 
 def _assert_same_end(trained, workdir):
-    expected, found = (_final(trained.config, trained.prepared, path) for path in (trained.workdir, workdir))
+    expected, found = (_final(trained.config, trained.dataset, path) for path in (trained.workdir, workdir))
     assert found[1:] == expected[1:] == (12, [])
     jax.tree.map(np.testing.assert_array_equal, found[0], expected[0])
     for before, after in zip(_metrics(trained.workdir), _metrics(workdir), strict=True):
@@ -63,12 +63,12 @@ def test_an_interrupted_run_ends_bitwise_where_it_would_have(trained, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "stepped", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(trained.config, trained.prepared, tmp_path)
-    assert _final(trained.config, trained.prepared, tmp_path)[1] == 4
-    train(trained.config, trained.prepared, tmp_path)
+            train(trained.config, trained.dataset, tmp_path)
+    assert _final(trained.config, trained.dataset, tmp_path)[1] == 4
+    train(trained.config, trained.dataset, tmp_path)
     assert "resumed from step 4" in capsys.readouterr().err
     _assert_same_end(trained, tmp_path)
-    train(trained.config, trained.prepared, tmp_path)  # nothing is left to do
+    train(trained.config, trained.dataset, tmp_path)  # nothing is left to do
     _assert_same_end(trained, tmp_path)
 
 
@@ -79,11 +79,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(trained, tmp_
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1
     largest.write_bytes(content)
-    train(trained.config, trained.prepared, workdir)
-    said = capsys.readouterr().err
-    assert "rejected checkpoint: step 12" in said
-    assert largest.name in said
-    assert "resumed from step 8" in said
+    train(trained.config, trained.dataset, workdir)
+    feedback = capsys.readouterr().err
+    assert "rejected checkpoint: step 12" in feedback
+    assert largest.name in feedback
+    assert "resumed from step 8" in feedback
     _assert_same_end(trained, workdir)
 
 
@@ -110,8 +110,8 @@ def test_a_killed_run_ends_bitwise_where_it_would_have(trained, tmp_path, capsys
         wait_for((workdir / "checkpoints" / "8" / "manifest.json").exists, child)
         os.kill(child.pid, signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
-    assert _final(trained.config, trained.prepared, workdir)[1] == 8
-    train(trained.config, trained.prepared, workdir)
+    assert _final(trained.config, trained.dataset, workdir)[1] == 8
+    train(trained.config, trained.dataset, workdir)
     assert "resumed from step 8" in capsys.readouterr().err
     _assert_same_end(trained, workdir)
 
@@ -123,18 +123,18 @@ def _fake_step(metrics):
 def test_a_run_that_gets_no_better_stops(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(train_module, "make_train_step", _fake_step({"loss": jnp.float32(1)}))
     config = dataclasses.replace(trained.config, train=dataclasses.replace(trained.config.train, patience=2))
-    train(config, trained.prepared, tmp_path)
-    state, step, _ = _final(config, trained.prepared, tmp_path)
+    train(config, trained.dataset, tmp_path)
+    state, step, _ = _final(config, trained.dataset, tmp_path)
     assert (step, state.stale) == (12, 2)
     # the first of equals is kept: nothing was better than the beginning
-    abstract = make_run(config, trained.prepared).abstract
+    abstract = make_run(config, trained.dataset).abstract
     assert Checkpoints(tmp_path / "checkpoints").restore_best(abstract)[1] == 4
 
 
 def test_a_loss_that_is_no_number_is_an_error_and_no_checkpoint(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(train_module, "make_train_step", _fake_step({"loss": jnp.float32(jnp.nan)}))
     with pytest.raises(ValueError, match="step 4: expected a finite loss"):
-        train(trained.config, trained.prepared, tmp_path)
+        train(trained.config, trained.dataset, tmp_path)
 
 
 # ---- What it must not look at.
@@ -144,8 +144,8 @@ def test_test_labels_change_no_prediction(trained, network, tmp_path):
     source, rng = read_source(trained.config.data), np.random.default_rng(0)
     data = source.interactions
     queries = np.zeros(len(data.queries.ids), bool)
-    queries[data.decisions.query[trained.prepared.parts.test]] = True
-    assert not queries[data.decisions.query[trained.prepared.parts.train]].any()
+    queries[data.decisions.query[trained.dataset.parts.test]] = True
+    assert not queries[data.decisions.query[trained.dataset.parts.train]].any()
     outcomes, feedback = data.outcomes, data.feedback
     tested = queries[outcomes.query]
     effect = np.where(tested, rng.random(len(tested)), outcomes.effect).astype(np.float32)
@@ -157,14 +157,14 @@ def test_test_labels_change_no_prediction(trained, network, tmp_path):
         outcomes=dataclasses.replace(outcomes, effect=effect, cost=cost),
         feedback=dataclasses.replace(feedback, llm=llm),
     )
-    lying = prepare(dataclasses.replace(source, interactions=changed), trained.config.data, 0)
-    decisions = trained.prepared.labelled("test").decisions
+    lying = prepare_dataset(dataclasses.replace(source, interactions=changed), trained.config.data, 0)
+    decisions = trained.dataset.labelled("test").decisions
     assert (lying.labelled("test").decisions.target != decisions.target).any(1).all()
     train(trained.config, lying, tmp_path)
     params = restore_best(trained.config, network, tmp_path).params
     scorer = run_scorer(make_run(trained.config, lying), params, lying)
     np.testing.assert_array_equal(
-        score_decisions(scorer, lying, decisions), score_decisions(trained.scorer, trained.prepared, decisions)
+        score_decisions(scorer, lying, decisions), score_decisions(trained.scorer, trained.dataset, decisions)
     )
 
 
@@ -175,12 +175,12 @@ def test_histories_help_where_users_differ_and_only_there(tiny_config, tmp_path,
     config.data.encoder = "wordllama"
     config.data.embedded = Embedded(num_queries=200, num_users=24, preferences=preferences)
     config.train.eval_every_steps = 12  # a stranger's answer is behind before the population is learnt
-    prepared = prepare(read_source(config.data), config.data, 0)
-    train(config, prepared, tmp_path)
-    run, test = make_run(config, prepared), prepared.labelled("test")
-    scorer = run_scorer(run, restore_best(config, run.network, tmp_path).params, prepared)
-    logits = [score_decisions(scorer, prepared, test.decisions, blind) for blind in (False, True)]
-    personal, blind = (of_picks(test.rewards, choose(some, test.decisions.offered)) for some in logits)
+    dataset = prepare_dataset(read_source(config.data), config.data, 0)
+    train(config, dataset, tmp_path)
+    run, test = make_run(config, dataset), dataset.labelled("test")
+    scorer = run_scorer(run, restore_best(config, run.network, tmp_path).params, dataset)
+    logits = [score_decisions(scorer, dataset, test.decisions, blind) for blind in (False, True)]
+    personal, blind = (values_of_selected(test.rewards, choose(some, test.decisions.offered)) for some in logits)
     gain = personal - blind
     error = gain.std() / np.sqrt(len(gain))
     if preferences:
@@ -198,14 +198,14 @@ def test_a_log_of_thumbs_trains_and_shows_the_better_llm(tmp_path):
     config = configuration.ExperimentConfig(name="log")
     config.data.source, config.data.path, config.data.split = "tables", str(tmp_path / "tables"), "time"
     config.data.encoder = "hash"
-    config.model.taste_dim, config.model.warmup_rounds = 2, 2
+    config.model.factor_dim, config.model.warmup_rounds = 2, 2
     config.train.num_train_steps, config.train.eval_every_steps = 4, 2
-    prepared = prepare(read_source(config.data), config.data, 0)
+    dataset = prepare_dataset(read_source(config.data), config.data, 0)
     (tmp_path / "run").mkdir()
-    train(config, prepared, tmp_path / "run")
-    run = make_run(config, prepared)
+    train(config, dataset, tmp_path / "run")
+    run = make_run(config, dataset)
     state = restore_best(config, run.network, tmp_path / "run")
     assert float(state.temperature) == 1.0  # there is no choice to fit it on
-    test = prepared.labelled("test").decisions
-    picked = choose(score_decisions(run_scorer(run, state.params, prepared), prepared, test), test.offered)
-    assert (prepared.data.llms.ids[picked] == "c").mean() > 0.8
+    test = dataset.labelled("test").decisions
+    picked = choose(score_decisions(run_scorer(run, state.params, dataset), dataset, test), test.offered)
+    assert (dataset.data.llms.ids[picked] == "c").mean() > 0.8

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from gnn_cases import noisy, small, states_of
+from graph_network_cases import noisy, small, states_of
 
 from prouter_jax.graph.build import build_graph
 from prouter_jax.graph.schema import hide, see_all
@@ -15,9 +15,9 @@ HIDDEN = slice(0, 9)  # queries
 
 
 @pytest.fixture(scope="module")
-def world(shared_prepared, all_kinds):
+def world(shared_dataset, all_kinds):
     """A graph of which a third of the decisions is chosen, a third rated, a third has thumbs; and what a step hides."""
-    world = shared_prepared.world
+    world = shared_dataset.world
     graph = build_graph(world.interactions, world.vectors, world.scale, all_kinds)
     everything = see_all(graph.layout)
     outcomes, scored = everything.outcomes.copy(), np.zeros_like(everything.decisions)

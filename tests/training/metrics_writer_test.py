@@ -139,8 +139,8 @@ def test_a_restart_drops_what_will_be_done_again(tmp_path, capsys):
         progress.resume(10, ["step 20: damaged"])
         progress.evaluated(_state(20, 0.75, 0.75), {"loss": 0.5})
     assert [(line["step"], line["validation_reward"]) for line in _lines(tmp_path)] == [(0, 0.5), (10, 0.5), (20, 0.75)]
-    said = capsys.readouterr().err
-    assert "router: rejected checkpoint: step 20: damaged\nrouter: resumed from step 10\n" in said
+    feedback = capsys.readouterr().err
+    assert "router: rejected checkpoint: step 20: damaged\nrouter: resumed from step 10\n" in feedback
 
 
 def test_a_line_that_lost_only_its_end_is_not_glued_to_the_next(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from processes import HANG, wait_for
 
-from prouter_jax.dataset import prepare, read_source
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import _read_claim
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import CHECKPOINTS, make_run
@@ -24,7 +24,7 @@ STEPS = 40
 CONFIG = [
     "--config=experiments/embedded.py",
     *("--config.data.encoder=hash", "--config.data.embedded.num_queries=120", "--config.data.embedded.num_users=48"),
-    *("--config.data.embedded.decisions_per_user=25", "--config.model.taste_dim=2", "--config.model.warmup_rounds=2"),
+    *("--config.data.embedded.decisions_per_user=25", "--config.model.factor_dim=2", "--config.model.warmup_rounds=2"),
     *("--config.train.users_per_step=16", "--config.train.eval_every_steps=6", "--config.train.patience=100"),
     *(f"--config.train.num_train_steps={STEPS}", "--config.mesh.data=4"),
 ]
@@ -64,7 +64,7 @@ def _lines(workdir):
 def _end(workdir):
     """The last state."""
     config = _read_claim(workdir)
-    run = make_run(config, prepare(read_source(config.data), config.data, config.seed))
+    run = make_run(config, prepare_dataset(read_source(config.data), config.data, config.seed))
     state, step, rejected = Checkpoints(workdir / CHECKPOINTS).restore_newest(run.abstract)
     assert (step, rejected) == (STEPS, [])
     return jax.tree.map(np.asarray, state)

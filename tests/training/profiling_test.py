@@ -37,18 +37,18 @@ def test_a_span_is_without_its_end():
 
 
 def test_a_trace_has_the_steps_that_were_asked_for(trained, tmp_path, capsys):
-    train(trained.config, trained.prepared, tmp_path, range(3, 6))  # an evaluation is among them
+    train(trained.config, trained.dataset, tmp_path, range(3, 6))  # an evaluation is among them
     assert _traced(tmp_path / "profile" / "process_0") == [3, 4, 5]
     assert len(list(tmp_path.rglob("perfetto_trace.json.gz"))) == 1
     assert f"profile: a trace from step 3 on is in {tmp_path}" in capsys.readouterr().err
     # nothing is left to do, so nothing is left to trace
-    train(trained.config, trained.prepared, tmp_path, range(3, 6))
+    train(trained.config, trained.dataset, tmp_path, range(3, 6))
     assert "steps 3:6 were not run" in capsys.readouterr().err
     assert _traced(tmp_path) == [3, 4, 5]
 
 
 def test_no_trace_is_made_unasked(trained, tmp_path):
-    train(trained.config, trained.prepared, tmp_path)
+    train(trained.config, trained.dataset, tmp_path)
     assert not (tmp_path / "profile").exists()
 
 
@@ -60,9 +60,9 @@ def test_a_preempted_run_closes_its_trace_and_the_next_one_traces_the_rest(train
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "stepped", stop)
         with pytest.raises(Preempted):
-            train(trained.config, trained.prepared, tmp_path, range(5, 9))
+            train(trained.config, trained.dataset, tmp_path, range(5, 9))
     assert _traced(tmp_path) == [5]
-    train(trained.config, trained.prepared, tmp_path, range(5, 9))
+    train(trained.config, trained.dataset, tmp_path, range(5, 9))
     assert _traced(tmp_path) == [5, 6, 7, 8]
     assert len(list(tmp_path.rglob("perfetto_trace.json.gz"))) == 2
 
@@ -80,12 +80,12 @@ def test_a_trace_in_a_bucket_is_there_when_it_is_closed(trained, bucket, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "stepped", stop)
         with pytest.raises(Preempted):
-            train(trained.config, trained.prepared, workdir, range(3, 6))
+            train(trained.config, trained.dataset, workdir, range(3, 6))
     assert f"profile: a trace from step 3 on is in {workdir}/profile/process_0" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "stepped", lambda self, step: step == 10 and os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Preempted):
-            train(trained.config, trained.prepared, workdir, range(9, 12))
+            train(trained.config, trained.dataset, workdir, range(9, 12))
     with downloaded(workdir / "profile" / "process_0") as here:
         assert _traced(here) == [3, 4, 5, 9]
         assert len(list(here.rglob("perfetto_trace.json.gz"))) == 2

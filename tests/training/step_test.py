@@ -6,24 +6,24 @@ import pytest
 
 from prouter_jax.config import PRESETS
 from prouter_jax.data.rewards import build_decisions
-from prouter_jax.model.inference import apply_network, make_network, make_scorer, meet, score_decisions
-from prouter_jax.model.network import BayesNetwork
+from prouter_jax.model.inference import apply_network, extend, make_network, make_scorer, score_decisions
+from prouter_jax.model.network import EmNetwork
 from prouter_jax.model.paper_network import GraphNetwork
 from prouter_jax.sharding import make_mesh
 from prouter_jax.training.step import init_network, make_recipe, make_step
 
 
 @pytest.fixture(params=PRESETS)
-def made(request, tiny_config, prepared):
+def made(request, tiny_config, dataset):
     """(configuration, graph, network) of each preset."""
     tiny_config.model.preset = request.param
-    graph = prepared.world.build_graph()
+    graph = dataset.world.build_graph()
     return tiny_config, graph, make_network(tiny_config, graph, 6)
 
 
 def test_a_preset_names_its_network(made):
     config, _, network = made
-    assert isinstance(network, {"bayes": BayesNetwork, "paper": GraphNetwork}[config.model.preset])
+    assert isinstance(network, {"em": EmNetwork, "paper": GraphNetwork}[config.model.preset])
 
 
 def _two_steps(config, graph, network):
@@ -38,25 +38,25 @@ def _two_steps(config, graph, network):
 
 def test_steps_change_parameters_and_say_the_loss(made):
     before, after, opt_state, loss = _two_steps(*made)
-    assert (opt_state == ()) == (made[0].model.preset == "bayes")
+    assert (opt_state == ()) == (made[0].model.preset == "em")
     assert jax.tree.structure(after) == jax.tree.structure(before)
     assert np.isfinite(loss)
     assert any((x != y).any() for x, y in zip(*map(jax.tree.leaves, (before, after)), strict=True))
 
 
-def test_a_world_that_has_not_grown_is_scored_alike(made, prepared):
+def test_a_world_that_has_not_grown_is_scored_alike(made, dataset):
     config, graph, network = made
     params = _two_steps(*made)[1]
-    same, kept = meet(network, params, graph)
+    same, kept = extend(network, params, graph)
     assert same == network
     assert kept is params
-    decisions = build_decisions(prepared.data, np.arange(40))
+    decisions = build_decisions(dataset.data, np.arange(40))
     scorers = (
-        make_scorer(network, params, prepared.world, graph, config.model),
-        apply_network(network, params, prepared.world, config.model),
-        make_scorer(network, params, prepared.world, graph, config.model, np.ones(4)),
+        make_scorer(network, params, dataset.world, graph, config.model),
+        apply_network(network, params, dataset.world, config.model),
+        make_scorer(network, params, dataset.world, graph, config.model, np.ones(4)),
     )
-    first, *others = (score_decisions(scorer, prepared, decisions) for scorer in scorers)
+    first, *others = (score_decisions(scorer, dataset, decisions) for scorer in scorers)
     assert first.shape == (40, 4)
     assert np.isfinite(first).all()
     for other in others:

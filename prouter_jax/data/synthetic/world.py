@@ -74,8 +74,8 @@ def utility(world: World, user: np.ndarray, query: np.ndarray) -> np.ndarray:
     # People feel a price by its root: with the plain cost all but the dearest LLMs would seem free.
     felt_cost = np.sqrt(world.cost / world.cost.max())
     weight = world.weight[user][..., None]
-    liking = world.taste @ world.pool.style.T.astype(np.float32)
-    return weight * world.effect[query] - (1 - weight) * felt_cost[query] + _TASTE_STRENGTH * liking[user]
+    feedback_weights = world.taste @ world.pool.style.T.astype(np.float32)
+    return weight * world.effect[query] - (1 - weight) * felt_cost[query] + _TASTE_STRENGTH * feedback_weights[user]
 
 
 def draw_users(num_users: int, preferences: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

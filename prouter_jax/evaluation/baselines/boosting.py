@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
 from prouter_jax.evaluation.baselines.features import DecisionFeatures, is_warm, llm_features, principal_components
 from prouter_jax.evaluation.baselines.forecast import QueryForecast, has_outcomes
@@ -34,7 +34,7 @@ class Boosting:
 
     def __init__(
         self,
-        prepared: Prepared,
+        dataset: Dataset,
         rounds: int = 100,
         leaves: int = 7,
         learning_rate: float = 0.05,
@@ -43,7 +43,7 @@ class Boosting:
         most_rows: int = 200_000,
         seed: int = 0,
     ):
-        self._prepared = prepared
+        self._prepared = dataset
         trees = {"num_leaves": leaves, "learning_rate": learning_rate, "min_data_in_leaf": least_rows, "seed": seed}
         self._trees = (trees, rounds)
         self._sizes = (components, most_rows, seed)
@@ -74,8 +74,8 @@ class BoostingTruePreference(Boosting):
 class _Decisions:
     """A row for each candidate of each decision."""
 
-    def __init__(self, prepared: Prepared, trees: tuple[dict, int], components: int, most_rows: int, seed: int):
-        self._prepared, self._trees = prepared, trees
+    def __init__(self, dataset: Dataset, trees: tuple[dict, int], components: int, most_rows: int, seed: int):
+        self._prepared, self._trees = dataset, trees
         self._components, self._most_rows, self._seed = components, most_rows, seed
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
@@ -106,10 +106,10 @@ class _Decisions:
 class _Outcomes(QueryForecast):
     """A row for each query and LLM; trees learn what smoothed means of LLM x task leave, of effects and of costs."""
 
-    def __init__(self, prepared: Prepared, trees: tuple[dict, int], components: int, most_rows: int, seed: int):
-        super().__init__(prepared)
+    def __init__(self, dataset: Dataset, trees: tuple[dict, int], components: int, most_rows: int, seed: int):
+        super().__init__(dataset)
         self._trees, self._components, self._most_rows, self._seed = trees, components, most_rows, seed
-        self._llms = llm_features(prepared)
+        self._llms = llm_features(dataset)
 
     def _learn(self, seen: np.ndarray, deviation: np.ndarray, validation: Labelled) -> None:
         del validation

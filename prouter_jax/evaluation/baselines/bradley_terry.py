@@ -4,7 +4,7 @@ import numpy as np
 
 from prouter_jax.data.interactions import distinct_sets
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import best_shares, group_sums
 
 _ROUNDS = 30
@@ -21,8 +21,8 @@ class BradleyTerry:
 
     name = "bradley_terry"
 
-    def __init__(self, prepared: Prepared, penalty: float = 1.0):
-        del prepared
+    def __init__(self, dataset: Dataset, penalty: float = 1.0):
+        del dataset
         self._penalty = penalty
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
@@ -41,9 +41,9 @@ class BradleyTerryTask(BradleyTerry):
 
     name = "bradley_terry_task"
 
-    def __init__(self, prepared: Prepared, penalty: float = 1.0, task_penalty: float = 10.0):
-        super().__init__(prepared, penalty)
-        self._task, self._num_tasks = prepared.data.queries.task + 1, len(prepared.data.tasks.ids) + 1
+    def __init__(self, dataset: Dataset, penalty: float = 1.0, task_penalty: float = 10.0):
+        super().__init__(dataset, penalty)
+        self._task, self._num_tasks = dataset.data.queries.task + 1, len(dataset.data.tasks.ids) + 1
         self._task_penalty = task_penalty
 
     def fit(self, train: Labelled, validation: Labelled) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, as_logits, group_sums, population_means, smooth
 from prouter_jax.evaluation.baselines.features import query_features
 from prouter_jax.evaluation.baselines.forecast import seen_outcomes
@@ -34,11 +34,11 @@ class Cascade:
     name = "cascade"
 
     def __init__(
-        self, prepared: Prepared, length: int = 3, penalty: float = 10.0, text_weight: float = 1.0, seed: int = 0
+        self, dataset: Dataset, length: int = 3, penalty: float = 10.0, text_weight: float = 1.0, seed: int = 0
     ):
-        self._prepared, self._length, self._penalty, self._seed = prepared, length, penalty, seed
-        self._features = query_features(prepared, text_weight)
-        self._cost = np.nan_to_num([metrics.mean(column) for column in seen_outcomes(prepared)[1].T], nan=np.inf)
+        self._prepared, self._length, self._penalty, self._seed = dataset, length, penalty, seed
+        self._features = query_features(dataset, text_weight)
+        self._cost = np.nan_to_num([metrics.mean(column) for column in seen_outcomes(dataset)[1].T], nan=np.inf)
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         self._choices, self._population = are_choices(train), population_means(train.rewards)
@@ -48,7 +48,7 @@ class Cascade:
         best = (-np.inf, (int(self._population.argmax()),), np.inf)
         for chain in self._chains(order):
             for threshold in self._thresholds(chain):
-                value = metrics.mean(metrics.of_picks(reward, self._end(asked, chain, threshold)))
+                value = metrics.mean(metrics.values_of_selected(reward, self._end(asked, chain, threshold)))
                 best = max(best, (value, chain, threshold), key=lambda found: found[0])
         _, self._chain, self._threshold = best
 
@@ -85,8 +85,8 @@ class Switch(Cascade):
 
     name = "switch"
 
-    def __init__(self, prepared: Prepared, penalty: float = 10.0, text_weight: float = 1.0):
-        super().__init__(prepared, 2, penalty, text_weight)
+    def __init__(self, dataset: Dataset, penalty: float = 10.0, text_weight: float = 1.0):
+        super().__init__(dataset, 2, penalty, text_weight)
 
     def _chains(self, order: np.ndarray) -> list[tuple[int, ...]]:
         halves = np.array_split(order, 2)

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, select
 
 USER_PARTS = ("user", "user_llm", "user_side")
@@ -170,7 +170,7 @@ class Factorisation:
 
     def __init__(
         self,
-        prepared: Prepared,
+        dataset: Dataset,
         rank: int = 12,
         penalty: float = 2.0,
         user_penalty: float = 1.0,
@@ -180,7 +180,7 @@ class Factorisation:
         steps: int = 60,
         seed: int = 0,
     ):
-        data = prepared.data
+        data = dataset.data
         self._shape = (len(data.users.ids), len(data.queries.ids), len(data.llms.ids))
         self._task, self._num_tasks = data.queries.task + 1, len(data.tasks.ids) + 1
         self._rank, self._task_strength, self._steps, self._seed = rank, task_strength, steps, seed

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from prouter_jax.data.interactions import first_seen
 from prouter_jax.data.rewards import DecisionArrays, outcome_matrix
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import (
     as_logits,
     first_decisions,
@@ -21,15 +21,15 @@ from prouter_jax.evaluation.baselines.forecast import seen_outcomes, task_sums
 _BLOCK = 2048
 
 
-def query_features(prepared: Prepared, text_weight: float = 1.0) -> np.ndarray:
+def query_features(dataset: Dataset, text_weight: float = 1.0) -> np.ndarray:
     """Weighted text vector and task (one column each, none for no task) of every query, float64 [queries, features]."""
-    return np.concatenate([text_weight * prepared.vectors.query, task_columns(prepared)], axis=1).astype(np.float64)
+    return np.concatenate([text_weight * dataset.vectors.query, task_columns(dataset)], axis=1).astype(np.float64)
 
 
-def task_columns(prepared: Prepared) -> np.ndarray:
+def task_columns(dataset: Dataset) -> np.ndarray:
     """1 for the task of each query, float32 [queries, tasks]."""
-    task = prepared.data.queries.task
-    return (task[:, None] == np.arange(len(prepared.data.tasks.ids))).astype(np.float32)
+    task = dataset.data.queries.task
+    return (task[:, None] == np.arange(len(dataset.data.tasks.ids))).astype(np.float32)
 
 
 def unit_vectors(vectors: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ def principal_components(vectors: np.ndarray, seen: np.ndarray, number: int) -> 
 
 
 def nearest(
-    prepared: Prepared, asked: np.ndarray, seen: np.ndarray, number: int, sharpness: float, task_bonus: float
+    dataset: Dataset, asked: np.ndarray, seen: np.ndarray, number: int, sharpness: float, task_bonus: float
 ) -> sparse.csr_matrix:
     """Weights of each asked query's nearest seen ones other than itself, rows sum to 1; [asked, queries].
 
@@ -75,7 +75,7 @@ def nearest(
     Args:
       asked, seen: rows of queries.
     """
-    unit, task = unit_vectors(prepared.vectors.query), prepared.data.queries.task
+    unit, task = unit_vectors(dataset.vectors.query), dataset.data.queries.task
     number = min(number, len(seen))
     columns, weights = [np.zeros((0, number), int)], [np.zeros((0, number))]
     for start in range(0, len(asked), _BLOCK):
@@ -127,14 +127,14 @@ class DecisionFeatures:
       warm: whether the decisions to score are on queries that others decided on and whose outcomes are known.
     """
 
-    def __init__(self, prepared: Prepared, components: int, choices: bool, warm: bool):
-        data = prepared.data
+    def __init__(self, dataset: Dataset, components: int, choices: bool, warm: bool):
+        data = dataset.data
         self._choices, self._warm = choices, warm
         self._shape = (len(data.users.ids), len(data.queries.ids), len(data.llms.ids))
         self.task, self.num_tasks = data.queries.task + 1, len(data.tasks.ids) + 1
-        self._effect, self._cost = seen_outcomes(prepared)
-        self.text = principal_components(prepared.vectors.query, prepared.world_query >= 0, components)
-        self._llm, self._answers = llm_features(prepared), _answer_features(prepared) if warm else None
+        self._effect, self._cost = seen_outcomes(dataset)
+        self.text = principal_components(dataset.vectors.query, dataset.world_query >= 0, components)
+        self._llm, self._answers = llm_features(dataset), _answer_features(dataset) if warm else None
 
     def known(self, history: Labelled, train: Labelled) -> Known:
         """What `history` tells of its users, and `train` of everybody."""
@@ -218,9 +218,9 @@ def is_warm(train: Labelled, validation: Labelled) -> bool:
     )
 
 
-def llm_features(prepared: Prepared) -> np.ndarray:
+def llm_features(dataset: Dataset) -> np.ndarray:
     """Row, family row, log prices, mean effect and mean scaled cost of each LLM; float32 [llms, 6], NaN if unknown."""
-    llms, (effect, cost) = prepared.data.llms, seen_outcomes(prepared)
+    llms, (effect, cost) = dataset.data.llms, seen_outcomes(dataset)
     everything = np.zeros(len(effect), int)
     means = [
         total / np.where(count > 0, count, np.nan)
@@ -231,14 +231,14 @@ def llm_features(prepared: Prepared) -> np.ndarray:
     return np.stack([np.arange(len(family)), family, *prices, means[0][0], means[1][0]], 1).astype(np.float32)
 
 
-def _answer_features(prepared: Prepared) -> np.ndarray:
+def _answer_features(dataset: Dataset) -> np.ndarray:
     """Effect, scaled cost and style of each answer the world holds, float32 [queries, llms, features]."""
-    tables, world = list(seen_outcomes(prepared)), prepared.world.interactions
+    tables, world = list(seen_outcomes(dataset)), dataset.world.interactions
     style = getattr(world.outcomes, "style", None)
-    seen = prepared.world_query >= 0
+    seen = dataset.world_query >= 0
     for column in () if style is None else style.T:
         table = np.full(tables[0].shape, np.nan, np.float32)
-        table[seen] = outcome_matrix(world, column)[prepared.world_query[seen]]
+        table[seen] = outcome_matrix(world, column)[dataset.world_query[seen]]
         tables.append(table)
     return np.stack(tables, axis=2)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays, outcome_matrices
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import (
     are_choices,
     as_logits,
@@ -20,13 +20,13 @@ _LONGEST = 200  # decisions of a user that are looked at: enough to know its wei
 _BLOCK = 1 << 16
 
 
-def seen_outcomes(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+def seen_outcomes(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Effect and scaled cost of what the world holds, float32 [queries of the data, llms] each, NaN elsewhere."""
-    tables = outcome_matrices(prepared.world.interactions, prepared.world.scale)
-    seen = prepared.world_query >= 0
+    tables = outcome_matrices(dataset.world.interactions, dataset.world.scale)
+    seen = dataset.world_query >= 0
     found = [np.full((len(seen), table.shape[1]), np.nan, np.float32) for table in tables]
     for table, known in zip(found, tables, strict=True):
-        table[seen] = known[prepared.world_query[seen]]
+        table[seen] = known[dataset.world_query[seen]]
     return found[0], found[1]
 
 
@@ -66,10 +66,10 @@ class InferredPreference:
 
     name = "inferred_preference"
 
-    def __init__(self, prepared: Prepared, task_strength: float = 10.0, sharpness: float = 30.0):
-        self._num_users = len(prepared.data.users.ids)
-        self._effect, self._cost = seen_outcomes(prepared)
-        self._task, self._num_tasks = prepared.data.queries.task + 1, len(prepared.data.tasks.ids) + 1
+    def __init__(self, dataset: Dataset, task_strength: float = 10.0, sharpness: float = 30.0):
+        self._num_users = len(dataset.data.users.ids)
+        self._effect, self._cost = seen_outcomes(dataset)
+        self._task, self._num_tasks = dataset.data.queries.task + 1, len(dataset.data.tasks.ids) + 1
         self._strength, self._sharpness = task_strength, sharpness
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
@@ -142,11 +142,11 @@ class QueryForecast:
 
     name: str
 
-    def __init__(self, prepared: Prepared, own_strength: float = 8.0, query_strength: float = 10.0):
-        self._prepared = prepared
-        self._num_users, self._num_queries = len(prepared.data.users.ids), len(prepared.data.queries.ids)
+    def __init__(self, dataset: Dataset, own_strength: float = 8.0, query_strength: float = 10.0):
+        self._prepared = dataset
+        self._num_users, self._num_queries = len(dataset.data.users.ids), len(dataset.data.queries.ids)
         self._own_strength, self._query_strength = own_strength, query_strength
-        self._effect, self._cost = seen_outcomes(prepared)
+        self._effect, self._cost = seen_outcomes(dataset)
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         self._choices = are_choices(train)
@@ -207,9 +207,9 @@ class QueryForecast:
         return group_sums(train.rewards, train.decisions.query, self._num_queries)
 
 
-def has_outcomes(prepared: Prepared) -> bool:
+def has_outcomes(dataset: Dataset) -> bool:
     """Whether effects and costs are known, of some answers at least."""
-    outcomes = prepared.world.interactions.outcomes
+    outcomes = dataset.world.interactions.outcomes
     return not np.isnan(outcomes.effect).all() and not np.isnan(outcomes.cost).all()
 
 

@@ -9,7 +9,7 @@ import optax
 from flax import nnx
 
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
 from prouter_jax.evaluation.baselines.features import (
     DecisionFeatures,
@@ -123,7 +123,7 @@ class MlpPolicy:
 
     def __init__(
         self,
-        prepared: Prepared,
+        dataset: Dataset,
         hidden: int = 32,
         dropout: float = 0.3,
         weight_decay: float = 0.3,
@@ -133,7 +133,7 @@ class MlpPolicy:
         most_rows: int = 100_000,
         seed: int = 0,
     ):
-        self._prepared = prepared
+        self._prepared = dataset
         self._network = (hidden, dropout, weight_decay, learning_rate, steps, seed)
         self._sizes = (components, most_rows, seed)
 
@@ -149,8 +149,8 @@ class MlpPolicy:
 class _Decisions:
     """A row for each decision."""
 
-    def __init__(self, prepared: Prepared, network: Mlp, components: int, most_rows: int, seed: int):
-        self._prepared, self._network = prepared, network
+    def __init__(self, dataset: Dataset, network: Mlp, components: int, most_rows: int, seed: int):
+        self._prepared, self._network = dataset, network
         self._components, self._most_rows, self._seed = components, most_rows, seed
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
@@ -185,8 +185,8 @@ class _Decisions:
 class _Outcomes(QueryForecast):
     """A row for each query, an output for the effect and one for the cost of each LLM."""
 
-    def __init__(self, prepared: Prepared, network: Mlp, components: int, most_rows: int, seed: int):
-        super().__init__(prepared)
+    def __init__(self, dataset: Dataset, network: Mlp, components: int, most_rows: int, seed: int):
+        super().__init__(dataset)
         del most_rows, seed
         self._network, self._components = network, components
 

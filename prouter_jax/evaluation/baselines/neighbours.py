@@ -5,7 +5,7 @@ from scipy import sparse
 
 from prouter_jax.data.interactions import distinct_sets
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import (
     are_choices,
     as_logits,
@@ -41,14 +41,14 @@ class EmpiricalBayes:
 
     def __init__(
         self,
-        prepared: Prepared,
+        dataset: Dataset,
         strength: float = 8.0,
         own_strength: float = 100.0,
         temperature: float = 1.0,
         cap: float = 1000.0,
     ):
-        self._num_users = len(prepared.data.users.ids)
-        self._num_queries = len(prepared.data.queries.ids)
+        self._num_users = len(dataset.data.users.ids)
+        self._num_queries = len(dataset.data.queries.ids)
         self._strength, self._own_strength = strength, own_strength
         self._temperature, self._cap = temperature, cap
 
@@ -136,14 +136,14 @@ class Neighbours(QueryForecast):
 
     def __init__(
         self,
-        prepared: Prepared,
+        dataset: Dataset,
         number: int = 30,
         sharpness: float = 5.0,
         task_bonus: float = 0.3,
         trust: float = 0.7,
         **strengths: float,
     ):
-        super().__init__(prepared, **strengths)
+        super().__init__(dataset, **strengths)
         self._trust = trust
         self._near = (number, sharpness, task_bonus)
 
@@ -168,15 +168,15 @@ class NeighboursPerUser(SmoothedFavourite):
 
     def __init__(
         self,
-        prepared: Prepared,
+        dataset: Dataset,
         strength: float = 8.0,
         near_strength: float = 10.0,
         number: int = 50,
         sharpness: float = 5.0,
         task_bonus: float = 0.3,
     ):
-        super().__init__(prepared, strength)
-        self._prepared, self._near_strength = prepared, near_strength
+        super().__init__(dataset, strength)
+        self._prepared, self._near_strength = dataset, near_strength
         self._near = (number, sharpness, task_bonus)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:

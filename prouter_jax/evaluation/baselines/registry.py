@@ -6,7 +6,7 @@ import numpy as np
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import build_rewards
-from prouter_jax.dataset import Prepared
+from prouter_jax.dataset import Dataset
 from prouter_jax.evaluation.baselines.base import Policy
 from prouter_jax.evaluation.baselines.boosting import Boosting, BoostingTruePreference
 from prouter_jax.evaluation.baselines.bradley_terry import BradleyTerry, BradleyTerryTask
@@ -35,19 +35,19 @@ _KINDS = (
 BUILDERS: Mapping[str, Callable[..., Policy]] = {kind.name: kind for kind in _KINDS}
 
 
-def applicable(prepared: Prepared) -> list[str]:
+def applicable(dataset: Dataset) -> list[str]:
     """Names of the policies that apply to the data: some need effects and costs, one the true preferences."""
-    outcomes, preference = has_outcomes(prepared), prepared.data.users.preference
+    outcomes, preference = has_outcomes(dataset), dataset.data.users.preference
     needs = {"inferred_preference": outcomes}
     needs["boosting_true_preference"] = outcomes and not np.isnan(preference).any()
     return [name for name in BUILDERS if needs.get(name, True)]
 
 
-def make_policies(prepared: Prepared) -> dict[str, Policy]:
+def make_policies(dataset: Dataset) -> dict[str, Policy]:
     """The policies that apply to the data, by name: without costs there is no cheapest LLM, and so on."""
-    seen, data = prepared.world.interactions, prepared.data
+    seen, data = dataset.world.interactions, dataset.data
     task = data.queries.task
-    effect, cost = (_llm_means(values, prepared) for values in (seen.outcomes.effect, seen.outcomes.cost))
+    effect, cost = (_llm_means(values, dataset) for values in (seen.outcomes.effect, seen.outcomes.cost))
     policies: list[Policy] = [Random(), BestSingle(), BestPerUser(len(data.users.ids))]
     policies.append(BestPerUserTask(len(data.users.ids), task, len(data.tasks.ids)))
     if not np.isnan(cost).all():
@@ -55,12 +55,12 @@ def make_policies(prepared: Prepared) -> dict[str, Policy]:
     if not np.isnan(effect).all():
         policies.append(SameForAll("strongest", effect))
     if not np.isnan(effect).all() and not np.isnan(cost).all() and not np.isnan(data.users.preference).any():
-        policies.append(RidgeTruePreference(prepared))
-    policies.append(Oracle(lambda decisions: build_rewards(data, prepared.truth_scale, decisions)))
+        policies.append(RidgeTruePreference(dataset))
+    policies.append(Oracle(lambda decisions: build_rewards(data, dataset.truth_scale, decisions)))
     return {policy.name: policy for policy in policies}
 
 
-def _llm_means(values: np.ndarray, prepared: Prepared) -> np.ndarray:
+def _llm_means(values: np.ndarray, dataset: Dataset) -> np.ndarray:
     """Mean of a column of the training outcomes for each LLM, float64 [llms]."""
-    seen = prepared.world.interactions
+    seen = dataset.world.interactions
     return metrics.group_means(values, seen.outcomes.llm, len(seen.llms.ids))

@@ -4,7 +4,7 @@ import numpy as np
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays, outcome_matrices
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.features import kernel_features, query_features, task_columns
 from prouter_jax.evaluation.baselines.forecast import QueryForecast
 
@@ -19,8 +19,8 @@ class Ridge(QueryForecast):
 
     name = "ridge"
 
-    def __init__(self, prepared: Prepared, penalty: float = 10.0, text_weight: float = 1.0, **strengths: float):
-        super().__init__(prepared, **strengths)
+    def __init__(self, dataset: Dataset, penalty: float = 10.0, text_weight: float = 1.0, **strengths: float):
+        super().__init__(dataset, **strengths)
         self._penalty, self._text_weight = penalty, text_weight
 
     def _learn(self, seen: np.ndarray, deviation: np.ndarray, validation: Labelled) -> None:
@@ -47,14 +47,14 @@ class KernelRidge(Ridge):
 
     def __init__(
         self,
-        prepared: Prepared,
+        dataset: Dataset,
         penalty: float = 3.0,
         text_weight: float = 1.0,
         width: float = 0.7,
         landmarks: int = 600,
         **strengths: float,
     ):
-        super().__init__(prepared, penalty, text_weight, **strengths)
+        super().__init__(dataset, penalty, text_weight, **strengths)
         self._width, self._landmarks = width, landmarks
 
     def _features(self, seen: np.ndarray) -> np.ndarray:
@@ -74,12 +74,12 @@ class RidgeTruePreference:
     name = "ridge_true_preference"
     penalties = 10.0 ** np.arange(5, -4, -1)  # the strongest first: it wins a tie
 
-    def __init__(self, prepared: Prepared):
-        self._weight = prepared.data.users.preference
-        self._features = query_features(prepared)
-        self._seen = prepared.world_query >= 0
-        effect, cost = outcome_matrices(prepared.world.interactions, prepared.truth_scale)
-        rows = prepared.world_query[self._seen]
+    def __init__(self, dataset: Dataset):
+        self._weight = dataset.data.users.preference
+        self._features = query_features(dataset)
+        self._seen = dataset.world_query >= 0
+        effect, cost = outcome_matrices(dataset.world.interactions, dataset.truth_scale)
+        rows = dataset.world_query[self._seen]
         self._outcomes = np.concatenate([effect[rows], cost[rows]], axis=1).astype(np.float64)
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
@@ -94,7 +94,7 @@ class RidgeTruePreference:
 
     def _reward(self, forecast: np.ndarray, labelled: Labelled) -> float:
         picked = metrics.choose(self._scores(forecast, labelled.decisions), labelled.decisions.offered)
-        return np.nan_to_num(metrics.mean(metrics.of_picks(labelled.rewards, picked)))
+        return np.nan_to_num(metrics.mean(metrics.values_of_selected(labelled.rewards, picked)))
 
     def _scores(self, forecast: np.ndarray, decisions: DecisionArrays) -> np.ndarray:
         weight = self._weight[decisions.user][:, None]

@@ -6,7 +6,7 @@ import numpy as np
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import (
     are_choices,
     as_logits,
@@ -123,8 +123,8 @@ class SmoothedFavourite:
 
     name = "smoothed_favourite"
 
-    def __init__(self, prepared: Prepared, strength: float = 8.0):
-        self._num_users = len(prepared.data.users.ids)
+    def __init__(self, dataset: Dataset, strength: float = 8.0):
+        self._num_users = len(dataset.data.users.ids)
         self._strength = strength
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
@@ -148,9 +148,9 @@ class SmoothedUserTask(SmoothedFavourite):
 
     name = "smoothed_user_task"
 
-    def __init__(self, prepared: Prepared, strength: float = 8.0, task_strength: float = 30.0):
-        super().__init__(prepared, strength)
-        self._task, self._num_tasks = prepared.data.queries.task, len(prepared.data.tasks.ids)
+    def __init__(self, dataset: Dataset, strength: float = 8.0, task_strength: float = 30.0):
+        super().__init__(dataset, strength)
+        self._task, self._num_tasks = dataset.data.queries.task, len(dataset.data.tasks.ids)
         self._task_strength = task_strength
 
     def fit(self, train: Labelled, validation: Labelled) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from prouter_jax import metrics
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import Policy, are_choices, select
 from prouter_jax.evaluation.baselines.registry import BUILDERS
 from prouter_jax.search import Space, draw, log_uniform, one_of, uniform
@@ -124,7 +124,7 @@ def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str,
     return [{}, *(draw(SPACES[name], rng) for _ in range(number))]
 
 
-def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_loss: bool = False) -> Tuned:
+def tune(name: str, dataset: Dataset, budget: int = 20, seed: int = 0, by_log_loss: bool = False) -> Tuned:
     """Fits each configuration on the training decisions and takes the best on validation, see `pick_best`.
 
     Slow policies are first compared with the settings of `CHEAPER` and on at most 20,000 validation decisions; the
@@ -139,7 +139,7 @@ def tune(name: str, prepared: Prepared, budget: int = 20, seed: int = 0, by_log_
       ValueError: if the policy is unknown or no validation decision has a known reward.
     """
     _require_known(name)
-    trier, cheaper = _Trier(name, prepared, seed), CHEAPER.get(name, {})
+    trier, cheaper = _Trier(name, dataset, seed), CHEAPER.get(name, {})
     trials = [trier.trial(settings, cheaper) for settings in configurations(name, budget, seed)]
     if not cheaper:
         return pick_best(trials, by_log_loss)
@@ -172,7 +172,7 @@ def make_trial(
       begun: `time.perf_counter()` at the start of the trial.
     """
     known, (asked, query) = ~np.isnan(scored.rewards), np.unique(scored.decisions.query, return_inverse=True)
-    rewards = metrics.of_picks(scored.rewards, metrics.choose(scores, known))
+    rewards = metrics.values_of_selected(scored.rewards, metrics.choose(scores, known))
     losses = np.full(len(rewards), np.nan)
     if are_choices(scored):
         losses = metrics.log_loss(scores, known, np.nan_to_num(scored.rewards))
@@ -181,7 +181,7 @@ def make_trial(
     return Trial(settings, *means, time.perf_counter() - begun, *by_query)
 
 
-def make_tuned(prepared: Prepared, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
+def make_tuned(dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
     """The named policies with the given settings.
 
     Raises:
@@ -189,7 +189,7 @@ def make_tuned(prepared: Prepared, settings: Mapping[str, Mapping[str, Any]]) ->
     """
     for name in settings:
         _require_known(name)
-    return {name: BUILDERS[name](prepared, **chosen) for name, chosen in settings.items()}
+    return {name: BUILDERS[name](dataset, **chosen) for name, chosen in settings.items()}
 
 
 def _reward_first(trial: Trial) -> tuple[float, float]:
@@ -203,9 +203,9 @@ def _log_loss_first(trial: Trial) -> tuple[float, float]:
 class _Trier:
     """Fits configurations of one policy and measures them on validation."""
 
-    def __init__(self, name: str, prepared: Prepared, seed: int):
-        self._name, self._prepared = name, prepared
-        self._train, self._validation = (prepared.labelled(part) for part in ("train", "validation"))
+    def __init__(self, name: str, dataset: Dataset, seed: int):
+        self._name, self._prepared = name, dataset
+        self._train, self._validation = (dataset.labelled(part) for part in ("train", "validation"))
         rows = np.flatnonzero(~np.isnan(self._validation.rewards).all(1))
         if not len(rows):
             raise ValueError("validation decisions: expected a known reward, found none")

@@ -56,7 +56,7 @@ def fit_propensities(log: Log, contexts: np.ndarray) -> Propensities:
     picks = np.eye(log.offered.shape[1])[log.served]
     shape = (contexts.shape[1], picks.shape[1])
 
-    def misfit(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    def negative_log_likelihood(flat: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus the penalised log likelihood, of a decision, and its slope."""
         weights = flat.reshape(shape)
         chances = _chances(contexts, weights, log.offered)
@@ -65,7 +65,9 @@ def fit_propensities(log: Log, contexts: np.ndarray) -> Propensities:
         return -float(fit) / len(picks), -slope.reshape(-1) / len(picks)
 
     start, options = np.zeros(shape[0] * shape[1]), {"maxiter": _MOST_STEPS, "gtol": _CLOSE, "ftol": 1e-13}
-    weights = optimize.minimize(misfit, start, jac=True, method="L-BFGS-B", options=options).x.reshape(shape)
+    weights = optimize.minimize(negative_log_likelihood, start, jac=True, method="L-BFGS-B", options=options).x.reshape(
+        shape
+    )
     chances = _chances(contexts, weights, log.offered)
     return Propensities(chances, contexts, picks - chances, _curvature(contexts, chances) / len(picks))
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from prouter_jax import metrics
 from prouter_jax.config import NEW_USERS, ExperimentConfig
 from prouter_jax.data.rewards import DecisionArrays, choice_shares
-from prouter_jax.dataset import Labelled, Prepared
+from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import Policy, select
 from prouter_jax.evaluation.baselines.registry import make_policies
 from prouter_jax.evaluation.baselines.tuning import make_tuned
@@ -40,29 +40,29 @@ class Comparison:
       seconds: to fit each, by name.
     """
 
-    prepared: Prepared
+    dataset: Dataset
     history: Labelled
     visible: Callable[[Labelled], Labelled]
     trained: Trained
     policies: Mapping[str, Policy]
     seconds: Mapping[str, float]
 
-    def scores(self, prepared: Prepared, decisions: DecisionArrays) -> dict[str, Float[np.ndarray, "decisions llms"]]:
+    def scores(self, dataset: Dataset, decisions: DecisionArrays) -> dict[str, Float[np.ndarray, "decisions llms"]]:
         """Scores of the router, of the router without histories, and of each policy; nothing is fitted again.
 
         Args:
           prepared: the split whose training decisions are the histories.
         """
-        history = self.history if prepared is self.prepared else self.visible(prepared.labelled("train"))
-        scorer = self.trained.apply(prepared.world)
+        history = self.history if dataset is self.dataset else self.visible(dataset.labelled("train"))
+        scorer = self.trained.apply(dataset.world)
         found = {
-            ROUTER: score_decisions(scorer, prepared, decisions),
-            USER_BLIND: score_decisions(scorer, prepared, decisions, blind=True),
+            ROUTER: score_decisions(scorer, dataset, decisions),
+            USER_BLIND: score_decisions(scorer, dataset, decisions, blind=True),
         }
         return found | {name: policy.score(history, decisions) for name, policy in self.policies.items()}
 
 
-def fit_all(config: ExperimentConfig, prepared: Prepared, seed: int, settings: Mapping[str, Any]) -> Comparison:
+def fit_all(config: ExperimentConfig, dataset: Dataset, seed: int, settings: Mapping[str, Any]) -> Comparison:
     """Trains the router and fits the policies on the training decisions of `prepared`.
 
     Where users are new and their feedback is a choice, policies see the choices alone: neither rewards of the answers
@@ -71,16 +71,16 @@ def fit_all(config: ExperimentConfig, prepared: Prepared, seed: int, settings: M
     Args:
       settings: tuned settings by name: changes of `config` for the router, arguments for policies.
     """
-    policies = {name: policy for name, policy in make_policies(prepared).items() if name in UNTUNED}
-    policies |= make_tuned(prepared, {name: chosen for name, chosen in settings.items() if name != ROUTER})
+    policies = {name: policy for name, policy in make_policies(dataset).items() if name in UNTUNED}
+    policies |= make_tuned(dataset, {name: chosen for name, chosen in settings.items() if name != ROUTER})
     visible = all_rewards
     if config.data.split in NEW_USERS and config.data.feedback == "choice":
         visible = choices_only
         policies = {name: policy for name, policy in policies.items() if not name.endswith("true_preference")}
-    history, validation = (visible(prepared.labelled(part)) for part in ("train", "validation"))
+    history, validation = (visible(dataset.labelled(part)) for part in ("train", "validation"))
     seconds = {name: _timed(policy.fit, history, validation)[1] for name, policy in policies.items()}
-    trained, seconds[ROUTER] = _timed(train_router, changed(config, settings.get(ROUTER, {})), prepared, seed)
-    return Comparison(prepared, history, visible, trained, policies, seconds)
+    trained, seconds[ROUTER] = _timed(train_router, changed(config, settings.get(ROUTER, {})), dataset, seed)
+    return Comparison(dataset, history, visible, trained, policies, seconds)
 
 
 def all_rewards(labelled: Labelled) -> Labelled:
@@ -95,15 +95,15 @@ def choices_only(labelled: Labelled) -> Labelled:
     return Labelled(labelled.decisions, np.where(known, shares, np.nan).astype(np.float32))
 
 
-def train_router(config: ExperimentConfig, prepared: Prepared, seed: int) -> Trained:
+def train_router(config: ExperimentConfig, dataset: Dataset, seed: int) -> Trained:
     """The router of a configuration, trained on a split; its checkpoints are in a temporary folder."""
     if config.data.split in NEW_USERS:
         # Validation decisions of users without history cannot rank training steps: the last step is taken.
         config = changed(config, {"train.eval_every_steps": config.train.num_train_steps})
     config = dataclasses.replace(config, seed=seed)
-    run = make_run(config, prepared)
+    run = make_run(config, dataset)
     with tempfile.TemporaryDirectory() as folder:
-        train(config, prepared, pathlib.Path(folder))
+        train(config, dataset, pathlib.Path(folder))
         state = restore_best(config, run.network, pathlib.Path(folder))
     return Trained(config.model, run.network, state.params, float(state.temperature))
 
@@ -143,7 +143,7 @@ def _metrics(scores: np.ndarray, labelled: Labelled, factor: float) -> dict[str,
     labelled, known, scores = select(labelled, rows), known[rows], scores[rows]
     shares, picked = choice_shares(labelled.decisions), metrics.choose(scores, known)
     numbers = {
-        "reward": metrics.mean(metrics.of_picks(labelled.rewards, picked)),
+        "reward": metrics.mean(metrics.values_of_selected(labelled.rewards, picked)),
         "accuracy": metrics.accuracy_without_ties(picked, shares),
         "top2": metrics.mean(metrics.top_k(scores, known, shares, 2)),
     }

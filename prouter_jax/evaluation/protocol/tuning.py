@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from prouter_jax.config import NEW_USERS, ExperimentConfig, Model
-from prouter_jax.dataset import Prepared, prepare
+from prouter_jax.dataset import Dataset, prepare_dataset
 from prouter_jax.evaluation.baselines.base import select
 from prouter_jax.evaluation.baselines.registry import applicable
 from prouter_jax.evaluation.baselines.tuning import Trial, Tuned, make_trial, pick_best, tune
@@ -29,19 +29,19 @@ from prouter_jax.search import Space, draw, log_uniform, one_of
 from prouter_jax.serving.router import Trained
 
 _TRAINING: Space = {
-    "model.taste_dim": one_of(0, 4, 9, 12),
-    "model.taste_precision": log_uniform(2, 20),
-    "model.population_strength": log_uniform(1, 20),
+    "model.factor_dim": one_of(0, 4, 9, 12),
+    "model.factor_precision": log_uniform(2, 20),
+    "model.prior_strength": log_uniform(1, 20),
 }
-_PARTS = ("model.style", "model.llm_weights", "model.crowd")
+_PARTS = ("model.style", "model.llm_weights", "model.population_mean")
 _PART_SHARE = 0.7  # of the configurations that have a part
 _QUERY_KERNEL: Space = {
-    "model.near.text": log_uniform(0.5, 4),
-    "model.near.style": one_of(0.0, 0.02, 0.1, 0.2),
-    "model.near.task": one_of(0.0, 0.1, 0.5),
-    "model.near.noise": log_uniform(2, 50),
+    "model.query_kernel.text": log_uniform(0.5, 4),
+    "model.query_kernel.style": one_of(0.0, 0.02, 0.1, 0.2),
+    "model.query_kernel.task": one_of(0.0, 0.1, 0.5),
+    "model.query_kernel.noise": log_uniform(2, 50),
 }
-_FORESIGHT: Space = {"model.foresight": one_of("share", "utility")}
+_UNSEEN_QUERIES: Space = {"model.unseen_queries": one_of("share", "utility")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ def tuned_settings(tuning: Tuning, data: pathlib.Path, folder: pathlib.Path) -> 
 
 
 def tune_router(
-    config: ExperimentConfig, prepared: Prepared, seed: int, budget: int, trainings: int, metric: str
+    config: ExperimentConfig, dataset: Dataset, seed: int, budget: int, trainings: int, metric: str
 ) -> Tuned:
     """Trains `trainings` configurations and scores each with `budget // trainings` query kernels.
 
@@ -101,10 +101,10 @@ def tune_router(
     for number in range(trainings):
         fields = draw_training(rng) if number else {}
         begun = time.perf_counter()
-        trained = train_router(changed(config, fields), prepared, seed)
+        trained = train_router(changed(config, fields), dataset, seed)
         for kernel in range(kernels):
             settings = fields | (draw_query_kernel(rng, config.model) if kernel else {})
-            trials.append(_trial(settings, changed(config, settings), trained, prepared, begun))
+            trials.append(_trial(settings, changed(config, settings), trained, dataset, begun))
             begun = time.perf_counter()
     return pick_best(trials, metric == LOG_LOSS)
 
@@ -120,14 +120,18 @@ def draw_query_kernel(rng: np.random.Generator, model: Model) -> dict[str, Any]:
     Targets are shares only where those of the default are: users who compare utilities never err, so that their
     shares say no more than their choices.
     """
-    foresight = draw(_FORESIGHT, rng) if model.foresight == "share" else {"model.foresight": model.foresight}
-    return foresight | draw(_QUERY_KERNEL, rng)
+    unseen_queries = (
+        draw(_UNSEEN_QUERIES, rng)
+        if model.unseen_queries == "share"
+        else {"model.unseen_queries": model.unseen_queries}
+    )
+    return unseen_queries | draw(_QUERY_KERNEL, rng)
 
 
-def _trial(settings, config: ExperimentConfig, trained: Trained, prepared: Prepared, begun: float) -> Trial:
-    validation = prepared.labelled("validation")
-    scorer = dataclasses.replace(trained, model=config.model).apply(prepared.world)
-    scores = trained.temperature * score_decisions(scorer, prepared, validation.decisions)
+def _trial(settings, config: ExperimentConfig, trained: Trained, dataset: Dataset, begun: float) -> Trial:
+    validation = dataset.labelled("validation")
+    scorer = dataclasses.replace(trained, model=config.model).apply(dataset.world)
+    scores = trained.temperature * score_decisions(scorer, dataset, validation.decisions)
     rows = np.flatnonzero(~np.isnan(validation.rewards).all(1))
     return make_trial(settings, scores[rows], select(validation, rows), begun)
 
@@ -136,7 +140,7 @@ def _complete(record: dict, tuning: Tuning, config: ExperimentConfig, path: path
     """Tunes the policies that the record lacks, and writes it after each."""
     if config.data.split in NEW_USERS:
         raise ValueError(f"tuning {tuning.name}: expected known users, found split {config.data.split!r}")
-    splits = [prepare(cached_source(config.data), config.data, seed) for seed in range(tuning.seeds)]
+    splits = [prepare_dataset(cached_source(config.data), config.data, seed) for seed in range(tuning.seeds)]
     for name in [*(tuning.policies or applicable(splits[0])), ROUTER]:
         if name not in record["found"]:
             begun = time.monotonic()
@@ -148,14 +152,14 @@ def _complete(record: dict, tuning: Tuning, config: ExperimentConfig, path: path
             print(f"tuned {name} for {tuning.name}: {number} configurations, {seconds:.0f} s", file=sys.stderr)
 
 
-def _tune(name: str, tuning: Tuning, config: ExperimentConfig, splits: list[Prepared]) -> Tuned:
+def _tune(name: str, tuning: Tuning, config: ExperimentConfig, splits: list[Dataset]) -> Tuned:
     """The best of the same configurations over all splits."""
     by_log_loss = tuning.metric == LOG_LOSS
     if name == ROUTER:
         search = (tuning.budget, tuning.trainings, tuning.metric)
-        found = [tune_router(config, prepared, seed, *search) for seed, prepared in enumerate(splits)]
+        found = [tune_router(config, dataset, seed, *search) for seed, dataset in enumerate(splits)]
     else:
-        found = [tune(name, prepared, tuning.budget, by_log_loss=by_log_loss) for prepared in splits]
+        found = [tune(name, dataset, tuning.budget, by_log_loss=by_log_loss) for dataset in splits]
     return found[0] if len(found) == 1 else pick_best(_averaged([one.trials for one in found]), by_log_loss)
 
 

@@ -37,17 +37,17 @@ def test_an_llm_is_as_strong_as_those_it_beats():
 
 
 def test_tasks_are_pulled_to_the_overall_strengths():
-    prepared = small_world()
-    task = prepared.data.queries.task
+    dataset = small_world()
+    task = dataset.data.queries.task
     a, b = (int(np.flatnonzero(task == row)[0]) for row in (0, 1))
     eye = np.eye(5)
     votes = labelled([0] * 23, [a] * 20 + [b] * 3, [eye[0]] * 20 + [eye[1]] * 3)
     for task_penalty, expected in ((0.1, [0, 1, 0]), (1e4, [0, 0, 0])):
-        policy = BradleyTerryTask(prepared, penalty=0.1, task_penalty=task_penalty)
+        policy = BradleyTerryTask(dataset, penalty=0.1, task_penalty=task_penalty)
         policy.fit(votes, votes)
         other = int(np.flatnonzero(task == 2)[0])
         asked = labelled([1, 1, 1], [a, b, other], np.zeros((3, 5))).decisions
         assert policy.score(votes, asked).argmax(1).tolist() == expected
-    blind = BradleyTerry(prepared)
+    blind = BradleyTerry(dataset)
     blind.fit(votes, votes)
     assert len(np.unique(blind.score(votes, asked), axis=0)) == 1

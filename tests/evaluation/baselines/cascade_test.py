@@ -51,6 +51,6 @@ def test_without_costs_llms_are_ordered_by_reward():
     world = PREPARED.world.interactions
     unknown = np.full(len(world.outcomes.cost), np.nan)
     costless = world.replace(outcomes=dataclasses.replace(world.outcomes, cost=unknown))
-    prepared = dataclasses.replace(PREPARED, world=dataclasses.replace(PREPARED.world, interactions=costless))
-    policy = Cascade(prepared, length=2, penalty=0.1, text_weight=0.1)
+    dataset = dataclasses.replace(PREPARED, world=dataclasses.replace(PREPARED.world, interactions=costless))
+    policy = Cascade(dataset, length=2, penalty=0.1, text_weight=0.1)
     np.testing.assert_array_equal(_picks(policy), np.where(TASK[80:] == 0, 0, 1))

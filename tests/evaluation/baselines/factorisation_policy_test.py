@@ -69,12 +69,12 @@ def test_a_bias_for_what_is_shown_first_is_told_from_taste():
 
 
 def test_rewards_are_factorised_by_their_squares():
-    prepared = small_world("multi_cost_efficiency")
-    train, validation, test = parts(prepared)
-    policy = Factorisation(prepared, rank=2)
+    dataset = small_world("multi_cost_efficiency")
+    train, validation, test = parts(dataset)
+    policy = Factorisation(dataset, rank=2)
     policy.fit(train, validation)
     fitted = policy.score(train, train.decisions)
     known = ~np.isnan(train.rewards)
     assert np.corrcoef(fitted[known], train.rewards[known])[0, 1] > 0.9
     picked = metrics.choose(policy.score(train, test.decisions), ~np.isnan(test.rewards))
-    assert metrics.mean(metrics.of_picks(test.rewards, picked)) > np.nanmean(test.rewards)
+    assert metrics.mean(metrics.values_of_selected(test.rewards, picked)) > np.nanmean(test.rewards)

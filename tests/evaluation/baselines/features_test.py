@@ -9,17 +9,17 @@ from prouter_jax.evaluation.baselines.base import select
 from prouter_jax.evaluation.baselines.features import DecisionFeatures, is_warm, llm_features
 
 
-def _features(prepared, warm=False):
-    return DecisionFeatures(prepared, 4, choices=True, warm=warm)
+def _features(dataset, warm=False):
+    return DecisionFeatures(dataset, 4, choices=True, warm=warm)
 
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_training_decision_is_hidden_from_its_own_features(warm):
     """Turning one user's choices on some queries around changes no feature of these very decisions' queries."""
-    prepared = small_world(split="warm_query" if warm else "cold_query")
-    train, _, _ = parts(prepared)
+    dataset = small_world(split="warm_query" if warm else "cold_query")
+    train, _, _ = parts(dataset)
     everything = np.arange(len(train.rewards))
-    for known, rows in _features(prepared, warm).folds(train, everything, np.random.default_rng(0)):
+    for known, rows in _features(dataset, warm).folds(train, everything, np.random.default_rng(0)):
         seen = np.expm1(known.on_query.astype(float)).round().sum()
         hidden = set(train.decisions.query[rows])
         rest = np.setdiff1d(everything, rows)
@@ -30,18 +30,18 @@ def test_a_training_decision_is_hidden_from_its_own_features(warm):
 
 
 def test_every_training_decision_is_in_one_fold():
-    prepared = small_world()
-    train, _, _ = parts(prepared)
+    dataset = small_world()
+    train, _, _ = parts(dataset)
     chosen = np.arange(0, len(train.rewards), 3)
-    found = [rows for _, rows in _features(prepared).folds(train, chosen, np.random.default_rng(0))]
+    found = [rows for _, rows in _features(dataset).folds(train, chosen, np.random.default_rng(0))]
     assert len(found) > 1
     np.testing.assert_array_equal(np.sort(np.concatenate(found)), chosen)
 
 
 def test_some_histories_are_short_in_training():
-    prepared = small_world()
-    train, _, _ = parts(prepared)
-    folds = _features(prepared).folds(train, np.arange(len(train.rewards)), np.random.default_rng(0))
+    dataset = small_world()
+    train, _, _ = parts(dataset)
+    folds = _features(dataset).folds(train, np.arange(len(train.rewards)), np.random.default_rng(0))
     lengths = np.expm1(np.concatenate([known.length for known, _ in folds]))
     longest = np.bincount(train.decisions.user).max()
     assert (lengths < 5).any()
@@ -49,9 +49,9 @@ def test_some_histories_are_short_in_training():
 
 
 def test_rows_are_of_candidates_and_vectors_of_decisions():
-    prepared = small_world()
-    train, _, test = parts(prepared)
-    features = _features(prepared)
+    dataset = small_world()
+    train, _, test = parts(dataset)
+    features = _features(dataset)
     known = features.known(train, train)
     rows, vectors = features.rows(known, test.decisions), features.vectors(known, test.decisions)
     assert len(rows) == test.decisions.offered.sum()
@@ -61,20 +61,20 @@ def test_rows_are_of_candidates_and_vectors_of_decisions():
 
 
 def test_answers_are_described_only_where_queries_are_warm():
-    prepared = small_world(split="warm_query")
-    train, validation, test = parts(prepared)
+    dataset = small_world(split="warm_query")
+    train, validation, test = parts(dataset)
     assert is_warm(train, validation)
     assert not is_warm(*parts(small_world())[:2])
-    cold, warm = (_features(prepared, warm=kind) for kind in (False, True))
+    cold, warm = (_features(dataset, warm=kind) for kind in (False, True))
     widths = [x.rows(x.known(train, train), test.decisions).shape[1] for x in (cold, warm)]
-    style = prepared.world.interactions.outcomes.style
+    style = dataset.world.interactions.outcomes.style
     assert widths[1] - widths[0] == 4 + (0 if style is None else style.shape[1])
 
 
 def test_a_user_is_described_by_what_it_chose():
-    prepared = small_world()
+    dataset = small_world()
     train = choices([0] * 3 + [1] * 3, [0, 1, 2] * 2, [4, 4, 4, 0, 0, 0], 5, first=[4, 0, 4, 4, 1, 2])
-    features = _features(prepared)
+    features = _features(dataset)
     known = features.known(train, train)
     assert known.own[0].argmax() == 4
     assert known.taste[0, 2] == pytest.approx(2 / 3)
@@ -84,17 +84,17 @@ def test_a_user_is_described_by_what_it_chose():
 
 
 def test_llms_are_described_by_training_outcomes():
-    prepared = small_world()
-    found, outcomes = llm_features(prepared), prepared.world.interactions.outcomes
+    dataset = small_world()
+    found, outcomes = llm_features(dataset), dataset.world.interactions.outcomes
     for llm in range(5):
         assert found[llm, 4] == pytest.approx(np.nanmean(outcomes.effect[outcomes.llm == llm]), rel=1e-4)
 
 
 def test_unknown_rewards_tell_nothing():
-    prepared = small_world()
-    train, _, _ = parts(prepared)
+    dataset = small_world()
+    train, _, _ = parts(dataset)
     blank = Labelled(train.decisions, np.full_like(train.rewards, np.nan))
-    features = _features(prepared)
+    features = _features(dataset)
     nothing, none = features.known(blank, train), features.known(select(train, np.zeros(0, int)), train)
     np.testing.assert_allclose(nothing.own, none.own)
     assert np.isnan(nothing.taste[:, :2]).all()

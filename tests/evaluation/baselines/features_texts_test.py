@@ -28,14 +28,14 @@ def test_principal_components_are_those_of_the_seen_rows():
 
 
 def test_nearest_queries_are_others_and_their_weights_sum_to_one():
-    prepared = small_world()
+    dataset = small_world()
     asked, seen = np.arange(10), np.arange(5, 60)
-    near = texts.nearest(prepared, asked, seen, 7, sharpness=5.0, task_bonus=0.0).toarray()
+    near = texts.nearest(dataset, asked, seen, 7, sharpness=5.0, task_bonus=0.0).toarray()
     np.testing.assert_allclose(near.sum(1), 1)
     assert not near[asked, asked].any()
     assert not near[:, :5].any()
     assert not near[:, 60:].any()
-    unit = texts.unit_vectors(prepared.vectors.query)
+    unit = texts.unit_vectors(dataset.vectors.query)
     for row in asked:
         others = seen[seen != row]
         close = others[np.argsort(-(unit[others] @ unit[row]))]
@@ -44,9 +44,9 @@ def test_nearest_queries_are_others_and_their_weights_sum_to_one():
 
 
 def test_a_bonus_brings_queries_of_the_same_task_near():
-    prepared = small_world()
-    task = prepared.data.queries.task
-    near = texts.nearest(prepared, np.arange(100), np.arange(100), 5, sharpness=5.0, task_bonus=9.0).tocoo()
+    dataset = small_world()
+    task = dataset.data.queries.task
+    near = texts.nearest(dataset, np.arange(100), np.arange(100), 5, sharpness=5.0, task_bonus=9.0).tocoo()
     np.testing.assert_array_equal(task[near.row], task[near.col])
 
 

@@ -23,35 +23,35 @@ class Nothing(QueryForecast):
 
 def test_others_choices_on_a_query_go_before_the_forecast():
     """Everybody likes LLM 0 but on query 3, where they choose LLM 2."""
-    prepared = small_world()
+    dataset = small_world()
     user, query = np.repeat(np.arange(6), 10), np.tile(np.arange(10), 6)
     train = choices(user, query, np.where(query == 3, 2, 0), 5)
-    policy = Nothing(prepared, query_strength=1.0, own_strength=5.0)
+    policy = Nothing(dataset, query_strength=1.0, own_strength=5.0)
     policy.fit(train, train)
     asked = choices([7, 7], [3, 50], [0, 0], 5).decisions
     assert policy.score(train, asked).argmax(1).tolist() == [2, 0]
-    stubborn = Nothing(prepared, query_strength=1e4, own_strength=5.0)
+    stubborn = Nothing(dataset, query_strength=1e4, own_strength=5.0)
     stubborn.fit(train, train)
     assert stubborn.score(train, asked).argmax(1).tolist() == [0, 0]
 
 
 def test_a_user_shifts_the_forecast_by_its_own_shares():
-    prepared = small_world()
+    dataset = small_world()
     user = np.repeat(np.arange(4), 20)
     train = choices(user, np.tile(np.arange(20), 4), np.where(user == 3, 1, 0), 5)
-    policy = Nothing(prepared)
+    policy = Nothing(dataset)
     policy.fit(train, train)
     asked = choices([3, 0, 5], [50] * 3, [0] * 3, 5).decisions
     assert policy.score(train, asked).argmax(1).tolist() == [1, 0, 0]
 
 
 def test_effects_and_costs_are_weighed_by_the_inferred_preference():
-    prepared = small_world("multi_cost_efficiency")
-    train, validation, test = parts(prepared)
-    policy = Nothing(prepared)
+    dataset = small_world("multi_cost_efficiency")
+    train, validation, test = parts(dataset)
+    policy = Nothing(dataset)
     policy.fit(train, validation)
-    found, weight = policy.score(train, test.decisions), prepared.data.users.preference[test.decisions.user]
-    np.testing.assert_allclose(found, policy.score_weighed(prepared.data.users.preference, test.decisions), atol=1e-5)
+    found, weight = policy.score(train, test.decisions), dataset.data.users.preference[test.decisions.user]
+    np.testing.assert_allclose(found, policy.score_weighed(dataset.data.users.preference, test.decisions), atol=1e-5)
     seen, deviation = policy.learnt
     assert deviation.shape == (len(seen), 10)
     # linear in the preference: what no weight explains is the cost, what all weight explains the effect
@@ -61,11 +61,11 @@ def test_effects_and_costs_are_weighed_by_the_inferred_preference():
 
 @pytest.mark.parametrize("users", ["recorded", "multi_cost_efficiency"])
 def test_personal_forecasts_beat_the_best_single_llm(users):
-    prepared = small_world(users)
-    train, validation, test = parts(prepared)
+    dataset = small_world(users)
+    train, validation, test = parts(dataset)
     reward = []
-    for policy in (Nothing(prepared), BestSingle()):
+    for policy in (Nothing(dataset), BestSingle()):
         policy.fit(train, validation)
         picked = metrics.choose(policy.score(train, test.decisions), ~np.isnan(test.rewards))
-        reward.append(metrics.mean(metrics.of_picks(test.rewards, picked)))
+        reward.append(metrics.mean(metrics.values_of_selected(test.rewards, picked)))
     assert reward[0] > reward[1]

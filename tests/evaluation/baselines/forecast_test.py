@@ -10,34 +10,34 @@ from prouter_jax.evaluation.baselines.forecast import InferredPreference, estima
 
 
 def test_rewards_tell_preferences_exactly():
-    prepared = small_world("multi_cost_efficiency")
-    found = estimate_preferences(prepared.labelled("train"), *seen_outcomes(prepared), 8)
-    np.testing.assert_allclose(found, prepared.data.users.preference, atol=1e-5)
+    dataset = small_world("multi_cost_efficiency")
+    found = estimate_preferences(dataset.labelled("train"), *seen_outcomes(dataset), 8)
+    np.testing.assert_allclose(found, dataset.data.users.preference, atol=1e-5)
 
 
 def test_choices_tell_the_order_of_preferences():
-    prepared = small_world("multi_cost_efficiency")
-    train = prepared.labelled("train")
+    dataset = small_world("multi_cost_efficiency")
+    train = dataset.labelled("train")
     chosen = Labelled(train.decisions, best_shares(train.rewards))
-    found = estimate_preferences(chosen, *seen_outcomes(prepared), 8)
-    assert np.corrcoef(found, prepared.data.users.preference)[0, 1] > 0.9
+    found = estimate_preferences(chosen, *seen_outcomes(dataset), 8)
+    assert np.corrcoef(found, dataset.data.users.preference)[0, 1] > 0.9
 
 
 def test_a_user_without_history_is_taken_for_an_average_one():
-    prepared = small_world("multi_cost_efficiency")
-    train = prepared.labelled("train")
+    dataset = small_world("multi_cost_efficiency")
+    train = dataset.labelled("train")
     others = select(train, train.decisions.user != 7)
-    found = estimate_preferences(others, *seen_outcomes(prepared), 8)
+    found = estimate_preferences(others, *seen_outcomes(dataset), 8)
     assert found[7] == pytest.approx(found[:7].mean())
 
 
 def test_outcomes_of_test_queries_are_not_seen():
-    prepared = small_world("multi_cost_efficiency")
-    hidden = np.unique(prepared.labelled("test").decisions.query)
-    effect, cost = seen_outcomes(prepared)
+    dataset = small_world("multi_cost_efficiency")
+    hidden = np.unique(dataset.labelled("test").decisions.query)
+    effect, cost = seen_outcomes(dataset)
     assert np.isnan(effect[hidden]).all()
     assert np.isnan(cost[hidden]).all()
-    assert not np.isnan(effect[prepared.world_query >= 0]).all()
+    assert not np.isnan(effect[dataset.world_query >= 0]).all()
 
 
 def test_sums_of_tasks():
@@ -48,10 +48,10 @@ def test_sums_of_tasks():
 
 
 def test_a_policy_of_inferred_preferences_serves_thrifty_and_lavish_users():
-    prepared = small_world("multi_cost_efficiency")
-    train, validation, test = parts(prepared)
-    policy = InferredPreference(prepared)
+    dataset = small_world("multi_cost_efficiency")
+    train, validation, test = parts(dataset)
+    policy = InferredPreference(dataset)
     policy.fit(train, validation)
     picked = policy.score(train, test.decisions).argmax(1)
-    cost = np.nanmean(seen_outcomes(prepared)[1], axis=0)[picked]
+    cost = np.nanmean(seen_outcomes(dataset)[1], axis=0)[picked]
     assert cost[test.decisions.user == 0].mean() < cost[test.decisions.user == 7].mean()

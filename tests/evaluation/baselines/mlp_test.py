@@ -12,28 +12,28 @@ from prouter_jax.evaluation.baselines.simple import BestSingle, SmoothedUserTask
 def _reward(policy, train, validation, test):
     policy.fit(train, validation)
     picked = metrics.choose(policy.score(train, test.decisions), ~np.isnan(test.rewards))
-    return metrics.mean(metrics.of_picks(test.rewards, picked))
+    return metrics.mean(metrics.values_of_selected(test.rewards, picked))
 
 
-def _untrained(train, validation, test, prepared):
-    policy = MlpPolicy(prepared, learning_rate=0.0, steps=1)
+def _untrained(train, validation, test, dataset):
+    policy = MlpPolicy(dataset, learning_rate=0.0, steps=1)
     policy.fit(train, validation)
     return policy.score(train, test.decisions)
 
 
 @pytest.mark.parametrize("users", ["recorded", "multi_cost_efficiency"])
 def test_training_beats_the_best_single_llm(users):
-    prepared = small_world(users)
-    policy = MlpPolicy(prepared, steps=200, components=4)
-    assert _reward(policy, *parts(prepared)) > _reward(BestSingle(), *parts(prepared))
+    dataset = small_world(users)
+    policy = MlpPolicy(dataset, steps=200, components=4)
+    assert _reward(policy, *parts(dataset)) > _reward(BestSingle(), *parts(dataset))
 
 
 def test_an_untrained_network_is_the_users_mean_on_the_task():
-    prepared = small_world()
-    train, validation, test = parts(prepared)
-    known = SmoothedUserTask(prepared, strength=8.0, task_strength=10.0)
+    dataset = small_world()
+    train, validation, test = parts(dataset)
+    known = SmoothedUserTask(dataset, strength=8.0, task_strength=10.0)
     known.fit(train, validation)
-    found = _untrained(train, validation, test, prepared)
+    found = _untrained(train, validation, test, dataset)
     np.testing.assert_allclose(found, known.score(train, test.decisions), atol=1e-4)
 
 
@@ -62,11 +62,11 @@ def test_the_network_fits_squares_and_starts_where_told():
 
 def test_ratings_without_outcomes_are_learnt_as_they_are():
     """A rating of 3 for LLM 1 on task 0, of 5 on others, of 4 for LLM 0; nobody knows effects."""
-    prepared = without_outcomes(small_world())
+    dataset = without_outcomes(small_world())
     query, user = np.tile(np.arange(60), 8), np.repeat(np.arange(8), 60)
-    first = prepared.data.queries.task[query] == 0
+    first = dataset.data.queries.task[query] == 0
     rewards = np.stack([np.full(480, 4.0), np.where(first, 3.0, 5.0), *np.zeros((3, 480))], 1)
     train = labelled(user, query, rewards)
-    policy = MlpPolicy(prepared, components=4, steps=100)
+    policy = MlpPolicy(dataset, components=4, steps=100)
     policy.fit(train, train)
     assert np.abs(policy.score(train, train.decisions) - rewards).mean() < 0.3

@@ -28,30 +28,30 @@ def test_rewards_are_compared_on_the_answers_that_both_met():
 
 def test_one_choice_tells_a_new_user_what_else_it_likes():
     """Those who choose LLM 3 now and then mostly choose LLM 2; the others choose LLM 0."""
-    prepared = small_world()
+    dataset = small_world()
     kinds = ([0] * 40, [0] * 40, [0] * 40, [2] * 30 + [3] * 10)
     user = np.repeat(np.arange(4), 40)
     train = choices(user, [0] * 160, np.concatenate(kinds), 5)
     asked = choices([6, 7], [0, 0], [0, 0], 5).decisions
-    policy = EmpiricalBayes(prepared, strength=1.0)
+    policy = EmpiricalBayes(dataset, strength=1.0)
     policy.fit(train, train)
     history = choices([6, *user], [0] * 161, [3, *np.concatenate(kinds)], 5)
     assert policy.score(history, asked).argmax(1).tolist() == [2, 0]
 
 
 def test_a_users_own_history_wins_in_the_end():
-    prepared = small_world()
+    dataset = small_world()
     user, llm = np.repeat(np.arange(3), 400), np.repeat([0, 0, 4], 400)
     train = choices(user, np.zeros(1200, int), llm, 5)
-    policy = EmpiricalBayes(prepared)
+    policy = EmpiricalBayes(dataset)
     policy.fit(train, train)
     assert policy.score(train, choices([2], [0], [0], 5).decisions).argmax() == 4
 
 
 def test_users_of_like_preferences_are_told_by_their_rewards():
-    prepared = small_world("multi_cost_efficiency")
-    train, validation, _ = parts(prepared)
-    policy = EmpiricalBayes(prepared, temperature=1e-6)
+    dataset = small_world("multi_cost_efficiency")
+    train, validation, _ = parts(dataset)
+    policy = EmpiricalBayes(dataset, temperature=1e-6)
     policy.fit(train, validation)
     weights = policy._weights(train)
     np.testing.assert_allclose(weights.sum(1), 1)

@@ -14,7 +14,7 @@ from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.data.style_features import text_style
 from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.text_encoders import make_encoder
-from prouter_jax.dataset import Labelled, Prepared, Source, prepare
+from prouter_jax.dataset import Dataset, Labelled, Source, prepare_dataset
 from prouter_jax.evaluation.baselines import Policy, make_policies
 from prouter_jax.evaluation.baselines.simple import BestPerUser, BestPerUserTask, BestSingle, Oracle, SameForAll
 from prouter_jax.graph.build import NodeVectors
@@ -24,21 +24,21 @@ SMALL = Embedded(num_queries=120, num_llms=5, num_users=6, decisions_per_user=40
 ALWAYS = {"random", "best_single", "best_per_user", "best_per_user_task", "cheapest", "strongest", "oracle"}
 
 
-def _prepare(data: Interactions, users: str = "recorded", **more) -> Prepared:
+def _prepare(data: Interactions, users: str = "recorded", **more) -> Dataset:
     encoder = make_encoder("hash")
     texts = (data.tasks.descriptions, data.queries.texts, data.llms.descriptions)
     vectors = NodeVectors(*(encoder.encode(some) for some in texts), text_style(texts[1]))
-    return prepare(Source(data, vectors, "hash"), Data(users=users, num_users=6, **more), seed=0)
+    return prepare_dataset(Source(data, vectors, "hash"), Data(users=users, num_users=6, **more), seed=0)
 
 
-def _scores(prepared: Prepared) -> dict[str, np.ndarray]:
-    return {name: _fit_and_score(policy, prepared) for name, policy in make_policies(prepared).items()}
+def _scores(dataset: Dataset) -> dict[str, np.ndarray]:
+    return {name: _fit_and_score(policy, dataset) for name, policy in make_policies(dataset).items()}
 
 
-def _fit_and_score(policy: Policy, prepared: Prepared) -> np.ndarray:
-    train = prepared.labelled("train")
-    policy.fit(train, prepared.labelled("validation"))
-    return policy.score(train, prepared.labelled("test").decisions)
+def _fit_and_score(policy: Policy, dataset: Dataset) -> np.ndarray:
+    train = dataset.labelled("train")
+    policy.fit(train, dataset.labelled("validation"))
+    return policy.score(train, dataset.labelled("test").decisions)
 
 
 def _asked(user, query, num_llms: int) -> DecisionArrays:
@@ -77,11 +77,11 @@ def test_means_of_the_history_fall_back_on_what_is_known(policy, expected):
 
 
 def test_a_user_without_history_is_scored_as_everybody():
-    prepared = _prepare(build_embedded(SMALL))
-    train, decisions = prepared.labelled("train"), prepared.labelled("test").decisions
+    dataset = _prepare(build_embedded(SMALL))
+    train, decisions = dataset.labelled("train"), dataset.labelled("test").decisions
     others = train.decisions.user != 2
     columns = {f.name: getattr(train.decisions, f.name)[others] for f in dataclasses.fields(DecisionArrays)}
-    policies = make_policies(prepared)
+    policies = make_policies(dataset)
     for policy in policies.values():
         policy.fit(train, train)
     for name in ("best_per_user", "best_per_user_task"):
@@ -93,8 +93,8 @@ def test_a_user_without_history_is_scored_as_everybody():
 
 def test_cheapest_and_strongest_use_the_training_outcomes_alone():
     data = build_embedded(SMALL)
-    prepared = _prepare(data)
-    seen, scores = prepared.world_query[data.outcomes.query] >= 0, _scores(prepared)
+    dataset = _prepare(data)
+    seen, scores = dataset.world_query[data.outcomes.query] >= 0, _scores(dataset)
     for llm in range(5):
         mine = seen & (data.outcomes.llm == llm)
         assert scores["cheapest"][0, llm] == pytest.approx(-np.nanmean(data.outcomes.cost[mine]), rel=1e-5)
@@ -128,12 +128,12 @@ def test_policies_that_do_not_apply_are_left_out():
 @pytest.mark.parametrize("users", ["recorded", "multi_cost_efficiency"])
 @pytest.mark.parametrize("feedback", ["choice", "rating"])
 def test_every_candidate_has_a_score_and_nobody_beats_the_oracle(split, users, feedback):
-    prepared = _prepare(build_embedded(SMALL), users, split=split, feedback=feedback)
-    test = prepared.labelled("test")
+    dataset = _prepare(build_embedded(SMALL), users, split=split, feedback=feedback)
+    test = dataset.labelled("test")
     reward = {}
-    for name, scores in _scores(prepared).items():
+    for name, scores in _scores(dataset).items():
         picked = metrics.choose(scores, test.decisions.offered)
-        reward[name] = metrics.mean(metrics.of_picks(test.rewards, picked))
+        reward[name] = metrics.mean(metrics.values_of_selected(test.rewards, picked))
     assert max(reward.values()) == reward["oracle"]
     # an LLM by chance is worse than a user's own favourite
     assert reward["random"] < reward["best_per_user"]
@@ -142,18 +142,18 @@ def test_every_candidate_has_a_score_and_nobody_beats_the_oracle(split, users, f
 def test_policies_know_nothing_of_the_test_decisions():
     """Other choices and other outcomes on the test queries change no score but the oracle's."""
     data, rng = build_embedded(SMALL), np.random.default_rng(0)
-    prepared = _prepare(data, "multi_cost_efficiency")
-    hidden = prepared.world_query[data.outcomes.query] < 0
+    dataset = _prepare(data, "multi_cost_efficiency")
+    hidden = dataset.world_query[data.outcomes.query] < 0
     effect = np.where(hidden, rng.random(len(hidden)), data.outcomes.effect)
     cost = np.where(hidden, 9 * rng.random(len(hidden)), data.outcomes.cost)
-    validated = np.isin(data.outcomes.query, prepared.labelled("validation").decisions.query)
+    validated = np.isin(data.outcomes.query, dataset.labelled("validation").decisions.query)
     outcomes = dataclasses.replace(
         data.outcomes,
         effect=np.where(validated, data.outcomes.effect, effect),
         cost=np.where(validated, data.outcomes.cost, cost),
     )
     other = _prepare(data.replace(outcomes=outcomes), "multi_cost_efficiency")
-    before, after = _scores(prepared), _scores(other)
+    before, after = _scores(dataset), _scores(other)
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert changed == {"oracle"}
 
@@ -181,10 +181,10 @@ def test_ridge_finds_a_planted_rule_and_serves_each_preference():
     unknown = np.full(400, NAN)
     outcomes = tables.Outcomes(query, llm, effect, np.where(llm == 0, 2.0, 1.0), unknown, unknown)
     data = data.replace(queries=dataclasses.replace(data.queries, texts=texts), outcomes=outcomes)
-    prepared = _prepare(data, "multi_cost_efficiency")
-    test = prepared.labelled("test")
-    policy = make_policies(prepared)["ridge_true_preference"]
-    picked = metrics.choose(_fit_and_score(policy, prepared), test.decisions.offered)
+    dataset = _prepare(data, "multi_cost_efficiency")
+    test = dataset.labelled("test")
+    policy = make_policies(dataset)["ridge_true_preference"]
+    picked = metrics.choose(_fit_and_score(policy, dataset), test.decisions.offered)
     np.testing.assert_array_equal(metrics.matches(picked, test.decisions.target), 1)
     plain = words[test.decisions.query] == "plain"
     assert set(picked[plain & (test.decisions.user == 0)]) == {1}  # thrifty

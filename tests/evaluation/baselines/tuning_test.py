@@ -22,29 +22,29 @@ INSTALLED = [
 ]
 
 
-def _scores(name, prepared, train=None, history=None):
-    first, validation, test = parts(prepared)
-    policy = BUILDERS[name](prepared, **QUICK.get(name, {}))
+def _scores(name, dataset, train=None, history=None):
+    first, validation, test = parts(dataset)
+    policy = BUILDERS[name](dataset, **QUICK.get(name, {}))
     policy.fit(first if train is None else train, validation)
     return policy.score(first if history is None else history, test.decisions)
 
 
-def _names(prepared):
-    return [name for name in applicable(prepared) if name in INSTALLED]
+def _names(dataset):
+    return [name for name in applicable(dataset) if name in INSTALLED]
 
 
 @pytest.mark.parametrize(("users", "split"), WORLDS)
 def test_every_candidate_has_a_number_even_if_unknown(users, split):
     """LLM 4 and user 3 are new: nobody met them; query 0 lost all its decisions."""
-    prepared = small_world(users, split)
-    train, _, test = parts(prepared)
+    dataset = small_world(users, split)
+    train, _, test = parts(dataset)
     known = train.rewards.copy()
     known[:, 4] = np.nan
     offered = train.decisions.offered & (np.arange(5) != 4)
     reduced = Labelled(dataclasses.replace(train.decisions, offered=offered), known)
     reduced = select(reduced, (train.decisions.user != 3) & (train.decisions.query != 0))
-    for name in _names(prepared):
-        scores = _scores(name, prepared, train=reduced, history=reduced)
+    for name in _names(dataset):
+        scores = _scores(name, dataset, train=reduced, history=reduced)
         assert scores.shape == test.decisions.offered.shape, name
         assert np.isfinite(scores[test.decisions.offered]).all(), name
 
@@ -52,13 +52,13 @@ def test_every_candidate_has_a_number_even_if_unknown(users, split):
 @pytest.mark.parametrize(("users", "split"), WORLDS)
 def test_a_user_without_history_is_anybody(users, split):
     """Two users without history get the same scores for the same query; with history they do not."""
-    prepared = small_world(users, split)
-    train, validation, _ = parts(prepared)
+    dataset = small_world(users, split)
+    train, validation, _ = parts(dataset)
     others = select(train, ~np.isin(train.decisions.user, (2, 5)))
     asked = [select(train, np.flatnonzero(train.decisions.user == 2)[:10]).decisions]
     asked.append(dataclasses.replace(asked[0], user=np.full(len(asked[0].user), 5)))
-    for name in set(_names(prepared)) - {"boosting_true_preference"}:
-        policy = BUILDERS[name](prepared, **QUICK.get(name, {}))
+    for name in set(_names(dataset)) - {"boosting_true_preference"}:
+        policy = BUILDERS[name](dataset, **QUICK.get(name, {}))
         policy.fit(others, validation)
         first, second = (policy.score(others, some) for some in asked)
         np.testing.assert_allclose(first, second, err_msg=name)
@@ -69,32 +69,32 @@ def test_a_user_without_history_is_anybody(users, split):
 
 @pytest.mark.parametrize(("users", "split"), WORLDS)
 def test_no_policy_knows_test_choices_or_outcomes(users, split):
-    prepared = small_world(users, split)
-    data, rng = prepared.data, np.random.default_rng(0)
-    hidden = prepared.world_query[data.outcomes.query] < 0
-    hidden &= ~np.isin(data.outcomes.query, prepared.labelled("validation").decisions.query)
+    dataset = small_world(users, split)
+    data, rng = dataset.data, np.random.default_rng(0)
+    hidden = dataset.world_query[data.outcomes.query] < 0
+    hidden &= ~np.isin(data.outcomes.query, dataset.labelled("validation").decisions.query)
     outcomes = dataclasses.replace(
         data.outcomes,
         effect=np.where(hidden, rng.random(len(hidden)), data.outcomes.effect).astype(np.float32),
         cost=np.where(hidden, rng.random(len(hidden)), data.outcomes.cost).astype(np.float32),
     )
-    tested = np.isin(data.feedback.decision, prepared.parts.test)
+    tested = np.isin(data.feedback.decision, dataset.parts.test)
     feedback = dataclasses.replace(
         data.feedback, value=np.where(tested, data.feedback.value * 0.5, data.feedback.value)
     )
-    other = dataclasses.replace(prepared, data=data.replace(outcomes=outcomes, feedback=feedback))
-    for name in _names(prepared):
-        np.testing.assert_array_equal(_scores(name, prepared), _scores(name, other), err_msg=name)
+    other = dataclasses.replace(dataset, data=data.replace(outcomes=outcomes, feedback=feedback))
+    for name in _names(dataset):
+        np.testing.assert_array_equal(_scores(name, dataset), _scores(name, other), err_msg=name)
 
 
 def test_true_preferences_are_used_only_by_name():
-    prepared = small_world("multi_cost_efficiency")
-    users = dataclasses.replace(prepared.data.users, preference=prepared.data.users.preference[::-1].copy())
-    train = prepared.labelled("train")
-    validation, decisions = prepared.labelled("validation"), prepared.labelled("test").decisions
-    for name in _names(prepared):
+    dataset = small_world("multi_cost_efficiency")
+    users = dataclasses.replace(dataset.data.users, preference=dataset.data.users.preference[::-1].copy())
+    train = dataset.labelled("train")
+    validation, decisions = dataset.labelled("validation"), dataset.labelled("test").decisions
+    for name in _names(dataset):
         found = []
-        for world in (prepared, dataclasses.replace(prepared, data=prepared.data.replace(users=users))):
+        for world in (dataset, dataclasses.replace(dataset, data=dataset.data.replace(users=users))):
             policy = BUILDERS[name](world, **QUICK.get(name, {}))
             policy.fit(train, validation)
             found.append(policy.score(train, decisions))
@@ -147,15 +147,15 @@ def test_the_best_takes_the_place_of_the_defaults_only_if_it_is_better_beyond_ch
 
 
 def test_tuning_measures_configurations_on_validation():
-    prepared = small_world()
-    found = tuning.tune("smoothed_user_task", prepared, budget=8)
+    dataset = small_world()
+    found = tuning.tune("smoothed_user_task", dataset, budget=8)
     assert len(found.trials) == 8
     assert found.reward in [trial.reward for trial in found.trials]
     assert found.reward >= found.trials[0].reward
     for trial in found.trials:
-        assert len(trial.rewards) == len(np.unique(prepared.labelled("validation").decisions.query))
+        assert len(trial.rewards) == len(np.unique(dataset.labelled("validation").decisions.query))
         assert np.nanmean(trial.rewards) == pytest.approx(trial.reward, abs=0.1)
-    policies = tuning.make_tuned(prepared, {"smoothed_user_task": found.settings, "ridge": {}})
+    policies = tuning.make_tuned(dataset, {"smoothed_user_task": found.settings, "ridge": {}})
     assert [policy.name for policy in policies.values()] == list(policies) == ["smoothed_user_task", "ridge"]
 
 
@@ -163,8 +163,8 @@ def test_slow_policies_end_in_a_comparison_in_full(monkeypatch):
     used = []
 
     class Counted(BUILDERS["smoothed_favourite"]):
-        def __init__(self, prepared, strength=8.0, steps=60):
-            super().__init__(prepared, strength)
+        def __init__(self, dataset, strength=8.0, steps=60):
+            super().__init__(dataset, strength)
             used.append(steps)
 
     monkeypatch.setattr(tuning, "BUILDERS", {"factorisation": Counted})

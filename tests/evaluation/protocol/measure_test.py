@@ -52,12 +52,12 @@ def test_scores_without_choices_have_no_log_loss():
 
 def test_changes_are_checked_and_do_not_touch_the_original():
     config = base.embedded(Size(False, pathlib.Path(), pathlib.Path()), {})
-    assert changed(config, {"model.near.text": 3.5}).model.near.text == 3.5
-    assert config.model.near.text != 3.5
+    assert changed(config, {"model.query_kernel.text": 3.5}).model.query_kernel.text == 3.5
+    assert config.model.query_kernel.text != 3.5
     with pytest.raises(ValueError, match=r"config.model.nearness: expected a field"):
         changed(config, {"model.nearness": 1})
-    with pytest.raises(ValueError, match=r"config.model.near.text"):
-        changed(config, {"model.near.text": -1.0})
+    with pytest.raises(ValueError, match=r"config.model.query_kernel.text"):
+        changed(config, {"model.query_kernel.text": -1.0})
 
 
 def test_missing_data_is_named(tmp_path):
@@ -87,21 +87,21 @@ def test_the_router_s_configurations_are_those_of_the_published_tables():
     kernels = [tuned.draw_query_kernel(rng, Model()) for _ in range(3)]
     assert kernels[0] == pytest.approx(
         {
-            "model.foresight": "utility",
-            "model.near.text": 0.8762170186296584,
-            "model.near.style": 0.1,
-            "model.near.task": 0.0,
-            "model.near.noise": 2.1092819615837217,
+            "model.unseen_queries": "utility",
+            "model.query_kernel.text": 0.8762170186296584,
+            "model.query_kernel.style": 0.1,
+            "model.query_kernel.task": 0.0,
+            "model.query_kernel.noise": 2.1092819615837217,
         }
     )
     assert tuned.draw_training(rng) == pytest.approx(
         {
-            "model.taste_dim": 12,
-            "model.taste_precision": 2.012651104007963,
-            "model.population_strength": 13.046940513291323,
+            "model.factor_dim": 12,
+            "model.factor_precision": 2.012651104007963,
+            "model.prior_strength": 13.046940513291323,
             "model.style": True,
             "model.llm_weights": False,
-            "model.crowd": True,
+            "model.population_mean": True,
         }
     )
 
@@ -133,9 +133,9 @@ def test_new_llms_are_ignored_by_the_blind_score_alone(size):
     assert [one["k"] for one in found] == [0, 5]
     assert len({one["blind"] for one in found}) == len({one["full"] for one in found}) == 1
     config = from_arguments(unit.arguments["config"], size.data)
-    prepared = measure._split_given(config, 0, 0)
-    test = prepared.labelled("test")
-    new = prepared.data.llms.ids == "alder-1"
+    dataset = measure._split_given(config, 0, 0)
+    test = dataset.labelled("test")
+    new = dataset.data.llms.ids == "alder-1"
     assert found[0]["blind"] <= np.nanmax(np.where(new, np.nan, test.rewards), 1).mean()
 
 
@@ -156,5 +156,5 @@ def test_of_new_users_policies_are_told_choices_alone(size):
     np.testing.assert_allclose(np.nansum(contest.history.rewards, 1), 1, rtol=1e-5)
     assert not [name for name in contest.policies if "true_preference" in name]
     whole = changed(from_arguments(unit.arguments["config"], size.data), {"data.split": "cold_query"})
-    known = measure.fit_all(whole, measure.prepare(measure.cached_source(whole.data), whole.data, 0), 0, {})
+    known = measure.fit_all(whole, measure.prepare_dataset(measure.cached_source(whole.data), whole.data, 0), 0, {})
     assert np.nansum(known.history.rewards, 1).std() > 0.1

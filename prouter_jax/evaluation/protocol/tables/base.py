@@ -13,11 +13,11 @@ from prouter_jax.evaluation.protocol.tuning import Tuning
 MCE = "multi_cost_efficiency"
 # of users who weigh effect and cost alone
 COST_MODEL = {
-    "model.foresight": "utility",
+    "model.unseen_queries": "utility",
     "model.style": False,
     "model.llm_weights": False,
-    "model.taste_dim": 0,
-    "model.crowd": False,
+    "model.factor_dim": 0,
+    "model.population_mean": False,
 }
 SOME_USERS = 300
 EVERY = "mean difference to every baseline at least 0"

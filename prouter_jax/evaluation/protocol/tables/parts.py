@@ -8,13 +8,13 @@ from prouter_jax.evaluation.protocol.definition import ABLATION, Definition, Siz
 from prouter_jax.evaluation.protocol.tables.base import SOME_USERS, choices, seeds, some_users, unit
 
 _DEFAULT = {
-    "no liking of the crowd": {"model.crowd": False},
+    "no liking of the crowd": {"model.population_mean": False},
     "no style": {"model.style": False},
     "no weights of LLMs": {"model.llm_weights": False},
-    "no tastes": {"model.taste_dim": 0},
-    "expected answers in place of shares": {"model.foresight": "utility"},
-    "no near texts": {"model.near.text": 0.0, "model.near.style": 0.0},
-    "no tasks": {"model.near.task": 0.0},
+    "no tastes": {"model.factor_dim": 0},
+    "expected answers in place of shares": {"model.unseen_queries": "utility"},
+    "no near texts": {"model.query_kernel.text": 0.0, "model.query_kernel.style": 0.0},
+    "no tasks": {"model.query_kernel.task": 0.0},
     "half the rounds": {"train.num_train_steps": 8, "model.warmup_rounds": 2},
     "MiniLM texts": {"data.encoder": "minilm"},
     "the paper's network": {"model.preset": "paper"},
@@ -24,7 +24,7 @@ _PAPER = {
     "one layer": {"model.message_passing_steps": 1},
     "three layers": {"model.message_passing_steps": 3},
     "bilinear head": {"model.head": "bilinear"},
-    "the default network": {"model.preset": "bayes", "train.num_train_steps": 16, "train.eval_every_steps": 8},
+    "the default network": {"model.preset": "em", "train.num_train_steps": 16, "train.eval_every_steps": 8},
 }
 
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from prouter_jax.config import Model
 from prouter_jax.graph.schema import RouterGraph, hide
-from prouter_jax.model.paper_network import GraphNetwork, make_gnn
-from prouter_jax.training.loss import Hiding, choose_hidden
+from prouter_jax.model.paper_network import GraphNetwork, make_graph_network
+from prouter_jax.training.loss import Masking, choose_masked
 
 SMALL = Model(preset="paper", hidden_dim=8)
-HIDING = Hiding(folds=2, whole_queries=True, full_history_share=1.0, no_task_share=0.3, text_noise=0.0)
+HIDING = Masking(folds=2, whole_queries=True, full_history_share=1.0, no_task_share=0.3, text_noise=0.0)
 
 
 def small(graph: RouterGraph, **changes) -> GraphNetwork:
     """A network for a graph's node width, with changes to `SMALL`."""
-    return make_gnn(dataclasses.replace(SMALL, **changes), graph)
+    return make_graph_network(dataclasses.replace(SMALL, **changes), graph)
 
 
 @functools.cache
@@ -46,5 +46,5 @@ def scores(states):
 
 def partly_hidden(graph: RouterGraph) -> tuple[RouterGraph, np.ndarray]:
     """The graph as a training step sees it, and the decisions that it must foresee, [users, decisions]."""
-    visibility, scored = choose_hidden(graph, HIDING, jnp.int32(0), jax.random.key(0))
+    visibility, scored = choose_masked(graph, HIDING, jnp.int32(0), jax.random.key(0))
     return hide(graph, jax.tree.map(np.asarray, visibility)), np.asarray(scored)

@@ -25,10 +25,10 @@ from prouter_jax.data.interactions import (
 from prouter_jax.data.rewards import fit_cost_scale
 from prouter_jax.data.style_features import text_style
 from prouter_jax.graph.build import NodeVectors
-from prouter_jax.graph.history import Said
+from prouter_jax.graph.history import HistoryFeedback
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
-from prouter_jax.model.network import BayesNetwork, make_bayes
+from prouter_jax.model.network import EmNetwork, make_em_network
 
 NAN = np.nan
 
@@ -37,7 +37,7 @@ def names(letter: str, number: int) -> np.ndarray:
     return strings([f"{letter}{i:03}" for i in range(number)])
 
 
-def make_world(effect, cost, user, query, offered, said, kind=CHOICE, first=None, style=None) -> World:
+def make_world(effect, cost, user, query, offered, feedback, kind=CHOICE, first=None, style=None) -> World:
     """A world without tasks where `said` [decisions, llms] is shares of the choice or ratings, NaN for nothing.
 
     Args:
@@ -47,7 +47,7 @@ def make_world(effect, cost, user, query, offered, said, kind=CHOICE, first=None
     queries, llms = effect.shape
     of_query, of_llm = (rows.astype(np.int32) for rows in np.nonzero(~np.isnan(effect) | ~np.isnan(cost)))
     offers, offer = distinct_sets(offered)
-    row, llm = np.nonzero(~np.isnan(said) & ((said > 0) | (kind == RATING)))
+    row, llm = np.nonzero(~np.isnan(feedback) & ((feedback > 0) | (kind == RATING)))
     nothing = np.full(len(of_query), NAN)
     data = Interactions(
         Users(names("u", int(user.max()) + 1), np.full(int(user.max()) + 1, NAN)),
@@ -65,7 +65,7 @@ def make_world(effect, cost, user, query, offered, said, kind=CHOICE, first=None
         ),
         Feedback(
             *(row.astype(np.int32), np.full(len(row), kind, np.int8), llm.astype(np.int32)),
-            said[row, llm].astype(np.float32),
+            feedback[row, llm].astype(np.float32),
         ),
     )
     texts = np.random.default_rng(0).normal(size=(queries, 16)).astype(np.float32)
@@ -86,10 +86,10 @@ def on_offer(decisions: int, llms: int, size: int, rng: np.random.Generator) -> 
     return rng.random((decisions, llms)).argsort(1).argsort(1) < size
 
 
-def network_of(world: World, **model) -> tuple[BayesNetwork, RouterGraph]:
+def network_of(world: World, **model) -> tuple[EmNetwork, RouterGraph]:
     """The default network with some settings changed, and the world's graph."""
     graph = world.build_graph()
-    return make_bayes(Model(**model), graph, len(world.interactions.users.ids)), graph
+    return make_em_network(Model(**model), graph, len(world.interactions.users.ids)), graph
 
 
 def without_decisions_of(world: World, user: int) -> World:
@@ -109,7 +109,7 @@ def without_decisions_of(world: World, user: int) -> World:
 
 def said_by(
     offered: np.ndarray, target: np.ndarray, rating: np.ndarray | None = None, thumb: np.ndarray | None = None
-) -> Said:
+) -> HistoryFeedback:
     """What somebody said, as arrays of the reader; ratings and thumbs NaN where none was given."""
     numbers = [np.asarray(x, np.float32) for x in (offered, target)]
     given = {
@@ -120,7 +120,7 @@ def said_by(
         name: None if values is None else (~np.isnan(values)).astype(np.float32)
         for name, values in (("rated", rating), ("thumbed", thumb))
     }
-    return Said(*numbers, shown_first=None, **given, **flags)
+    return HistoryFeedback(*numbers, shown_first=None, **given, **flags)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Facts:
     user: np.ndarray
     query: np.ndarray
     offered: np.ndarray
-    said: np.ndarray
+    feedback: np.ndarray
     kind: int = CHOICE
     first: np.ndarray | None = None
 
@@ -152,7 +152,7 @@ def some_facts(users=6, queries=16, llms=4, each=8, seed=0) -> Facts:
     return Facts(effect, cost, user, query, offered, chosen(utility, offered, rng))
 
 
-def rounds(network: BayesNetwork, graph: RouterGraph, number: int, params: dict | None = None) -> dict:
+def rounds(network: EmNetwork, graph: RouterGraph, number: int, params: dict | None = None) -> dict:
     """Parameters after so many rounds of messages."""
     params = network.init(jax.random.key(0)) if params is None else params
     for at in range(number):
@@ -161,5 +161,5 @@ def rounds(network: BayesNetwork, graph: RouterGraph, number: int, params: dict 
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def one_round(network: BayesNetwork, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict]:
+def one_round(network: EmNetwork, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict]:
     return network.round(params, graph, step)
