@@ -120,11 +120,8 @@ def draw_query_kernel(rng: np.random.Generator, model: Model) -> dict[str, Any]:
     Targets are shares only where those of the default are: users who compare utilities never err, so that their
     shares say no more than their choices.
     """
-    unseen_queries = (
-        draw(_UNSEEN_QUERIES, rng)
-        if model.unseen_queries == "share"
-        else {"model.unseen_queries": model.unseen_queries}
-    )
+    kept = {"model.unseen_queries": model.unseen_queries}
+    unseen_queries = draw(_UNSEEN_QUERIES, rng) if model.unseen_queries == "share" else kept
     return unseen_queries | draw(_QUERY_KERNEL, rng)
 
 
