@@ -29,11 +29,14 @@ def test_a_lock_has_one_holder_and_leaves_no_file(tmp_path):
 
 def test_a_killed_process_frees_its_lock(tmp_path):
     path = tmp_path / "a.lock"
-    with subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         with pytest.raises(Busy), lock(path):
             pass
+    finally:
         process.kill()
+        process.communicate()
     with lock(path):
         pass
