@@ -153,7 +153,7 @@ def test_a_killed_sweep_goes_on_and_ends_where_an_undisturbed_one_ends(tmp_path)
         process.send_signal(number)
         code, _, err = _finish(process)
         assert code == 128 + number, err
-        assert err.splitlines()[-1] == "sweep: stopped; the same command goes on"
+        assert err.splitlines()[-1] == "sweep: stopped; the same command resumes it"
         assert not (stopped / "results.md").exists()
         assert _alive(stopped) == []
     code, _, err = _finish(_start(stopped, *GRID))

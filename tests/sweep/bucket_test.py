@@ -129,7 +129,7 @@ def test_a_folder_for_logs_is_named_for_a_bucket_and_for_nothing_else(bucket, tm
         (
             make_path(bucket),
             None,
-            "^--logs: expected a folder of this machine, as --workdir is in a bucket, found none$",
+            "^--logs: expected a local folder, as --workdir is in a bucket, found none$",
         ),
         (tmp_path, "logs", "^--logs: expected none unless --workdir is in a bucket, found logs$"),
         (make_path(bucket), f"{bucket}/logs", "^gs://bucket/logs: expected a folder of this machine for --logs"),
@@ -179,7 +179,7 @@ def test_the_command_leaves_everything_but_logs_in_the_bucket(tmp_path):
         done = processes.run([*command, *logs], cwd=tmp_path, env=environment)
         assert done.returncode == code, done.stderr
         if code:
-            assert "--logs: expected a folder of this machine, as --workdir is in a bucket" in done.stderr
+            assert "--logs: expected a local folder, as --workdir is in a bucket" in done.stderr
     lines = done.stdout.splitlines()
     assert f"job: --config.model.factor_dim=2 {tmp_path}/logs/000" in lines
     assert "results: gs://bucket/sweep/results.md" in lines
