@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from prouter_jax.config import ExperimentConfig, from_json, to_json, validate
+from prouter_jax.config import ALIASES, ExperimentConfig, Model, current_path, from_json, to_json, validate
 
 
 def _fields(section, path=""):
@@ -163,14 +163,19 @@ def test_more_users_are_the_embedded_benchmark_s_own_and_train_in_minibatches():
         validate(config)
 
 
+# name of version 0.1, current name, a value
 OLD_NAMES = {
-    "factor_dim": ("factor_dim", 4),
-    "factor_precision": ("factor_precision", 2.5),
-    "prior_strength": ("prior_strength", 7.0),
-    "population_mean": ("population_mean", False),
-    "unseen_queries": ("unseen_queries", "utility"),
-    "preset": ("preset", "bayes"),
+    pair.partition(" -> ")[0]: (pair.partition(" -> ")[2], value)
+    for pair, value in {
+        "taste_dim -> factor_dim": 4,
+        "taste_precision -> factor_precision": 2.5,
+        "population_strength -> prior_strength": 7.0,
+        "crowd -> population_mean": False,
+        "foresight -> unseen_queries": "utility",
+        "preset -> preset": "bayes",
+    }.items()
 }
+OLD_KERNEL = next(old for old, new in ALIASES.items() if new == "model.query_kernel")
 
 
 @pytest.mark.parametrize("old", OLD_NAMES)
@@ -185,12 +190,22 @@ def test_an_experiment_file_may_use_a_name_of_version_0_1(old):
 
 def test_a_stored_configuration_of_version_0_1_is_read():
     values = json.loads(to_json(ExperimentConfig()))
+    kernel = values["model"].pop("query_kernel")
+    values["model"][OLD_KERNEL.partition(".")[2]] = kernel | {"noise": 3.0}
     for old, (new, value) in OLD_NAMES.items():
-        values["model"].pop(new, None)
+        values["model"].pop(new)
         values["model"][old] = value
-    values["model"]["query_kernel"] = values["model"].pop("query_kernel") | {"noise": 3.0}
     model = from_json(json.dumps(values)).model
     assert (model.factor_dim, model.unseen_queries, model.query_kernel.noise, model.preset) == (4, "utility", 3.0, "em")
+
+
+def test_aliases_lead_from_old_names_to_fields():
+    fields = {f"model.{field.name}" for field in dataclasses.fields(Model)}
+    assert len(ALIASES) == 6
+    assert not fields & set(ALIASES)
+    assert fields >= set(ALIASES.values())
+    assert OLD_KERNEL.endswith(".near")
+    assert current_path(f"{OLD_KERNEL}.noise") == "model.query_kernel.noise"
 
 
 def test_an_attribute_that_is_no_field_is_an_error():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from prouter_jax import config as configuration
-from prouter_jax.config import Data, ExperimentConfig, build, with_values
+from prouter_jax.config import Data, ExperimentConfig, from_dict, with_values
 from prouter_jax.dataset import Source, read_source
 from prouter_jax.evaluation.protocol.table import Cell
 from prouter_jax.report.types import ROUTER
@@ -158,7 +158,7 @@ def check_measurement(one: object) -> None:
 
 @functools.lru_cache(maxsize=2)
 def _read_source(text: str) -> Source:
-    return read_source(build(Data, json.loads(text), "config.data"))
+    return read_source(from_dict(Data, json.loads(text), "config.data"))
 
 
 def _check_policy(policy: str, values: Mapping, metric: str) -> None:
