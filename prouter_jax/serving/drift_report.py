@@ -1,4 +1,4 @@
-"""The report on drift: what was measured, what is out of bounds, and whether to train again."""
+"""The drift report of an update: its measurements, the limits they exceed, and the advice whether to retrain."""
 
 import dataclasses
 import json
@@ -7,19 +7,30 @@ import math
 from prouter_jax.io import markdown
 from prouter_jax.io.numbers import DASH, number, percent
 from prouter_jax.metrics import Fit
-from prouter_jax.serving.drift import Choices, Foreseen, People, Topics
+from prouter_jax.serving.choice_drift import ChoiceDrift, ChoiceShift
+from prouter_jax.serving.drift import CalibrationDrift, QueryDrift, UserDrift
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What is let pass; see `find_alarms` for how each is used."""
+    """Limits above which a measurement raises an alarm; see `find_alarms`.
+
+    Attributes:
+      new_users: share of the decisions that are made by new users.
+      far_queries: share of the queries that are far from all training queries.
+      moved_choices: share of the choices that moved to another LLM.
+      new_llms: share of the choices that are new LLMs.
+      worse_log_loss: increase of the log loss, relative to validation.
+      p_value: largest p-value at which far queries and moved choices raise an alarm.
+      fewest_decisions: number of decisions below which nothing is judged.
+    """
 
     new_users: float = 0.25
     far_queries: float = 0.15
     moved_choices: float = 0.05
     new_llms: float = 0.25
     worse_log_loss: float = 0.10
-    chance: float = 0.01
+    p_value: float = 0.01
     fewest_decisions: int = 30
 
 
@@ -28,39 +39,42 @@ LIMITS = Limits()
 
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """One file of feedback against what the router was trained on.
+    """One file of feedback, compared with the training data.
 
     Attributes:
-      decisions: in the file; `repeated`, those on a query that its user had decided on before.
-      foreseen: by the router before it knew the file; `validation` the same of validation, None where a run did not
-        record it.
+      decisions: number of decisions in the file.
+      repeated: number of them on a query that the same user decided on before.
+      users, queries, choices: the drift of each.
+      calibration: fit of the predictions made before the router received the file.
+      validation: fit of the predictions for validation decisions; None if the run did not record it.
     """
 
     decisions: int
     repeated: int
-    people: People
-    topics: Topics
-    choices: Choices
-    foreseen: Foreseen
+    users: UserDrift
+    queries: QueryDrift
+    choices: ChoiceDrift
+    calibration: CalibrationDrift
     validation: Fit | None
 
 
 def find_alarms(drift: Drift) -> list[str]:
-    """What is out of bounds, a clause each; nothing where the file is too short to tell."""
-    topics, choices, most = drift.topics, drift.choices, LIMITS
-    if drift.decisions < most.fewest_decisions:
+    """One clause for each measurement above its limit; none if the file has too few decisions."""
+    users, queries, choices = drift.users, drift.queries, drift.choices
+    if drift.decisions < LIMITS.fewest_decisions:
         return []
+    significant_far, significant_move = (part.p_value < LIMITS.p_value for part in (queries, choices))
     found = {
-        f"{percent(drift.people.new_share)} of the decisions are of users that training never heard (limit "
-        f"{percent(most.new_users)})": drift.people.new_share > most.new_users,
-        f"{percent(topics.far_share)} of the queries are far from all training queries (limit "
-        f"{percent(most.far_queries)})": topics.far_share > most.far_queries and topics.chance < most.chance,
-        f"{percent(choices.moved)} of the choices moved to other LLMs (limit {percent(most.moved_choices)})": (
-            choices.moved > most.moved_choices and choices.chance < most.chance
+        f"{percent(users.new_share)} of the decisions are of users that have no training decisions (limit "
+        f"{percent(LIMITS.new_users)})": users.new_share > LIMITS.new_users,
+        f"{percent(queries.far_share)} of the queries are far from all training queries (limit "
+        f"{percent(LIMITS.far_queries)})": queries.far_share > LIMITS.far_queries and significant_far,
+        f"{percent(choices.moved)} of the choices moved to other LLMs (limit {percent(LIMITS.moved_choices)})": (
+            choices.moved > LIMITS.moved_choices and significant_move
         ),
-        f"{percent(choices.new_llm_share)} of the choices fell on LLMs that training did not know (limit "
-        f"{percent(most.new_llms)})": choices.new_llm_share > most.new_llms,
-        **_fit_alarms(drift.foreseen, drift.validation),
+        f"{percent(choices.new_llm_share)} of the choices are LLMs that are not in the training data (limit "
+        f"{percent(LIMITS.new_llms)})": choices.new_llm_share > LIMITS.new_llms,
+        **_fit_alarms(drift.calibration, drift.validation),
     }
     return [clause for clause, alarm in found.items() if alarm]
 
@@ -68,7 +82,7 @@ def find_alarms(drift: Drift) -> list[str]:
 def advise(drift: Drift) -> str:
     """One sentence: whether to train again, and why."""
     if drift.decisions < LIMITS.fewest_decisions:
-        return f"Too few decisions to tell ({drift.decisions}, of at least {LIMITS.fewest_decisions}): no advice."
+        return f"Too few decisions ({drift.decisions}, of at least {LIMITS.fewest_decisions}): no advice."
     alarms = find_alarms(drift)
     if alarms:
         return f"Train again with this feedback in the data: {'; '.join(alarms)}."
@@ -76,7 +90,7 @@ def advise(drift: Drift) -> str:
 
 
 def to_json(drift: Drift) -> str:
-    """All numbers, unknown ones as null, with limits, alarms and advice."""
+    """All measurements with limits, alarms and advice as JSON; NaN and infinity become null."""
     values = dataclasses.asdict(drift) | {
         "limits": dataclasses.asdict(LIMITS),
         "alarms": find_alarms(drift),
@@ -86,9 +100,9 @@ def to_json(drift: Drift) -> str:
 
 
 def to_markdown(drift: Drift, title: str) -> str:
-    """A page for people."""
+    """The report as a Markdown page under the heading `title`."""
     shifts = [
-        [row.llm, percent(row.expected), percent(row.found), _points(row.found - row.expected), _between(row)]
+        [row.llm, percent(row.expected), percent(row.found), _points(row.found - row.expected), _interval(row)]
         for row in drift.choices.shifts
     ]
     columns = ["LLM", "expected share", "found", "difference", "95 % interval"]
@@ -98,69 +112,71 @@ def to_markdown(drift: Drift, title: str) -> str:
         "## What is new",
         markdown.table(["measured", "found", "limit"], _rows(drift)),
         "## Choices",
-        f"Expected is what the LLMs' shares in training come to with these candidates. Probability of the largest "
-        f"difference by chance: {number(drift.choices.chance)}.",
-        markdown.table(columns, shifts) if shifts else "No choices between LLMs that training knew.",
-        "## Predictions before this feedback was known",
+        "The expected shares are those of the training choices, corrected for the candidates on offer. p-value of the "
+        f"largest difference: {number(drift.choices.p_value)}.",
+        markdown.table(columns, shifts) if shifts else "No choices between LLMs of the training data.",
+        "## Predictions without this feedback",
         markdown.table(["measured", "here", "validation"], _fit_rows(drift)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _fit_alarms(foreseen: Foreseen, validation: Fit | None) -> dict[str, bool]:
-    if validation is None or not foreseen.fit.decisions:
+def _fit_alarms(calibration: CalibrationDrift, validation: Fit | None) -> dict[str, bool]:
+    """Clauses on the predictions, and whether each is an alarm."""
+    fit = calibration.fit
+    if validation is None or not fit.decisions:
         return {}
-    fit, most = foreseen.fit, LIMITS.worse_log_loss
-    worse = fit.log_loss - validation.log_loss
+    increase = fit.log_loss - validation.log_loss
     margin = math.hypot(*(0 if math.isnan(x) else x for x in (fit.log_loss_margin, validation.log_loss_margin)))
-    allowed = validation.calibration_error + foreseen.by_chance
+    allowed = validation.calibration_error + calibration.calibration_error_limit
     return {
-        f"log loss is {number(fit.log_loss)} where validation's was {number(validation.log_loss)} (limit "
-        f"{percent(most)} more, beyond chance)": worse > max(most * validation.log_loss, margin),
-        f"calibration error is {number(fit.calibration_error)} (limit {number(allowed)}, validation's and chance)": (
-            fit.calibration_error > allowed
-        ),
+        f"log loss is {number(fit.log_loss)}, on validation it was {number(validation.log_loss)} (limit "
+        f"{percent(LIMITS.worse_log_loss)} more, and outside the 95 % interval)": increase
+        > max(LIMITS.worse_log_loss * validation.log_loss, margin),
+        f"calibration error is {number(fit.calibration_error)} (limit {number(allowed)}: validation's plus the "
+        "sampling error)": fit.calibration_error > allowed,
     }
 
 
 def _rows(drift: Drift) -> list[list[str]]:
-    people, topics, most = drift.people, drift.topics, LIMITS
+    users, queries, choices = drift.users, drift.queries, drift.choices
     return [
         ["decisions", str(drift.decisions), ""],
-        ["on a query that the user had decided on before", str(drift.repeated), ""],
-        ["users", str(people.users), ""],
-        ["users that training never heard", str(people.new), ""],
-        ["their share of the decisions", percent(people.new_share), percent(most.new_users)],
-        ["queries", str(topics.queries), ""],
-        ["queries that training did not hold", str(topics.new), ""],
-        [f"of these, farther than {number(topics.limit)} from all it held", str(topics.far), ""],
-        ["their share of the queries", percent(topics.far_share), percent(most.far_queries)],
-        ["probability of so many by chance", number(topics.chance), f"below {most.chance}"],
-        ["choices that moved to another LLM", percent(drift.choices.moved), percent(most.moved_choices)],
-        ["choices of LLMs that training did not know", percent(drift.choices.new_llm_share), percent(most.new_llms)],
+        ["decisions on a query that the user had decided on before", str(drift.repeated), ""],
+        ["users", str(users.users), ""],
+        ["users without training decisions", str(users.new), ""],
+        ["their share of the decisions", percent(users.new_share), percent(LIMITS.new_users)],
+        ["queries", str(queries.queries), ""],
+        ["queries that are not in the training data", str(queries.new), ""],
+        [f"of these, farther than {number(queries.limit)} from all training queries", str(queries.far), ""],
+        ["their share of the queries", percent(queries.far_share), percent(LIMITS.far_queries)],
+        ["p-value of this number of far queries", number(queries.p_value), f"below {LIMITS.p_value}"],
+        ["choices that moved to another LLM", percent(choices.moved), percent(LIMITS.moved_choices)],
+        ["choices of LLMs that are not in the training data", percent(choices.new_llm_share), percent(LIMITS.new_llms)],
     ]
 
 
 def _fit_rows(drift: Drift) -> list[list[str]]:
-    here, there = drift.foreseen.fit, drift.validation
+    here, there = drift.calibration.fit, drift.validation
     rows = [["decisions", str(here.decisions), str(there.decisions) if there else DASH]]
-    for name, field in (("log loss", "log_loss"), ("± (95 %)", "log_loss_margin")):
+    fields = {"log loss": "log_loss", "± (95 %)": "log_loss_margin", "expected calibration error": "calibration_error"}
+    for name, field in fields.items():
         rows.append([name, *(number(getattr(fit, field)) if fit else DASH for fit in (here, there))])
-    error = [number(fit.calibration_error) if fit else DASH for fit in (here, there)]
-    chance = ["calibration error of perfect probabilities, at most", number(drift.foreseen.by_chance), ""]
-    return [*rows, ["expected calibration error", *error], chance]
+    limit = number(drift.calibration.calibration_error_limit)
+    return [*rows, ["calibration error of perfect probabilities, 99 % quantile", limit, ""]]
 
 
 def _points(difference: float) -> str:
+    """A difference of shares in percentage points."""
     return f"{100 * difference:+z.1f}"
 
 
-def _between(row) -> str:
-    return f"{_points(row.low)} to {_points(row.high)}" if math.isfinite(row.low) else DASH
+def _interval(shift: ChoiceShift) -> str:
+    return f"{_points(shift.low)} to {_points(shift.high)}" if math.isfinite(shift.low) else DASH
 
 
 def _with_null(value):
-    """JSON has no NaN."""
+    """Replaces NaN and infinity, which JSON lacks, by None."""
     if isinstance(value, dict):
         return {name: _with_null(inner) for name, inner in value.items()}
     if isinstance(value, list):

@@ -21,7 +21,7 @@ from prouter_jax.model.inference import Network, Scorer, apply_network, make_net
 from prouter_jax.serving.batch.write import Scored
 from prouter_jax.serving.explain import Explanation, Question, ask, explain
 from prouter_jax.serving.routing import Constraints, Pool, route
-from prouter_jax.serving.update_log import read_appended
+from prouter_jax.serving.update_log import read_updates
 from prouter_jax.training.loop import restore_best
 
 CONFIG = "config.json"
@@ -102,7 +102,7 @@ class Router:
         network = make_network(config, world.build_graph(), len(world.interactions.users.ids))
         state = restore_best(config, network, workdir)
         router = _make(Trained(config.model, network, state.params, float(state.temperature)), world)
-        for addition in read_appended(workdir):
+        for addition in read_updates(workdir):
             if addition.llms is not None:
                 router = router.with_llms(addition.llms)
             router = dataclasses.replace(router, known=read_history(addition.feedback, router.known))

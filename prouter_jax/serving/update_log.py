@@ -1,13 +1,13 @@
-"""What was appended to a trained router's workdir since: numbered folders that loading reads again, in their order.
+"""The updates of a trained router: numbered folders below its workdir, which `Router.load` reads in order.
 
-    WORKDIR/updates/3-8c6fa1b2c3d4/    the third one; the rest of its name is of its content
-        feedback.jsonl                 as it was given
-        llms/                          as they were given, if they were
-        drift.json, drift.md           the report of that time
-        manifest.json                  SHA-256 sums; written last, so that half a folder is none
+    WORKDIR/updates/3-8c6fa1b2c3d4/    third update; the suffix is the start of its content's SHA-256
+        feedback.jsonl                 the bytes of the feedback file
+        llms/                          tables of new LLMs or prices, if any
+        drift.json, drift.md           drift report of the update
+        manifest.json                  SHA-256 sums; written last, so a folder without it is ignored
 
-Nothing is renamed and nothing that was there is touched: a kill at any moment leaves the router as it was, or as it was
-to be, on a disk and in a bucket. What a killed update left is passed over, and cleared when the same is given again.
+Writing renames nothing and leaves existing files alone. So a kill at any moment leaves either the old or the updated
+router, on a disk and in a bucket. Running a killed update again deletes its partial folder first.
 """
 
 import dataclasses
@@ -28,10 +28,15 @@ _LLMS = "llms"
 
 
 @dataclasses.dataclass(frozen=True)
-class Appended:
-    """One addition: a file of feedback and, or None, the folder of LLMs that comes before it.
+class UpdateRecord:
+    """An update on disk or in a bucket.
 
-    `feedback_sha256`, `llms_sha256` ("" for none) are what tells it from others.
+    Attributes:
+      number: its position, from 1.
+      folder: the folder that holds it.
+      feedback: its feedback file.
+      llms: its folder of LLM tables, which are applied before the feedback; None if it has none.
+      feedback_sha256, llms_sha256: SHA-256 of the content, "" without LLM tables; they identify duplicates.
     """
 
     number: int
@@ -43,20 +48,25 @@ class Appended:
 
 
 @dataclasses.dataclass(frozen=True)
-class Given:
-    """What is to be appended, by the path it gets in its folder; `sources` say where it was read."""
+class PendingUpdate:
+    """An update that is not written yet.
+
+    Attributes:
+      content: bytes of each file, by its path within the update's folder.
+      feedback_sha256, llms_sha256: as in `UpdateRecord`.
+    """
 
     content: Mapping[str, bytes]
     feedback_sha256: str
     llms_sha256: str
 
 
-def read_given(feedback: str | os.PathLike, llms: str | os.PathLike | None) -> Given:
-    """Reads the bytes of a file of feedback and of the tables in a folder of LLMs.
+def read_pending(feedback: str | os.PathLike, llms: str | os.PathLike | None) -> PendingUpdate:
+    """Reads a feedback file and the tables in a folder of LLMs as bytes.
 
     Raises:
-      ValueError: if the file has an unknown ending.
-      OSError: if something cannot be read.
+      ValueError: if the suffix of the feedback file is not that of a table.
+      OSError: if a file cannot be read.
     """
     path = make_path(feedback)
     if path.suffix not in SUFFIXES:
@@ -65,80 +75,83 @@ def read_given(feedback: str | os.PathLike, llms: str | os.PathLike | None) -> G
     tables = {name + suffix for name in SCHEMAS for suffix in SUFFIXES}
     found = [] if llms is None else [path for path in inside(make_path(llms)) if path.name in tables]
     added = {f"{_LLMS}/{path.name}": path.read_bytes() for path in sorted(found)}
-    return Given(content | added, _digest(content), _digest(added) if added else "")
+    return PendingUpdate(content | added, _digest(content), _digest(added) if added else "")
 
 
-def read_appended(workdir: pathlib.Path) -> list[Appended]:
-    """All additions to a router, in their order.
+def read_updates(workdir: pathlib.Path) -> list[UpdateRecord]:
+    """All updates of a router, in order.
 
     Raises:
       ValueError: if one is missing or damaged.
     """
     folders = {path.name: path for path in inside(workdir / FOLDER) if (path / files.MANIFEST).exists()}
     numbered = sorted((int(match[1]), name) for name in folders if (match := _NAME.fullmatch(name)))
-    for place, (number, name) in enumerate(numbered, 1):
-        if number != place:
-            raise ValueError(f"{workdir / FOLDER}: expected update {place}, found {name}")
+    for expected, (number, name) in enumerate(numbered, 1):
+        if number != expected:
+            raise ValueError(f"{workdir / FOLDER}: expected update {expected}, found {name}")
     return [_read(number, folders[name]) for number, name in numbered]
 
 
-def find_same(appended: list[Appended], given: Given) -> Appended | None:
-    """The addition that was just this one, None if nothing of it was appended before.
+def find_duplicate(updates: list[UpdateRecord], pending: PendingUpdate) -> UpdateRecord | None:
+    """The update with the same content, None if all content is new.
 
     Raises:
-      ValueError: if a part of it was.
+      ValueError: if only the feedback, or only the LLM tables, are those of an earlier update.
     """
-    for old in appended:
-        same = old.feedback_sha256 == given.feedback_sha256, old.llms_sha256 == given.llms_sha256
-        if all(same):
+    for old in updates:
+        same_feedback = old.feedback_sha256 == pending.feedback_sha256
+        same_llms = old.llms_sha256 == pending.llms_sha256
+        if same_feedback and same_llms:
             return old
-        if same[0]:
+        if same_feedback:
             raise ValueError(f"feedback: expected new feedback, found that of {FOLDER}/{old.folder.name}")
-        if same[1] and given.llms_sha256:
+        if same_llms and pending.llms_sha256:
             raise ValueError(f"llms: expected new LLMs or prices, found those of {FOLDER}/{old.folder.name}")
     return None
 
 
-def append(workdir: pathlib.Path, given: Given, reports: Mapping[str, str], number: int) -> pathlib.Path:
-    """Writes an addition and returns its folder; it counts once this returns, and not at all before.
+def append_update(
+    workdir: pathlib.Path, pending: PendingUpdate, reports: Mapping[str, str], number: int
+) -> pathlib.Path:
+    """Writes an update and returns its folder; `read_updates` finds it only once this call is complete.
 
     Args:
-      reports: texts to be kept beside it, by file name.
-      number: one more than there were when it was read.
+      reports: text of each report, by file name.
+      number: number of the update: one more than the caller found.
 
     Raises:
-      ValueError: if another one was appended meanwhile.
-      OSError: if it cannot be written.
+      ValueError: if another process appended an update in the meantime.
+      OSError: if a file cannot be written.
     """
-    _check_alone(workdir, number)
-    folder = workdir / FOLDER / f"{number}-{_digest(given.content)[:12]}"
+    _check_number(workdir, number)
+    folder = workdir / FOLDER / f"{number}-{_digest(pending.content)[:12]}"
     if folder.exists():
         files.delete(folder)
-    for name, content in {**given.content, **reports}.items():
+    for name, content in {**pending.content, **reports}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(folder / name, content)
-    _check_alone(workdir, number)
-    sums = {"feedback_sha256": given.feedback_sha256, "llms_sha256": given.llms_sha256}
-    files.write_manifest(folder, sums)
+    _check_number(workdir, number)
+    files.write_manifest(folder, {"feedback_sha256": pending.feedback_sha256, "llms_sha256": pending.llms_sha256})
     return folder
 
 
-def _check_alone(workdir: pathlib.Path, number: int) -> None:
-    if len(read_appended(workdir)) != number - 1:
+def _check_number(workdir: pathlib.Path, number: int) -> None:
+    """Raises ValueError unless `number` is the next free one."""
+    if len(read_updates(workdir)) != number - 1:
         raise ValueError(f"{workdir / FOLDER}: expected no other update at the same time, found one; try again")
 
 
-def _read(number: int, folder: pathlib.Path) -> Appended:
+def _read(number: int, folder: pathlib.Path) -> UpdateRecord:
     try:
         sums = files.verify(folder)
     except ValueError as error:
-        raise ValueError(f"{folder}: expected an update as it was written, found {error}") from None
+        raise ValueError(f"{folder}: expected an undamaged update, found {error}") from None
     feedback = next(folder / f"feedback{suffix}" for suffix in SUFFIXES if (folder / f"feedback{suffix}").exists())
-    return Appended(number, folder, feedback, folder / _LLMS if sums["llms_sha256"] else None, **sums)
+    return UpdateRecord(number, folder, feedback, folder / _LLMS if sums["llms_sha256"] else None, **sums)
 
 
 def _digest(content: Mapping[str, bytes]) -> str:
-    """SHA-256 of files and their names."""
+    """SHA-256 of file names, sizes and bytes."""
     total = hashlib.sha256()
     for name, data in sorted(content.items()):
         total.update(f"{name} {len(data)} ".encode() + data)

@@ -1,4 +1,4 @@
-"""What is appended to a router is there as a whole or not at all, once, and as it was given."""
+"""The update log: an update is there whole or not at all, once, and with the bytes of its files."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import pytest
 
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
-from prouter_jax.serving.update_log import append, find_same, read_appended, read_given
+from prouter_jax.serving.update_log import append_update, find_duplicate, read_pending, read_updates
 
 REPORTS = {"drift.json": "{}", "drift.md": "# Drift\n"}
 
@@ -33,16 +33,16 @@ def _other(path, number):
 
 
 def _appended(workdir, feedback, llms=None):
-    return append(workdir, read_given(feedback, llms), REPORTS, len(read_appended(workdir)) + 1)
+    return append_update(workdir, read_pending(feedback, llms), REPORTS, len(read_updates(workdir)) + 1)
 
 
-def test_additions_come_back_as_they_were_given_in_their_order(feedback, llms, tmp_path, bucket):
+def test_updates_are_read_back_unchanged_and_in_order(feedback, llms, tmp_path, bucket):
     for workdir in (tmp_path / "run", make_path(f"{bucket}/run")):
-        assert read_appended(workdir) == []
+        assert read_updates(workdir) == []
         paths = [feedback, *(_other(feedback, number) for number in range(2, 12))]
         for path in paths:
             _appended(workdir, path, llms if path == paths[3] else None)
-        found = read_appended(workdir)
+        found = read_updates(workdir)
         assert [old.number for old in found] == list(range(1, 12))
         assert [old.feedback.read_bytes() for old in found] == [path.read_bytes() for path in paths]
         assert [old.llms is None for old in found] == [number != 3 for number in range(11)]
@@ -50,23 +50,23 @@ def test_additions_come_back_as_they_were_given_in_their_order(feedback, llms, t
         assert (found[0].folder / "drift.md").read_text() == REPORTS["drift.md"]
 
 
-def test_the_same_again_is_known_and_a_part_of_it_refused(feedback, llms, tmp_path):
+def test_a_duplicate_is_found_and_a_partial_one_refused(feedback, llms, tmp_path):
     folder = _appended(tmp_path, feedback, llms)
-    appended = read_appended(tmp_path)
+    appended = read_updates(tmp_path)
     renamed = shutil.copy(feedback, tmp_path / "renamed.csv")
-    assert find_same(appended, read_given(renamed, llms)) == appended[0]
-    assert find_same(appended, read_given(_other(feedback, 2), None)) is None
+    assert find_duplicate(appended, read_pending(renamed, llms)) == appended[0]
+    assert find_duplicate(appended, read_pending(_other(feedback, 2), None)) is None
     with pytest.raises(ValueError, match=f"^feedback: expected new feedback, found that of updates/{folder.name}$"):
-        find_same(appended, read_given(feedback, None))
+        find_duplicate(appended, read_pending(feedback, None))
     with pytest.raises(ValueError, match=r"^llms: expected new LLMs or prices, found those of"):
-        find_same(appended, read_given(_other(feedback, 2), llms))
+        find_duplicate(appended, read_pending(_other(feedback, 2), llms))
 
 
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new(feedback, llms, tmp_path, monkeypatch):
     write, survived = files.write_whole, 0
     _appended(tmp_path, feedback)
     second = _other(feedback, 2)
-    while len(read_appended(tmp_path)) == 1:
+    while len(read_updates(tmp_path)) == 1:
         left = [survived]
 
         def write_some(path, content, left=left):
@@ -80,33 +80,33 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(feedback, llms, tmp_path
             try:
                 _appended(tmp_path, second, llms)
             except KeyboardInterrupt:
-                assert len(read_appended(tmp_path)) == 1
+                assert len(read_updates(tmp_path)) == 1
         survived += 1
-    assert survived == 6  # feedback, LLMs, two reports, manifest, and then none too few
-    assert read_appended(tmp_path)[1].feedback.read_bytes() == second.read_bytes()
+    assert survived == 6  # feedback, LLMs, two reports, manifest; the sixth try is complete
+    assert read_updates(tmp_path)[1].feedback.read_bytes() == second.read_bytes()
 
 
-def test_what_was_changed_or_lost_is_an_error(feedback, tmp_path):
+def test_a_changed_or_lost_update_is_an_error(feedback, tmp_path):
     folders = [_appended(tmp_path, path) for path in (feedback, _other(feedback, 2), _other(feedback, 3))]
     path = folders[1] / "feedback.csv"
     content = path.read_bytes()
     path.write_bytes(content.replace(b"b", b"a"))
-    with pytest.raises(ValueError, match=r"2-.*: expected an update as it was written, found feedback.csv: SHA-256"):
-        read_appended(tmp_path)
+    with pytest.raises(ValueError, match=r"2-.*: expected an undamaged update, found feedback.csv: SHA-256"):
+        read_updates(tmp_path)
     path.write_bytes(content)
-    assert len(read_appended(tmp_path)) == 3
+    assert len(read_updates(tmp_path)) == 3
     shutil.rmtree(folders[1])
     with pytest.raises(ValueError, match=f"updates: expected update 2, found {folders[2].name}$"):
-        read_appended(tmp_path)
+        read_updates(tmp_path)
 
 
 def test_of_two_at_once_the_later_one_is_refused(feedback, tmp_path, monkeypatch):
-    """Also where both bring the same, and where one comes while the other writes."""
+    """Also if both append the same, and if one appends while the other writes."""
     _appended(tmp_path, feedback)
     for path in (_other(feedback, 2), feedback):
         with pytest.raises(ValueError, match="expected no other update at the same time"):
-            append(tmp_path, read_given(path, None), REPORTS, 1)
-        assert [old.feedback.read_bytes() for old in read_appended(tmp_path)] == [feedback.read_bytes()]
+            append_update(tmp_path, read_pending(path, None), REPORTS, 1)
+        assert [old.feedback.read_bytes() for old in read_updates(tmp_path)] == [feedback.read_bytes()]
     write = files.write_whole
 
     def write_slowly(path, content):
@@ -116,10 +116,10 @@ def test_of_two_at_once_the_later_one_is_refused(feedback, tmp_path, monkeypatch
 
     monkeypatch.setattr(files, "write_whole", write_slowly)
     with pytest.raises(ValueError, match="expected no other update at the same time"):
-        append(tmp_path, read_given(_other(feedback, 2), None), REPORTS, 2)
-    assert len(read_appended(tmp_path)) == 2
+        append_update(tmp_path, read_pending(_other(feedback, 2), None), REPORTS, 2)
+    assert len(read_updates(tmp_path)) == 2
 
 
 def test_feedback_must_be_a_table(tmp_path):
     with pytest.raises(ValueError, match=r"^table new\.txt: expected one of \.parquet, \.csv, \.jsonl, found '\.txt'$"):
-        read_given(tmp_path / "new.txt", None)
+        read_pending(tmp_path / "new.txt", None)

@@ -1,4 +1,4 @@
-"""A trained router that was updated: it knows what it was told, no more and no less, and says how things have moved."""
+"""Updates: an updated router scores like one that was loaded with the same feedback, and the drift is reported."""
 
 import copy
 import itertools
@@ -17,7 +17,7 @@ from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import train_experiment
 from prouter_jax.io.paths import files_below
 from prouter_jax.serving.drift_report import advise, find_alarms, to_json, to_markdown
-from prouter_jax.serving.update_log import read_appended
+from prouter_jax.serving.update_log import read_updates
 from prouter_jax.serving.updates import update
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def _write(path, rows):
 
 
 def _rows(experiment, part="test", seed=0):
-    """Decisions that training did not see, as a file has them."""
+    """Decisions of one part of the split, as rows of a feedback file."""
     dataset = prepare_dataset(read_source(experiment.data), experiment.data, seed)
     data, chosen = dataset.data, dataset.labelled(part).decisions
     names, tasks = data.llms.ids, data.tasks.ids
@@ -58,29 +58,29 @@ def held_out(experiment):
 
 
 def _answers(router):
-    users = [*router.known.users.ids, "nobody"]
+    users = [*router.known.users.ids, "no one"]
     scores = router.score(users * 2, [TEXT] * len(users) + ["Write a poem"] * len(users))
     return scores.probabilities, scores.basis
 
 
-def _assert_updated_as_brought(workdir, feedback, llms=None):
+def _assert_update_equals_history(workdir, feedback, llms=None):
     expected = Router.load(workdir)
     if llms is not None:
         expected = expected.with_llms(llms)
     expected = expected.with_history(feedback)
     (updated,) = update(workdir, feedback, llms)
-    assert updated.folder == read_appended(workdir)[-1].folder
+    assert updated.folder == read_updates(workdir)[-1].folder
     found = Router.load(workdir)
     assert _answers(found) == _answers(expected)
     assert found.digest() == expected.digest()
     return found
 
 
-def test_an_updated_router_answers_as_one_that_was_brought_the_same(workdir, held_out, tmp_path):
+def test_an_updated_router_scores_as_one_with_the_same_history(workdir, held_out, tmp_path):
     """To the last bit."""
     before = _answers(Router.load(workdir))
     path = _write(tmp_path / "new.jsonl", [*held_out, held_out[0] | {"user_id": "new"}])
-    found = _assert_updated_as_brought(workdir, path)
+    found = _assert_update_equals_history(workdir, path)
     assert _answers(found) != before
     assert found.score(["new"], [TEXT]).basis == ["history"]
 
@@ -88,13 +88,13 @@ def test_an_updated_router_answers_as_one_that_was_brought_the_same(workdir, hel
 @pytest.mark.slow
 def test_update_after_update_and_llms_before_the_feedback_on_them(workdir, held_out, tmp_path):
     half = len(held_out) // 2
-    _assert_updated_as_brought(workdir, _write(tmp_path / "first.jsonl", held_out[:half]))
+    _assert_update_equals_history(workdir, _write(tmp_path / "first.jsonl", held_out[:half]))
     known = Router.load(workdir).llms[0]
-    llms = _write(tmp_path / "llms" / "llms.jsonl", [{"llm": "newcomer", "description": "new"}, {"llm": known}]).parent
-    liked = [row | {"llm": "newcomer", "candidates": None} for row in held_out[:2]]
+    llms = _write(tmp_path / "llms" / "llms.jsonl", [{"llm": "new-llm", "description": "new"}, {"llm": known}]).parent
+    liked = [row | {"llm": "new-llm", "candidates": None} for row in held_out[:2]]
     second = _write(tmp_path / "second.jsonl", [*held_out[half:], *liked])
-    assert _assert_updated_as_brought(workdir, second, llms).llms[-1] == "newcomer"
-    _assert_updated_as_brought(workdir, _write(tmp_path / "third.jsonl", [held_out[3] | {"user_id": "another"}]))
+    assert _assert_update_equals_history(workdir, second, llms).llms[-1] == "new-llm"
+    _assert_update_equals_history(workdir, _write(tmp_path / "third.jsonl", [held_out[3] | {"user_id": "another"}]))
 
 
 def test_the_same_file_is_appended_once(workdir, held_out, tmp_path):
@@ -108,11 +108,11 @@ def test_the_same_file_is_appended_once(workdir, held_out, tmp_path):
 
 def test_a_dry_run_and_a_bad_file_write_nothing(workdir, held_out, tmp_path):
     before = files_below(workdir)
-    (told,) = update(workdir, _write(tmp_path / "new.jsonl", held_out), dry_run=True)
-    assert told.folder is None
-    assert told.drift.decisions == len({(row["user_id"], row["query"]) for row in held_out})
-    with pytest.raises(ValueError, match=r"table bad\.jsonl, column llm, row 1: expected an llm .*, found 'nobody'"):
-        update(workdir, _write(tmp_path / "bad.jsonl", [held_out[0], held_out[1] | {"llm": "nobody"}]))
+    (result,) = update(workdir, _write(tmp_path / "new.jsonl", held_out), dry_run=True)
+    assert result.folder is None
+    assert result.drift.decisions == len({(row["user_id"], row["query"]) for row in held_out})
+    with pytest.raises(ValueError, match=r"table bad\.jsonl, column llm, row 1: expected an llm .*, found 'no one'"):
+        update(workdir, _write(tmp_path / "bad.jsonl", [held_out[0], held_out[1] | {"llm": "no one"}]))
     assert files_below(workdir) == before
 
 
@@ -125,7 +125,7 @@ def test_a_file_that_changes_meanwhile_is_not_appended(workdir, held_out, tmp_pa
     monkeypatch.setattr("prouter_jax.serving.updates.measure_drift", measure_and_write)
     with pytest.raises(ValueError, match="expected the same while it was read and measured, found it changed"):
         update(workdir, path)
-    assert read_appended(workdir) == []
+    assert read_updates(workdir) == []
 
 
 def test_training_and_its_data_are_as_they_were(workdir, experiment, held_out, tmp_path):
@@ -135,7 +135,7 @@ def test_training_and_its_data_are_as_they_were(workdir, experiment, held_out, t
     train_experiment(experiment, workdir)  # it goes on from where it was: there is nothing to do
 
 
-def test_all_seeds_are_updated_and_one_that_was_is_passed_over(workdir, held_out, tmp_path):
+def test_all_seeds_are_updated_and_an_updated_one_is_skipped(workdir, held_out, tmp_path):
     runs, path = tmp_path / "runs", _write(tmp_path / "new.jsonl", held_out)
     for seed in (0, 2, 10):
         shutil.copytree(workdir, runs / f"seed_{seed}")
@@ -147,17 +147,17 @@ def test_all_seeds_are_updated_and_one_that_was_is_passed_over(workdir, held_out
         update(tmp_path / "none", path)
 
 
-def test_the_report_is_written_in_numbers_and_in_words(workdir, held_out, tmp_path):
+def test_the_report_is_written_as_json_and_as_a_page(workdir, held_out, tmp_path):
     (updated,) = update(workdir, _write(tmp_path / "new.jsonl", [*held_out, held_out[0] | {"user_id": "new"}]))
     values = json.loads((updated.folder / "drift.json").read_text())
     assert values == json.loads(to_json(updated.drift))
-    assert (values["people"]["new"], values["decisions"]) == (1, updated.drift.decisions)
+    assert (values["users"]["new"], values["decisions"]) == (1, updated.drift.decisions)
     assert values["validation"]["decisions"] > 0
-    assert values["topics"]["new"] == values["topics"]["queries"] == len({row["query"] for row in held_out})
+    assert values["queries"]["new"] == values["queries"]["queries"] == len({row["query"] for row in held_out})
     page = (updated.folder / "drift.md").read_text()
     assert page == to_markdown(updated.drift, "Update 1: drift since training")
     assert values["advice"] in page
-    assert "| users that training never heard | 1 |" in page
+    assert "| users without training decisions | 1 |" in page
 
 
 def test_decisions_that_were_made_before_are_counted(workdir, held_out, tmp_path):
@@ -167,18 +167,18 @@ def test_decisions_that_were_made_before_are_counted(workdir, held_out, tmp_path
 
 
 def test_too_few_decisions_give_no_advice(workdir, held_out, tmp_path):
-    (told,) = update(workdir, _write(tmp_path / "new.jsonl", held_out[:5]), dry_run=True)
-    assert advise(told.drift) == "Too few decisions to tell (5, of at least 30): no advice."
+    (result,) = update(workdir, _write(tmp_path / "new.jsonl", held_out[:5]), dry_run=True)
+    assert advise(result.drift) == "Too few decisions (5, of at least 30): no advice."
 
 
-def test_a_run_that_did_not_record_its_fit_is_told_without(workdir, held_out, tmp_path):
+def test_a_run_without_a_recorded_fit_has_no_fit_alarms(workdir, held_out, tmp_path):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     old = [{name: line[name] for name in ("step", "validation_reward", "best_validation_reward")} for line in lines]
     _write(workdir / "metrics.jsonl", old)
-    (told,) = update(workdir, _write(tmp_path / "new.jsonl", held_out), dry_run=True)
-    assert told.drift.validation is None
-    assert not [alarm for alarm in find_alarms(told.drift) if "loss" in alarm or "calibration" in alarm]
-    assert "| log loss |" in to_markdown(told.drift, "x")
+    (result,) = update(workdir, _write(tmp_path / "new.jsonl", held_out), dry_run=True)
+    assert result.drift.validation is None
+    assert not [alarm for alarm in find_alarms(result.drift) if "loss" in alarm or "calibration" in alarm]
+    assert "| log loss |" in to_markdown(result.drift, "x")
 
 
 def test_ratings_and_known_queries_are_feedback_too(workdir, tmp_path):
@@ -189,9 +189,9 @@ def test_ratings_and_known_queries_are_feedback_too(workdir, tmp_path):
         for query in router.known.queries.ids[:20]
         for place, llm in enumerate(router.llms[:3])
     ]
-    (told,) = update(workdir, _write(tmp_path / "new.jsonl", rows), dry_run=True)
-    assert (told.drift.decisions, told.drift.topics.new, told.drift.topics.far) == (40, 0, 0)
-    assert told.drift.choices.shifts[2].found == 1
+    (result,) = update(workdir, _write(tmp_path / "new.jsonl", rows), dry_run=True)
+    assert (result.drift.decisions, result.drift.queries.new, result.drift.queries.far) == (40, 0, 0)
+    assert result.drift.choices.shifts[2].found == 1
 
 
 def test_a_run_in_a_bucket_is_updated_there(workdir, held_out, tmp_path, bucket):
@@ -211,15 +211,15 @@ def _command(*arguments):
     return [sys.executable, "-m", "launch.update", *(str(argument) for argument in arguments)]
 
 
-def test_the_command_tells_and_appends(workdir, held_out, tmp_path):
+def test_the_command_reports_and_appends(workdir, held_out, tmp_path):
     path = _write(tmp_path / "new.jsonl", held_out)
     command = _command(f"--workdir={workdir}", f"--feedback={path}")
     done = processes.run(command, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"# {workdir}: drift since training\n")
-    assert f"appended: {read_appended(workdir)[0].folder}" in done.stdout
+    assert f"appended: {read_updates(workdir)[0].folder}" in done.stdout
     done = processes.run([*command, "--dry_run"], cwd=ROOT)
-    assert "this very feedback was appended before" in done.stdout
+    assert "the same feedback was added before" in done.stdout
 
 
 # The command, killed before so many of its changes to a folder.
@@ -264,7 +264,7 @@ def test_a_killed_update_leaves_the_old_or_the_new_router(workdir, held_out, tmp
 
 @pytest.fixture(scope="module")
 def larger(experiment, tmp_path_factory):
-    """Three seeds of an experiment with enough users to tell drift from chance, and what each did not train on."""
+    """Three seeds of an experiment with enough users for significant drift, and the test decisions of each."""
     config = copy.deepcopy(experiment)
     config.name, config.seeds, config.data.encoder = "larger", 3, "wordllama"
     config.data.embedded.num_queries, config.data.embedded.num_users = 400, 60
@@ -275,8 +275,8 @@ def larger(experiment, tmp_path_factory):
 
 
 def _alarms(workdir, rows, tmp_path):
-    (told,) = update(workdir, _write(tmp_path / "stream.jsonl", rows), dry_run=True)
-    return find_alarms(told.drift)
+    (result,) = update(workdir, _write(tmp_path / "stream.jsonl", rows), dry_run=True)
+    return find_alarms(result.drift)
 
 
 @pytest.mark.slow
@@ -292,7 +292,7 @@ def test_an_unchanged_stream_gives_no_alarm_and_planted_drift_does(larger, tmp_p
             flipped.append(row | {"llm": min(row["candidates"].split("|"), key=shares.__getitem__)})
         assert any("log loss" in alarm for alarm in _alarms(workdir, flipped, tmp_path))
         people = [row | {"user_id": f"new {row['user_id']}"} if i % 2 else row for i, row in enumerate(rows)]
-        assert any("users that training never heard" in alarm for alarm in _alarms(workdir, people, tmp_path))
+        assert any("users that have no training decisions" in alarm for alarm in _alarms(workdir, people, tmp_path))
         favourite = router.llms[3]
         fad = [
             row | {"llm": favourite} if i % 3 == 0 and favourite in row["candidates"] else row
@@ -302,7 +302,9 @@ def test_an_unchanged_stream_gives_no_alarm_and_planted_drift_does(larger, tmp_p
 
 
 def test_half_a_stream_of_another_kind_is_an_alarm(workdir, held_out, tmp_path):
-    """A quick look at what the slow test sees on three seeds."""
+    """The quick form of the slow test on three seeds."""
     people = [row | {"user_id": f"new {row['user_id']}"} for row in held_out]
-    assert any("users that training never heard" in alarm for alarm in _alarms(workdir, people, tmp_path))
-    assert np.isfinite(update(workdir, tmp_path / "stream.jsonl", dry_run=True)[0].drift.foreseen.by_chance)
+    assert any("users that have no training decisions" in alarm for alarm in _alarms(workdir, people, tmp_path))
+    assert np.isfinite(
+        update(workdir, tmp_path / "stream.jsonl", dry_run=True)[0].drift.calibration.calibration_error_limit
+    )
