@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from prouter_jax.data.tables.files import write_parquet
+from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.io.paths import make_path
 from prouter_jax.llm.journal import Journal
 from prouter_jax.llm.pool import RemoteLlm

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from prouter_jax.data.tables import columns
-from prouter_jax.data.tables.columns import Known, Table
-from prouter_jax.data.tables.files import write_parquet
+from prouter_jax.data.tables.columns import load_table, parse_texts
+from prouter_jax.data.tables.parquet import write_parquet
+from prouter_jax.data.tables.table import AllowedIds, Table
 from prouter_jax.io.paths import arrow_file, make_path
 from prouter_jax.llm.budget import Estimate
 from prouter_jax.llm.grading_metrics import JUDGE, Metric, find_metric
@@ -58,8 +58,8 @@ class CollectedOutcomes:
             if not (self.folder / name).is_file():
                 raise ValueError(f"folder {str(folder)!r}: expected {name}, as `prouter collect` writes it, found none")
         self._queries: Queries = read_queries(self.folder / QUERIES)
-        self._table: Table = columns.load(self.folder / OUTCOMES, _SCHEMA)
-        self._query = self._table.rows("query_id", Known(self._queries.ids, f"a query_id of {QUERIES}"))
+        self._table: Table = load_table(self.folder / OUTCOMES, _SCHEMA)
+        self._query = self._table.find_ids("query_id", AllowedIds(self._queries.ids, f"a query_id of {QUERIES}"))
         self._answers, self._llms = self._table.strings("response"), self._table.strings("llm")
         self.rows: dict[str, list[int]] = {}
         self.ungraded: collections.Counter[str] = collections.Counter()
@@ -133,7 +133,7 @@ class CollectedOutcomes:
 
     def _list(self, field: str, row: int) -> list[str]:
         cell = getattr(self._queries, field)[self._query[row]]
-        return columns.several(cell) if cell else []
+        return parse_texts(cell) if cell else []
 
     def _answered_queries(self) -> list[AnsweredQuery]:
         texts, ids = self._queries.texts[self._query], self._queries.ids[self._query]

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from prouter_jax.data.interactions import first_seen
-from prouter_jax.data.tables import columns
+from prouter_jax.data.tables.columns import load_table
 from prouter_jax.data.tables.files import SUFFIXES
 from prouter_jax.io.paths import make_path
 
@@ -62,7 +62,7 @@ def read_queries(path: str | os.PathLike) -> Queries:
         raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
     if not path.is_file():
         raise ValueError(f"table {path.name}: expected a file, found none at {str(path)!r}")
-    table = columns.load(path, _SCHEMA)
+    table = load_table(path, _SCHEMA)
     cells = [table.strings(name) for name in _SCHEMA]
     contents = list(zip(*cells[1:], strict=True))
     ids = [given or _content_id(content) for given, content in zip(cells[0], contents, strict=True)]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prouter_jax.data.tables.columns import several
+from prouter_jax.data.tables.columns import parse_texts
 from prouter_jax.llm.queries import read_queries
 
 
@@ -42,7 +42,7 @@ def test_references_are_a_text_a_number_or_a_list_of_texts(tmp_path):
     rows = [{"query": str(row), "reference": cell} for row, cell in enumerate(cells)]
     found = read_queries(_jsonl(tmp_path, *rows)).references
     expected = [["a|b"], ["42"], ["1.5"], ["x", "é|"], ["p", "q"], [""], ["[1]"]]
-    assert [several(cell) for cell in found] == expected
+    assert [parse_texts(cell) for cell in found] == expected
 
 
 @pytest.mark.parametrize("cell", [[], [1], True, {"a": 1}, [["x"]]])
@@ -58,7 +58,7 @@ def test_other_references_are_refused(tmp_path, cell):
 def test_references_in_parquet_may_be_lists_and_numbers(tmp_path, cells, expected):
     pq.write_table(pa.table({"query": ["a", "b"], "reference": cells}), tmp_path / "q.parquet")
     found = read_queries(tmp_path / "q.parquet")
-    assert [several(cell) for cell in found.references] == expected
+    assert [parse_texts(cell) for cell in found.references] == expected
 
 
 def test_csv_has_all_columns_as_text(tmp_path):
@@ -68,7 +68,7 @@ def test_csv_has_all_columns_as_text(tmp_path):
     found = read_queries(tmp_path / "q.csv")
     row = [getattr(found, name)[0] for name in ("ids", "texts", "tasks", "references", "metrics")]
     assert row == ["1", "Why?", "t", "B", "multiple_choice"]
-    assert several(found.choices[0]) == ["x", "y"]
+    assert parse_texts(found.choices[0]) == ["x", "y"]
     assert found.ids.dtype == np.dtype(object)
 
 

@@ -15,7 +15,7 @@ from prouter_jax.data.logs.queries import MOST_TO_MERGE, Merged, Seen, merge_nea
 from prouter_jax.data.logs.reader import read_pieces
 from prouter_jax.data.logs.requests import FIELDS, Requests, read_requests
 from prouter_jax.data.logs.tables import LogTables, OutcomeMeans, TableWriter
-from prouter_jax.data.tables.read_write import check_alone
+from prouter_jax.data.tables.read_write import check_no_other_tables
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
 from prouter_jax.io.threads import ahead
@@ -99,7 +99,7 @@ def convert_log(
             found = ", ".join(f"{number} {reason}" for reason, number in counts.dropped.most_common()) or "no rows"
             raise ValueError(f"log: expected a row that can be used, found none ({found})")
         tables.finish()
-        check_alone(folder, writer.files)
+        check_no_other_tables(folder, writer.files)
     counts.queries, counts.llms = tables.queries, tables.llms
     files.write_whole(folder / COUNTS, json.dumps(vars(counts), indent=2) + "\n")
     return counts

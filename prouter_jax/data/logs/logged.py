@@ -6,8 +6,8 @@ import os
 import numpy as np
 
 from prouter_jax.data.interactions import Interactions
-from prouter_jax.data.tables import columns
-from prouter_jax.data.tables.columns import Known
+from prouter_jax.data.tables.columns import load_table
+from prouter_jax.data.tables.table import AllowedIds
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import make_path
 
@@ -40,11 +40,11 @@ def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
     path = make_path(folder) / LOGGED
     if not path.is_file():
         raise ValueError(f"table {LOGGED}: expected it in {str(folder)!r}, as `prouter logs` writes it, found none")
-    table = columns.load(path, _SCHEMA)
-    row = table.rows("decision_id", Known(data.decisions.ids, "a decision_id of decisions"))
+    table = load_table(path, _SCHEMA)
+    row = table.find_ids("decision_id", AllowedIds(data.decisions.ids, "a decision_id of decisions"))
     if len(row) != len(data.decisions.ids):
         raise ValueError(f"table {LOGGED}: expected {len(data.decisions.ids)} rows as in decisions, found {len(row)}")
-    served = table.rows("llm", Known(data.llms.ids, "an llm of llms"))
+    served = table.find_ids("llm", AllowedIds(data.llms.ids, "an llm of llms"))
     offered = data.offers[data.decisions.offer[row], served]
     if not offered.all():
         place = int(offered.argmin())

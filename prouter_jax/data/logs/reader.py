@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from prouter_jax.data.tables.files import one_line
+from prouter_jax.data.tables.parquet import one_line
 from prouter_jax.io.paths import arrow_file, file_size, make_path
 
 NOT_AN_OBJECT = "not a JSON object"

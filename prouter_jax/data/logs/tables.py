@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from prouter_jax.data.interactions import KINDS, RATING, THUMB, sorted_distinct
 from prouter_jax.data.logs.queries import Merged, Seen, query_ids
 from prouter_jax.data.logs.requests import MOST_LLMS, Requests
-from prouter_jax.data.tables.read_write import or_null
+from prouter_jax.data.tables.read_write import nullable_numbers
 from prouter_jax.io import files
 
 
@@ -137,7 +137,7 @@ class LogTables:
         self._check_llms(requests)
         query = self._add_queries(requests)
         number = self.decisions + np.arange(len(query))
-        measured, time = requests.numbers, or_null(requests.numbers["time"])
+        measured, time = requests.numbers, nullable_numbers(requests.numbers["time"])
         decisions = {"decision_id": number, "user_id": requests.user, "query_id": query}
         self._writer.write("decisions", decisions | {"offer": self._number_offers(requests), "time": time})
         # LLMs that dropped rows alone name have no number
@@ -145,7 +145,7 @@ class LogTables:
         names = pa.DictionaryArray.from_arrays(pa.array(llm), pa.array(list(self._llms), pa.string()))
         names = names.dictionary_decode()
         numbers = {"propensity": measured["propensity"], "reward": requests.reward, "latency": measured["latency"]}
-        known = {name: or_null(values) for name, values in numbers.items()}
+        known = {name: nullable_numbers(values) for name, values in numbers.items()}
         self._writer.write("logged", {"decision_id": number, "llm": names} | known)
         self._add_feedback(requests, number, names)
         self._outcomes.add(query, llm, np.stack([measured[name] for name in OF_OUTCOMES], 1))
@@ -155,7 +155,7 @@ class LogTables:
         """What is known at the end alone."""
         names = list(self._llms)
         for query, llm, means in self._outcomes.means():
-            columns = {name: or_null(means[:, place]) for place, name in enumerate(OF_OUTCOMES)}
+            columns = {name: nullable_numbers(means[:, place]) for place, name in enumerate(OF_OUTCOMES)}
             self._writer.write("outcomes", {"query_id": query, "llm": [names[row] for row in llm]} | columns)
         self._writer.write("llms", {"llm": names})
         sets = [(number, range(len(names)) if llms is None else sorted(llms)) for llms, number in self._offers.items()]

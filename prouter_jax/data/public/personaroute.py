@@ -31,8 +31,8 @@ from prouter_jax.data.interactions import (
 )
 from prouter_jax.data.public.builder import Names
 from prouter_jax.data.public.records import FileSet, OnProgress, Read, Record, header
-from prouter_jax.data.tables.files import is_utf8, one_line
-from prouter_jax.data.tables.json_elements import once
+from prouter_jax.data.tables.json_elements import unique_keys
+from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io.paths import make_path
 
@@ -186,7 +186,7 @@ def _read_llms(path: pathlib.Path) -> Llms:
     """The LLM table of a JSON file; row i is its i-th LLM."""
     expected = f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found"
     try:
-        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=once)
+        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=unique_keys)
     except OSError as error:
         raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

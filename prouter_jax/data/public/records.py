@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from prouter_jax.data.interactions import Interactions
-from prouter_jax.data.tables.files import csv_rows, jsonl_rows, parquet_size, parquet_tables
+from prouter_jax.data.tables.files import csv_rows, jsonl_rows
 from prouter_jax.data.tables.json_elements import json_elements
+from prouter_jax.data.tables.parquet import parquet_size, parquet_tables
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import file_size
 

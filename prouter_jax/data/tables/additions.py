@@ -1,7 +1,7 @@
-"""What is brought to a trained router at scoring time: users' histories, and new LLMs with what is known of them.
+"""Reads data that a trained router receives later: histories of users, and new or changed LLMs.
 
-Both functions return the `Interactions` they are given with new rows behind the old ones in every table, so
-that what is new is what lies beyond the old lengths. Vectors of queries and tasks are dropped.
+Both functions return the existing `Interactions` with the new rows behind the old rows in every table, so that existing
+row numbers stay valid. Embeddings of queries and tasks are dropped.
 """
 
 import dataclasses
@@ -9,15 +9,16 @@ import os
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Shaped
 
 from prouter_jax.data.interactions import Interactions, Queries, concatenate, first_seen
-from prouter_jax.data.tables import columns
-from prouter_jax.data.tables import columns as cells
-from prouter_jax.data.tables import feedback as forms
+from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.assemble import assemble
-from prouter_jax.data.tables.columns import Known, Table, Texts
+from prouter_jax.data.tables.columns import EXPECTED, load_table
+from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.files import SUFFIXES
-from prouter_jax.data.tables.schema import load_folder, names_of
+from prouter_jax.data.tables.schema import file_names, load_folder
+from prouter_jax.data.tables.table import AllowedIds, Table, TextColumn
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io.paths import make_path
 
@@ -36,21 +37,25 @@ _HISTORY = {
     "first": "id?",
     "time": "number?",
 }
-
-_FORMS = {"rating": "ratings", "thumb": "thumbs", "winner": "votes"}  # by the column that tells
+_FORMS = {"rating": "ratings", "thumb": "thumbs", "winner": "votes"}  # the table whose form a history with a column has
 
 
 def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
-    """Reads what users, known or new, chose or how they rated it.
+    """Reads choices, ratings, thumbs or votes of new or existing users.
 
-    With a column rating the rows are ratings, with thumb thumbs, with winner votes, without any of them choices, as in
-    `read_tables`; candidates default to the LLMs rated, or to all. A row names its query by query_id or gives its text
-    in query. A text without an id is the query of `base` that has this text, or else a new one under a made-up id; an
-    unknown id with a text is a new query, of the task in task_id; a known id says it all.
+    A column rating makes the rows ratings, thumb makes them thumbs and winner votes; otherwise they are choices. The
+    columns are those of the tables in `schema.SCHEMAS`. The defaults for candidates are those of `read_tables`.
+
+    A row names its query by query_id or gives its text in the column query. An id that `base` does not have is a new
+    query and needs a text, and optionally a task_id. A text without an id is the query of `base` with this text, or
+    else a new query with a generated id.
 
     Args:
       path: a .parquet, .csv or .jsonl file.
-      base: what the router knows.
+      base: the data of the router.
+
+    Returns:
+      `base` with the new users, queries, decisions and feedback.
 
     Raises:
       ValueError: one line that names the file, column and row, what was expected and what was found.
@@ -58,47 +63,51 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
     path = make_path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
-    table = columns.load(path, _HISTORY)
+    table = load_table(path, _HISTORY)
     form = _form_of(table)
     ids, queries = _resolve_queries(table, base)
-    number = np.arange(table.num_rows)
-    texts = table.texts | {"query_id": Texts(number, pa.array(ids, pa.large_string()), number)}
+    rows = np.arange(table.num_rows)
+    texts = table.texts | {"query_id": TextColumn(rows, pa.array(ids, pa.large_string()), rows)}
     tables = {form: dataclasses.replace(table, texts=texts)}
     new = assemble(tables, base.replace(queries=concatenate([base.queries, queries])))
     return _append(base, new, {"decisions": path.name, "feedback": path.name})
 
 
 def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interactions:
-    """Reads a folder of tables in the formats of `read_tables`, of which only llms is needed.
+    """Reads new LLMs and data about them from a folder of tables.
 
-    An LLM that `base` knows keeps its row and takes over the family, description, prices and pool that the
-    table gives: a way to change prices. Users, tasks and queries that have a table here must be new; ids in the
-    other tables may refer to `base` or to the folder. Choices without candidates fall on all LLMs, old and
-    new. Files of vectors are not read.
+    An LLM of `base` keeps its row; the family, description, prices and pool of the table replace its own, so that
+    prices can be changed. Users, tasks and queries with a table in the folder must be new. The ids in other tables may
+    refer to `base` or to the folder. Choices without candidates are among all LLMs, old and new.
 
     Args:
-      folder: holds the tables.
-      base: what the router knows.
+      folder: holds tables in the formats of `read_tables`, of which only llms is required. Files of embeddings are not
+        read.
+      base: the data of the router.
+
+    Returns:
+      `base` with the new rows.
 
     Raises:
       ValueError: one line that names the table (file), column and row, what was expected and what was found.
     """
     tables = load_folder(make_path(folder), ("llms",))
-    return _append(base, assemble(tables, base), names_of(tables))
+    return _append(base, assemble(tables, base), file_names(tables))
 
 
 def _form_of(table: Table) -> str:
-    """Which of the short forms of feedback a history has; all that this form needs is there."""
+    """The short form of feedback in a history; an error if the form lacks a column or a cell."""
     given = [name for name in _FORMS if name in table.numbers or name in table.texts]
     if len(given) > 1:
         raise ValueError(f"table {table.name}: expected a column {given[0]} or a column {given[1]}, found both")
     form = _FORMS[given[0]] if given else "choices"
     for column in ("llm_a", "llm_b", *given) if form == "votes" else ("llm", *given):
-        _check_given(table, column)
+        _check_complete(table, column)
     return form
 
 
-def _check_given(table: Table, column: str) -> None:
+def _check_complete(table: Table, column: str) -> None:
+    """Checks that a column has a value in every row."""
     if column in table.numbers:
         missing = np.isnan(table.numbers[column])
     elif column in table.texts:
@@ -106,66 +115,67 @@ def _check_given(table: Table, column: str) -> None:
     else:
         raise ValueError(f"table {table.name}, column {column}: expected this column, found none")
     if missing.any():
-        raise table.error(column, int(missing.argmax()), cells.EXPECTED[_HISTORY[column].rstrip("?")], None)
+        raise table.error(column, int(missing.argmax()), EXPECTED[_HISTORY[column].rstrip("?")], None)
 
 
 def _append(base: Interactions, new: Interactions, names: dict[str, str]) -> Interactions:
-    """`new`, whose users, tasks, queries and LLMs start with those of `base`, with what happened in `base` before."""
+    """Puts the outcomes and decisions of `base` before those of `new`, which has the users and LLMs of both."""
     new = validate(new, names)
-    _check_unseen(base, new, names.get("outcomes", "outcomes"))
+    _check_new_outcomes(base, new, names.get("outcomes", "outcomes"))
     num_llms = len(new.llms.ids)
     offers = np.zeros((len(base.offers), num_llms), bool)
     offers[:, : len(base.llms.ids)] = base.offers
-    before = forms.Record(offers, base.decisions, base.feedback)
-    record = forms.join([before, forms.Record(new.offers, new.decisions, new.feedback)], num_llms)
+    parts = [
+        DecisionTables(offers, base.decisions, base.feedback),
+        DecisionTables(new.offers, new.decisions, new.feedback),
+    ]
     outcomes = concatenate([base.outcomes, new.outcomes])
-    merged = new.replace(outcomes=outcomes, offers=record.offers, decisions=record.decisions, feedback=record.feedback)
-    return validate(merged)
+    return validate(new.replace(outcomes=outcomes, **vars(feedback.concatenate(parts, num_llms))))
 
 
-def _check_unseen(base: Interactions, new: Interactions, table: str) -> None:
+def _check_new_outcomes(base: Interactions, new: Interactions, table: str) -> None:
+    """Checks that no new outcome is of a query and LLM that have one in `base`."""
     width = len(new.llms.ids)
     before, after = (data.outcomes.query.astype(np.int64) * width + data.outcomes.llm for data in (base, new))
-    seen = np.isin(after, before)
-    if seen.any():
-        row = int(seen.argmax())
+    repeated = np.isin(after, before)
+    if repeated.any():
+        row = int(repeated.argmax())
         found = f"{new.queries.ids[new.outcomes.query[row]]}, {new.llms.ids[new.outcomes.llm[row]]}"
-        raise row_error(table, "query_id and llm", row, "a pair without a known outcome", found)
+        raise row_error(table, "query_id and llm", row, "a pair without an outcome", found)
 
 
 def _resolve_queries(table: Table, base: Interactions) -> tuple[np.ndarray, Queries]:
-    """The query_id of each row, made up where need be, and the new queries by first appearance."""
+    """The query_id of each row, generated if there is none, and the new queries by first appearance."""
     ids, texts = _query_ids(table, base.queries), table.strings("query")
     task = np.full(table.num_rows, -1, np.int32)
     if "task_id" in table.texts:
-        task = table.rows("task_id", Known(base.tasks.ids, "a task_id known before, or none"))
-    known = set(base.queries.ids)
-    new = np.flatnonzero([id_ not in known for id_ in ids])
+        task = table.find_ids("task_id", AllowedIds(base.tasks.ids, "a task_id of the router, or none"))
+    existing = set(base.queries.ids)
+    new = np.flatnonzero([id_ not in existing for id_ in ids])
     group, first = first_seen(ids[new])
     first = new[first]
     for column, values in (("query", texts), ("task_id", table.strings("task_id"))):
         same = values[new] == values[first][group]
         if not same.all():
-            place = int(same.argmin())
-            expected = f"what row {first[group[place]]} of the same query has"
-            raise table.error(column, new[place], expected, values[new][place] or None)
+            bad = int(same.argmin())
+            expected = f"what row {first[group[bad]]} of the same query has"
+            raise table.error(column, new[bad], expected, values[new][bad] or None)
     return ids, Queries(ids[first], texts[first], task[first])
 
 
-def _query_ids(table: Table, known: Queries) -> np.ndarray:
-    """The query_id of each row; a text without one has that of the same text, known before, in the file, or made up."""
+def _query_ids(table: Table, existing: Queries) -> Shaped[np.ndarray, " rows"]:
+    """The query_id of each row. A text without an id gets the id of an equal text, or else a new id."""
     ids, texts = table.strings("query_id").copy(), table.strings("query")
-    known_ids = set(known.ids)
-    id_of = dict(zip(known.texts[::-1], known.ids[::-1], strict=True))  # the first of equal texts stays
+    existing_ids = set(existing.ids)
+    id_of = dict(zip(existing.texts[::-1], existing.ids[::-1], strict=True))  # of equal texts, the first wins
     for row, (id_, text) in enumerate(zip(ids, texts, strict=True)):
-        if not text and id_ not in known_ids:
-            expected = "a query_id known before, or a text in query"
-            raise table.error("query_id", row, expected, id_ or None)
-        if id_ and id_ not in known_ids:
+        if not text and id_ not in existing_ids:
+            raise table.error("query_id", row, "a query_id of the router, or a text in query", id_ or None)
+        if id_ and id_ not in existing_ids:
             id_of.setdefault(text, id_)
-    unnamed = np.flatnonzero(ids == "")
-    unknown = dict.fromkeys(text for text in texts[unnamed] if text not in id_of)
-    made_up = forms.unused_ids("query", len(unknown), np.append(known.ids, ids))
-    id_of.update(zip(unknown, made_up, strict=True))
-    ids[unnamed] = [id_of[text] for text in texts[unnamed]]
+    without_id = np.flatnonzero(ids == "")
+    new_texts = dict.fromkeys(text for text in texts[without_id] if text not in id_of)
+    new_ids = feedback.unused_ids("query", len(new_texts), np.append(existing.ids, ids))
+    id_of.update(zip(new_texts, new_ids, strict=True))
+    ids[without_id] = [id_of[text] for text in texts[without_id]]
     return ids

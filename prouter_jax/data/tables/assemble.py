@@ -1,78 +1,80 @@
-"""From loaded tables to `Interactions`, from nothing or on top of what is known already.
+"""Builds `Interactions` from loaded tables, alone or on top of existing data.
 
-New rows follow the known ones, so that row numbers of the known stay what they are; complaints count the
-rows of the file.
+The rows of the tables follow the rows of the existing data, so that existing row numbers stay valid. Error messages
+count the rows of the file.
 """
 
 import dataclasses
 
 import numpy as np
+from jaxtyping import Int32, Shaped
 
 from prouter_jax.data import interactions
 from prouter_jax.data.interactions import Interactions, Llms, Outcomes, Queries, Tasks, Users
-from prouter_jax.data.tables import feedback as forms
-from prouter_jax.data.tables.columns import Known, Table
+from prouter_jax.data.tables import feedback
+from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.schema import OUTCOME_NUMBERS
+from prouter_jax.data.tables.table import Allowed, AllowedIds, Table
 from prouter_jax.data.validation import check_ranges
 
 
-def nothing() -> Interactions:
-    """What is known at first."""
+def assemble(tables: dict[str, Table], base: Interactions | None = None) -> Interactions:
+    """Combines the entities of existing data and of tables with the outcomes and feedback of the tables.
+
+    Args:
+      tables: by their name in `schema.SCHEMAS`. Their ids may refer to each other and to `base`. The users, tasks and
+        queries that they list must be new. A row of llms about an LLM of `base` updates that LLM.
+      base: existing data, without its vectors; default: none.
+
+    Returns:
+      Users, tasks, queries and LLMs of both; outcomes, offers, decisions and feedback of `tables` alone. The result is
+      not yet validated.
+
+    Raises:
+      ValueError: naming table (file), column and row, what was expected and what was found.
+    """
+    base = _empty_interactions() if base is None else base
+    users, tasks, llms = _read_users(tables, base.users), _read_tasks(tables, base), _read_llms(tables, base.llms)
+    queries = _read_queries(tables, tasks, base.queries)
+    allowed = {
+        "user_id": AllowedIds(users.ids, "a user_id"),
+        "query_id": AllowedIds(queries.ids, _expected("a query_id", tables.get("queries"), len(base.queries.ids))),
+        "llm": AllowedIds(llms.ids, _expected("an llm", tables.get("llms"), len(base.llms.ids))),
+        "decision_id": AllowedIds(base.decisions.ids, "a new decision_id"),
+    }
+    record = _read_feedback(tables, allowed)
+    outcomes = _read_outcomes(tables, allowed)
+    return Interactions(users, tasks, queries, llms, outcomes, record.offers, record.decisions, record.feedback)
+
+
+def _empty_interactions() -> Interactions:
     none, rows, numbers = interactions.strings([]), np.zeros(0, np.int32), np.zeros(0)
     return Interactions(
         users=Users(none, numbers),
         tasks=Tasks(none, none),
         queries=Queries(none, none, rows),
         llms=Llms(none, none, none, numbers, numbers, none),
-        outcomes=no_outcomes(),
+        outcomes=_no_outcomes(),
         offers=np.zeros((0, 0), bool),
         decisions=interactions.no_decisions(),
         feedback=interactions.no_feedback(),
     )
 
 
-def no_outcomes() -> Outcomes:
-    """An empty table."""
+def _no_outcomes() -> Outcomes:
     rows, numbers = np.zeros(0, np.int32), np.zeros(0)
     return Outcomes(rows, rows, numbers, numbers, numbers, numbers)
 
 
-def assemble(tables: dict[str, Table], base: Interactions | None = None) -> Interactions:
-    """The users, tasks, queries and LLMs of `base` and those of `tables`, with what `tables` say happened to them.
-
-    Args:
-      tables: by their name in `folder.SCHEMAS`. Their ids may refer to each other and to `base`; users, tasks and
-        queries that they list are new; an LLM that `base` knows takes over what its row says.
-      base: what is known already (default: nothing); vectors do not come along.
-
-    Returns:
-      Outcomes, offers, decisions and feedback of `tables` alone; not yet validated as a whole.
-
-    Raises:
-      ValueError: naming table (file), column and row, what was expected and what was found.
-    """
-    base = nothing() if base is None else base
-    users, tasks, llms = _read_users(tables, base.users), _read_tasks(tables, base), _read_llms(tables, base.llms)
-    queries = _read_queries(tables, tasks, base.queries)
-    known = {
-        "user_id": Known(users.ids, "a user_id"),
-        "query_id": Known(queries.ids, _expected("a query_id", tables.get("queries"), len(base.queries.ids))),
-        "llm": Known(llms.ids, _expected("an llm", tables.get("llms"), len(base.llms.ids))),
-        "decision_id": Known(base.decisions.ids, "a new decision_id"),
-    }
-    record = _read_feedback(tables, known)
-    outcomes = _read_outcomes(tables, known)
-    return Interactions(users, tasks, queries, llms, outcomes, record.offers, record.decisions, record.feedback)
+def _expected(noun: str, table: Table | None, num_base: int) -> str:
+    """The words of an error message for an id that is in neither the table nor the existing data."""
+    sources = ([f"of {table.name}"] if table else []) + (["of the router"] if num_base else [])
+    return f"{noun} {' or '.join(sources)}"
 
 
-def _expected(what: str, table: Table | None, num_known: int) -> str:
-    places = ([f"of {table.name}"] if table else []) + (["known before"] if num_known else [])
-    return f"{what} {' or '.join(places)}"
-
-
-def _new_keys(table: Table, column: str, known: np.ndarray) -> np.ndarray:
-    """The ids of a key column, none of which is known."""
-    ids, taken = table.strings(column), set(known)
+def _new_ids(table: Table, column: str, existing: Shaped[np.ndarray, " existing"]) -> Shaped[np.ndarray, " rows"]:
+    """The ids of a key column; an error if one of them exists already."""
+    ids, taken = table.strings(column), set(existing)
     for row, id_ in enumerate(ids):
         if id_ in taken:
             raise table.error(column, row, "a new id", id_)
@@ -80,10 +82,10 @@ def _new_keys(table: Table, column: str, known: np.ndarray) -> np.ndarray:
 
 
 def _read_users(tables: dict[str, Table], base: Users) -> Users:
-    """The known ones, those of the table in its order, then those that only feedback names."""
+    """The users of `base`, those of the table in its order, then users that only feedback names, sorted."""
     listed = Users(interactions.strings([]), np.zeros(0))
     if "users" in tables:
-        listed = Users(_new_keys(tables["users"], "user_id", base.ids), tables["users"].floats("preference"))
+        listed = Users(_new_ids(tables["users"], "user_id", base.ids), tables["users"].floats("preference"))
         check_ranges("users", listed, tables["users"].name)
     named = [table.texts["user_id"] for name, table in tables.items() if name != "users" and "user_id" in table.texts]
     others = {user for texts in named for user in texts.values.to_pylist()} - set(base.ids) - set(listed.ids)
@@ -92,10 +94,10 @@ def _read_users(tables: dict[str, Table], base: Users) -> Users:
 
 
 def _read_tasks(tables: dict[str, Table], base: Interactions) -> Tasks:
-    """Without anything known and without a table, queries may name the tasks."""
+    """The tasks of `base` and of the table. With neither, the task ids that queries name."""
     ids = descriptions = interactions.strings([])
     if "tasks" in tables:
-        ids = _new_keys(tables["tasks"], "task_id", base.tasks.ids)
+        ids = _new_ids(tables["tasks"], "task_id", base.tasks.ids)
         descriptions = tables["tasks"].strings("description")
     elif not len(base.queries.ids):
         ids = descriptions = interactions.strings(sorted(set(tables["queries"].strings("task_id")) - {""}))
@@ -108,14 +110,14 @@ def _read_queries(tables: dict[str, Table], tasks: Tasks, base: Queries) -> Quer
     table = tables["queries"]
     task = np.full(table.num_rows, -1, np.int32)
     if "task_id" in table.texts:
-        expected = f"a task_id of the tasks table{' or known before' if len(base.ids) else ''}, or none"
-        task = table.rows("task_id", Known(tasks.ids, expected))
-    listed = Queries(_new_keys(table, "query_id", base.ids), table.strings("query"), task)
+        expected = f"a task_id of the tasks table{' or of the router' if len(base.ids) else ''}, or none"
+        task = table.find_ids("task_id", AllowedIds(tasks.ids, expected))
+    listed = Queries(_new_ids(table, "query_id", base.ids), table.strings("query"), task)
     return interactions.concatenate([base, listed])
 
 
 def _read_llms(tables: dict[str, Table], base: Llms) -> Llms:
-    """The known ones, with what the table has to say about them, then the new ones."""
+    """The LLMs of `base`, updated by the table, then the new ones."""
     if "llms" not in tables:
         return base
     table = tables["llms"]
@@ -128,44 +130,40 @@ def _read_llms(tables: dict[str, Table], base: Llms) -> Llms:
         pools=table.strings("pool"),
     )
     check_ranges("llms", listed, table.name)
-    place = {llm: row for row, llm in enumerate(base.ids)}
-    known = np.array([place.get(llm, -1) for llm in listed.ids], np.int32)
-    return interactions.concatenate([_updated(base, listed, known), interactions.take(listed, known < 0)])
+    base_rows = {llm: row for row, llm in enumerate(base.ids)}
+    base_row = np.array([base_rows.get(llm, -1) for llm in listed.ids], np.int32)
+    return interactions.concatenate([_update(base, listed, base_row), interactions.take(listed, base_row < 0)])
 
 
-def _updated(base: Llms, listed: Llms, known: np.ndarray) -> Llms:
-    """`base` with the cells of `listed` that hold something; `known` [listed] is a row of base, or -1."""
+def _update(base: Llms, listed: Llms, base_row: Int32[np.ndarray, " listed"]) -> Llms:
+    """`base` with the cells of `listed` that are not missing; `base_row` is the row of each LLM in `base`, or -1."""
     updated = {}
     for name, values in vars(base).items():
         new = getattr(listed, name)
-        given = (known >= 0) & (~np.isnan(new) if new.dtype.kind == "f" else new != "")
+        given = (base_row >= 0) & (~np.isnan(new) if new.dtype.kind == "f" else new != "")
         updated[name] = values.copy()
-        updated[name][known[given]] = new[given]
+        updated[name][base_row[given]] = new[given]
     return Llms(**updated)
 
 
-def _read_outcomes(tables: dict[str, Table], known: dict[str, Known]) -> Outcomes:
+def _read_outcomes(tables: dict[str, Table], allowed: Allowed) -> Outcomes:
     if "outcomes" not in tables:
-        return no_outcomes()
+        return _no_outcomes()
     table = tables["outcomes"]
-    query, llm = (table.rows(column, known[column]) for column in ("query_id", "llm"))
+    query, llm = (table.find_ids(column, allowed[column]) for column in ("query_id", "llm"))
     response = table.strings("response") if "response" in table.texts else None
     return Outcomes(query, llm, **{column: table.floats(column) for column in OUTCOME_NUMBERS}, response=response)
 
 
-_FORMS = (("choices", forms.choices), ("votes", forms.votes), ("ratings", forms.ratings), ("thumbs", forms.thumbs))
-
-
-def _read_feedback(tables: dict[str, Table], known: dict[str, Known]) -> forms.Record:
-    """All forms that are there; the long form comes first, so that its rows keep their numbers in complaints."""
+def _read_feedback(tables: dict[str, Table], allowed: Allowed) -> DecisionTables:
+    """The decisions of all tables. The table decisions comes first, so that error messages count its rows from 0."""
     records = []
     if "decisions" in tables:
-        ids = np.append(
-            known["decision_id"].ids, _new_keys(tables["decisions"], "decision_id", known["decision_id"].ids)
-        )
-        records.append(forms.long_form(tables["decisions"], tables.get("feedback"), tables.get("offers"), known))
-        known = known | {"decision_id": dataclasses.replace(known["decision_id"], ids=ids)}
-    for name, read in _FORMS:
+        decisions, taken = tables["decisions"], allowed["decision_id"]
+        ids = np.append(taken.ids, _new_ids(decisions, "decision_id", taken.ids))
+        records.append(feedback.read_decisions(decisions, tables.get("feedback"), tables.get("offers"), allowed))
+        allowed = allowed | {"decision_id": dataclasses.replace(taken, ids=ids)}
+    for name, read in feedback.SHORT_FORMS.items():
         if name in tables:
-            records.append(read(tables[name], known))
-    return forms.join(records, len(known["llm"].ids))
+            records.append(read(tables[name], allowed))
+    return feedback.concatenate(records, len(allowed["llm"].ids))

@@ -1,8 +1,14 @@
-"""Feedback as one `Record`: its short forms (choices, votes, ratings, thumbs), its long form (decisions, feedback)."""
+"""Reads decisions and feedback from tables in the short forms and in the long form.
+
+Short forms: the tables choices, votes, ratings and thumbs, one row for each LLM (each pair of LLMs for votes).
+Long form: the tables decisions, feedback and offers, as `read_write.write_tables` writes them.
+"""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Bool, Shaped
 
 from prouter_jax.data import interactions
 from prouter_jax.data.interactions import (
@@ -16,102 +22,139 @@ from prouter_jax.data.interactions import (
     first_repeat,
     first_seen,
 )
-from prouter_jax.data.tables.columns import Known, Table
+from prouter_jax.data.tables.table import Allowed, AllowedIds, Table
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
-    """What users said: `offers` bool [candidate sets, llms], the decisions and the feedback on them."""
+class DecisionTables:
+    """The decisions and feedback of one or several tables.
 
-    offers: np.ndarray
+    Attributes:
+      offers: the distinct sets of candidates, to which `decisions.offer` refers.
+      decisions: the decisions.
+      feedback: the feedback; its rows refer to `decisions`.
+    """
+
+    offers: Bool[np.ndarray, "sets llms"]
     decisions: Decisions
     feedback: Feedback
 
 
-def choices(table: Table, known: dict[str, Known]) -> Record:
-    """Each row names an LLM that a user liked best; several for one user and query are a tie.
+def read_choices(table: Table, allowed: Allowed) -> DecisionTables:
+    """Reads choices: each row is the LLM that a user prefers for a query; several rows of both are a tie.
 
     Args:
-      known: what user_id, query_id and llm may refer to, and each decision_id that is taken.
+      table: choices, of the columns in `schema.SCHEMAS`; without candidates the user chose among all LLMs.
+      allowed: the ids that user_id, query_id and llm may contain, and under "decision_id" the ids in use.
+
+    Raises:
+      ValueError: naming column and row.
     """
-    rows = _group(table, known)
-    member = np.ones((len(rows.first), len(known["llm"].ids)), bool)
+    rows = _group(table, allowed)
+    member = np.ones((len(rows.first), len(allowed["llm"].ids)), bool)
     share = 1 / np.bincount(rows.group)[rows.group]
-    return _grouped_record(table, known, rows, member, "choice", CHOICE, share)
+    return _grouped_decisions(table, allowed, rows, member, "choice", CHOICE, share)
 
 
-def ratings(table: Table, known: dict[str, Known]) -> Record:
-    """Each row is a number for one LLM's answer; those of one user and query are one decision."""
-    rows = _group(table, known)
-    member = np.zeros((len(rows.first), len(known["llm"].ids)), bool)
+def read_ratings(table: Table, allowed: Allowed) -> DecisionTables:
+    """Reads ratings: each row is a number for one LLM; the rows of one user and query are a decision.
+
+    Args, Raises: as `read_choices`; without candidates the rated LLMs are the candidates.
+    """
+    rows = _group(table, allowed)
+    member = np.zeros((len(rows.first), len(allowed["llm"].ids)), bool)
     member[rows.group, rows.llm] = True
-    return _grouped_record(table, known, rows, member, "rating", RATING, table.floats("rating"))
+    return _grouped_decisions(table, allowed, rows, member, "rating", RATING, table.floats("rating"))
 
 
-def thumbs(table: Table, known: dict[str, Known]) -> Record:
-    """Each row is a thumb, 1 (up) or 0 (down), for one LLM's answer; without candidates all LLMs were on offer."""
-    rows = _group(table, known)
+def read_thumbs(table: Table, allowed: Allowed) -> DecisionTables:
+    """Reads thumbs: each row is 1 (up) or 0 (down) for one LLM.
+
+    Args, Raises: as `read_choices`; without candidates all LLMs were offered.
+    """
+    rows = _group(table, allowed)
     value = table.floats("thumb")
     bad = (value != 0) & (value != 1)
     if bad.any():
         raise table.error("thumb", int(bad.argmax()), "1 (up) or 0 (down)", value[bad.argmax()])
-    member = np.ones((len(rows.first), len(known["llm"].ids)), bool)
-    return _grouped_record(table, known, rows, member, "thumb", THUMB, value)
+    member = np.ones((len(rows.first), len(allowed["llm"].ids)), bool)
+    return _grouped_decisions(table, allowed, rows, member, "thumb", THUMB, value)
 
 
-def votes(table: Table, known: dict[str, Known]) -> Record:
-    """Each row is a decision between llm_a, shown first, and llm_b; a tie is half a choice of both."""
-    user, query = table.rows("user_id", known["user_id"]), table.rows("query_id", known["query_id"])
-    pair = np.stack([table.rows("llm_a", known["llm"]), table.rows("llm_b", known["llm"])], 1)
+def read_votes(table: Table, allowed: Allowed) -> DecisionTables:
+    """Reads votes: each row is a decision between llm_a, shown first, and llm_b; a tie is half a choice of each.
+
+    Args, Raises: as `read_choices`.
+    """
+    user, query = (table.find_ids(name, allowed[name]) for name in ("user_id", "query_id"))
+    pair = np.stack([table.find_ids(name, allowed["llm"]) for name in ("llm_a", "llm_b")], 1)
     if (pair[:, 0] == pair[:, 1]).any():
         row = int((pair[:, 0] == pair[:, 1]).argmax())
-        raise table.error("llm_b", row, "another LLM than llm_a", known["llm"].ids[pair[row, 1]])
-    winner = table.rows("winner", Known(interactions.strings(("a", "b", "tie")), "one of a, b, tie"))
-    number = np.arange(table.num_rows)
-    member = np.zeros((table.num_rows, len(known["llm"].ids)), bool)
-    member[number[:, None], pair] = True
-    liked = np.stack([winner != 1, winner != 0], 1)
-    decision, side = np.nonzero(liked)
-    value = 1 / liked.sum(1)[decision]
-    feedback = _feedback(decision, np.full(len(decision), CHOICE), pair[decision, side], value)
-    return _record("vote", known, user, query, member, table.floats("time"), pair[:, 0], feedback)
+        raise table.error("llm_b", row, "another LLM than llm_a", allowed["llm"].ids[pair[row, 1]])
+    winner = table.find_ids("winner", AllowedIds(interactions.strings(("a", "b", "tie")), "one of a, b, tie"))
+    member = np.zeros((table.num_rows, len(allowed["llm"].ids)), bool)
+    member[np.arange(table.num_rows)[:, None], pair] = True
+    chosen = np.stack([winner != 1, winner != 0], 1)
+    decision, side = np.nonzero(chosen)
+    feedback = _feedback(decision, np.full(len(decision), CHOICE), pair[decision, side], 1 / chosen.sum(1)[decision])
+    return _decisions("vote", allowed, user, query, member, table.floats("time"), pair[:, 0], feedback)
 
 
-def long_form(decisions: Table, feedback: Table | None, offers: Table | None, known: dict[str, Known]) -> Record:
-    """Decisions with their candidates, listed or as a number of the table `offers`, and the feedback on them."""
-    user, query = (decisions.rows(name, known[name]) for name in ("user_id", "query_id"))
-    llms = known["llm"]
-    sets, offer = _numbered(decisions, offers, llms) if "offer" in decisions.texts else _candidates(decisions, llms)
+SHORT_FORMS: dict[str, Callable[[Table, Allowed], DecisionTables]] = {  # by table name
+    "choices": read_choices,
+    "votes": read_votes,
+    "ratings": read_ratings,
+    "thumbs": read_thumbs,
+}
+
+
+def read_decisions(decisions: Table, feedback: Table | None, offers: Table | None, allowed: Allowed) -> DecisionTables:
+    """Reads the long form.
+
+    Args:
+      decisions: each row is a decision, with its candidates in a list or as the number of a set in `offers`.
+      feedback: each row is one value on one LLM of a decision; None for no feedback.
+      offers: each row is an LLM of a set of candidates; None if `decisions` lists candidates.
+      allowed: the ids that user_id, query_id and llm may contain.
+
+    Raises:
+      ValueError: naming column and row.
+    """
+    user, query = (decisions.find_ids(name, allowed[name]) for name in ("user_id", "query_id"))
+    llms = allowed["llm"]
+    find = _numbered_sets if "offer" in decisions.texts else _listed_sets
+    sets, offer = find(decisions, offers, llms)
     ids = decisions.strings("decision_id")
     first = _shown_first(decisions, llms, sets, offer)
     table = Decisions(ids, user, query, offer, decisions.floats("time"), first)
     if feedback is None:
-        return Record(sets, table, interactions.no_feedback())
-    decision = feedback.rows("decision_id", Known(ids, f"a decision_id of {decisions.name}"))
-    kind = feedback.rows("kind", Known(interactions.strings(KINDS), f"one of {', '.join(KINDS)}"))
-    return Record(sets, table, _feedback(decision, kind, feedback.rows("llm", llms), feedback.floats("value")))
+        return DecisionTables(sets, table, interactions.no_feedback())
+    decision = feedback.find_ids("decision_id", AllowedIds(ids, f"a decision_id of {decisions.name}"))
+    kind = feedback.find_ids("kind", AllowedIds(interactions.strings(KINDS), f"one of {', '.join(KINDS)}"))
+    llm, value = feedback.find_ids("llm", llms), feedback.floats("value")
+    return DecisionTables(sets, table, _feedback(decision, kind, llm, value))
 
 
-def join(records: list[Record], num_llms: int) -> Record:
-    """One record after the other; each set of candidates once."""
-    empty = Record(np.zeros((0, num_llms), bool), interactions.no_decisions(), interactions.no_feedback())
-    records = [empty, *records]
-    first_offer = np.cumsum([0, *(len(record.offers) for record in records)])
-    first_decision = np.cumsum([0, *(len(record.decisions.user) for record in records)])
-    sets, place = distinct_sets(np.concatenate([record.offers for record in records]))
+def concatenate(parts: list[DecisionTables], num_llms: int) -> DecisionTables:
+    """The decisions of all parts in order, each distinct set of candidates once."""
+    empty = DecisionTables(np.zeros((0, num_llms), bool), interactions.no_decisions(), interactions.no_feedback())
+    parts = [empty, *parts]
+    first_offer = np.cumsum([0, *(len(part.offers) for part in parts)])
+    first_decision = np.cumsum([0, *(len(part.decisions.user) for part in parts)])
+    sets, set_of = distinct_sets(np.concatenate([part.offers for part in parts]))
     decisions = [
-        dataclasses.replace(record.decisions, offer=place[start + record.decisions.offer])
-        for start, record in zip(first_offer, records, strict=False)
+        dataclasses.replace(part.decisions, offer=set_of[start + part.decisions.offer])
+        for start, part in zip(first_offer, parts, strict=False)
     ]
     feedback = [
-        dataclasses.replace(record.feedback, decision=(start + record.feedback.decision).astype(np.int32))
-        for start, record in zip(first_decision, records, strict=False)
+        dataclasses.replace(part.feedback, decision=(start + part.feedback.decision).astype(np.int32))
+        for start, part in zip(first_decision, parts, strict=False)
     ]
-    return Record(sets, interactions.concatenate(decisions), interactions.concatenate(feedback))
+    return DecisionTables(sets, interactions.concatenate(decisions), interactions.concatenate(feedback))
 
 
-def unused_ids(name: str, number: int, taken: np.ndarray) -> np.ndarray:
-    """`number` made-up ids, none of them in `taken`: `name` and a count, marked where that would clash."""
+def unused_ids(name: str, number: int, taken: Shaped[np.ndarray, " taken"]) -> Shaped[np.ndarray, " number"]:
+    """Generates ids, `name` and a count, prefixed with "_" until none of them is in `taken`."""
     ids, others = [f"{name}{count}" for count in range(number)], set(taken)
     while not others.isdisjoint(ids):
         ids = [f"_{id_}" for id_ in ids]
@@ -120,7 +163,7 @@ def unused_ids(name: str, number: int, taken: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """The rows of choices or ratings: `group` [rows] is the row's decision, `first` [decisions] its first row."""
+    """The rows of a short form: `group` is the decision of each row, `first` the first row of each decision."""
 
     user: np.ndarray
     query: np.ndarray
@@ -129,106 +172,106 @@ class _Rows:
     first: np.ndarray
 
 
-def _group(table: Table, known: dict[str, Known]) -> _Rows:
-    user, query, llm = (table.rows(name, known[name]) for name in ("user_id", "query_id", "llm"))
-    group, first = first_seen(user.astype(np.int64) * len(known["query_id"].ids) + query)
-    row = first_repeat(group.astype(np.int64) * len(known["llm"].ids) + llm)
+def _group(table: Table, allowed: Allowed) -> _Rows:
+    """Groups rows by user and query; an error if a group names an LLM twice."""
+    user, query, llm = (table.find_ids(name, allowed[name]) for name in ("user_id", "query_id", "llm"))
+    group, first = first_seen(user.astype(np.int64) * len(allowed["query_id"].ids) + query)
+    row = first_repeat(group.astype(np.int64) * len(allowed["llm"].ids) + llm)
     if row is not None:
-        raise table.error("llm", row, "each LLM once a user and query", known["llm"].ids[llm[row]])
+        raise table.error("llm", row, "each LLM once a user and query", allowed["llm"].ids[llm[row]])
     return _Rows(user, query, llm, group, first)
 
 
-def _grouped_record(
-    table: Table, known: dict[str, Known], rows: _Rows, member: np.ndarray, name: str, kind: int, value: np.ndarray
-) -> Record:
-    """The record of rows that belong together; `member` is who was on offer where no candidates are listed."""
+def _grouped_decisions(
+    table: Table, allowed: Allowed, rows: _Rows, member: np.ndarray, name: str, kind: int, value: np.ndarray
+) -> DecisionTables:
+    """The decisions of grouped rows. `member`, bool [decisions, llms], has the candidates of those that list none."""
     if "candidates" in table.texts:
-        listed = _listed(table, known["llm"])
+        listed = _candidates(table, allowed["llm"])
         _check_same(table, rows, "candidates", (listed == listed[rows.first[rows.group]]).all(1))
         given = listed[rows.first].any(1)
         member[given] = listed[rows.first][given]
-        _check_offered(table, rows, member, known["llm"])
+        _check_offered(table, "llm", member[rows.group, rows.llm], rows.llm, allowed["llm"])
     time = table.floats("time")
-    earlier = time[rows.first[rows.group]]
-    _check_same(table, rows, "time", (time == earlier) | (np.isnan(time) & np.isnan(earlier)))
-    shown = _shown_first(table, known["llm"], member, rows.group)
+    group_time = time[rows.first[rows.group]]
+    _check_same(table, rows, "time", (time == group_time) | (np.isnan(time) & np.isnan(group_time)))
+    shown = _shown_first(table, allowed["llm"], member, rows.group)
     _check_same(table, rows, "first", shown == shown[rows.first[rows.group]])
     feedback = _feedback(rows.group, np.full(table.num_rows, kind), rows.llm, value)
     user, query, time, shown = (column[rows.first] for column in (rows.user, rows.query, time, shown))
-    return _record(name, known, user, query, member, time, shown, feedback)
+    return _decisions(name, allowed, user, query, member, time, shown, feedback)
 
 
 def _check_same(table: Table, rows: _Rows, column: str, same: np.ndarray) -> None:
+    """Raises an error if a row differs from the first row of its decision."""
     if not same.all():
         row = int((~same).argmax())
         expected = f"what row {rows.first[rows.group[row]]} of the same user and query has"
-        found = "|".join(sorted(table.listed(column, row))) if column in table.texts else table.numbers[column][row]
+        found = (
+            "|".join(sorted(table.texts_in_row(column, row))) if column in table.texts else table.numbers[column][row]
+        )
         raise table.error(column, row, expected, found or None)
 
 
-def _check_offered(table: Table, rows: _Rows, member: np.ndarray, llms: Known) -> None:
-    offered = member[rows.group, rows.llm]
-    if not offered.all():
-        row = int((~offered).argmax())
-        raise table.error("llm", row, "one of the candidates", llms.ids[rows.llm[row]])
-
-
-def _shown_first(table: Table, llms: Known, sets: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """int32 [rows], the LLM in the column first, -1 for none; row i's candidates are `sets[place[i]]`."""
-    if "first" not in table.texts:
-        return np.full(table.num_rows, -1, np.int32)
-    first = table.rows("first", llms)
-    offered = sets[place, first] | (first < 0)
+def _check_offered(table: Table, column: str, offered: np.ndarray, llm: np.ndarray, llms: AllowedIds) -> None:
     if not offered.all():
         row = int(offered.argmin())
-        raise table.error("first", row, "one of the candidates", llms.ids[first[row]])
+        raise table.error(column, row, "one of the candidates", llms.ids[llm[row]])
+
+
+def _shown_first(table: Table, llms: AllowedIds, sets: np.ndarray, set_of: np.ndarray) -> np.ndarray:
+    """int32 [rows], the LLM in the column first, -1 for none; the candidates of row i are `sets[set_of[i]]`."""
+    if "first" not in table.texts:
+        return np.full(table.num_rows, -1, np.int32)
+    first = table.find_ids("first", llms)
+    _check_offered(table, "first", sets[set_of, first] | (first < 0), first, llms)
     return first
 
 
-def _numbered(decisions: Table, offers: Table | None, llms: Known) -> tuple[np.ndarray, np.ndarray]:
-    """The sets of the table `offers` and each decision's place among them."""
+def _numbered_sets(decisions: Table, offers: Table | None, llms: AllowedIds) -> tuple[np.ndarray, np.ndarray]:
+    """Sets of candidates from the table offers, bool [sets, llms], and the set of each decision."""
     if offers is None or "candidates" in decisions.texts:
         raise ValueError(f"table {decisions.name}, column offer: expected a table offers and no column candidates")
     numbers = offers.texts["offer"]
     names = interactions.strings(numbers.values.to_pylist())
     member = np.zeros((len(names), len(llms.ids)), bool)
-    member[numbers.codes, offers.rows("llm", llms)] = True
-    return member, decisions.rows("offer", Known(names, f"an offer of {offers.name}"))
+    member[numbers.codes, offers.find_ids("llm", llms)] = True
+    return member, decisions.find_ids("offer", AllowedIds(names, f"an offer of {offers.name}"))
 
 
-def _candidates(decisions: Table, llms: Known) -> tuple[np.ndarray, np.ndarray]:
-    """The sets that decisions list and each decision's place among them."""
+def _listed_sets(decisions: Table, _, llms: AllowedIds) -> tuple[np.ndarray, np.ndarray]:
+    """Sets of candidates from the column candidates, as `_numbered_sets`."""
     if "candidates" not in decisions.texts:
         raise ValueError(f"table {decisions.name}, column candidates: expected this column or offer, found none")
-    member = _listed(decisions, llms)
+    member = _candidates(decisions, llms)
     if not member.any(1).all():
         raise decisions.error("candidates", member.any(1).argmin(), "a list of texts", None)
     return distinct_sets(member)
 
 
-def _listed(table: Table, llms: Known) -> np.ndarray:
-    """bool [rows, llms]: the candidates a row lists, none where it lists none."""
+def _candidates(table: Table, llms: AllowedIds) -> np.ndarray:
+    """bool [rows, llms], the candidates that each row lists, none where the cell is missing."""
     member = np.zeros((table.num_rows, len(llms.ids)), bool)
-    member[table.texts["candidates"].row, table.rows("candidates", llms)] = True
+    member[table.texts["candidates"].row, table.find_ids("candidates", llms)] = True
     return member
 
 
-def _record(
+def _decisions(
     name: str,
-    known: dict[str, Known],
+    allowed: Allowed,
     user: np.ndarray,
     query: np.ndarray,
     member: np.ndarray,
     time: np.ndarray,
     first: np.ndarray,
     feedback: Feedback,
-) -> Record:
+) -> DecisionTables:
     sets, offer = distinct_sets(member)
-    ids = unused_ids(name, len(user), known["decision_id"].ids)
-    return Record(sets, Decisions(ids, user, query, offer, time, first), feedback)
+    ids = unused_ids(name, len(user), allowed["decision_id"].ids)
+    return DecisionTables(sets, Decisions(ids, user, query, offer, time, first), feedback)
 
 
 def _feedback(decision: np.ndarray, kind: np.ndarray, llm: np.ndarray, value: np.ndarray) -> Feedback:
     rows, llms = decision.astype(np.int32), llm.astype(np.int32)
-    with np.errstate(over="ignore"):  # a rating that float32 cannot hold becomes infinite, which `validate` refuses
+    with np.errstate(over="ignore"):  # a rating beyond the range of float32 becomes infinite, which `validate` refuses
         return Feedback(rows, kind.astype(np.int8), llms, value.astype(np.float32))

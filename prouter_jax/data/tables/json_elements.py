@@ -1,6 +1,8 @@
-"""The elements of a JSON array one after the other, whatever the length of the file.
+"""Reads a JSON array element by element, so that memory does not grow with the file.
 
-A window of the text is decoded value by value and moves on; only what does not fit into it makes it wider.
+A window of the text is decoded value by value and moves along the file. It widens only for a value that does not fit.
+Why not ijson: version 3.6.0 rejects NaN, which pandas and Python write, rejects a file for one byte that is not UTF-8,
+and crashes the process on a number of 5,000 digits or 100,000 open brackets.
 """
 
 import json
@@ -11,17 +13,21 @@ from typing import Any
 from prouter_jax.io.paths import open_text
 
 _CHARACTERS = 1 << 20
-_LONGEST_TOKEN = 16  # characters: what is wrong before that many from the window's end is not cut off but wrong
+_LONGEST_TOKEN = 16  # characters: an error further from the window's end than this is not caused by the cut
 _AFTER_VALUES = tuple(" \t\n\r,:]}")
 
 
 def json_elements(path: pathlib.Path, name: str = "") -> Generator[tuple[Any, int], None, None]:
-    """The elements of the array that the file is, or that an object calls `name`, each with its length in characters.
+    """Yields the elements of an array, each with its length in characters.
 
-    Broken UTF-8 comes through as surrogates, so that the cell with it can be named.
+    Bytes that are not UTF-8 become surrogates, so that later checks can name the cell if it is used.
+
+    Args:
+      path: a JSON file.
+      name: the key of the array if the file is an object; "" if the file is the array itself.
 
     Raises:
-      ValueError: naming the file and the element, on anything but such a JSON text.
+      ValueError: naming the file and the element, if the text is not JSON of this form or an object repeats a key.
     """
     row = 0
     try:
@@ -37,8 +43,12 @@ def json_elements(path: pathlib.Path, name: str = "") -> Generator[tuple[Any, in
         raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror or error}") from error
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object of which no name stands twice, for `object_pairs_hook`."""
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dictionary; an `object_pairs_hook` for `json` that refuses repeated keys.
+
+    Raises:
+      ValueError: naming a repeated key.
+    """
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
@@ -47,7 +57,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _named(window: "_Window", name: str) -> Generator[tuple[Any, int], None, None]:
-    """The elements of one member of an object; the others are passed over."""
+    """The elements of the array under one key of an object; other keys are skipped."""
     window.take("{", "an object")
     found = False
     for _ in window.separated("}"):
@@ -73,18 +83,18 @@ def _array(window: "_Window") -> Generator[tuple[Any, int], None, None]:
 
 
 class _Window:
-    """The part of a text that is being decoded."""
+    """A part of a text file that moves forward as values are decoded."""
 
     def __init__(self, file):
         self._file, self._text, self._at, self._before = file, "", 0, 0
-        self._decode = json.JSONDecoder(object_pairs_hook=once).raw_decode
+        self._decode = json.JSONDecoder(object_pairs_hook=unique_keys).raw_decode
 
     def position(self) -> int:
-        """Characters decoded so far."""
+        """The number of characters decoded so far."""
         return self._before + self._at
 
     def peek(self) -> str:
-        """The next character that is not white space, "" at the end."""
+        """The next character that is not white space, "" at the end of the file."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in " \t\n\r":
@@ -94,7 +104,7 @@ class _Window:
                 return ""
 
     def take(self, character: str, expected: str) -> None:
-        """Passes over a character that must come next."""
+        """Skips the next character, which must be `character`."""
         found = self.peek()
         if found != character:
             raise ValueError(
@@ -103,7 +113,7 @@ class _Window:
         self._at += 1
 
     def separated(self, end: str) -> Generator[None, None, None]:
-        """Stops before each of the values between commas, up to the character `end`."""
+        """Yields before each of the values separated by commas, up to the character `end`."""
         if self.peek() != end:
             yield
             while self.peek() == ",":
@@ -112,7 +122,7 @@ class _Window:
         self.take(end, f"a comma or {end}")
 
     def value(self) -> Any:
-        """The next value; a number may go on beyond the window."""
+        """Decodes the next value; the file is read on where the window may have cut it."""
         self.peek()
         while True:
             try:
@@ -129,7 +139,7 @@ class _Window:
                     return value
 
     def _read(self) -> bool:
-        """Moves the window on by as much as is not decoded yet, at least some; whether the file went on."""
+        """Drops the decoded text and reads on, at least doubling the rest; returns False at the end of the file."""
         rest = self._text[self._at :]
         more = self._file.read(max(_CHARACTERS, len(rest)))
         self._before += self._at

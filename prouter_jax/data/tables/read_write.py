@@ -1,9 +1,10 @@
-"""A folder of tables: users, tasks, queries, llms, outcomes and feedback, each a .parquet, .csv or .jsonl file.
+"""Reads and writes a folder of tables: users, tasks, queries, llms, outcomes and feedback.
 
-Required are queries and llms. Feedback comes as choices, votes, ratings, or in the long form that
-`write_tables` writes: decisions and feedback, with each set of candidates once in offers. Vectors that
-come with the data stand in queries_vectors.npy and tasks_vectors.npy, the style of answers (a row of NaN where
-it is not known) in outcomes_style.npy. Complaints count rows from 0.
+Each table is a .parquet, .csv or .jsonl file with the columns in `schema.SCHEMAS`. Required are queries and llms.
+Feedback comes in short forms (choices, votes, ratings, thumbs) or in the long form that `write_tables` writes:
+decisions and feedback, with each distinct set of candidates once in offers. Optional NumPy files hold embeddings of
+queries and tasks (queries_vectors.npy, tasks_vectors.npy) and the style features of answers (outcomes_style.npy, a row
+of NaN where they are missing). Error messages count rows from 0.
 """
 
 import dataclasses
@@ -13,24 +14,30 @@ import pathlib
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
 from prouter_jax.data.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.data.tables.assemble import assemble
-from prouter_jax.data.tables.files import SUFFIXES, write_parquet
-from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder, names_of
+from prouter_jax.data.tables.files import SUFFIXES
+from prouter_jax.data.tables.parquet import write_parquet
+from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, file_names, load_folder
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io import files
 from prouter_jax.io.paths import inside, make_path
 
+_ARRAYS = ("queries_vectors.npy", "tasks_vectors.npy", "outcomes_style.npy")
+
 
 def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True) -> Interactions:
-    """Reads a folder of tables; columns it does not know are not even loaded.
+    """Reads a folder of tables. Columns outside `schema.SCHEMAS` are not loaded.
 
     Args:
-      folder: see above for the files; users that only feedback names follow those of the users table, sorted.
-      pool: keep only the LLMs of this pool. Decisions whose choice fell on another LLM, and choices that
-        are left without an alternative, are dropped.
-      feedback: whether to read what users said, which is most of most folders.
+      folder: holds the files described above. Users that only feedback names follow those of the users table, sorted.
+      pool: keep only the LLMs of this pool, as `keep_pool` does.
+      feedback: whether to read decisions and feedback, the largest part of most folders.
+
+    Returns:
+      The validated data.
 
     Raises:
       ValueError: one line that names table (file), column and row, what was expected and what was found.
@@ -44,38 +51,45 @@ def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True
     folder = make_path(folder)
     tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
     data = _with_arrays(assemble(tables), folder)
-    return keep_pool(validate(data, names_of(tables)), pool)
+    return keep_pool(validate(data, file_names(tables)), pool)
 
 
 def keep_pool(data: Interactions, pool: str) -> Interactions:
-    """Only the LLMs of a pool, all for "", as `read_tables` says.
+    """Keeps only the LLMs of a pool.
+
+    Decisions for an LLM outside the pool, and choices with fewer than two candidates in the pool, are dropped.
+
+    Args:
+      data: the data to filter.
+      pool: a value of `data.llms.pools`; "" keeps all LLMs.
 
     Raises:
-      ValueError: if there is no such pool.
+      ValueError: if no LLM has this pool.
     """
     if not pool:
         return data
     keep = data.llms.pools == pool
     if not keep.any():
-        known = ", ".join(sorted(set(data.llms.pools) - {""})) or "no pool"
-        raise ValueError(f"table llms, column pool: expected the pool {pool!r} in some row, found {known}")
+        pools = ", ".join(sorted(set(data.llms.pools) - {""})) or "no pool"
+        raise ValueError(f"table llms, column pool: expected the pool {pool!r} in some row, found {pools}")
     choice = data.feedback.kind == CHOICE
-    lost = np.zeros(len(data.decisions.user), bool)
-    lost[data.feedback.decision[choice & ~keep[data.feedback.llm]]] = True
+    dropped = np.zeros(len(data.decisions.user), bool)
+    dropped[data.feedback.decision[choice & ~keep[data.feedback.llm]]] = True
     narrowed = data.offers.sum(1) > data.offers[:, keep].sum(1)
-    alone = (narrowed & (data.offers[:, keep].sum(1) < 2))[data.decisions.offer]
-    lost[data.feedback.decision[choice & alone[data.feedback.decision]]] = True
-    return select_llms(select_decisions(data, ~lost), keep)
+    single = (narrowed & (data.offers[:, keep].sum(1) < 2))[data.decisions.offer]
+    dropped[data.feedback.decision[choice & single[data.feedback.decision]]] = True
+    return select_llms(select_decisions(data, ~dropped), keep)
 
 
 def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
-    """Writes Parquet tables from which `read_tables` reads `data` again, each file whole or not at all.
+    """Writes Parquet tables from which `read_tables` reads equal data. Each file is written whole or not at all.
 
     Args:
-      folder: made where it is missing. Tables without rows are not written.
+      data: the data to write; tables without rows are not written.
+      folder: created if it does not exist.
 
     Raises:
-      ValueError: if `folder` holds another table, which would be read along.
+      ValueError: if `folder` holds another table, which `read_tables` would read as well.
 
     Example:
       >>> from prouter_jax import read_tables, write_tables
@@ -88,7 +102,7 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
     written = {name: table for name, table in _arrow_tables(data).items() if table.num_rows}
     arrays = dict(zip(_ARRAYS, (data.queries.vectors, data.tasks.vectors, data.outcomes.style), strict=True))
     arrays = {name: values for name, values in arrays.items() if values is not None}
-    check_alone(folder, {f"{name}.parquet" for name in written} | set(arrays))
+    check_no_other_tables(folder, {f"{name}.parquet" for name in written} | set(arrays))
     for name, table in written.items():
         write_parquet(folder / f"{name}.parquet", table)
     for name, values in arrays.items():
@@ -97,11 +111,15 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
         files.write_whole(folder / name, buffer.getvalue())
 
 
-def check_alone(folder: pathlib.Path, written: set[str]) -> None:
-    """Whether a folder holds no tables but the files that are `written` to it, for others would be read along.
+def check_no_other_tables(folder: pathlib.Path, written: set[str]) -> None:
+    """Checks that a folder holds no other tables, because `read_tables` would read them as well.
+
+    Args:
+      folder: the folder.
+      written: the names of the files that are written to it.
 
     Raises:
-      ValueError: naming one that it holds.
+      ValueError: naming a table outside `written`.
     """
     readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
     others = sorted({path.name for path in inside(folder)} & readable - written)
@@ -109,15 +127,12 @@ def check_alone(folder: pathlib.Path, written: set[str]) -> None:
         raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
 
 
-_ARRAYS = ("queries_vectors.npy", "tasks_vectors.npy", "outcomes_style.npy")
-
-
 def _with_arrays(data: Interactions, folder: pathlib.Path) -> Interactions:
     rows = len(data.queries.ids), len(data.tasks.ids), len(data.outcomes.query)
     queries, tasks, style = (_read_array(folder / name, length) for name, length in zip(_ARRAYS, rows, strict=True))
     return data.replace(
-        queries=dataclasses.replace(data.queries, vectors=_complete(queries, _ARRAYS[0])),
-        tasks=dataclasses.replace(data.tasks, vectors=_complete(tasks, _ARRAYS[1])),
+        queries=dataclasses.replace(data.queries, vectors=_check_finite(queries, _ARRAYS[0])),
+        tasks=dataclasses.replace(data.tasks, vectors=_check_finite(tasks, _ARRAYS[1])),
         outcomes=dataclasses.replace(data.outcomes, style=style),
     )
 
@@ -136,8 +151,8 @@ def _read_array(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
     return array
 
 
-def _complete(vectors: np.ndarray | None, name: str) -> np.ndarray | None:
-    """The vectors, each of which must be finite."""
+def _check_finite(vectors: np.ndarray | None, name: str) -> np.ndarray | None:
+    """Checks that all vectors are finite."""
     if vectors is not None and not np.isfinite(vectors).all():
         row, column = np.argwhere(~np.isfinite(vectors))[0]
         raise row_error(name, str(column), row, "a finite number", vectors[row, column])
@@ -148,48 +163,48 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
     queries, llms, outcomes, decisions, feedback = data.queries, data.llms, data.outcomes, data.decisions, data.feedback
     offer, member = np.nonzero(data.offers)
     tables = {
-        "users": {"user_id": data.users.ids, "preference": or_null(data.users.preference)},
+        "users": {"user_id": data.users.ids, "preference": nullable_numbers(data.users.preference)},
         "tasks": {"task_id": data.tasks.ids, "description": data.tasks.descriptions},
-        "queries": {"query_id": queries.ids, "query": queries.texts, "task_id": _named(queries.task, data.tasks.ids)},
+        "queries": {"query_id": queries.ids, "query": queries.texts, "task_id": _ids_at(queries.task, data.tasks.ids)},
         "llms": {
             "llm": llms.ids,
             "family": llms.families,
             "description": llms.descriptions,
-            "input_price": or_null(llms.input_price),
-            "output_price": or_null(llms.output_price),
+            "input_price": nullable_numbers(llms.input_price),
+            "output_price": nullable_numbers(llms.output_price),
             "pool": llms.pools,
         },
         "outcomes": {
-            "query_id": _named(outcomes.query, queries.ids),
-            "llm": _named(outcomes.llm, llms.ids),
-            **{name: or_null(getattr(outcomes, name)) for name in OUTCOME_NUMBERS},
+            "query_id": _ids_at(outcomes.query, queries.ids),
+            "llm": _ids_at(outcomes.llm, llms.ids),
+            **{name: nullable_numbers(getattr(outcomes, name)) for name in OUTCOME_NUMBERS},
             **({} if outcomes.response is None else {"response": pa.array(outcomes.response, pa.large_string())}),
         },
         "decisions": {
             "decision_id": decisions.ids,
-            "user_id": _named(decisions.user, data.users.ids),
-            "query_id": _named(decisions.query, queries.ids),
+            "user_id": _ids_at(decisions.user, data.users.ids),
+            "query_id": _ids_at(decisions.query, queries.ids),
             "offer": decisions.offer,
-            "time": or_null(decisions.time),
-            "first": _named(decisions.first, llms.ids),
+            "time": nullable_numbers(decisions.time),
+            "first": _ids_at(decisions.first, llms.ids),
         },
         "feedback": {
-            "decision_id": _named(feedback.decision, decisions.ids),
-            "kind": _named(feedback.kind, np.array(KINDS, object)),
-            "llm": _named(feedback.llm, llms.ids),
+            "decision_id": _ids_at(feedback.decision, decisions.ids),
+            "kind": _ids_at(feedback.kind, np.array(KINDS, object)),
+            "llm": _ids_at(feedback.llm, llms.ids),
             "value": feedback.value,
         },
-        "offers": {"offer": offer, "llm": _named(member, llms.ids)},
+        "offers": {"offer": offer, "llm": _ids_at(member, llms.ids)},
     }
     return {name: pa.table(table) for name, table in tables.items()}
 
 
-def or_null(values: np.ndarray) -> pa.Array:
-    """Numbers as a column of a table, null for NaN."""
+def nullable_numbers(values: Float[np.ndarray, " rows"]) -> pa.Array:
+    """An Arrow array of numbers, null for NaN."""
     return pa.array(values, mask=np.isnan(values))
 
 
-def _named(rows: np.ndarray, ids: np.ndarray) -> pa.DictionaryArray:
-    """The ids at `rows`, null for -1, each id stored once."""
-    numbers = pa.array(rows.astype(np.int32), mask=rows < 0)
-    return pa.DictionaryArray.from_arrays(numbers, pa.array(ids, pa.string()))
+def _ids_at(rows: np.ndarray, ids: np.ndarray) -> pa.DictionaryArray:
+    """The ids at row numbers, null for -1, each distinct id stored once."""
+    codes = pa.array(rows.astype(np.int32), mask=rows < 0)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(ids, pa.string()))

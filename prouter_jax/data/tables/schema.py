@@ -1,15 +1,15 @@
-"""The format of a folder of tables: which there may be, and the columns of each."""
+"""The format of a folder of tables: the names of the tables and the columns of each."""
 
 import pathlib
 
-from prouter_jax.data.tables import columns
-from prouter_jax.data.tables.columns import Table
+from prouter_jax.data.tables.columns import load_table
 from prouter_jax.data.tables.files import SUFFIXES
+from prouter_jax.data.tables.table import Table
 from prouter_jax.io.paths import inside
 
 OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
 _FEEDBACK_ROW = {"user_id": "id", "query_id": "id", "time": "number?"}
-SCHEMAS = {
+SCHEMAS = {  # the columns of each table and their kinds, see `columns`
     "users": {"user_id": "key", "preference": "number?"},
     "tasks": {"task_id": "key", "description": "text?"},
     "queries": {"query_id": "key", "query": "text", "task_id": "id?"},
@@ -33,28 +33,30 @@ SCHEMAS = {
 FEEDBACK = ("choices", "votes", "ratings", "thumbs", "decisions", "feedback", "offers")
 
 
-def load_folder(folder: pathlib.Path, required: tuple[str, ...], passed_over: tuple[str, ...] = ()) -> dict[str, Table]:
-    """The tables of a folder, by their name in `SCHEMAS`.
+def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[str, ...] = ()) -> dict[str, Table]:
+    """Loads the tables of a folder.
 
     Args:
-      required: the tables that must be there.
-      passed_over: those that are not looked at.
+      folder: contains one file NAME.parquet, NAME.csv or NAME.jsonl for each table NAME of `SCHEMAS`.
+      required: tables that the folder must contain; others may be absent.
+      skipped: tables that are not loaded.
+
+    Returns:
+      The tables by name.
 
     Raises:
-      ValueError: if one is missing, doubled or damaged.
+      ValueError: if a required table is missing, a table has two files or a file is damaged.
     """
     if not folder.is_dir():
         raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
     tables, present = {}, {path.name: path for path in inside(folder)}
     for name, schema in SCHEMAS.items():
-        if name in passed_over:
-            continue
-        paths = [present[name + suffix] for suffix in SUFFIXES if name + suffix in present]
+        paths = [present[name + suffix] for suffix in SUFFIXES if name + suffix in present and name not in skipped]
         if len(paths) > 1:
             found = " and ".join(path.name for path in paths)
             raise ValueError(f"table {name}: expected one file, found {found}")
         if paths:
-            tables[name] = columns.load(paths[0], schema)
+            tables[name] = load_table(paths[0], schema)
     for name in (*required, *(["decisions"] if "feedback" in tables else [])):
         if name not in tables:
             expected = " or ".join(name + suffix for suffix in SUFFIXES)
@@ -62,6 +64,6 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], passed_over: tu
     return tables
 
 
-def names_of(tables: dict[str, Table]) -> dict[str, str]:
-    """What `validate` should call the tables."""
+def file_names(tables: dict[str, Table]) -> dict[str, str]:
+    """The file name of each table by table name, for error messages."""
     return {name: table.name for name, table in tables.items()}

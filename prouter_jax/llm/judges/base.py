@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Int32, Shaped
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.rewards import outcome_matrix
-from prouter_jax.data.tables.files import write_parquet
+from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.llm.budget import Estimate
 
 TOO_FEW_ANSWERS = "fewer than two answers with text"

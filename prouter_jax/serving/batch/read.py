@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prouter_jax.data.tables.files import csv_rows, is_utf8, parquet_size, parquet_tables
+from prouter_jax.data.tables.files import csv_rows
+from prouter_jax.data.tables.parquet import is_utf8, parquet_size, parquet_tables
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import file_size
 from prouter_jax.serving.batch.columns import LIST, NEEDED, Chunk, from_arrow, from_python

@@ -209,16 +209,16 @@ def test_two_histories_with_texts_do_not_clash(tmp_path, base):
 @pytest.mark.parametrize(
     ("column", "row", "value", "expected", "found"),
     [
-        ("llm", 1, "z", "an llm known before", "'z'"),
+        ("llm", 1, "z", "an llm of the router", "'z'"),
         ("llm", 1, None, "an id", "nothing"),
         ("user_id", 2, None, "an id", "nothing"),
-        ("query_id", 1, "q9", "a query_id known before, or a text in query", "'q9'"),
-        ("query_id", 1, None, "a query_id known before, or a text in query", "nothing"),
-        ("task_id", 0, "sports", "a task_id known before, or none", "'sports'"),
+        ("query_id", 1, "q9", "a query_id of the router, or a text in query", "'q9'"),
+        ("query_id", 1, None, "a query_id of the router, or a text in query", "nothing"),
+        ("task_id", 0, "sports", "a task_id of the router, or none", "'sports'"),
         ("task_id", 2, "art", "what row 0 of the same query has", "'art'"),
         ("query", 2, "Other", "what row 0 of the same query has", "'Other'"),
         ("rating", 2, None, "a number", "nothing"),
-        ("candidates", 1, ["b", "z"], "an llm known before", "'z'"),
+        ("candidates", 1, ["b", "z"], "an llm of the router", "'z'"),
     ],
 )
 def test_a_bad_cell_of_a_history_is_named(tmp_path, base, suffix, column, row, value, expected, found):
@@ -293,12 +293,12 @@ def test_what_is_known_of_new_llms_refers_to_base_and_folder(tmp_path, base, suf
         ("users", "preference", 0, 1.5, "a number in [0, 1]", "1.5"),
         ("tasks", "task_id", 0, "art", "a new id", "'art'"),
         ("queries", "query_id", 1, "q2", "a new id", "'q2'"),
-        ("queries", "task_id", 1, "sports", "a task_id of the tasks table or known before, or none", "'sports'"),
+        ("queries", "task_id", 1, "sports", "a task_id of the tasks table or of the router, or none", "'sports'"),
         ("llms", "input_price", 0, -1.0, "a finite number >= 0", "-1.0"),
         ("llms", "output_price", 1, -1.0, "a finite number >= 0", "-1.0"),
-        ("outcomes", "query_id", 1, "q9", "a query_id of queries.jsonl or known before", "'q9'"),
+        ("outcomes", "query_id", 1, "q9", "a query_id of queries.jsonl or of the router", "'q9'"),
         ("outcomes", "effect", 1, 2.0, "a number in [0, 1]", "2.0"),
-        ("votes", "llm_a", 0, "z", "an llm of llms.jsonl or known before", "'z'"),
+        ("votes", "llm_a", 0, "z", "an llm of llms.jsonl or of the router", "'z'"),
         ("decisions", "decision_id", 0, "choice1", "a new id", "'choice1'"),
         ("feedback", "llm", 0, "b", "an LLM on offer in its decision", "'b'"),
     ],
@@ -315,7 +315,7 @@ def test_a_known_outcome_is_not_said_again(tmp_path, base):
     outcomes = [*ADDED["outcomes"], {"query_id": "q0", "llm": "a", "effect": 1.0, "cost": 0.125}]
     folder = _folder(tmp_path / "new", ADDED | {"outcomes": outcomes})
     place = "table outcomes.jsonl, column query_id and llm, row 2"
-    expected = f"{place}: expected a pair without a known outcome, found 'q0, a'"
+    expected = f"{place}: expected a pair without an outcome, found 'q0, a'"
     assert _complaint(read_llm_additions, folder, base) == expected
 
 

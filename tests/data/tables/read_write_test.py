@@ -162,7 +162,7 @@ def test_who_was_shown_first_may_be_told(tmp_path, suffix):
     assert list(read_tables(_save(tmp_path / suffix, suffix, **SMALL, choices=CHOICES)).decisions.first) == [-1] * 3
 
 
-def test_feedback_may_be_passed_over(tmp_path):
+def test_feedback_may_be_skipped(tmp_path):
     folder = _save(tmp_path, **SMALL, choices=[{"user_id": "u", "query_id": "no such query", "llm": "a"}])
     with pytest.raises(ValueError, match="no such query"):
         read_tables(folder)

@@ -1,11 +1,12 @@
-"""Rows of Parquet files: the same tables whatever the row groups are, from any row to any other."""
+"""Parquet files: rows in chunks are the same for all row groups, and damage on the disk is found."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prouter_jax.data.tables import files as parquet_stream
-from prouter_jax.data.tables.files import parquet_size, parquet_tables
+from prouter_jax.data.tables import parquet
+from prouter_jax.data.tables.parquet import parquet_size, parquet_tables, read_parquet, write_parquet
 
 ROWS = 100
 
@@ -36,7 +37,7 @@ def test_row_groups_beside_the_asked_rows_are_not_read(tmp_path, monkeypatch):
             asked.extend(row_groups)
             return super().iter_batches(rows, row_groups=row_groups, columns=columns)
 
-    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Watched)
+    monkeypatch.setattr(parquet.pq, "ParquetFile", Watched)
     for first, last, groups in ((20, 40, [2, 3]), (25, 41, [2, 3, 4]), (0, 1, [0])):
         asked.clear()
         assert sum(table.num_rows for table in parquet_tables(tmp_path / "in.parquet", 16, first, last)) == last - first
@@ -64,6 +65,19 @@ def test_fewer_rows_than_the_file_says_are_named(tmp_path, monkeypatch):
         def iter_batches(self, *arguments, **options):
             return iter([next(super().iter_batches(*arguments, **options))])
 
-    monkeypatch.setattr(parquet_stream.pq, "ParquetFile", Short)
+    monkeypatch.setattr(parquet.pq, "ParquetFile", Short)
     with pytest.raises(ValueError, match=r"^table in.parquet: expected a readable Parquet file, found 84 rows too few"):
         list(parquet_tables(tmp_path / "in.parquet", 16, 0, ROWS))
+
+
+def test_a_flipped_bit_of_a_written_table_is_found(tmp_path):
+    path, values = tmp_path / "t.parquet", np.random.default_rng(0).random(5000)
+    write_parquet(path, pa.table({"x": values}))
+    assert read_parquet(path, ["x"])[0]["x"].to_pylist() == values.tolist()
+    content = bytearray(path.read_bytes())
+    for position in range(1000, 30_000, 3000):
+        content[position] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^table t\.parquet: expected a readable Parquet file, found "):
+            read_parquet(path, ["x"])
+        content[position] ^= 1
