@@ -25,7 +25,7 @@ from prouter_jax.data.tfds_reader import NAME, OFFERS, SPLIT, TABLES, read_versi
 from prouter_jax.io import files
 from prouter_jax.io.files import upload
 from prouter_jax.io.markdown import cell, table
-from prouter_jax.io.paths import files_below, inside, is_remote, make_path
+from prouter_jax.io.paths import files_below, is_remote, list_folder, make_path
 
 
 def make_card(data: Interactions, name: str, licence: str, sources: Mapping[str, str], built: Mapping[str, str]) -> str:
@@ -226,7 +226,7 @@ def _make_room(folder: pathlib.Path) -> None:
     """Clears what a build that was killed has left."""
     if (folder / files.MANIFEST).exists():
         raise ValueError(f"{folder}: expected no data set yet, found one; delete it or name another folder")
-    for left in inside(folder.parent):
+    for left in list_folder(folder.parent):
         if left.name.endswith(folder.name):  # incomplete.abc_1.0.0 is how TFDS calls what it has not finished
             files.delete(left)
 

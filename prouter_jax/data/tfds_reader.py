@@ -17,7 +17,7 @@ from prouter_jax.data.tables.read_write import keep_pool, read_tables
 from prouter_jax.data.validation import validate
 from prouter_jax.io import files
 from prouter_jax.io.files import downloaded
-from prouter_jax.io.paths import inside, make_path
+from prouter_jax.io.paths import list_folder, make_path
 
 NAME = "personal_routing"
 SPLIT = "users"
@@ -100,7 +100,7 @@ def _find(path: str | os.PathLike) -> pathlib.Path:
 
 
 def _versions(root: pathlib.Path) -> list[pathlib.Path]:
-    found = [version for name in inside(root / NAME) for version in inside(name)]
+    found = [version for name in list_folder(root / NAME) for version in list_folder(name)]
     return sorted(version for version in found if (version / files.MANIFEST).exists())
 
 

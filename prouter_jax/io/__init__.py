@@ -1,1 +1,1 @@
-"""Files, paths, locks, the terminal."""
+"""Files, paths, caches, locks, and text for reports and terminals."""

@@ -1,4 +1,4 @@
-"""The user's cache: text vectors, synthetic histories and compiled programs, all of which can be made again."""
+"""The cache folder of text vectors, synthetic histories and compiled programs; deleting it loses no data."""
 
 import hashlib
 import os
@@ -12,25 +12,25 @@ _MOST_COMPILED = 1 << 30  # bytes; the programs of one experiment take less than
 
 
 def cache_folder() -> pathlib.Path:
-    """The folder of the cache: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+    """The cache folder: $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
 
     Raises:
-      ValueError: if that is in a bucket.
+      ValueError: if the folder is in a bucket.
     """
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return local_path(os.path.join(root, "prouter_jax"), "the cache")
 
 
 def keep_compiled_programs() -> None:
-    """Turns on JAX's persistent compilation cache, in the folder "compiled" of the cache, for child processes as well.
+    """Turns on JAX's persistent compilation cache in the cache folder, for this process and its child processes.
 
-    It sets JAX's own environment variables, so call it before the first compilation; JAX is not imported. A cache that
-    these variables name already stays as it is, and JAX_ENABLE_COMPILATION_CACHE=false turns every cache off.
-    Programs are kept apart by processor, for one of another processor may crash. Where the folder cannot be written,
-    nothing is kept.
+    Call it before the first compilation: it sets JAX's environment variables and does not import JAX. It changes
+    nothing if these variables already name a cache or if the folder is not writable.
+    JAX_ENABLE_COMPILATION_CACHE=false turns the cache off. Each processor type has a folder of its own, because a
+    program compiled for another processor may crash.
     """
     folder = cache_folder() / "compiled" / _processor()
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not _made(folder):
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not _is_writable(folder):
         return
     settings = {
         "jax_compilation_cache_dir": str(folder),
@@ -38,12 +38,12 @@ def keep_compiled_programs() -> None:
         "jax_persistent_cache_min_compile_time_secs": 0.0,
     }
     os.environ |= {name.upper(): str(value) for name, value in settings.items()}
-    if "jax" in sys.modules:  # it has read the environment
+    if "jax" in sys.modules:  # JAX reads the environment only on import
         for name, value in settings.items():
             sys.modules["jax"].config.update(name, value)
 
 
-def _made(folder: pathlib.Path) -> bool:
+def _is_writable(folder: pathlib.Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -52,8 +52,8 @@ def _made(folder: pathlib.Path) -> bool:
 
 
 def _processor() -> str:
-    """The architecture and, where Linux names them, a digest of the instructions that the processor knows."""
+    """The architecture and, on Linux, a digest of the processor's instruction sets."""
     info = pathlib.Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    known = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return f"{platform.machine()}-{hashlib.sha256(known.encode()).hexdigest()[:8]}"
+    features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and files and folders that can prove they are what was written."""
+"""Files: atomic writes, SHA-256 checks and manifests of folders, copies to and from buckets."""
 
 import contextlib
 import hashlib
@@ -13,17 +13,18 @@ from typing import BinaryIO
 from prouter_jax.io.paths import file_size, file_system, files_below, is_remote, make_path
 
 MANIFEST = "manifest.json"
+"""File name of a folder's manifest; a folder with one is complete."""
 
 
 def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
-    """Writes `content` so that a reader, even after a crash, finds all of the new file or all of the old one.
+    """Writes a file atomically: readers see the old or the new file, never a part, even after a crash.
 
     Args:
-      path: in a folder that exists.
-      content: bytes, or text that is written as UTF-8.
+      path: in an existing folder.
+      content: bytes, or text that is encoded as UTF-8.
 
     Raises:
-      OSError: naming the file, if it cannot be written; a full disk, say.
+      OSError: with the file's name, if it cannot be written, for example on a full disk.
     """
     with open_whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
@@ -31,17 +32,17 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def open_whole(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """As `write_whole`, for a file that is written piece by piece: it appears at the end, unless an exception came."""
+    """`write_whole` for a file that is written in pieces; it appears when the context ends without an exception."""
     path = make_path(path)
     with _naming(path), _open_object(path) if is_remote(path) else _open_renamed(path) as file:
         yield file
 
 
 def append(path: str | os.PathLike, text: str) -> None:
-    """Adds `text` to a file, which is made where it is missing; in a bucket the whole file is written again.
+    """Appends text to a file, which is created if missing. In a bucket the whole file is written again.
 
     Raises:
-      OSError: naming the file, if it cannot be written.
+      OSError: with the file's name, if it cannot be written.
     """
     path = make_path(path)
     if is_remote(path):
@@ -52,7 +53,7 @@ def append(path: str | os.PathLike, text: str) -> None:
 
 
 def sync_folder(folder: str | os.PathLike) -> None:
-    """Makes renames in `folder` outlive a power failure, where the file system can."""
+    """Makes renames in a local folder survive a power failure, if the file system supports it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -62,7 +63,7 @@ def sync_folder(folder: str | os.PathLike) -> None:
 
 
 def delete(path: str | os.PathLike) -> None:
-    """Deletes a file or a folder, its manifest first: half a folder passes for nothing."""
+    """Deletes a file or folder; the manifest goes first, so that a partly deleted folder does not count as complete."""
     path = make_path(path)
     if not path.is_dir() or (not is_remote(path) and path.is_symlink()):
         path.unlink()
@@ -86,15 +87,15 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 
 def write_sealed(path: str | os.PathLike, values: dict) -> None:
-    """Writes `values`, all of it JSON, together with its own SHA-256, whole."""
+    """Writes a dictionary as JSON together with its SHA-256, atomically."""
     write_whole(path, json.dumps({"sha256": _seal(values), "values": values}) + "\n")
 
 
 def read_sealed(path: str | os.PathLike) -> dict:
-    """The values `write_sealed` wrote.
+    """Reads the dictionary that `write_sealed` wrote.
 
     Raises:
-      ValueError: naming the file, which is missing, cannot be read, or is not what was written.
+      ValueError: with the file's name, if it is missing, unreadable or changed.
     """
     path = make_path(path)
     try:
@@ -112,26 +113,26 @@ def read_sealed(path: str | os.PathLike) -> dict:
 
 
 def write_manifest(folder: str | os.PathLike, values: dict) -> None:
-    """Writes folder/manifest.json: `values` and the SHA-256 of every file now in `folder`."""
+    """Writes FOLDER/manifest.json: a dictionary of values and the SHA-256 of every file in the folder."""
     folder = make_path(folder)
     hashes = {name: sha256_of(folder / name) for name in _file_names(folder)}
     write_sealed(folder / MANIFEST, {"values": values, "files": hashes})
 
 
 def read_manifest(folder: str | os.PathLike) -> dict:
-    """The values `write_manifest` wrote, without a look at the other files.
+    """Reads the values that `write_manifest` wrote; does not check the other files.
 
     Raises:
-      ValueError: if the manifest is missing or damaged.
+      ValueError: if the manifest is missing or changed.
     """
     return read_sealed(make_path(folder) / MANIFEST)["values"]
 
 
 def verify(folder: str | os.PathLike) -> dict:
-    """The values of the manifest of a folder whose files are exactly those that were written.
+    """Checks that a folder holds exactly the files of its manifest, and returns the manifest's values.
 
     Raises:
-      ValueError: naming the first file that is missing, changed or new.
+      ValueError: with the name of the first file that is missing, changed or new.
     """
     folder = make_path(folder)
     hashes = read_sealed(folder / MANIFEST)["files"]
@@ -149,8 +150,66 @@ def verify(folder: str | os.PathLike) -> dict:
     return read_manifest(folder)
 
 
+def version_of(path: pathlib.Path) -> list:
+    """A JSON value that differs after a file changes.
+
+    Returns:
+      Size and modification time of a local file; size and version of a bucket's object, or its SHA-256 if the bucket
+      has no versions.
+    """
+    if not is_remote(path):
+        found = path.stat()
+        return [found.st_size, found.st_mtime_ns]
+    system, name = file_system(path)
+    info = system.info(name)
+    named = next((f"{key} {info[key]}" for key in _VERSIONS if info.get(key)), None)
+    return [file_size(path), named or sha256_of(path)]
+
+
+@contextlib.contextmanager
+def downloaded(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a local folder itself, or a temporary local copy of a folder in a bucket."""
+    if not is_remote(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as copy:
+        system, root = file_system(folder)
+        for name in files_below(folder):
+            target = os.path.join(copy, name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            system.get_file(f"{root}/{name}", target)
+        yield pathlib.Path(copy)
+
+
+@contextlib.contextmanager
+def uploaded(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a local folder itself, or a temporary folder whose files are copied into a bucket at the end.
+
+    The files are also copied if the context ends by an exception. A manifest is copied last.
+    """
+    if not is_remote(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as draft:
+        try:
+            yield pathlib.Path(draft)
+        finally:
+            upload(pathlib.Path(draft), folder)
+
+
+def upload(folder: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a local folder into a bucket; the manifest goes last, so that a partial copy is not taken for complete."""
+    system, root = file_system(target)
+    for name in sorted(files_below(folder), key=lambda name: name == MANIFEST):
+        system.put_file(str(folder / name), f"{root}/{name}")
+
+
+# Names of an object's version in fsspec's information on different buckets, the most reliable first.
+_VERSIONS = ("generation", "etag", "ETag", "mtime")
+
+
 def _file_names(folder: pathlib.Path) -> list[str]:
-    """Names, relative to `folder`, of everything below it but folders and the manifest."""
+    """Names of all files below a folder but the manifest."""
     return [name for name in files_below(folder) if name != MANIFEST]
 
 
@@ -170,7 +229,7 @@ def _open_renamed(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _open_object(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """An object appears whole, but also when its writer is closed by an exception, so it is sent at the end."""
+    """Sends the object at the end: a bucket's writer would also complete it when an exception closes it."""
     with tempfile.TemporaryFile() as draft:
         yield draft
         draft.seek(0)
@@ -180,7 +239,7 @@ def _open_object(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _naming(path: pathlib.Path) -> Iterator[None]:
-    """The system does not say which file a full disk cut short."""
+    """Adds the file's name to an OSError that lacks it, as that of a full disk does."""
     try:
         yield
     except OSError as error:
@@ -191,55 +250,3 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
 
 def _seal(values: dict) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-_VERSIONS = ("generation", "etag", "ETag", "mtime")  # what kinds of buckets call it, the most certain first
-
-
-def version_of(path: pathlib.Path) -> list:
-    """What changes, as JSON takes it, when a file does: size and time; in a bucket what that knows, else a digest."""
-    if not is_remote(path):
-        found = path.stat()
-        return [found.st_size, found.st_mtime_ns]
-    system, place = file_system(path)
-    info = system.info(place)
-    named = next((f"{name} {info[name]}" for name in _VERSIONS if info.get(name)), None)
-    return [file_size(path), named or sha256_of(path)]
-
-
-@contextlib.contextmanager
-def downloaded(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The folder itself, or if it is in a bucket a copy of it on this machine, for as long as the context lasts."""
-    if not is_remote(folder):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as copy:
-        system, root = file_system(folder)
-        for name in files_below(folder):
-            target = os.path.join(copy, name)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            system.get_file(f"{root}/{name}", target)
-        yield pathlib.Path(copy)
-
-
-@contextlib.contextmanager
-def uploaded(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Where to write what belongs into a folder: there, or if it is in a bucket on this machine, and copied at the end.
-
-    However the context ends, what was written until then is copied; its manifest, if it has one, last.
-    """
-    if not is_remote(folder):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as draft:
-        try:
-            yield pathlib.Path(draft)
-        finally:
-            upload(pathlib.Path(draft), folder)
-
-
-def upload(folder: pathlib.Path, target: pathlib.Path) -> None:
-    """Copies a folder of this machine into a bucket, its manifest last: half a folder passes for nothing."""
-    system, root = file_system(target)
-    for name in sorted(files_below(folder), key=lambda name: name == MANIFEST):
-        system.put_file(str(folder / name), f"{root}/{name}")

@@ -1,4 +1,4 @@
-"""Markdown: tables of plain text, and sections of a document that commands write."""
+"""Markdown: tables, escaped text, and generated sections of a document."""
 
 import html
 import os
@@ -10,7 +10,12 @@ from prouter_jax.io import files
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of plain text cells, which are escaped."""
+    """A Markdown table.
+
+    Args:
+      columns: headings, plain text.
+      rows: cells of each row, plain text; escaped here.
+    """
     columns = list(columns)
     lines = [[cell(str(text)) for text in line] for line in (columns, *rows)]
     lines.insert(1, ["---"] * len(columns))
@@ -18,15 +23,20 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Plain text on one line, escaped: it neither ends a table cell nor becomes markup."""
+    """Escapes plain text for a table cell: one line, no markup."""
     return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
 def write_section(document: str | os.PathLike, name: str, text: str) -> None:
-    """Replaces the text between <!-- NAME --> and <!-- /NAME --> of a Markdown document; the rest stays.
+    """Replaces the text between the markers <!-- NAME --> and <!-- /NAME --> of a Markdown document.
+
+    Args:
+      document: path of the file.
+      name: of the section.
+      text: Markdown.
 
     Raises:
-      ValueError: naming the file, unless each marker is there once and in this order.
+      ValueError: unless the document has each marker once, in this order.
     """
     path, marks = pathlib.Path(document), (f"<!-- {name} -->", f"<!-- /{name} -->")
     old = path.read_text()

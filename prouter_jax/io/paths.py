@@ -1,7 +1,7 @@
-"""Paths of this machine and of buckets (gs://...), used through the methods that pathlib and etils.epath share.
+"""Local paths and bucket paths (gs://...), used through the methods that pathlib and etils.epath share.
 
-A bucket has no folders, no renames and no appending; what differs for that reason is here and in `files`. To open
-a path, use its own `open` in a binary mode: the built-in one knows this machine alone.
+A bucket has no folders, no renames and no appending. Code that depends on this is here and in `files`. Open a path by
+its own method `open` in a binary mode: the built-in `open` only opens local files.
 """
 
 import io
@@ -10,19 +10,22 @@ import pathlib
 import typing
 import urllib.parse
 
-_BUCKETS = {"gs": "gcs"}  # scheme and extra
+_BUCKETS = {"gs": "gcs"}  # URL scheme: extra of the package that supports it
 
 
 def make_path(path: str | os.PathLike) -> pathlib.Path:
-    """The path that a user named: of this machine, file:///FOLDER/... for the same, or gs://BUCKET/...
+    """Parses a path.
+
+    Args:
+      path: a local path, file:///FOLDER/... for the same, or gs://BUCKET/...
 
     Returns:
-      pathlib.Path; for a bucket an etils.epath.Path, which has `/`, `name`, `parent`, `suffix`, `with_name`, `exists`,
-      `is_dir`, `is_file`, `iterdir`, `mkdir`, `open`, `read_bytes`, `read_text` and `unlink` as that has.
+      A pathlib.Path; for a bucket an etils.epath.Path, which shares with it `/`, `name`, `parent`, `suffix`,
+      `with_name`, `exists`, `is_dir`, `is_file`, `iterdir`, `mkdir`, `open`, `read_bytes`, `read_text` and `unlink`.
 
     Raises:
-      ValueError: on another scheme.
-      ImportError: if the extra for this kind of bucket is not installed, saying which.
+      ValueError: if the scheme is not supported.
+      ImportError: if the extra for this kind of bucket is not installed; the message names it.
     """
     text = os.fspath(path)
     scheme, found, rest = text.partition("://")
@@ -36,13 +39,14 @@ def make_path(path: str | os.PathLike) -> pathlib.Path:
 
 
 def local_path(path: str | os.PathLike, needed_for: str) -> pathlib.Path:
-    """`make_path` where only this machine will do.
+    """`make_path` for a path that must be local.
 
     Args:
-      needed_for: what cannot be in a bucket, for the complaint.
+      path: as for `make_path`.
+      needed_for: the purpose, for the error message.
 
     Raises:
-      ValueError: on a bucket.
+      ValueError: if the path is in a bucket.
     """
     made = make_path(path)
     if is_remote(made):
@@ -51,7 +55,7 @@ def local_path(path: str | os.PathLike, needed_for: str) -> pathlib.Path:
 
 
 def is_remote(path: pathlib.Path) -> bool:
-    """Whether a path that `make_path` made is in a bucket."""
+    """Whether a path from `make_path` is in a bucket."""
     return not isinstance(path, pathlib.Path)
 
 
@@ -61,30 +65,30 @@ def open_text(path: pathlib.Path, **options) -> typing.TextIO:
 
 
 def arrow_file(path: pathlib.Path):
-    """What pyarrow should read a file from: its own reader of this machine's files, or a file object."""
+    """The source for pyarrow's readers: the path of a local file, or an open file object of a bucket."""
     return path.open("rb") if is_remote(path) else path
 
 
 def is_same_file(one: pathlib.Path, other: pathlib.Path) -> bool:
-    """Whether two paths lead to one file that exists."""
+    """Whether two paths lead to the same existing file."""
     if is_remote(one) or is_remote(other):
         return str(one) == str(other) and one.exists()
     return one.exists() and other.exists() and one.samefile(other)
 
 
 def file_size(path: pathlib.Path) -> int:
-    """In bytes."""
+    """The size of a file in bytes."""
     with path.open("rb") as file:
         return file.seek(0, os.SEEK_END)
 
 
-def inside(folder: pathlib.Path) -> list[pathlib.Path]:
-    """What is in a folder; nothing if it is not there, as in a bucket an empty one never is."""
+def list_folder(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The paths in a folder; empty if the folder does not exist, as an empty folder in a bucket never does."""
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def files_below(folder: pathlib.Path) -> list[str]:
-    """Names, relative to `folder`, of everything below it but folders, sorted."""
+    """Names of all files below a folder at any depth, relative to it, sorted."""
     if is_remote(folder):
         system, root = file_system(folder)
         return sorted(name.removeprefix(root).lstrip("/") for name in system.find(root))
@@ -93,7 +97,7 @@ def files_below(folder: pathlib.Path) -> list[str]:
 
 
 def file_system(path: pathlib.Path):
-    """The fsspec file system that a path in a bucket is of, and what the path is called there."""
+    """The fsspec file system of a bucket path, and the path's name in it."""
     import fsspec.core
 
     return fsspec.core.url_to_fs(str(path))
@@ -107,6 +111,6 @@ def _bucket_path(text: str, scheme: str) -> pathlib.Path:
         fsspec.get_filesystem_class(scheme)
     except ImportError:
         raise ImportError(f"{text}: pip install 'prouter-jax[{_BUCKETS[scheme]}]' to use {scheme}://") from None
-    # other processes, and TensorStore in this one, write as well: what was listed before says nothing
+    # other processes, and TensorStore in this one, also write: a cached listing would be stale
     fsspec.config.conf.setdefault(_BUCKETS[scheme], {})["use_listings_cache"] = False
     return typing.cast(pathlib.Path, epath.Path(text))

@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, machine, date and commit, for every report."""
+"""Provenance of results: versions, machine, date and commit, for every report."""
 
 import datetime
 import importlib.metadata
@@ -11,7 +11,7 @@ import prouter_jax
 
 
 def provenance() -> dict[str, str]:
-    """What is written beside every result: "versions", "machine", "date", "commit" of the code that runs."""
+    """The "versions" of libraries, "machine", "date" and "commit" of the running code, as text."""
     return {
         "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "numpy")),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
@@ -21,7 +21,7 @@ def provenance() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit of a checkout; the version of an installed copy, whose folder may be in another repository."""
+    """The commit of a checkout, or the version of an installed package (whose folder may be in another repository)."""
     here = pathlib.Path(__file__).parent
     if not (here.parents[1] / ".git").exists():
         return f"prouter_jax {prouter_jax.__version__}"

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator
 
-from prouter_jax.io.numbers import DASH, dollars, number, percent
+from prouter_jax.io.display import DASH, dollars, number, percent
 from prouter_jax.report.plots import Plot
 from prouter_jax.report.plots_policies import plot_effect_cost, plot_paired, plot_reward
 from prouter_jax.report.plots_users import plot_gain_by_user, plot_shares, plot_user_map

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from prouter_jax.io.numbers import number
+from prouter_jax.io.display import number
 from prouter_jax.report.plots import BLUE, DARK, GREY, ORANGE, Plot, annotate, draw_svg, name_rows, shorten
 from prouter_jax.report.text import by_reward, difference_text, is_significant, sample_text
 from prouter_jax.report.types import ROUTER, PairedDifference, Report, SeedStatistics

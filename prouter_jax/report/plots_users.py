@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from prouter_jax.io.numbers import percent
+from prouter_jax.io.display import percent
 from prouter_jax.report.plots import (
     BLUE,
     DARK,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from prouter_jax.io import markdown
-from prouter_jax.io.numbers import dollars, number, percent
+from prouter_jax.io.display import dollars, number, percent
 from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, SeedStatistics
 
 PAIRED_COLUMNS = ["policy", "against", "difference", "95 % interval, low", "high", "over"]

@@ -16,7 +16,7 @@ from prouter_jax.config import Model
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.tables.additions import read_history, read_llm_additions
 from prouter_jax.graph.world import World, grow_world, load_world, only_users, price_factors
-from prouter_jax.io.paths import inside, make_path
+from prouter_jax.io.paths import list_folder, make_path
 from prouter_jax.model.inference import Network, Scorer, apply_network, make_network
 from prouter_jax.serving.batch.write import Scored
 from prouter_jax.serving.explain import Explanation, Question, ask, explain
@@ -256,7 +256,7 @@ class Router:
 
 def trained_seeds(workdir: pathlib.Path) -> list[pathlib.Path]:
     """Folders of the routers of a run of several seeds; none if `workdir` holds no such run."""
-    seeds = [path for path in inside(workdir) if path.name.startswith("seed_") and (path / CONFIG).exists()]
+    seeds = [path for path in list_folder(workdir) if path.name.startswith("seed_") and (path / CONFIG).exists()]
     return sorted(seeds, key=lambda path: (len(path.name), path.name))  # seed_2 before seed_10
 
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from prouter_jax.data.tables.files import SUFFIXES
 from prouter_jax.data.tables.schema import SCHEMAS
 from prouter_jax.io import files
-from prouter_jax.io.paths import inside, make_path
+from prouter_jax.io.paths import list_folder, make_path
 
 FOLDER = "updates"
 _NAME = re.compile(r"([1-9]\d*)-[0-9a-f]{12}")
@@ -73,7 +73,7 @@ def read_pending(feedback: str | os.PathLike, llms: str | os.PathLike | None) ->
         raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
     content = {f"feedback{path.suffix}": path.read_bytes()}
     tables = {name + suffix for name in SCHEMAS for suffix in SUFFIXES}
-    found = [] if llms is None else [path for path in inside(make_path(llms)) if path.name in tables]
+    found = [] if llms is None else [path for path in list_folder(make_path(llms)) if path.name in tables]
     added = {f"{_LLMS}/{path.name}": path.read_bytes() for path in sorted(found)}
     return PendingUpdate(content | added, _digest(content), _digest(added) if added else "")
 
@@ -84,7 +84,7 @@ def read_updates(workdir: pathlib.Path) -> list[UpdateRecord]:
     Raises:
       ValueError: if one is missing or damaged.
     """
-    folders = {path.name: path for path in inside(workdir / FOLDER) if (path / files.MANIFEST).exists()}
+    folders = {path.name: path for path in list_folder(workdir / FOLDER) if (path / files.MANIFEST).exists()}
     numbered = sorted((int(match[1]), name) for name in folders if (match := _NAME.fullmatch(name)))
     for expected, (number, name) in enumerate(numbered, 1):
         if number != expected:

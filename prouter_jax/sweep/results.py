@@ -13,7 +13,7 @@ from typing import Any
 
 from prouter_jax.config import ExperimentConfig, with_values
 from prouter_jax.io import files, markdown
-from prouter_jax.io.numbers import DASH
+from prouter_jax.io.display import DASH
 from prouter_jax.io.paths import is_remote
 from prouter_jax.io.provenance import provenance
 from prouter_jax.report.text import mean_text

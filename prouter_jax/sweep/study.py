@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from prouter_jax.config import ExperimentConfig, with_values
+from prouter_jax.io.display import log_line
 from prouter_jax.io.paths import is_remote
-from prouter_jax.io.terminal import log_line
 from prouter_jax.search import Search
 from prouter_jax.sweep.trials import (
     BEGUN,

@@ -16,8 +16,8 @@ from prouter_jax import config as configuration
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.experiment import EXPERIMENT, seed_folders
 from prouter_jax.io import files
-from prouter_jax.io.locks import Busy, lock
-from prouter_jax.io.paths import inside, local_path, make_path
+from prouter_jax.io.concurrency import Busy, lock
+from prouter_jax.io.paths import list_folder, local_path, make_path
 from prouter_jax.search import Space
 from prouter_jax.sweep.space import Value, to_json
 from prouter_jax.training.checkpoint import BEST
@@ -127,7 +127,7 @@ class TrialStore:
         Raises:
           ValueError: naming the file, if a record is damaged.
         """
-        paths = sorted(folder / _TRIAL for folder in inside(self.workdir / _TRIALS))
+        paths = sorted(folder / _TRIAL for folder in list_folder(self.workdir / _TRIALS))
         trials = (_read(path) for path in paths if path.exists())
         return {trial.number: trial for trial in sorted(trials, key=lambda one: one.number) if trial.number < total}
 

@@ -23,7 +23,7 @@ import numpy as np
 from jax.tree_util import keystr
 
 from prouter_jax.io import files
-from prouter_jax.io.paths import inside, is_remote, make_path
+from prouter_jax.io.paths import is_remote, list_folder, make_path
 from prouter_jax.sharding import to_host
 from prouter_jax.training.multihost import ask_primary
 
@@ -128,13 +128,13 @@ class Checkpoints:
 
 def _steps(folder: pathlib.Path) -> list[int]:
     """The steps that have a folder, sound or not, newest first."""
-    return sorted((int(path.name) for path in inside(folder) if _STEP.fullmatch(path.name)), reverse=True)
+    return sorted((int(path.name) for path in list_folder(folder) if _STEP.fullmatch(path.name)), reverse=True)
 
 
 def _make_room(folder: pathlib.Path, step: int) -> None:
     """Deletes an older version of `step` and what interrupted saves have left."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in inside(folder):
+    for path in list_folder(folder):
         incomplete = _STEP.fullmatch(path.name) and not (path / files.MANIFEST).exists()
         if path.name == str(step) or incomplete or _TEMPORARY.fullmatch(path.name):
             files.delete(path)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from prouter_jax.config import Train
 from prouter_jax.io import files
+from prouter_jax.io.display import log_line
 from prouter_jax.io.files import uploaded
-from prouter_jax.io.terminal import log_line
 from prouter_jax.metrics import Fit
 from prouter_jax.training.multihost import is_primary
 from prouter_jax.training.state import TrainState

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import jax
 
+from prouter_jax.io.display import log_line
 from prouter_jax.io.files import uploaded
-from prouter_jax.io.terminal import log_line
 from prouter_jax.training.multihost import is_primary
 
 TRACES = "profile"

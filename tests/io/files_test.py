@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from prouter_jax.io import files
-from prouter_jax.io.paths import inside, make_path
+from prouter_jax.io.paths import list_folder, make_path
 
 
 def test_write_whole_replaces_and_leaves_nothing_else(tmp_path):
@@ -93,7 +93,7 @@ def test_a_file_is_whole_or_not_there(place):
         files.write_whole(place / "a", b"old")
     files.write_whole(place / "a", "new")
     assert (place / "a").read_text() == "new"
-    assert [path.name for path in inside(place)] == ["a"]
+    assert [path.name for path in list_folder(place)] == ["a"]
 
 
 def test_a_folder_loses_its_manifest_first(folder, monkeypatch):
@@ -108,7 +108,7 @@ def test_a_folder_loses_its_manifest_first(folder, monkeypatch):
     files.delete(folder)
     assert deleted[0] == "manifest.json"
     assert not (folder / "b").exists()
-    assert inside(folder) == []
+    assert list_folder(folder) == []
 
 
 def test_a_full_disk_is_told_with_the_name_of_the_file(small_disk):
@@ -116,7 +116,7 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(small_disk):
     for write in (files.write_whole, files.append):
         with pytest.raises(OSError, match=f"No space left on device: '{small_disk}/a'"):
             write(small_disk / "a", "x" * 9000)
-    assert not [path for path in inside(small_disk) if path.name.endswith(".tmp")]
+    assert not [path for path in list_folder(small_disk) if path.name.endswith(".tmp")]
 
 
 @pytest.fixture(params=["disk", "bucket"])

@@ -13,9 +13,9 @@ from prouter_jax.io.paths import (
     arrow_file,
     file_size,
     files_below,
-    inside,
     is_remote,
     is_same_file,
+    list_folder,
     local_path,
     make_path,
     open_text,
@@ -71,13 +71,13 @@ def test_what_needs_this_machine_refuses_a_bucket(bucket, tmp_path):
 
 
 def test_what_is_in_a_folder(folder):
-    assert inside(folder) == []
+    assert list_folder(folder) == []
     (folder / "deep" / "er").mkdir(parents=True, exist_ok=True)
     for name in ("b", "a", "deep/er/c"):
         files.write_whole(folder / name, name)
-    assert {path.name for path in inside(folder)} == {"a", "b", "deep"}
-    assert all((folder / path.name) == path for path in inside(folder))
-    assert inside(folder / "a") == []
+    assert {path.name for path in list_folder(folder)} == {"a", "b", "deep"}
+    assert all((folder / path.name) == path for path in list_folder(folder))
+    assert list_folder(folder / "a") == []
     assert files_below(folder) == ["a", "b", "deep/er/c"]
     assert files_below(folder / "deep") == ["er/c"]
 
@@ -104,10 +104,10 @@ def test_the_same_file_is_known_under_other_names(folder):
 def test_what_another_writer_left_in_a_bucket_is_seen_at_once(bucket):
     folder = make_path(f"{bucket}/run")
     files.write_whole(folder / "a", "x")
-    assert len(inside(folder)) == 1
+    assert len(list_folder(folder)) == 1
     assert fsspec.filesystem("gs").dircache.use_listings_cache is False
     Bucket().pipe_file("/bucket/run/b", b"y")
-    assert {path.name for path in inside(folder)} == {"a", "b"}
+    assert {path.name for path in list_folder(folder)} == {"a", "b"}
 
 
 def test_links_and_files_of_this_machine(tmp_path):

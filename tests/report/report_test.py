@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from prouter_jax.io.numbers import DASH, dollars, number, percent
+from prouter_jax.io.display import DASH, dollars, number, percent
 from prouter_jax.report import html as report_html
 from prouter_jax.report.html import draw_plots, to_html
 from prouter_jax.report.plots_policies import _keep_distance

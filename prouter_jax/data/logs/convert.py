@@ -17,8 +17,8 @@ from prouter_jax.data.logs.requests import FIELDS, Requests, read_requests
 from prouter_jax.data.logs.tables import LogTables, OutcomeMeans, TableWriter
 from prouter_jax.data.tables.read_write import check_no_other_tables
 from prouter_jax.io import files
+from prouter_jax.io.concurrency import prefetch
 from prouter_jax.io.paths import make_path
-from prouter_jax.io.threads import ahead
 
 COUNTS = "log.json"
 _Progress = Callable[[int, float], None]
@@ -110,7 +110,7 @@ def _read(
 ) -> Iterator[tuple[Requests, collections.Counter, float]]:
     """Rows of all files that can be used, those that cannot by reason, and the share of the files that is read."""
     for number, path in enumerate(inputs):
-        with contextlib.closing(ahead(read_pieces(path, options.columns))) as pieces:
+        with contextlib.closing(prefetch(read_pieces(path, options.columns))) as pieces:
             for piece in pieces:
                 requests, dropped = read_requests(piece.table, options.columns, options.rating_range)
                 if options.hash_key is not None:

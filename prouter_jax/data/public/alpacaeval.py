@@ -12,7 +12,7 @@ import numpy as np
 
 from prouter_jax.data.public.builder import Collected, Names
 from prouter_jax.data.public.records import FileSet, OnProgress, Read, of_folder
-from prouter_jax.io.paths import inside, make_path
+from prouter_jax.io.paths import list_folder, make_path
 
 _OUTPUTS = "model_outputs.json"
 _VERDICTS = "weighted_alpaca_eval_gpt4_turbo"
@@ -27,7 +27,7 @@ def read_alpacaeval(path: str | os.PathLike, on_progress: OnProgress | None = No
       ValueError: one line that names file, column and row, what was expected and what was found.
     """
     folder = make_path(path)
-    found = {model: (model / _OUTPUTS, model / _VERDICTS / "annotations.json") for model in sorted(inside(folder))}
+    found = {model: (model / _OUTPUTS, model / _VERDICTS / "annotations.json") for model in sorted(list_folder(folder))}
     models = {model.name: pair for model, pair in found.items() if all(file.is_file() for file in pair)}
     if not models:
         expected = f"MODEL/{_OUTPUTS} and MODEL/{_VERDICTS}/annotations.json"

@@ -23,7 +23,7 @@ from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, file_names, load_folder
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io import files
-from prouter_jax.io.paths import inside, make_path
+from prouter_jax.io.paths import list_folder, make_path
 
 _ARRAYS = ("queries_vectors.npy", "tasks_vectors.npy", "outcomes_style.npy")
 
@@ -122,7 +122,7 @@ def check_no_other_tables(folder: pathlib.Path, written: set[str]) -> None:
       ValueError: naming a table outside `written`.
     """
     readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
-    others = sorted({path.name for path in inside(folder)} & readable - written)
+    others = sorted({path.name for path in list_folder(folder)} & readable - written)
     if others:
         raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
 

@@ -26,7 +26,7 @@ from prouter_jax.evaluation.protocol.table import (
     largest_learnable_gains,
     sign,
 )
-from prouter_jax.io.numbers import DASH
+from prouter_jax.io.display import DASH
 from prouter_jax.report.html import render
 from prouter_jax.report.plots import BLUE, DARK, ORANGE, Plot, draw_legend, draw_svg, legend_height, shorten
 from prouter_jax.report.plots_policies import draw_paired

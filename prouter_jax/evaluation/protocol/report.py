@@ -20,7 +20,7 @@ from prouter_jax.evaluation.protocol.table import (
     sign,
 )
 from prouter_jax.io import markdown
-from prouter_jax.io.numbers import DASH, number, percent
+from prouter_jax.io.display import DASH, number, percent
 from prouter_jax.metrics import Interval
 from prouter_jax.report.text import is_significant, mean_text
 from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics

@@ -21,7 +21,7 @@ from prouter_jax.evaluation.protocol.report import MET, NOT_MEASURED, finding_te
 from prouter_jax.evaluation.protocol.storage import read_tables, table_path, to_json
 from prouter_jax.evaluation.protocol.table import Cell, Table, Verdict, build_cells, join_facts
 from prouter_jax.io import files
-from prouter_jax.io.locks import Busy, lock
+from prouter_jax.io.concurrency import Busy, lock
 from prouter_jax.io.provenance import provenance
 from prouter_jax.report.write import jsonable
 

@@ -22,7 +22,7 @@ from prouter_jax.evaluation.baselines.tuning import Trial, Tuned, make_trial, pi
 from prouter_jax.evaluation.protocol.comparison import LOG_LOSS, train_router
 from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
 from prouter_jax.io import files
-from prouter_jax.io.locks import lock
+from prouter_jax.io.concurrency import lock
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.search import Space, draw, log_uniform, one_of

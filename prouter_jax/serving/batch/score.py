@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prouter_jax.io import files
+from prouter_jax.io.concurrency import in_background, prefetch
 from prouter_jax.io.paths import is_remote, is_same_file, make_path
-from prouter_jax.io.threads import ahead, behind
 from prouter_jax.serving.batch.read import Pairs, open_pairs
 from prouter_jax.serving.batch.write import OUTPUT_COLUMNS, WRITERS, Scored
 
@@ -100,8 +100,8 @@ def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, in
     with (
         files.open_whole(target) as file,
         WRITERS[job.output_path.suffix](file, pairs.schema, heading=rows is None) as writer,
-        behind(writer.write) as write,
-        contextlib.closing(ahead(pairs.chunks(first, last))) as chunks,
+        in_background(writer.write) as write,
+        contextlib.closing(prefetch(pairs.chunks(first, last))) as chunks,
     ):
         for chunk in chunks:
             scored = _overruled(job.score(chunk.columns), chunk.bad)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from prouter_jax.io import files
 from prouter_jax.io.files import version_of
-from prouter_jax.io.paths import inside, is_remote
+from prouter_jax.io.paths import is_remote, list_folder
 from prouter_jax.serving.batch.read import Pairs
 from prouter_jax.serving.batch.score import Counts, Job, make_job, open_job, write_rows
 from prouter_jax.serving.batch.write import WRITERS
@@ -141,7 +141,7 @@ class _Parts:
     def _clear(self) -> None:
         """Deletes the parts, and what killed processes left of them; the folder stays if it holds those of others."""
         with contextlib.suppress(OSError):
-            for path in inside(self._folder):
+            for path in list_folder(self._folder):
                 if f"-of-{self.number}." in path.name:
                     path.unlink(missing_ok=True)
             if not is_remote(self._folder):

@@ -16,7 +16,7 @@ from prouter_jax.evaluation.protocol.comparison import evaluate_scores
 from prouter_jax.evaluation.protocol.definition import MissingData, Size, changed, from_arguments, to_arguments
 from prouter_jax.evaluation.protocol.tables import base, definitions
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
-from prouter_jax.io.locks import Busy, lock
+from prouter_jax.io.concurrency import Busy, lock
 
 
 @pytest.fixture

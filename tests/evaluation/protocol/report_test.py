@@ -11,7 +11,7 @@ from prouter_jax.evaluation.protocol import requirements as checks
 from prouter_jax.evaluation.protocol.definition import ABLATION, Requirement
 from prouter_jax.evaluation.protocol.page import draw_plots, to_html
 from prouter_jax.evaluation.protocol.report import by_score, duration_text, policy_table, summary_table, to_markdown
-from prouter_jax.io.numbers import DASH
+from prouter_jax.io.display import DASH
 
 ASKED = [
     Requirement("better than everything", "", checks.gain(0)),

@@ -14,7 +14,7 @@ from prouter_jax.evaluation.protocol.page import to_html
 from prouter_jax.evaluation.protocol.report import to_markdown
 from prouter_jax.evaluation.protocol.runner import REPORT, Work, build_table, reproduce
 from prouter_jax.evaluation.protocol.storage import from_json, read_tables, to_json
-from prouter_jax.io.numbers import DASH
+from prouter_jax.io.display import DASH
 
 ASKED = [
     Requirement("better than everything", "", checks.gain(0)),

@@ -12,7 +12,7 @@ import pytest
 from table_files import write_rows
 
 from prouter_jax.io import files
-from prouter_jax.io.paths import inside, make_path
+from prouter_jax.io.paths import list_folder, make_path
 from prouter_jax.serving.batch.score import Counts, score_file
 from prouter_jax.serving.batch.write import Scored
 
@@ -76,7 +76,7 @@ def test_a_bucket_gives_and_gets_the_same_bytes(tmp_path, bucket, kind):
         score_file(_score, there, str(there))
     with pytest.raises(ValueError, match="row 1: no user"):
         score_file(_score, there, f"{bucket}/deep/strict.{kind}", strict=True)
-    assert {path.name for path in inside(there.parent)} == {f"in.{kind}", f"out.{kind}"}
+    assert {path.name for path in list_folder(there.parent)} == {f"in.{kind}", f"out.{kind}"}
     with pytest.raises(ValueError, match="expected a file in 'gs://bucket/none', found none"):
         score_file(_score, f"{bucket}/none/in.{kind}", tmp_path / f"out.{kind}")
 

@@ -1,10 +1,12 @@
-"""Work in other threads: in its order, at the same time, and its failures come back."""
+"""Background threads keep order and raise their exceptions; a lock has one holder, and a killed process frees it."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from prouter_jax.io.threads import ahead, behind
+from prouter_jax.io.concurrency import Busy, in_background, lock, prefetch
 
 
 def test_items_come_in_order_and_one_ahead():
@@ -17,11 +19,11 @@ def test_items_come_in_order_and_one_ahead():
                 next_is_made.set()
             yield number
 
-    following = ahead(items())
+    following = prefetch(items())
     assert next(following) == 0
     assert next_is_made.wait(5)
     assert [0, *following] == [0, 1, 2, 3, 4]
-    assert list(ahead(iter([]))) == []
+    assert list(prefetch(iter([]))) == []
 
 
 def test_what_making_an_item_raises_is_raised_at_its_place():
@@ -29,7 +31,7 @@ def test_what_making_an_item_raises_is_raised_at_its_place():
         yield 1
         raise ValueError("the second")
 
-    following = ahead(items())
+    following = prefetch(items())
     assert next(following) == 1
     with pytest.raises(ValueError, match="the second"):
         next(following)
@@ -37,7 +39,7 @@ def test_what_making_an_item_raises_is_raised_at_its_place():
 
 def test_calls_are_made_in_order_by_another_thread_and_all_are_done_at_the_end():
     seen = []
-    with behind(lambda number: seen.append((number, threading.current_thread()))) as call:
+    with in_background(lambda number: seen.append((number, threading.current_thread()))) as call:
         for number in range(5):
             call(number)
             assert len(seen) >= number  # all before this one are done
@@ -51,7 +53,7 @@ def test_what_a_call_raises_comes_back(calls):
         raise OSError("full disk")
 
     def work():
-        with behind(fail) as call:
+        with in_background(fail) as call:
             for number in range(calls):
                 call(number)
 
@@ -64,9 +66,44 @@ def test_a_failure_between_calls_goes_before_one_of_a_call():
         raise OSError("full disk")
 
     def work():
-        with behind(fail) as call:
+        with in_background(fail) as call:
             call()
             raise KeyError
 
     with pytest.raises(KeyError):
         work()
+
+
+_HOLD = """
+import pathlib, sys, time
+from prouter_jax.io.concurrency import lock
+with lock(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_has_one_holder_and_leaves_no_file(tmp_path):
+    path = tmp_path / "folder" / "a.lock"
+    for _ in range(2):
+        with lock(path):
+            assert path.exists()
+            with pytest.raises(Busy, match=r"a\.lock"), lock(path):
+                pass
+            assert path.exists()
+        assert not path.exists()
+
+
+def test_a_killed_process_frees_its_lock(tmp_path):
+    path = tmp_path / "a.lock"
+    process = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(Busy), lock(path):
+            pass
+    finally:
+        process.kill()
+        process.communicate()
+    with lock(path):
+        pass

@@ -1,0 +1,44 @@
+"""Numbers as text for reports and messages, and lines of progress on stderr."""
+
+import math
+import sys
+
+DASH = "–"  # noqa: RUF001 (an en dash)
+"""Text of a missing number."""
+
+
+def number(value: float, sign: bool = False) -> str:
+    """A number with four decimals; `DASH` for NaN and infinity.
+
+    Args:
+      value: the number.
+      sign: whether a plus is written.
+    """
+    return f"{value:{'+' if sign else ''}z.4f}" if math.isfinite(value) else DASH
+
+
+def percent(value: float) -> str:
+    """A share in [0, 1] as a percentage with one decimal; `DASH` for NaN and infinity."""
+    return f"{100 * value:z.1f} %" if math.isfinite(value) else DASH
+
+
+def dollars(value: float) -> str:
+    """USD per query as USD per 1000 queries with three significant digits; `DASH` for NaN and infinity."""
+    if not math.isfinite(value):
+        return DASH
+    thousand = 1000 * value
+    if thousand == 0:
+        return "0"
+    return f"{thousand:,.{max(0, 2 - math.floor(math.log10(abs(thousand))))}f}"
+
+
+def log_line(line: str, end: str = "\n") -> None:
+    """Prints a line on stderr; on a terminal it overwrites an unfinished line.
+
+    Args:
+      line: the text; empty only clears the terminal's line.
+      end: "" leaves the line unfinished, so that the next one overwrites it.
+    """
+    clear = "\r\033[K" if sys.stderr.isatty() else ""
+    if line or clear:
+        print(f"{clear}{line}", end=end, file=sys.stderr, flush=True)
