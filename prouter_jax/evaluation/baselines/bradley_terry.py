@@ -1,22 +1,24 @@
-"""Bradley-Terry (Plackett-Luce): one strength for each LLM, told by who is chosen over whom; blind to users."""
+"""Bradley-Terry baselines: strengths of LLMs, overall or per task, fitted to choices; the same for all users."""
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from prouter_jax.data.interactions import distinct_sets
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import best_shares, group_sums
+from prouter_jax.evaluation.baselines.means import best_shares, group_sums
 
-_ROUNDS = 30
+_NEWTON_STEPS = 30
 
 
 class BradleyTerry:
-    """probability of a choice = softmax of the strengths of the candidates; the best reward counts as the choice.
+    """Probability of a choice = softmax of the candidates' strengths; the LLM with the best reward is the choice.
 
-    Elo ratings are an online estimate of the same strengths.
+    Of pairs this is Bradley & Terry 1952, of larger sets Luce 1959. Elo ratings estimate the same strengths online.
 
     Args:
-      penalty: / 2 * the squares of the strengths, so that few decisions make no LLM infinitely strong.
+      dataset: unused.
+      penalty: penalty / 2 * the sum of squared strengths is added to the loss, so that strengths stay finite.
     """
 
     name = "bradley_terry"
@@ -27,9 +29,8 @@ class BradleyTerry:
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         del validation
-        everything = np.zeros(len(train.rewards), int)
-        start = np.zeros((1, train.rewards.shape[1]))
-        self._strength = fit_strengths(train, everything, start, self._penalty)[0]
+        group, prior = np.zeros(len(train.rewards), int), np.zeros((1, train.rewards.shape[1]))
+        self._strength = fit_strengths(train, group, prior, self._penalty)[0]
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
         del history
@@ -37,7 +38,13 @@ class BradleyTerry:
 
 
 class BradleyTerryTask(BradleyTerry):
-    """The same for each task, pulled towards the overall strengths by `task_penalty`."""
+    """Strengths for each task, shrunk towards the overall strengths.
+
+    Args:
+      dataset: has the tasks of the queries.
+      penalty: of the squared overall strengths.
+      task_penalty: of the squared differences between a task's strengths and the overall ones.
+    """
 
     name = "bradley_terry_task"
 
@@ -56,40 +63,50 @@ class BradleyTerryTask(BradleyTerry):
         return self._by_task[self._task[decisions.query]]
 
 
-def fit_strengths(labelled: Labelled, group: np.ndarray, prior: np.ndarray, penalty: float) -> np.ndarray:
-    """Strengths of largest penalised likelihood in each group of decisions, by damped Newton steps.
+def fit_strengths(
+    labelled: Labelled, group: Int[np.ndarray, " decisions"], prior: Float[np.ndarray, "groups llms"], penalty: float
+) -> Float[np.ndarray, "groups llms"]:
+    """Strengths that maximise the penalised likelihood in each group of decisions, float64.
 
     Args:
-      group: int [decisions]; prior: float [groups, llms], what the penalty pulls to.
-
-    Returns:
-      float64 [groups, llms].
+      labelled: decisions with rewards.
+      group: group of each decision.
+      prior: strengths that the penalty shrinks towards.
+      penalty: of the squared differences from the prior.
     """
     shares = best_shares(labelled.rewards)
-    told = np.flatnonzero(~np.isnan(shares).all(1))
-    wins, _ = group_sums(shares[told], group[told], len(prior))
-    sets, which = distinct_sets(~np.isnan(shares[told]))
-    pairs, count = np.unique(group[told].astype(np.int64) * len(sets) + which, return_counts=True)
+    observed = np.flatnonzero(~np.isnan(shares).all(1))
+    wins, _ = group_sums(shares[observed], group[observed], len(prior))
+    sets, offer = distinct_sets(~np.isnan(shares[observed]))
+    pairs, count = np.unique(group[observed].astype(np.int64) * len(sets) + offer, return_counts=True)
     strengths = prior.astype(np.float64)
     for row in range(len(prior)):
-        mine = pairs // max(len(sets), 1) == row
-        offers = sets[pairs[mine] % max(len(sets), 1)]
-        strengths[row] = _newton(wins[row], offers, count[mine].astype(np.float64), prior[row], penalty)
+        in_group = pairs // max(len(sets), 1) == row
+        offers = sets[pairs[in_group] % max(len(sets), 1)]
+        strengths[row] = _newton(wins[row], offers, count[in_group].astype(np.float64), prior[row], penalty)
     return strengths
 
 
 def _newton(wins: np.ndarray, offers: np.ndarray, count: np.ndarray, prior: np.ndarray, penalty: float) -> np.ndarray:
-    """Maximises wins . s - sum of count * log sum of exp(s) over the offer - penalty / 2 |s - prior|^2."""
+    """Maximises wins . s - sum over offers of count * log sum exp(s) - penalty / 2 |s - prior|^2 by damped steps.
+
+    Args:
+      wins: [llms], number of times that each LLM was chosen.
+      offers: [offers, llms], candidates of each distinct offer.
+      count: [offers], number of decisions on each offer.
+      prior: [llms].
+      penalty: of the squared differences from the prior.
+    """
     strength = prior.copy()
     if not len(offers):
         return strength
-    for _ in range(_ROUNDS):
+    for _ in range(_NEWTON_STEPS):
         weight = offers * np.exp(strength - strength.max())
         share = weight / weight.sum(1, keepdims=True)
         expected = count @ share
-        curvature = np.diag(expected + penalty) - (share * count[:, None]).T @ share
-        move = np.linalg.solve(curvature, wins - expected - penalty * (strength - prior))
-        strength = strength + move / max(1.0, float(np.abs(move).max()))
-        if np.abs(move).max() < 1e-6:
+        hessian = np.diag(expected + penalty) - (share * count[:, None]).T @ share
+        step = np.linalg.solve(hessian, wins - expected - penalty * (strength - prior))
+        strength = strength + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-6:
             break
     return strength

@@ -1,4 +1,4 @@
-"""A network of one hidden layer on the features of decisions."""
+"""MLP baseline: a network with one hidden layer on features of decisions, in Flax."""
 
 import functools
 
@@ -7,116 +7,34 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jaxtyping import Array, Bool, Float
 
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
-from prouter_jax.evaluation.baselines.features import (
-    DecisionFeatures,
-    Known,
-    is_warm,
-    principal_components,
-    task_columns,
-)
-from prouter_jax.evaluation.baselines.forecast import QueryForecast, has_outcomes
+from prouter_jax.evaluation.baselines.base import select, select_decisions
+from prouter_jax.evaluation.baselines.decision_features import DecisionFeatures, Statistics, is_warm
+from prouter_jax.evaluation.baselines.forecast import QueryForecast
+from prouter_jax.evaluation.baselines.means import are_choices
+from prouter_jax.evaluation.baselines.preference import has_outcomes
+from prouter_jax.evaluation.baselines.text_features import principal_components, task_columns
 
-_BATCH = 512
-
-
-class Network(nnx.Module):
-    """inputs -> hidden GELU units -> outputs, added to given starting values."""
-
-    def __init__(self, inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs):
-        self.inner = nnx.Linear(inputs, hidden, rngs=rngs)
-        # nothing at first, so that training starts from the starting values
-        self.outer = nnx.Linear(hidden, outputs, kernel_init=nnx.initializers.zeros, rngs=rngs)
-
-    def __call__(self, inputs, start):
-        return start + self.outer(jax.nn.gelu(self.inner(inputs)))
-
-
-class Mlp:
-    """The network with its optimiser.
-
-    Args:
-      hidden: units; dropout: share of the inputs that is hidden in each training step.
-      weight_decay, learning_rate: of AdamW; the rate falls to 0 in the shape of a cosine.
-      steps: batches of 512 rows.
-    """
-
-    def __init__(
-        self, hidden: int, dropout: float, weight_decay: float, learning_rate: float, steps: int, seed: int = 0
-    ):
-        self._sizes = (hidden, steps, seed)
-        self._rates = (dropout, weight_decay, learning_rate)
-
-    def fit(self, inputs: np.ndarray, start: np.ndarray, target: np.ndarray, known: np.ndarray, choices: bool) -> None:
-        """Learns targets from inputs.
-
-        Args:
-          inputs: float32 [rows, features]; start: [rows, outputs], what the network is added to.
-          target: [rows, outputs]; known: bool [rows, outputs], what counts.
-          choices: softmax over what is known and log loss; else squared error.
-        """
-        hidden, steps, seed = self._sizes
-        self._middle, self._spread = inputs.mean(0), inputs.std(0) + 1e-3
-        network = Network(inputs.shape[1], hidden, target.shape[1], nnx.Rngs(seed))
-        self._graph, params = nnx.split(network)
-        rng = np.random.default_rng(seed)
-        rows = rng.integers(len(inputs), size=(steps, min(_BATCH, len(inputs))))
-        tables = [np.asarray(x, np.float32) for x in (self._scaled(inputs), start, np.where(known, target, 0), known)]
-        key = jax.random.key(seed)
-        self._params = _descend(self._graph, nnx.to_pure_dict(params), tables, rows, key, *self._rates, choices)
-
-    def predict(self, inputs: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """float32 [rows, outputs]."""
-        return np.asarray(nnx.merge(self._graph, self._params)(self._scaled(inputs), start.astype(np.float32)))
-
-    def _scaled(self, inputs: np.ndarray) -> np.ndarray:
-        return ((inputs - self._middle) / self._spread).astype(np.float32)
-
-
-@functools.partial(jax.jit, static_argnames=("graph", "choices"))
-def _descend(graph, params, tables, rows, key, dropout, weight_decay, learning_rate, choices: bool):
-    rate = optax.cosine_decay_schedule(1.0, len(rows))
-    adam = optax.scale_by_adam()
-
-    def step(carry, batch):
-        params, state = carry
-        number, chosen = batch
-        inputs, *rest = (table[chosen] for table in tables)
-        shown = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - dropout, inputs.shape)
-        gradient = jax.grad(_loss)(params, graph, inputs * shown / (1 - dropout), *rest, choices)
-        moves, state = adam.update(gradient, state)
-        scale = learning_rate * rate(number)
-        params = jax.tree.map(lambda value, move: value - scale * (move + weight_decay * value), params, moves)
-        return (params, state), None
-
-    return jax.lax.scan(step, (params, adam.init(params)), (jnp.arange(len(rows)), rows))[0][0]
-
-
-def _loss(params, graph, inputs, start, target, known, choices: bool):
-    outputs = nnx.merge(graph, params)(inputs, start)
-    if not choices:
-        return (known * jnp.square(outputs - target)).sum() / known.sum()
-    logs = jax.nn.log_softmax(jnp.where(known > 0, outputs, -1e9))
-    return -(target * jnp.where(known > 0, logs, 0)).sum() / len(inputs)
-
-
-_BLOCK = 1 << 15
+_BATCH = 512  # rows of a training step
+_BLOCK = 1 << 15  # decisions scored at once
 
 
 class MlpPolicy:
-    """A network on the user's and the task's means, history length and text, one output for each LLM.
+    """An MLP on the user's and the task's means, history length and text, with one output for each LLM.
 
-    For choices it is added to the user's smoothed log shares on the task, under a softmax over the
-    candidates; for rewards made of effects and costs, these are forecast from text and task, and weighed
-    by the preference that the history tells.
+    For choices, and for rewards without outcomes, the output is added to the user's smoothed mean on the task. For
+    rewards made of effects and costs, the MLP forecasts these from text and task, and the user's estimated weight
+    combines them (see `QueryForecast`).
 
     Args:
-      hidden, dropout, weight_decay, learning_rate, steps: see `mlp_fit.Mlp`.
-      components: principal components of the text vectors.
-      most_rows: training decisions, drawn at random where there are more.
+      dataset: the dataset.
+      hidden, dropout, weight_decay, learning_rate, steps: see `Mlp`.
+      components: number of principal components of the text vectors.
+      most_rows: maximum number of training decisions; larger training sets are sampled.
+      seed: of samples, parameters and dropout.
     """
 
     name = "mlp"
@@ -133,72 +51,176 @@ class MlpPolicy:
         most_rows: int = 100_000,
         seed: int = 0,
     ):
-        self._prepared = dataset
+        self._dataset = dataset
         self._network = (hidden, dropout, weight_decay, learning_rate, steps, seed)
-        self._sizes = (components, most_rows, seed)
+        self._sampling = (components, most_rows, seed)
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        kind = _Decisions if are_choices(train) or not has_outcomes(self._prepared) else _Outcomes
-        self._inner = kind(self._prepared, Mlp(*self._network), *self._sizes)
-        self._inner.fit(train, validation)
+        network = Mlp(*self._network)
+        if are_choices(train) or not has_outcomes(self._dataset):
+            self._model = _DecisionMlp(self._dataset, network, *self._sampling)
+        else:
+            self._model = _OutcomeMlp(self._dataset, network, self._sampling[0])
+        self._model.fit(train, validation)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        return self._inner.score(history, decisions)
+        return self._model.score(history, decisions)
 
 
-class _Decisions:
-    """A row for each decision."""
+class Mlp:
+    """A `Network` on standardised inputs, trained with AdamW.
+
+    Args:
+      hidden: number of hidden units.
+      dropout: share of the inputs that is dropped in each training step.
+      weight_decay: of AdamW.
+      learning_rate: of AdamW, with cosine decay to 0.
+      steps: number of training steps of 512 rows.
+      seed: of parameters, batches and dropout.
+    """
+
+    def __init__(
+        self, hidden: int, dropout: float, weight_decay: float, learning_rate: float, steps: int, seed: int = 0
+    ):
+        self._hidden, self._steps, self._seed = hidden, steps, seed
+        self._rates = (dropout, weight_decay, learning_rate)
+
+    def fit(
+        self,
+        inputs: Float[np.ndarray, "rows features"],
+        start: Float[np.ndarray, "rows outputs"],
+        target: np.ndarray,
+        observed: Bool[np.ndarray, "rows outputs"],
+        choices: bool,
+    ) -> None:
+        """Fits targets.
+
+        Args:
+          inputs: features.
+          start: values that the network's output is added to.
+          target: [rows, outputs]; ignored where not observed.
+          observed: entries that count in the loss.
+          choices: whether the loss is the log loss of a softmax over the observed outputs, or squared error.
+        """
+        self._mean, self._scale = inputs.mean(0), inputs.std(0) + 1e-3
+        network = Network(inputs.shape[1], self._hidden, target.shape[1], nnx.Rngs(self._seed))
+        self._graph, params = nnx.split(network)
+        rng = np.random.default_rng(self._seed)
+        rows = rng.integers(len(inputs), size=(self._steps, min(_BATCH, len(inputs))))
+        tables = (self._standardised(inputs), start, np.where(observed, target, 0), observed)
+        tables = [np.asarray(table, np.float32) for table in tables]
+        key = jax.random.key(self._seed)
+        self._params = _descend(self._graph, nnx.to_pure_dict(params), tables, rows, key, *self._rates, choices)
+
+    def predict(
+        self, inputs: Float[np.ndarray, "rows features"], start: Float[np.ndarray, "rows outputs"]
+    ) -> Float[np.ndarray, "rows outputs"]:
+        """Outputs of the network added to `start`, float32."""
+        network = nnx.merge(self._graph, self._params)
+        return np.asarray(network(jnp.asarray(self._standardised(inputs)), jnp.asarray(start, jnp.float32)))
+
+    def _standardised(self, inputs: np.ndarray) -> np.ndarray:
+        return ((inputs - self._mean) / self._scale).astype(np.float32)
+
+
+class Network(nnx.Module):
+    """start + linear(gelu(linear(inputs))).
+
+    Args:
+      inputs, hidden, outputs: sizes of the layers.
+      rngs: of the initial parameters.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs):
+        self.inner = nnx.Linear(inputs, hidden, rngs=rngs)
+        # zeros, so that training begins at `start`
+        self.outer = nnx.Linear(hidden, outputs, kernel_init=nnx.initializers.zeros, rngs=rngs)
+
+    def __call__(
+        self, inputs: Float[Array, "rows features"], start: Float[Array, "rows outputs"]
+    ) -> Float[Array, "rows outputs"]:
+        return start + self.outer(jax.nn.gelu(self.inner(inputs)))
+
+
+@functools.partial(jax.jit, static_argnames=("graph", "choices"))
+def _descend(graph, params, tables, rows, key, dropout, weight_decay, learning_rate, choices: bool):
+    """Parameters after one AdamW step for each row of `rows` [steps, batch]."""
+    rate = optax.cosine_decay_schedule(1.0, len(rows))
+    adam = optax.scale_by_adam()
+
+    def step(carry, batch):
+        params, state = carry
+        number, chosen = batch
+        inputs, *rest = (table[chosen] for table in tables)
+        kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - dropout, inputs.shape)
+        gradient = jax.grad(_loss)(params, graph, inputs * kept / (1 - dropout), *rest, choices)
+        moves, state = adam.update(gradient, state)
+        scale = learning_rate * rate(number)
+        params = jax.tree.map(lambda value, move: value - scale * (move + weight_decay * value), params, moves)
+        return (params, state), None
+
+    return jax.lax.scan(step, (params, adam.init(params)), (jnp.arange(len(rows)), rows))[0][0]
+
+
+def _loss(params, graph, inputs, start, target, observed, choices: bool):
+    outputs = nnx.merge(graph, params)(inputs, start)
+    if not choices:
+        return (observed * jnp.square(outputs - target)).sum() / observed.sum()
+    logs = jax.nn.log_softmax(jnp.where(observed > 0, outputs, -1e9))
+    return -(target * jnp.where(observed > 0, logs, 0)).sum() / len(inputs)
+
+
+class _DecisionMlp:
+    """The MLP on one row for each decision."""
 
     def __init__(self, dataset: Dataset, network: Mlp, components: int, most_rows: int, seed: int):
-        self._prepared, self._network = dataset, network
+        self._dataset, self._network = dataset, network
         self._components, self._most_rows, self._seed = components, most_rows, seed
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         rng, choices = np.random.default_rng(self._seed), are_choices(train)
         self._train = train
-        self._features = DecisionFeatures(self._prepared, self._components, choices, is_warm(train, validation))
-        told = np.flatnonzero(~np.isnan(train.rewards).all(1))
-        chosen = np.sort(rng.permutation(told)[: self._most_rows])
+        self._features = DecisionFeatures(self._dataset, self._components, choices, is_warm(train, validation))
+        labelled = np.flatnonzero(~np.isnan(train.rewards).all(1))
+        rows = np.sort(rng.permutation(labelled)[: self._most_rows])
         inputs, starts, rewards = [], [], []
-        for known, some in self._features.folds(train, chosen, rng):
-            part = select(train, some)
-            inputs.append(self._features.vectors(known, part.decisions))
-            starts.append(self._start(known, part.decisions))
+        for statistics, fold_rows in self._features.folds(train, rows, rng):
+            part = select(train, fold_rows)
+            inputs.append(self._features.decision_features(statistics, part.decisions))
+            starts.append(self._start(statistics, part.decisions))
             rewards.append(part.rewards)
         target = np.concatenate(rewards)
         self._network.fit(np.concatenate(inputs), np.concatenate(starts), target, ~np.isnan(target), choices)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        known, scores = self._features.known(history, self._train), np.empty(decisions.offered.shape)
-        for start in range(0, len(scores), _BLOCK):
-            some = slice(start, start + _BLOCK)
-            part = select_decisions(decisions, some)
-            scores[some] = self._network.predict(self._features.vectors(known, part), self._start(known, part))
+        statistics, scores = self._features.statistics(history, self._train), np.empty(decisions.offered.shape)
+        for first in range(0, len(scores), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            part = select_decisions(decisions, rows)
+            inputs = self._features.decision_features(statistics, part)
+            scores[rows] = self._network.predict(inputs, self._start(statistics, part))
         return scores
 
-    def _start(self, known: Known, decisions: DecisionArrays) -> np.ndarray:
-        """The user's mean on the task, and what others' decisions on the query change."""
+    def _start(self, statistics: Statistics, decisions: DecisionArrays) -> np.ndarray:
+        """The user's mean on the task + the query's mean - the task's mean, [decisions, llms]."""
         task = self._features.task[decisions.query]
-        return known.own_task[decisions.user, task] + known.of_query[decisions.query] - known.of_task[task]
+        own = statistics.by_user_task[decisions.user, task]
+        return own + statistics.by_query[decisions.query] - statistics.by_task[task]
 
 
-class _Outcomes(QueryForecast):
-    """A row for each query, an output for the effect and one for the cost of each LLM."""
+class _OutcomeMlp(QueryForecast):
+    """The MLP on one row for each query, with outputs for effect and cost of each LLM."""
 
-    def __init__(self, dataset: Dataset, network: Mlp, components: int, most_rows: int, seed: int):
+    def __init__(self, dataset: Dataset, network: Mlp, components: int):
         super().__init__(dataset)
-        del most_rows, seed
         self._network, self._components = network, components
 
-    def _learn(self, seen: np.ndarray, deviation: np.ndarray, validation: Labelled) -> None:
-        del validation
-        known = np.zeros(self._num_queries, bool)
-        known[seen] = True
-        text = principal_components(self._prepared.vectors.query, known, self._components)
-        self._inputs = np.concatenate([text, task_columns(self._prepared)], axis=1)
+    def _fit_deviations(self, seen: np.ndarray, deviation: np.ndarray) -> None:
+        text = principal_components(self._dataset.vectors.query, self._mask(seen), self._components)
+        self._inputs = np.concatenate([text, task_columns(self._dataset)], axis=1)
         self._start = self._task_deviations(seen, deviation)
         # one scale for all outputs: effects and costs are in [0, 1]
         self._network.fit(self._inputs[seen], self._start[seen], deviation, self._count[seen] > 0, choices=False)
 
-    def _deviation(self, asked: np.ndarray) -> np.ndarray:
-        return self._network.predict(self._inputs[asked], self._start[asked])
+    def _predict_deviations(self, queries: np.ndarray) -> np.ndarray:
+        return self._network.predict(self._inputs[queries], self._start[queries])

@@ -1,4 +1,4 @@
-"""Baselines by name: those with settings to tune, and those without."""
+"""All baselines by name: `BUILDERS` have hyperparameters to tune, `make_policies` makes those without."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,10 +11,11 @@ from prouter_jax.evaluation.baselines.base import Policy
 from prouter_jax.evaluation.baselines.boosting import Boosting, BoostingTruePreference
 from prouter_jax.evaluation.baselines.bradley_terry import BradleyTerry, BradleyTerryTask
 from prouter_jax.evaluation.baselines.cascade import Cascade, Switch
+from prouter_jax.evaluation.baselines.empirical_bayes import EmpiricalBayes
 from prouter_jax.evaluation.baselines.factorisation import Factorisation
-from prouter_jax.evaluation.baselines.forecast import InferredPreference, has_outcomes
 from prouter_jax.evaluation.baselines.mlp import MlpPolicy
-from prouter_jax.evaluation.baselines.neighbours import EmpiricalBayes, Neighbours, NeighboursPerUser
+from prouter_jax.evaluation.baselines.neighbours import Neighbours, NeighboursPerUser
+from prouter_jax.evaluation.baselines.preference import InferredPreference, has_outcomes
 from prouter_jax.evaluation.baselines.ridge import KernelRidge, Ridge, RidgeTruePreference
 from prouter_jax.evaluation.baselines.simple import (
     BestPerUser,
@@ -36,7 +37,7 @@ BUILDERS: Mapping[str, Callable[..., Policy]] = {kind.name: kind for kind in _KI
 
 
 def applicable(dataset: Dataset) -> list[str]:
-    """Names of the policies that apply to the data: some need effects and costs, one the true preferences."""
+    """Names of the builders that apply to the dataset: some need effects and costs, one also true preferences."""
     outcomes, preference = has_outcomes(dataset), dataset.data.users.preference
     needs = {"inferred_preference": outcomes}
     needs["boosting_true_preference"] = outcomes and not np.isnan(preference).any()
@@ -44,7 +45,7 @@ def applicable(dataset: Dataset) -> list[str]:
 
 
 def make_policies(dataset: Dataset) -> dict[str, Policy]:
-    """The policies that apply to the data, by name: without costs there is no cheapest LLM, and so on."""
+    """Baselines without hyperparameters that apply to the dataset, by name; some need effects, costs or preferences."""
     seen, data = dataset.world.interactions, dataset.data
     task = data.queries.task
     effect, cost = (_llm_means(values, dataset) for values in (seen.outcomes.effect, seen.outcomes.cost))

@@ -1,20 +1,25 @@
-"""Linear forecasts from texts and tasks, and from kernels of texts."""
+"""Ridge-regression baselines on text and task, in the space of text vectors or of a text kernel."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays, outcome_matrices
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.features import kernel_features, query_features, task_columns
 from prouter_jax.evaluation.baselines.forecast import QueryForecast
+from prouter_jax.evaluation.baselines.text_features import kernel_features, query_features, task_columns
 
 
 class Ridge(QueryForecast):
     """Ridge regression of the forecast on text vector and task.
 
     Args:
+      dataset: the dataset.
       penalty: of the squared coefficients.
-      text_weight: of the text vector (about length 1) beside the task's column of ones.
+      text_weight: scale of the text vector (length about 1) beside the one-hot task.
+      strengths: `own_strength` and `query_strength` of `QueryForecast`.
     """
 
     name = "ridge"
@@ -23,24 +28,26 @@ class Ridge(QueryForecast):
         super().__init__(dataset, **strengths)
         self._penalty, self._text_weight = penalty, text_weight
 
-    def _learn(self, seen: np.ndarray, deviation: np.ndarray, validation: Labelled) -> None:
-        del validation
-        features, known = self._features(seen), np.zeros(self._num_queries, bool)
-        known[seen] = True
-        (self._table,) = ridge_forecasts(features, known, deviation, [self._penalty])
+    def _fit_deviations(self, seen: np.ndarray, deviation: np.ndarray) -> None:
+        mask = self._mask(seen)
+        (self._table,) = ridge_forecasts(self._features(mask), mask, deviation, [self._penalty])
 
-    def _deviation(self, asked: np.ndarray) -> np.ndarray:
-        return self._table[asked]
+    def _predict_deviations(self, queries: np.ndarray) -> np.ndarray:
+        return self._table[queries]
 
     def _features(self, seen: np.ndarray) -> np.ndarray:
+        """Features [queries, features], given the mask of the queries with observations."""
         del seen
-        return query_features(self._prepared, self._text_weight)
+        return query_features(self._dataset, self._text_weight)
 
 
 class KernelRidge(Ridge):
-    """Ridge regression in the space of a kernel of texts, exp((cosine - 1) / width^2), beside the task.
+    """Ridge regression on the task and on features of the text kernel exp((cosine - 1) / width^2).
 
-    Exact up to `landmarks` queries, beyond that by as many of them (Nystroem).
+    Args:
+      dataset: the dataset.
+      penalty, text_weight, strengths: see `Ridge`.
+      width, landmarks: see `text_features.kernel_features`.
     """
 
     name = "kernel_ridge"
@@ -58,17 +65,14 @@ class KernelRidge(Ridge):
         self._width, self._landmarks = width, landmarks
 
     def _features(self, seen: np.ndarray) -> np.ndarray:
-        known = np.zeros(self._num_queries, bool)
-        known[seen] = True
-        near = kernel_features(self._prepared.vectors.query, known, self._width, self._landmarks)
-        return np.concatenate([self._text_weight * near, task_columns(self._prepared)], axis=1)
+        kernel = kernel_features(self._dataset.vectors.query, seen, self._width, self._landmarks)
+        return np.concatenate([self._text_weight * kernel, task_columns(self._dataset)], axis=1)
 
 
 class RidgeTruePreference:
-    """A linear forecast of effect and scaled cost, weighed by every user's true preference.
+    """Ridge forecast of effect and scaled cost from text and task, combined by every user's true preference.
 
-    Features of a query are its text vector and its task; the penalty is the one of the best
-    validation reward. Outcomes missing in training count as their LLM's mean.
+    The penalty is the one with the best validation reward. Outcomes missing in training count as their LLM's mean.
     """
 
     name = "ridge_true_preference"
@@ -93,8 +97,8 @@ class RidgeTruePreference:
         return self._scores(self._forecast, decisions)
 
     def _reward(self, forecast: np.ndarray, labelled: Labelled) -> float:
-        picked = metrics.choose(self._scores(forecast, labelled.decisions), labelled.decisions.offered)
-        return np.nan_to_num(metrics.mean(metrics.values_of_selected(labelled.rewards, picked)))
+        selected = metrics.choose(self._scores(forecast, labelled.decisions), labelled.decisions.offered)
+        return np.nan_to_num(metrics.mean(metrics.values_of_selected(labelled.rewards, selected)))
 
     def _scores(self, forecast: np.ndarray, decisions: DecisionArrays) -> np.ndarray:
         weight = self._weight[decisions.user][:, None]
@@ -102,21 +106,22 @@ class RidgeTruePreference:
         return weight * effect[decisions.query] - (1 - weight) * cost[decisions.query]
 
 
-def ridge_forecasts(features: np.ndarray, seen: np.ndarray, targets: np.ndarray, penalties) -> list[np.ndarray]:
-    """Ridge regression for several penalties with one eigendecomposition; the intercept is not penalised.
-
-    coefficients = V (S + penalty)^-1 V' X'Y, with X, Y centred and X'X = V S V'.
+def ridge_forecasts(
+    features: Float[np.ndarray, "queries features"],
+    seen: Bool[np.ndarray, " queries"],
+    targets: Float[np.ndarray, "seen targets"],
+    penalties: Sequence[float] | np.ndarray,
+) -> list[Float[np.ndarray, "queries targets"]]:
+    """Ridge regression with an unpenalised intercept: the forecast of every query, for each penalty.
 
     Args:
-      features: [queries, features]; seen: bool [queries], those to learn from.
-      targets: [seen queries, targets], NaN where missing.
-
-    Returns:
-      For each penalty the targets of every query, [queries, targets].
+      features: features of all queries.
+      seen: queries to fit on.
+      targets: targets of the seen queries; a missing one (NaN) counts as the mean of its column.
+      penalties: of the squared coefficients.
     """
-    middle = np.array([np.nan_to_num(metrics.mean(column)) for column in targets.T])
-    residuals = np.where(np.isnan(targets), 0.0, targets - middle)
-    centred = features - features[seen].mean(0)
-    spectrum, basis = np.linalg.eigh(centred[seen].T @ centred[seen])
-    projected, rotated = basis.T @ (centred[seen].T @ residuals), centred @ basis
-    return [rotated @ (projected / (np.maximum(spectrum, 0) + p)[:, None]) + middle for p in penalties]
+    from sklearn import linear_model  # about a second of CPU time
+
+    means = np.array([np.nan_to_num(metrics.mean(column)) for column in targets.T])
+    filled = np.where(np.isnan(targets), means, targets)
+    return [linear_model.Ridge(alpha).fit(features[seen], filled).predict(features) for alpha in penalties]

@@ -1,13 +1,14 @@
-"""Policies that need nothing but means of rewards, and the two ends of the scale: chance and the oracle."""
+"""Baselines from mean rewards (overall, per user, per user and task), constant or random scores, and the oracle."""
 
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import (
+from prouter_jax.evaluation.baselines.means import (
     are_choices,
     as_logits,
     group_sums,
@@ -18,7 +19,11 @@ from prouter_jax.evaluation.baselines.base import (
 
 
 class Random:
-    """Any candidate, by chance."""
+    """Random scores.
+
+    Args:
+      seed: of the scores.
+    """
 
     name = "random"
 
@@ -34,9 +39,14 @@ class Random:
 
 
 class SameForAll:
-    """One score [llms] per LLM, given; an unknown one comes last."""
+    """A given score for each LLM, the same in all decisions.
 
-    def __init__(self, name: str, scores: np.ndarray):
+    Args:
+      name: name of the policy.
+      scores: score of each LLM; LLMs with NaN come last.
+    """
+
+    def __init__(self, name: str, scores: Float[np.ndarray, " llms"]):
         self.name = name
         self._scores = np.where(np.isnan(scores), -np.inf, scores)
 
@@ -49,15 +59,14 @@ class SameForAll:
 
 
 class BestSingle:
-    """The LLM of the highest mean training reward over all users."""
+    """The LLM with the highest mean training reward over all users."""
 
     name = "best_single"
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         del validation
-        everybody = np.zeros(len(train.rewards), int)
-        overall = _cell_means(train.rewards, everybody, 1)[0]
-        # an LLM nobody ever met is taken for an average one
+        overall = _cell_means(train.rewards, np.zeros(len(train.rewards), int), 1)[0]
+        # an LLM without training rewards counts as an average one
         self._overall = np.where(np.isnan(overall), np.nan_to_num(metrics.mean(train.rewards)), overall)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
@@ -65,7 +74,11 @@ class BestSingle:
 
 
 class BestPerUser(BestSingle):
-    """The LLM of the highest mean reward in the user's history; the overall mean where it has none."""
+    """The LLM with the highest mean reward in the user's history; LLMs without rewards there get the overall mean.
+
+    Args:
+      num_users: number of users.
+    """
 
     name = "best_per_user"
 
@@ -78,26 +91,35 @@ class BestPerUser(BestSingle):
 
 
 class BestPerUserTask(BestPerUser):
-    """The LLM of the highest mean reward in the user's history on this task; the user's own mean where it has none."""
+    """The LLM with the highest mean reward in the user's history on the task; without rewards there, as `BestPerUser`.
+
+    Args:
+      num_users: number of users.
+      task: task row of each query; -1 (no task) counts as one more task.
+      num_tasks: number of tasks.
+    """
 
     name = "best_per_user_task"
 
-    def __init__(self, num_users: int, task: np.ndarray, num_tasks: int):
+    def __init__(self, num_users: int, task: Int[np.ndarray, " queries"], num_tasks: int):
         super().__init__(num_users)
-        self._task, self._num_tasks = task, num_tasks
+        self._task, self._num_tasks = task + 1, num_tasks + 1
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        cells = self._num_users * (self._num_tasks + 1)
+        cells = self._num_users * self._num_tasks
         means = _cell_means(history.rewards, self._cell(history.decisions), cells)[self._cell(decisions)]
         return np.where(np.isnan(means), super().score(history, decisions), means)
 
     def _cell(self, decisions: DecisionArrays) -> np.ndarray:
-        """A number for each user and task; queries without a task (-1) are a task of their own."""
-        return decisions.user.astype(np.int64) * (self._num_tasks + 1) + self._task[decisions.query] + 1
+        return decisions.user.astype(np.int64) * self._num_tasks + self._task[decisions.query]
 
 
 class Oracle:
-    """The candidate of the highest reward, known only afterwards; an unknown reward comes last."""
+    """The candidate with the highest true reward: an upper bound. Candidates with an unobserved reward come last.
+
+    Args:
+      rewards_of: returns the true rewards [decisions, llms] of decisions.
+    """
 
     name = "oracle"
 
@@ -113,13 +135,13 @@ class Oracle:
         return np.where(np.isnan(rewards), -np.inf, rewards)
 
 
-def _cell_means(rewards: np.ndarray, cell: np.ndarray, num_cells: int) -> np.ndarray:
-    """Mean reward of each LLM in each cell: [decisions, llms] -> float64 [cells, llms], NaN where nothing is known."""
-    return np.stack([metrics.group_means(column, cell, num_cells) for column in rewards.T], axis=1)
-
-
 class SmoothedFavourite:
-    """The user's mean reward of each LLM, smoothed towards the population's as if it were `strength` decisions."""
+    """The user's mean reward of each LLM, smoothed towards the population's mean.
+
+    Args:
+      dataset: the dataset.
+      strength: number of decisions that the population's mean counts for.
+    """
 
     name = "smoothed_favourite"
 
@@ -133,40 +155,45 @@ class SmoothedFavourite:
         self._population = population_means(train.rewards)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        return as_logits(self._own(history)[decisions.user], self._choices)
+        return as_logits(self._user_means(history)[decisions.user], self._choices)
 
-    def _own(self, history: Labelled) -> np.ndarray:
+    def _user_means(self, history: Labelled) -> np.ndarray:
         return user_means(history, self._num_users, self._population, self._strength)
 
 
 class SmoothedUserTask(SmoothedFavourite):
-    """The user's mean on the task, smoothed towards its own overall mean plus what the task changes for everybody.
+    """The user's mean reward of each LLM on the task, smoothed towards user mean + task mean - population mean.
 
-    Where the user has `count` decisions on the task, that prior counts for `task_strength` more; the
-    population's mean on the task is smoothed towards its overall mean in the same way.
+    Args:
+      dataset: the dataset.
+      strength: number of decisions that the population's mean counts for beside the user's mean.
+      task_strength: number of decisions on the task that the prior counts for; also for the task's mean over all users,
+        whose prior is the population's mean.
     """
 
     name = "smoothed_user_task"
 
     def __init__(self, dataset: Dataset, strength: float = 8.0, task_strength: float = 30.0):
         super().__init__(dataset, strength)
-        self._task, self._num_tasks = dataset.data.queries.task, len(dataset.data.tasks.ids)
+        # queries without a task (-1) count as one more task
+        self._task, self._num_tasks = dataset.data.queries.task + 1, len(dataset.data.tasks.ids) + 1
         self._task_strength = task_strength
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         super().fit(train, validation)
-        total, count = group_sums(train.rewards, self._task_of(train.decisions), self._num_tasks + 1)
+        total, count = group_sums(train.rewards, self._task[train.decisions.query], self._num_tasks)
         self._by_task = smooth(total, count, self._population, self._task_strength)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        own = self._own(history)[:, None] + self._by_task - self._population
-        total, count = group_sums(history.rewards, self._cell(history.decisions), own.shape[0] * own.shape[1])
-        means = smooth(total, count, own.reshape(total.shape), self._task_strength)
+        prior = self._user_means(history)[:, None] + self._by_task - self._population
+        total, count = group_sums(history.rewards, self._cell(history.decisions), prior.shape[0] * prior.shape[1])
+        means = smooth(total, count, prior.reshape(total.shape), self._task_strength)
         return as_logits(means[self._cell(decisions)], self._choices)
 
     def _cell(self, decisions: DecisionArrays) -> np.ndarray:
-        return decisions.user.astype(np.int64) * (self._num_tasks + 1) + self._task_of(decisions)
+        return decisions.user.astype(np.int64) * self._num_tasks + self._task[decisions.query]
 
-    def _task_of(self, decisions: DecisionArrays) -> np.ndarray:
-        """Task rows moved up by one: queries without a task are a task of their own."""
-        return self._task[decisions.query] + 1
+
+def _cell_means(rewards: np.ndarray, cell: np.ndarray, num_cells: int) -> np.ndarray:
+    """Mean reward of each LLM in each cell, float64 [cells, llms], NaN for cells without rewards."""
+    return np.stack([metrics.group_means(column, cell, num_cells) for column in rewards.T], axis=1)

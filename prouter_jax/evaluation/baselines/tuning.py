@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from prouter_jax import metrics
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import Policy, are_choices, select
+from prouter_jax.evaluation.baselines.base import Policy, select
+from prouter_jax.evaluation.baselines.means import are_choices
 from prouter_jax.evaluation.baselines.registry import BUILDERS
 from prouter_jax.search import Space, draw, log_uniform, one_of, uniform
 

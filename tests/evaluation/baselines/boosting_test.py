@@ -36,13 +36,13 @@ def test_trees_forecast_effects_and_costs():
     rewards = [_reward(policy, *parts(dataset)) for policy in (first, second, BestSingle())]
     assert min(rewards[:2]) > rewards[2]
     decisions = dataset.labelled("test").decisions
-    # rewards tell preferences exactly
+    # rewards determine preferences exactly
     np.testing.assert_allclose(first.score(parts(dataset)[0], decisions), second.score(None, decisions), atol=1e-4)
 
 
 @needs_lightgbm
 def test_ratings_without_outcomes_are_learnt_as_they_are():
-    """A rating of 3 for LLM 1 on task 0, of 5 on others, of 4 for LLM 0; nobody knows effects."""
+    """A rating of 3 for LLM 1 on task 0, of 5 on others, of 4 for LLM 0; effects are unobserved."""
     dataset = without_outcomes(small_world())
     query, user = np.tile(np.arange(60), 8), np.repeat(np.arange(8), 60)
     first = dataset.data.queries.task[query] == 0

@@ -1,57 +1,73 @@
-"""The weight of quality that a history tells."""
+"""Forecasts that all users share, personalised by the user's history."""
 
 import numpy as np
 import pytest
-from policy_cases import parts, small_world
+from policy_cases import choices, parts, small_world
 
-from prouter_jax.dataset import Labelled
-from prouter_jax.evaluation.baselines.base import best_shares, select
-from prouter_jax.evaluation.baselines.forecast import InferredPreference, estimate_preferences, seen_outcomes, task_sums
-
-
-def test_rewards_tell_preferences_exactly():
-    dataset = small_world("multi_cost_efficiency")
-    found = estimate_preferences(dataset.labelled("train"), *seen_outcomes(dataset), 8)
-    np.testing.assert_allclose(found, dataset.data.users.preference, atol=1e-5)
+from prouter_jax import metrics
+from prouter_jax.evaluation.baselines.forecast import QueryForecast
+from prouter_jax.evaluation.baselines.simple import BestSingle
 
 
-def test_choices_tell_the_order_of_preferences():
-    dataset = small_world("multi_cost_efficiency")
-    train = dataset.labelled("train")
-    chosen = Labelled(train.decisions, best_shares(train.rewards))
-    found = estimate_preferences(chosen, *seen_outcomes(dataset), 8)
-    assert np.corrcoef(found, dataset.data.users.preference)[0, 1] > 0.9
+class MeanForecast(QueryForecast):
+    """Forecasts the mean of each LLM."""
+
+    name = "mean_forecast"
+
+    def _fit_deviations(self, seen, deviation):
+        self.fitted = seen, deviation
+
+    def _predict_deviations(self, queries):
+        return np.zeros((len(queries), self.fitted[1].shape[1]))
 
 
-def test_a_user_without_history_is_taken_for_an_average_one():
-    dataset = small_world("multi_cost_efficiency")
-    train = dataset.labelled("train")
-    others = select(train, train.decisions.user != 7)
-    found = estimate_preferences(others, *seen_outcomes(dataset), 8)
-    assert found[7] == pytest.approx(found[:7].mean())
+def test_others_choices_on_a_query_go_before_the_forecast():
+    """Everybody likes LLM 0 but on query 3, where they choose LLM 2."""
+    dataset = small_world()
+    user, query = np.repeat(np.arange(6), 10), np.tile(np.arange(10), 6)
+    train = choices(user, query, np.where(query == 3, 2, 0), 5)
+    policy = MeanForecast(dataset, query_strength=1.0, own_strength=5.0)
+    policy.fit(train, train)
+    asked = choices([7, 7], [3, 50], [0, 0], 5).decisions
+    assert policy.score(train, asked).argmax(1).tolist() == [2, 0]
+    stubborn = MeanForecast(dataset, query_strength=1e4, own_strength=5.0)
+    stubborn.fit(train, train)
+    assert stubborn.score(train, asked).argmax(1).tolist() == [0, 0]
 
 
-def test_outcomes_of_test_queries_are_not_seen():
-    dataset = small_world("multi_cost_efficiency")
-    hidden = np.unique(dataset.labelled("test").decisions.query)
-    effect, cost = seen_outcomes(dataset)
-    assert np.isnan(effect[hidden]).all()
-    assert np.isnan(cost[hidden]).all()
-    assert not np.isnan(effect[dataset.world_query >= 0]).all()
+def test_a_user_shifts_the_forecast_by_its_own_shares():
+    dataset = small_world()
+    user = np.repeat(np.arange(4), 20)
+    train = choices(user, np.tile(np.arange(20), 4), np.where(user == 3, 1, 0), 5)
+    policy = MeanForecast(dataset)
+    policy.fit(train, train)
+    asked = choices([3, 0, 5], [50] * 3, [0] * 3, 5).decisions
+    assert policy.score(train, asked).argmax(1).tolist() == [1, 0, 0]
 
 
-def test_sums_of_tasks():
-    table = np.array([[1, np.nan], [3, 4], [5, 6]])
-    total, count = task_sums(table, np.array([0, 0, 2]), 3)
-    np.testing.assert_array_equal(total, [[4, 4], [0, 0], [5, 6]])
-    np.testing.assert_array_equal(count, [[2, 1], [0, 0], [1, 1]])
-
-
-def test_a_policy_of_inferred_preferences_serves_thrifty_and_lavish_users():
+def test_effects_and_costs_are_combined_by_the_estimated_preference():
     dataset = small_world("multi_cost_efficiency")
     train, validation, test = parts(dataset)
-    policy = InferredPreference(dataset)
+    policy = MeanForecast(dataset)
     policy.fit(train, validation)
-    picked = policy.score(train, test.decisions).argmax(1)
-    cost = np.nanmean(seen_outcomes(dataset)[1], axis=0)[picked]
-    assert cost[test.decisions.user == 0].mean() < cost[test.decisions.user == 7].mean()
+    found, weight = policy.score(train, test.decisions), dataset.data.users.preference[test.decisions.user]
+    np.testing.assert_allclose(
+        found, policy.score_with_preferences(dataset.data.users.preference, test.decisions), atol=1e-5
+    )
+    seen, deviation = policy.fitted
+    assert deviation.shape == (len(seen), 10)
+    # linear in the preference: weight 0 gives the cost, weight 1 the effect
+    effect, cost = (policy.score_with_preferences(np.full(8, w), test.decisions) for w in (1.0, 0.0))
+    np.testing.assert_allclose(found, weight[:, None] * effect + (1 - weight[:, None]) * cost, atol=1e-5)
+
+
+@pytest.mark.parametrize("users", ["recorded", "multi_cost_efficiency"])
+def test_personal_forecasts_beat_the_best_single_llm(users):
+    dataset = small_world(users)
+    train, validation, test = parts(dataset)
+    reward = []
+    for policy in (MeanForecast(dataset), BestSingle()):
+        policy.fit(train, validation)
+        picked = metrics.choose(policy.score(train, test.decisions), ~np.isnan(test.rewards))
+        reward.append(metrics.mean(metrics.values_of_selected(test.rewards, picked)))
+    assert reward[0] > reward[1]

@@ -1,4 +1,4 @@
-"""The network: it starts from what is known and learns the rest."""
+"""The MLP: its start, its losses, and the policy on small data."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_the_network_fits_squares_and_starts_where_told():
 
 
 def test_ratings_without_outcomes_are_learnt_as_they_are():
-    """A rating of 3 for LLM 1 on task 0, of 5 on others, of 4 for LLM 0; nobody knows effects."""
+    """A rating of 3 for LLM 1 on task 0, of 5 on others, of 4 for LLM 0; effects are unobserved."""
     dataset = without_outcomes(small_world())
     query, user = np.tile(np.arange(60), 8), np.repeat(np.arange(8), 60)
     first = dataset.data.queries.task[query] == 0

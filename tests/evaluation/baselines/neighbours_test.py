@@ -1,59 +1,75 @@
-"""Empirical Bayes: which known user a history resembles."""
+"""Nearest neighbours: their weights, and policies that use rewards on similar queries."""
 
 import numpy as np
-from policy_cases import choices, labelled, parts, small_world
+from policy_cases import choices, small_world
 
-from prouter_jax.evaluation.baselines.neighbours import EmpiricalBayes, choice_likelihood, reward_distance
+from prouter_jax.evaluation.baselines.neighbours import Neighbours, NeighboursPerUser, nearest
+from prouter_jax.evaluation.baselines.text_features import unit_vectors
 
-NAN = np.nan
-
-
-def test_likelihood_counts_only_the_candidates_of_a_choice():
-    shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
-    history = labelled([0, 0, 1], [0, 1, 2], [[1, 0, 0], [NAN, 1, 0], [NAN, 0.5, 0.5]])
-    log = np.log
-    expected = [
-        [log(0.5) + log(0.3 / 0.5), log(0.1) + log(0.1 / 0.9)],
-        [(log(0.6) + log(0.4)) / 2, (log(1 / 9) + log(8 / 9)) / 2],
-    ]
-    np.testing.assert_allclose(choice_likelihood(history, shares), expected)
+PREPARED = small_world()
+TASK = PREPARED.data.queries.task
 
 
-def test_rewards_are_compared_on_the_answers_that_both_met():
-    first = labelled([0, 0, 1], [0, 1, 1], [[1, 2], [3, NAN], [5, 5]])
-    second = labelled([1, 1], [0, 1], [[2, NAN], [4, 7]])
-    expected = [[0, (1 - 2) ** 2 + (3 - 4) ** 2], [0, (5 - 4) ** 2 + (5 - 7) ** 2]]
-    np.testing.assert_allclose(reward_distance(first, second, (2, 2)), expected)
+def _history(user, query):
+    """LLM 1 is chosen on task 0, LLM 2 elsewhere."""
+    return choices(user, query, np.where(TASK[query] == 0, 1, 2), 5)
 
 
-def test_one_choice_tells_a_new_user_what_else_it_likes():
-    """Those who choose LLM 3 now and then mostly choose LLM 2; the others choose LLM 0."""
-    dataset = small_world()
-    kinds = ([0] * 40, [0] * 40, [0] * 40, [2] * 30 + [3] * 10)
-    user = np.repeat(np.arange(4), 40)
-    train = choices(user, [0] * 160, np.concatenate(kinds), 5)
-    asked = choices([6, 7], [0, 0], [0, 0], 5).decisions
-    policy = EmpiricalBayes(dataset, strength=1.0)
+def test_the_population_chooses_as_on_similar_queries():
+    train = _history(np.repeat(np.arange(5), 60), np.tile(np.arange(60), 5))
+    policy = Neighbours(PREPARED, number=5, task_bonus=9.0, trust=1.0, query_strength=1.0)
     policy.fit(train, train)
-    history = choices([6, *user], [0] * 161, [3, *np.concatenate(kinds)], 5)
-    assert policy.score(history, asked).argmax(1).tolist() == [2, 0]
+    query = np.arange(60, 100)
+    found = policy.score(train, choices([7] * 40, query, [0] * 40, 5).decisions).argmax(1)
+    np.testing.assert_array_equal(found, np.where(TASK[query] == 0, 1, 2))
 
 
-def test_a_users_own_history_wins_in_the_end():
-    dataset = small_world()
-    user, llm = np.repeat(np.arange(3), 400), np.repeat([0, 0, 4], 400)
-    train = choices(user, np.zeros(1200, int), llm, 5)
-    policy = EmpiricalBayes(dataset)
+def test_a_user_chooses_as_it_did_on_similar_queries():
+    """User 0 follows the task, all others always choose LLM 4."""
+    mine, other = np.arange(60), np.tile(np.arange(60), 4)
+    user = np.concatenate([np.zeros(60, int), np.repeat(np.arange(1, 5), 60)])
+    query = np.concatenate([mine, other])
+    llm = np.where(user == 0, np.where(TASK[query] == 0, 1, 2), 4)
+    train = choices(user, query, llm, 5)
+    policy = NeighboursPerUser(PREPARED, near_strength=0.5, number=5, task_bonus=9.0)
     policy.fit(train, train)
-    assert policy.score(train, choices([2], [0], [0], 5).decisions).argmax() == 4
+    query = np.arange(60, 100)
+    asked = choices(np.tile([0, 1, 7], 40), np.repeat(query, 3), [0] * 120, 5).decisions
+    found = policy.score(train, asked).argmax(1).reshape(40, 3)
+    np.testing.assert_array_equal(found[:, 0], np.where(TASK[query] == 0, 1, 2))
+    assert (found[:, 1:] == 4).all()
 
 
-def test_users_of_like_preferences_are_told_by_their_rewards():
-    dataset = small_world("multi_cost_efficiency")
-    train, validation, _ = parts(dataset)
-    policy = EmpiricalBayes(dataset, temperature=1e-6)
-    policy.fit(train, validation)
-    weights = policy._weights(train)
-    np.testing.assert_allclose(weights.sum(1), 1)
-    # users stand in the order of their preference: a neighbour explains each best
-    assert set(np.abs(weights.argmax(1) - np.arange(len(weights)))) == {1}
+def test_neighbours_are_smoothed_towards_the_users_mean():
+    train = choices([0] * 60, np.arange(60), np.where(np.arange(60) < 30, 3, np.where(TASK[:60] == 0, 1, 2)), 5)
+    policy = NeighboursPerUser(PREPARED, near_strength=1e6, number=3, task_bonus=9.0)
+    policy.fit(train, train)
+    assert (policy.score(train, choices([0] * 9, range(90, 99), [0] * 9, 5).decisions).argmax(1) == 3).all()
+
+
+def test_nearest_queries_are_others_and_their_weights_sum_to_one():
+    dataset = small_world()
+    queries, seen = np.arange(10), np.arange(5, 60)
+    near = nearest(dataset, queries, seen, 7, sharpness=5.0, task_bonus=0.0).toarray()
+    np.testing.assert_allclose(near.sum(1), 1)
+    assert not near[queries, queries].any()
+    assert not near[:, :5].any()
+    assert not near[:, 60:].any()
+    unit = unit_vectors(dataset.vectors.query)
+    for row in queries:
+        others = seen[seen != row]
+        close = others[np.argsort(-(unit[others] @ unit[row]))]
+        cut = (unit[close[6]] @ unit[row]).item()
+        assert ((unit[np.flatnonzero(near[row])] @ unit[row]) >= cut - 1e-6).all()
+
+
+def test_a_bonus_brings_queries_of_the_same_task_near():
+    dataset = small_world()
+    task = dataset.data.queries.task
+    near = nearest(dataset, np.arange(100), np.arange(100), 5, sharpness=5.0, task_bonus=9.0).tocoo()
+    np.testing.assert_array_equal(task[near.row], task[near.col])
+
+
+def test_fewer_seen_queries_than_neighbours_are_all_used():
+    near = nearest(small_world(), np.arange(4), np.array([50, 51]), 30, 5.0, 0.0)
+    assert near.toarray()[:, [50, 51]].all()

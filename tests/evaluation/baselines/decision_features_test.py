@@ -1,4 +1,4 @@
-"""Features of decisions: what they say, and that they never know the decision itself."""
+"""Features of decisions: their content, and that no decision is in its own features."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from policy_cases import choices, parts, small_world
 
 from prouter_jax.dataset import Labelled
 from prouter_jax.evaluation.baselines.base import select
-from prouter_jax.evaluation.baselines.features import DecisionFeatures, is_warm, llm_features
+from prouter_jax.evaluation.baselines.decision_features import DecisionFeatures, is_warm, llm_features
 
 
 def _features(dataset, warm=False):
@@ -15,17 +15,17 @@ def _features(dataset, warm=False):
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_training_decision_is_hidden_from_its_own_features(warm):
-    """Turning one user's choices on some queries around changes no feature of these very decisions' queries."""
+    """A fold's decisions are not in the statistics of the fold."""
     dataset = small_world(split="warm_query" if warm else "cold_query")
     train, _, _ = parts(dataset)
     everything = np.arange(len(train.rewards))
-    for known, rows in _features(dataset, warm).folds(train, everything, np.random.default_rng(0)):
-        seen = np.expm1(known.on_query.astype(float)).round().sum()
+    for statistics, rows in _features(dataset, warm).folds(train, everything, np.random.default_rng(0)):
+        seen = np.expm1(statistics.query_count.astype(float)).round().sum()
         hidden = set(train.decisions.query[rows])
         rest = np.setdiff1d(everything, rows)
         assert seen == train.decisions.offered[rest].sum()
         if not warm:
-            assert not known.on_query[sorted(hidden)].any()
+            assert not statistics.query_count[sorted(hidden)].any()
             assert hidden.isdisjoint(train.decisions.query[rest])
 
 
@@ -42,18 +42,21 @@ def test_some_histories_are_short_in_training():
     dataset = small_world()
     train, _, _ = parts(dataset)
     folds = _features(dataset).folds(train, np.arange(len(train.rewards)), np.random.default_rng(0))
-    lengths = np.expm1(np.concatenate([known.length for known, _ in folds]))
+    lengths = np.expm1(np.concatenate([statistics.history_length for statistics, _ in folds]))
     longest = np.bincount(train.decisions.user).max()
     assert (lengths < 5).any()
     assert (lengths > longest / 2).any()
 
 
-def test_rows_are_of_candidates_and_vectors_of_decisions():
+def test_features_are_of_candidates_or_of_decisions():
     dataset = small_world()
     train, _, test = parts(dataset)
     features = _features(dataset)
-    known = features.known(train, train)
-    rows, vectors = features.rows(known, test.decisions), features.vectors(known, test.decisions)
+    statistics = features.statistics(train, train)
+    rows, vectors = (
+        features.candidate_features(statistics, test.decisions),
+        features.decision_features(statistics, test.decisions),
+    )
     assert len(rows) == test.decisions.offered.sum()
     np.testing.assert_array_equal(rows[:, 0], np.nonzero(test.decisions.offered)[1])
     assert len(vectors) == len(test.rewards)
@@ -66,7 +69,7 @@ def test_answers_are_described_only_where_queries_are_warm():
     assert is_warm(train, validation)
     assert not is_warm(*parts(small_world())[:2])
     cold, warm = (_features(dataset, warm=kind) for kind in (False, True))
-    widths = [x.rows(x.known(train, train), test.decisions).shape[1] for x in (cold, warm)]
+    widths = [x.candidate_features(x.statistics(train, train), test.decisions).shape[1] for x in (cold, warm)]
     style = dataset.world.interactions.outcomes.style
     assert widths[1] - widths[0] == 4 + (0 if style is None else style.shape[1])
 
@@ -75,12 +78,12 @@ def test_a_user_is_described_by_what_it_chose():
     dataset = small_world()
     train = choices([0] * 3 + [1] * 3, [0, 1, 2] * 2, [4, 4, 4, 0, 0, 0], 5, first=[4, 0, 4, 4, 1, 2])
     features = _features(dataset)
-    known = features.known(train, train)
-    assert known.own[0].argmax() == 4
-    assert known.taste[0, 2] == pytest.approx(2 / 3)
-    assert known.taste[1, 2] == 0
-    assert np.isnan(known.taste[5]).all()
-    assert known.length[5] == 0
+    statistics = features.statistics(train, train)
+    assert statistics.by_user[0].argmax() == 4
+    assert statistics.preferred[0, 2] == pytest.approx(2 / 3)
+    assert statistics.preferred[1, 2] == 0
+    assert np.isnan(statistics.preferred[5]).all()
+    assert statistics.history_length[5] == 0
 
 
 def test_llms_are_described_by_training_outcomes():
@@ -90,11 +93,11 @@ def test_llms_are_described_by_training_outcomes():
         assert found[llm, 4] == pytest.approx(np.nanmean(outcomes.effect[outcomes.llm == llm]), rel=1e-4)
 
 
-def test_unknown_rewards_tell_nothing():
+def test_unobserved_rewards_change_no_statistics():
     dataset = small_world()
     train, _, _ = parts(dataset)
     blank = Labelled(train.decisions, np.full_like(train.rewards, np.nan))
     features = _features(dataset)
-    nothing, none = features.known(blank, train), features.known(select(train, np.zeros(0, int)), train)
-    np.testing.assert_allclose(nothing.own, none.own)
-    assert np.isnan(nothing.taste[:, :2]).all()
+    nothing, none = features.statistics(blank, train), features.statistics(select(train, np.zeros(0, int)), train)
+    np.testing.assert_allclose(nothing.by_user, none.by_user)
+    assert np.isnan(nothing.preferred[:, :2]).all()
