@@ -161,8 +161,8 @@ def listed_logits(params, user, query, first=None):
 
 def side_logits(params, user, first):
     """Position bias [llms, decisions] of the LLM shown first, 0 for the others."""
-    is_first = np.arange(len(params["llm"]))[:, None] == first
-    return is_first * (params["side"] + params["user_side"][user])
+    is_primary = np.arange(len(params["llm"]))[:, None] == first
+    return is_primary * (params["side"] + params["user_side"][user])
 
 
 def dense_logits(params, user, query):
