@@ -63,8 +63,10 @@ class AnswerFeatures:
         found = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}
         found |= {_style_name(i): slice(_NUM_FIXED + i, _NUM_FIXED + i + 1) for i in range(self.style)}
         found["this LLM"] = slice(self.llms_at, self.llms_at + self.llms)
-        found["the crowd's liking"] = slice(self.population_mean_at, self.population_mean_at + self.population_mean)
-        found["latent_factors"] = slice(self.latent_factors_at, self.latent_factors_at + self.latent_factors)
+        found["population mean utility"] = slice(
+            self.population_mean_at, self.population_mean_at + self.population_mean
+        )
+        found["latent factors"] = slice(self.latent_factors_at, self.latent_factors_at + self.latent_factors)
         return {name: at for name, at in found.items() if at.start < at.stop}
 
 

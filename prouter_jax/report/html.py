@@ -111,12 +111,12 @@ def _explanation(explanation: Explanation, preference: float) -> dict:
     return {
         "user": explanation.user_id + known,
         "query": _cut(explanation.query),
-        "summary": f"{explanation.summary()} {explanation.basis()}",
+        "summary": f"{explanation.summary()} {explanation.coverage()}",
         "decisions": [
-            [number(row.probability, sign=True), number(row.log_odds, sign=True), f"{row.said}: {_cut(row.query)}"]
+            [number(row.probability, sign=True), number(row.log_odds, sign=True), f"{row.feedback}: {_cut(row.query)}"]
             for row in explanation.decisions
         ],
-        "properties": [[number(row.log_odds, sign=True), row.words()] for row in explanation.properties],
+        "properties": [[number(row.log_odds, sign=True), row.label()] for row in explanation.properties],
     }
 
 

@@ -48,7 +48,7 @@ def test_users_of_unknown_preference_are_those_of_the_most_different_picks():
     assert {row % 5 for row in module._first_to_last(result, np.arange(5)).tolist()} in ({0, 2, 4}, {1, 2, 4})
 
 
-def test_explained_is_what_was_judged(router, experiment):
+def test_the_explained_pick_is_the_evaluated_pick(router, experiment):
     """The pick is the router's for that user and test query, among the LLMs that were on offer there."""
     dataset = prepare_dataset(read_source(experiment.data), experiment.data, experiment.seed)
     test = dataset.labelled("test").decisions
@@ -61,19 +61,19 @@ def test_explained_is_what_was_judged(router, experiment):
         *(test.user, test.query, test.query, {types.ROUTER: Selections(picked, *zeros)}),
     )
     found = explain_users(router, dataset, result)
-    assert len({told.user_id for told in found}) == 3
-    for told in found:
+    assert len({explained.user_id for explained in found}) == 3
+    for explained in found:
         texts = dataset.data.queries.texts[test.query]
-        row = np.flatnonzero((ids[test.user] == told.user_id) & (texts == told.query))[0]
-        assert told.llm == dataset.data.llms.ids[picked[row]]
+        row = np.flatnonzero((ids[test.user] == explained.user_id) & (texts == explained.query))[0]
+        assert explained.llm == dataset.data.llms.ids[picked[row]]
         logits = router.trained.temperature * scores[row]
         shares = np.exp(logits - logits.max())
-        assert told.probability == pytest.approx(1 / shares.sum(), abs=1e-5)
-        assert told.decided == (ids[router.known.decisions.user] == told.user_id).sum()
+        assert explained.probability == pytest.approx(1 / shares.sum(), abs=1e-5)
+        assert explained.num_decisions == (ids[router.known.decisions.user] == explained.user_id).sum()
 
 
 def test_a_map_shows_the_directions_in_which_users_differ_most(router):
-    """Users on a line in states are on a line on the map, in their order; the rest tells nothing."""
+    """States on a line are on a line on the map, in the same order."""
     data = router.known
     number, width = router.users.shape
     place = np.linspace(-1, 2, number)
@@ -88,7 +88,7 @@ def test_a_map_shows_the_directions_in_which_users_differ_most(router):
     assert np.ptp(found.points[:, 0]) == pytest.approx(3 * length, rel=1e-3)
 
 
-def test_a_map_knows_favourites_and_leaves_out_who_has_no_history(router, monkeypatch):
+def test_a_map_has_favourites_and_leaves_out_users_without_history(router, monkeypatch):
     data = router.known
     found = map_users(router)
     assert found is not None
@@ -116,26 +116,29 @@ ODD = "a<b>&c | 用户"
 
 
 def _report(user_map: types.UserMap | None = None) -> types.Report:
-    told = Explanation(
+    explained = Explanation(
         *(ODD, f"{ODD}?", ODD, 0.75, "llm 1", 0.25),
-        *([DecisionInfluence("Why?", f"chose {ODD}", 0.125, 0.5)], [PropertyInfluence("tastes", 1.5, NAN, NAN)]),
+        *(
+            [DecisionInfluence("Why?", f"chose {ODD}", 0.125, 0.5)],
+            [PropertyInfluence("latent factors", 1.5, NAN, NAN)],
+        ),
         *(7, 1, True),
     )
     users = [types.UserRow(ODD, 0.5, 0.1, 0.1, ODD)]
     shares = types.ShareTable([ODD], [ODD, "llm 1"], np.array([[0.25, 0.75]]))
-    return types.Report("r", {}, "reward", {}, [], users, shares, [], [told], user_map)
+    return types.Report("r", {}, "reward", {}, [], users, shares, [], [explained], user_map)
 
 
 def test_the_page_explains(router):
     page = to_html(_report())
     assert f"<h3>{html.escape(ODD)} (preference 0.50)</h3>" in page
-    assert f"{html.escape(ODD)} is picked with probability 0.750; llm 1 comes next with 0.250." in page
-    assert "Of the user&#39;s 7 past decisions 1, the newest, were left out in turn." in page
+    assert f"{html.escape(ODD)} is picked with probability 0.750; llm 1 is second with probability 0.250." in page
+    assert "The influence of 1 of the user&#39;s 7 past decisions was measured (the newest)." in page
     row = ["+0.1250", "+0.5000", f"chose {html.escape(ODD)}: Why?"]
     assert "".join(f"<td>{cell}</td>" for cell in row) in page
-    assert "<td>+1.5000</td><td>tastes</td>" in page
+    assert "<td>+1.5000</td><td>latent factors</td>" in page
     assert "<b>" not in page
-    assert '"stranger": null' in to_json(_report())
+    assert '"new_user_weight": null' in to_json(_report())
     assert "Why this LLM" not in to_html(dataclasses.replace(_report(), explanations=None))
 
 

@@ -1,4 +1,4 @@
-"""Explanations are true: they name the planted preference, and what they say a decision adds is gone without it."""
+"""Explanations: they find the planted preference, and an influence equals the change without the decision."""
 
 import copy
 import dataclasses
@@ -45,7 +45,7 @@ def router(request, tmp_path_factory) -> Router:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> Router:
-    """Users who rate answers by quality and cost alone, read by a network that knows of nothing else."""
+    """Users who rate answers by effect and cost alone, and a network without further properties."""
     settings = config.ExperimentConfig()
     settings.data.encoder, settings.data.users, settings.data.num_users = "hash", "multi_cost_efficiency", 5
     settings.data.embedded, settings.data.preference_min = Embedded(3, 100, 4), 0.0
@@ -56,8 +56,8 @@ def planted(tmp_path_factory) -> Router:
     return _train(settings, tmp_path_factory.mktemp("planted"))
 
 
-def _fan_of(router: Router, llm: str, path, number: int = 9) -> list[dict]:
-    """Decisions of somebody who always chose one LLM, in a file."""
+def _write_fan_of(router: Router, llm: str, path, number: int = 9) -> list[dict]:
+    """Writes decisions of a user who always chooses one LLM."""
     ids = router.world.interactions.queries.ids[:number]
     rows = [{"user_id": "fan", "query_id": query, "llm": llm} for query in ids]
     _write(path, rows)
@@ -68,12 +68,17 @@ def _write(path, rows) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _chance(router: Router, user: str, llm: str) -> float:
+def _probability(router: Router, user: str, llm: str) -> float:
     return router.score([user], [TEXT]).probabilities[0][llm]
 
 
+def _log_odds(router: Router, user: str, why) -> float:
+    """Of the pick of an explanation against its runner-up."""
+    return np.log(_probability(router, user, why.llm) / _probability(router, user, why.runner_up))
+
+
 def _pair(router: Router, user: int, wanted) -> Question:
-    """A question of a user with the two LLMs on offer that are furthest apart by `wanted` of effect and cost."""
+    """A question with two candidates: the LLMs that differ most by `wanted` of the differences of effect and cost."""
     asked = module.ask(router._pool, router.known.users.ids[user], TEXT)
     effect, cost = asked.asked.answers[0, :, :2].T
     apart = wanted(np.abs(effect[:, None] - effect), np.abs(cost[:, None] - cost))
@@ -82,44 +87,42 @@ def _pair(router: Router, user: int, wanted) -> Question:
 
 
 def test_the_planted_preference_leads(planted):
-    """Between LLMs of different cost the thrifty are led by cost, between good and bad ones the others by effect."""
+    """Cost leads for thrifty users and LLMs of different cost; effect leads for the others and LLMs of other effect."""
     thrifty = planted.explain_question(_pair(planted, 0, lambda effect, cost: cost - effect))
     assert thrifty.properties[0].name == "cost"
     assert thrifty.properties[0].log_odds > 0
-    assert thrifty.properties[0].weight < thrifty.properties[0].cold_start_user < 0
+    assert thrifty.properties[0].weight < thrifty.properties[0].new_user_weight < 0
     good = planted.explain_question(_pair(planted, -1, lambda effect, cost: effect - cost))
     assert good.properties[0].name == "effect"
     assert good.properties[0].log_odds > 0
-    assert good.properties[0].weight > good.properties[0].cold_start_user > 0
+    assert good.properties[0].weight > good.properties[0].new_user_weight > 0
 
 
 @pytest.mark.parametrize("user", [0, 1, -1])
 def test_the_numbers_are_those_of_the_planted_preference(planted, user):
-    """Weight w on effect, w - 1 on cost; a stranger's the mean of users of one size."""
+    """The true weights are w on effect and w - 1 on cost; a new user's are the mean of the normalised ones."""
     w = planted.known.users.preference
     truth = np.stack([w, w - 1], 1)
     cold_start_user = (truth / np.linalg.norm(truth, axis=1, keepdims=True)).mean(0)
     asked = module.ask(planted._pool, planted.known.users.ids[user], TEXT)
-    told = planted.explain_question(asked)
-    pick, second = (planted.llms.index(llm) for llm in (told.llm, told.runner_up))
+    why = planted.explain_question(asked)
+    pick, second = (planted.llms.index(llm) for llm in (why.llm, why.runner_up))
     apart = asked.asked.answers[0, pick, :2] - asked.asked.answers[0, second, :2]
     expected = planted.trained.temperature * planted.scorer.sharpness * (truth[user] - cold_start_user) * apart
-    found = {row.name: row.log_odds for row in told.properties}
+    found = {row.name: row.log_odds for row in why.properties}
     assert [found["effect"], found["cost"]] == pytest.approx(expected, rel=0.02, abs=0.01)
 
 
-def test_a_property_adds_what_a_strangers_weight_would_take(planted):
+def test_a_property_influence_is_the_change_under_a_new_users_weight(planted):
     user, named = planted.known.users.ids[0], planted.scorer.named
     row = list(planted.known.users.ids).index(user)
-    told = planted.explain(user, TEXT)
-    for found in told.properties:
+    why = planted.explain(user, TEXT)
+    for found in why.properties:
         users = planted.users.copy()
         users[row, named[found.name]] = planted.scorer.cold_start_user[named[found.name]]
         other = dataclasses.replace(planted, users=users)
-        with_it, without = (
-            np.log(_chance(some, user, told.llm) / _chance(some, user, told.runner_up)) for some in (planted, other)
-        )
-        assert found.log_odds == pytest.approx(with_it - without, abs=1e-3)
+        change = _log_odds(planted, user, why) - _log_odds(other, user, why)
+        assert found.log_odds == pytest.approx(change, abs=1e-3)
 
 
 def test_only_the_default_network_names_properties(router):
@@ -127,91 +130,92 @@ def test_only_the_default_network_names_properties(router):
     if router.trained.model.preset == "paper":
         assert found == []
     else:
-        assert {"effect", "cost", "style: words", "this LLM", "the crowd's liking", "tastes"} <= set(found)
+        assert {"effect", "cost", "style: words", "this LLM", "population mean utility", "latent factors"} <= set(found)
         assert "constant" not in found
 
 
 def test_the_pick_is_the_one_that_scoring_picks(router):
-    told = router.explain("u1", TEXT)
+    why = router.explain("u1", TEXT)
     scores = router.score(["u1"], [TEXT])
-    assert told.llm == scores.llm[0]
+    assert why.llm == scores.llm[0]
     ordered = sorted(scores.probabilities[0].items(), key=lambda pair: -pair[1])
-    assert (told.llm, told.runner_up) == (ordered[0][0], ordered[1][0])
-    assert told.probability == pytest.approx(ordered[0][1], abs=1e-6)
-    assert told.runner_up_probability == pytest.approx(ordered[1][1], abs=1e-6)
+    assert (why.llm, why.runner_up) == (ordered[0][0], ordered[1][0])
+    assert why.probability == pytest.approx(ordered[0][1], abs=1e-6)
+    assert why.runner_up_probability == pytest.approx(ordered[1][1], abs=1e-6)
 
 
 def test_the_task_counts(router):
     chances = []
     for task in router.world.interactions.tasks.ids:
-        told = router.explain("u1", TEXT, task)
+        why = router.explain("u1", TEXT, task)
         scores = router.score(["u1"], [TEXT], task_ids=[task])
-        assert told.probability == pytest.approx(scores.probabilities[0][told.llm], abs=1e-6)
-        chances.append(told.probability)
+        assert why.probability == pytest.approx(scores.probabilities[0][why.llm], abs=1e-6)
+        chances.append(why.probability)
     assert np.ptp(chances) > 1e-4
 
 
-def test_what_a_decision_is_said_to_add_is_gone_without_it(router, tmp_path):
+def test_a_decision_influence_is_the_change_without_the_decision(router, tmp_path):
     favourite = router.llms[-1]
-    rows = _fan_of(router, favourite, tmp_path / "all.jsonl")
+    rows = _write_fan_of(router, favourite, tmp_path / "all.jsonl")
     known = router.with_history(tmp_path / "all.jsonl")
-    told = known.explain("fan", TEXT, most=100)
-    assert (told.decided, told.tried, len(told.decisions)) == (9, 9, 9)
+    why = known.explain("fan", TEXT, most=100)
+    assert (why.num_decisions, why.num_left_out, len(why.decisions)) == (9, 9, 9)
     texts = dict(zip(router.world.interactions.queries.ids, router.world.interactions.queries.texts, strict=True))
-    assert {row.query for row in told.decisions} == {texts[row["query_id"]] for row in rows}
-    sizes = [abs(row.probability) for row in told.decisions]
+    assert {row.query for row in why.decisions} == {texts[row["query_id"]] for row in rows}
+    sizes = [abs(row.probability) for row in why.decisions]
     assert sizes == sorted(sizes, reverse=True)
-    for found in told.decisions[:2]:
+    for found in why.decisions[:2]:
         _write(tmp_path / "less.jsonl", [row for row in rows if texts[row["query_id"]] != found.query])
         less = router.with_history(tmp_path / "less.jsonl")
-        lost = _chance(known, "fan", told.llm) - _chance(less, "fan", told.llm)
+        lost = _probability(known, "fan", why.llm) - _probability(less, "fan", why.llm)
         assert found.probability == pytest.approx(lost, abs=1e-5)
-        odds = [np.log(_chance(some, "fan", told.llm) / _chance(some, "fan", told.runner_up)) for some in (known, less)]
-        assert found.log_odds == pytest.approx(odds[0] - odds[1], abs=1e-4)
+        assert found.log_odds == pytest.approx(_log_odds(known, "fan", why) - _log_odds(less, "fan", why), abs=1e-4)
         assert abs(found.probability) > 1e-4
 
 
-def test_decisions_for_an_llm_speak_for_it(tmp_path, planted):
-    """Somebody who always chose the cheapest is told so by the decisions."""
+def test_decisions_for_an_llm_raise_its_probability(tmp_path, planted):
+    """A user who always chooses the cheapest LLM."""
     cost = np.nanmean(planted.scorer.cost, axis=0)
     favourite = planted.llms[int(cost.argmin())]
-    _fan_of(planted, favourite, tmp_path / "all.jsonl")
-    told = planted.with_history(tmp_path / "all.jsonl").explain("fan", TEXT, most=100)
-    assert told.llm == favourite
-    assert all(row.said == f"chose {favourite}" for row in told.decisions)
-    assert sum(row.probability for row in told.decisions) > 0
-    assert told.decisions[0].probability > 0
-    assert told.decisions[0].log_odds > 0
+    _write_fan_of(planted, favourite, tmp_path / "all.jsonl")
+    why = planted.with_history(tmp_path / "all.jsonl").explain("fan", TEXT, most=100)
+    assert why.llm == favourite
+    assert all(row.feedback == f"chose {favourite}" for row in why.decisions)
+    assert sum(row.probability for row in why.decisions) > 0
+    assert why.decisions[0].probability > 0
+    assert why.decisions[0].log_odds > 0
 
 
-def test_without_its_only_decision_a_user_is_a_stranger(router, tmp_path):
-    _fan_of(router, router.llms[0], tmp_path / "one.jsonl", 1)
+def test_without_its_only_decision_a_user_is_a_new_user(router, tmp_path):
+    _write_fan_of(router, router.llms[0], tmp_path / "one.jsonl", 1)
     known = router.with_history(tmp_path / "one.jsonl")
-    (found,) = (told := known.explain("fan", TEXT)).decisions
+    (found,) = (why := known.explain("fan", TEXT)).decisions
     assert found.probability == pytest.approx(
-        _chance(known, "fan", told.llm) - _chance(router, "nobody", told.llm), abs=1e-6
+        _probability(known, "fan", why.llm) - _probability(router, "no one", why.llm), abs=1e-6
     )
 
 
-def test_a_user_without_history_has_nothing_to_tell(router):
+def test_a_user_without_history_has_no_influences(router):
     users = router.known.users
-    more = tables.Users(strings([*users.ids, "silent"]), np.append(users.preference, np.nan))
+    more = tables.Users(strings([*users.ids, "without"]), np.append(users.preference, np.nan))
     states = np.concatenate([router.users, router.scorer.cold_start_user[None]])
-    silent = dataclasses.replace(router, known=router.known.replace(users=more), users=states)
-    told = silent.explain("silent", TEXT)
-    assert (told.decisions, told.properties, told.decided) == ([], [], 0)
-    assert "no past decisions" in told.to_text()
-    assert told.probability == pytest.approx(max(router.score(["nobody"], [TEXT]).probabilities[0].values()), abs=1e-6)
+    without = dataclasses.replace(router, known=router.known.replace(users=more), users=states)
+    why = without.explain("without", TEXT)
+    assert (why.decisions, why.properties, why.num_decisions) == ([], [], 0)
+    assert "no past decisions" in why.to_text()
+    assert why.probability == pytest.approx(max(router.score(["no one"], [TEXT]).probabilities[0].values()), abs=1e-6)
 
 
-def test_of_many_decisions_some_are_tried(router, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_TRIED", 4)
+def test_of_many_decisions_some_are_left_out(router, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_LEFT_OUT", 4)
     known = router.known
     theirs = np.flatnonzero(known.decisions.user == 0)
     untimed = _at(router, np.full(len(known.decisions.user), np.nan))
     even = untimed.explain("u0", TEXT, most=100)
-    assert (even.decided, even.tried, len(even.decisions), even.newest) == (len(theirs), 4, 4, False)
-    assert f"Of the user's {len(theirs)} past decisions 4, spread evenly" in even.to_text()
+    assert (even.num_decisions, even.num_left_out, len(even.decisions), even.newest) == (len(theirs), 4, 4, False)
+    assert (
+        f"The influence of 4 of the user's {len(theirs)} past decisions was measured (evenly spaced)." in even.to_text()
+    )
     at = np.arange(len(known.decisions.user))[::-1].astype(float)  # the first row is the newest
     newest = _at(router, at).explain("u0", TEXT, most=100)
     assert newest.newest
@@ -229,7 +233,7 @@ def _at(router, time):
 
 
 def _all_of(router, monkeypatch):
-    monkeypatch.setattr(module, "_MOST_TRIED", 200)
+    monkeypatch.setattr(module, "_MOST_LEFT_OUT", 200)
     return router.explain("u0", TEXT, most=100)
 
 
@@ -237,34 +241,34 @@ def test_only_llms_on_offer_are_compared(router):
     asked = module.ask(router._pool, "u0", TEXT)
     best = router.explain("u0", TEXT)
     offered = np.array([llm != best.llm for llm in router.llms])
-    told = router.explain_question(dataclasses.replace(asked, offered=offered))
-    assert told.llm == best.runner_up
+    why = router.explain_question(dataclasses.replace(asked, offered=offered))
+    assert why.llm == best.runner_up
     rest = {llm: p for llm, p in router.score(["u0"], [TEXT]).probabilities[0].items() if llm != best.llm}
-    assert told.probability == pytest.approx(rest[told.llm] / sum(rest.values()), abs=1e-6)
+    assert why.probability == pytest.approx(rest[why.llm] / sum(rest.values()), abs=1e-6)
     one = Question(asked.user, TEXT, asked.asked, np.arange(len(offered)) == 0)
     with pytest.raises(ValueError, match="at least 2 LLMs"):
         router.explain_question(one)
 
 
-def test_what_was_rated_is_told(router):
+def test_a_rating_is_put_into_words(router):
     known = copy.copy(router.known)
     feedback = known.feedback
     rated = dataclasses.replace(feedback, kind=np.full_like(feedback.kind, tables.RATING))
-    said = module.build_decisions(known.replace(feedback=rated), np.arange(1))
+    decisions = module.build_decisions(known.replace(feedback=rated), np.arange(1))
     llm = known.llms.ids[feedback.llm[feedback.decision == 0][0]]
-    assert module._words(known, said, 0) == f"rated {llm} best (1)"
+    assert module._feedback_text(known, decisions, 0) == f"rated {llm} best (1)"
 
 
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        (("nobody", TEXT), "user_id: expected one of 6 known users, found 'nobody'"),
+        (("no one", TEXT), "user_id: expected one of 6 users with history, found 'no one'"),
         (("u0", ""), "query: expected a text"),
         (("u0", TEXT, "cooking"), "task_id: expected one of .*, found 'cooking'"),
         (("u0", TEXT, "", 0), "most: expected at least 1"),
     ],
 )
-def test_what_cannot_be_explained_is_one_line(router, arguments, found):
+def test_a_bad_request_is_one_line(router, arguments, found):
     with pytest.raises(ValueError, match=found) as caught:
         router.explain(*arguments)
     assert "\n" not in str(caught.value)
@@ -295,7 +299,7 @@ def test_the_command_prints_the_explanation(experiment_workdir):
     router = Router.load(experiment_workdir)
     common = [f"--workdir={experiment_workdir}", f"--text={TEXT}"]
     task = router.world.interactions.tasks.ids[0]
-    calls = [[*common, "--user=u00", f"--task={task}", "--most=3"], [*common, "--user=nobody"]]
+    calls = [[*common, "--user=u00", f"--task={task}", "--most=3"], [*common, "--user=no one"]]
     done = _run("-c", _CALLS, json.dumps(calls))
     assert done.stdout == router.explain("u00", TEXT, task, 3).to_text() + "\nexit 0\nexit 1\n"
-    assert done.stderr.splitlines() == ["explain: user_id: expected one of 12 known users, found 'nobody'"]
+    assert done.stderr.splitlines() == ["explain: user_id: expected one of 12 users with history, found 'no one'"]
