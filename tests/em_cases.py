@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from prouter_jax.config import Model
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.interactions import (
     CHOICE,
     RATING,
@@ -19,7 +20,6 @@ from prouter_jax.data.interactions import (
     Queries,
     Tasks,
     Users,
-    distinct_sets,
     strings,
 )
 from prouter_jax.data.rewards import fit_cost_scale

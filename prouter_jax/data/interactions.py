@@ -1,64 +1,30 @@
-"""`Interactions`: the one type for all data, as columns of arrays.
+"""`Interactions`: users, queries, LLMs, outcomes, decisions and feedback, as tables of column arrays.
 
-Every reader and every simulator returns it and everything after them starts from it. Identifiers
-are strings at the door and row numbers inside: `decisions.user[i]` is a row of `users.ids`.
-Unknown numbers are NaN. Whoever builds an `Interactions` calls `data.validation.validate` before handing it on.
+Every reader and simulator of data returns an `Interactions`, checked by `data.validation.validate`. References are row
+numbers: `decisions.user[i]` is a row of `users.ids`. Missing numbers are NaN, missing references -1.
 """
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
+from jaxtyping import Bool
 
-
-def distinct_sets(member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct rows of `member` (bool [rows, llms]) by first appearance, and each row's place among them."""
-    packed = np.packbits(member, axis=1)
-    kind = pa.binary(packed.shape[1])
-    cells = pa.FixedSizeBinaryArray.from_buffers(kind, len(packed), [None, pa.py_buffer(np.ascontiguousarray(packed))])
-    place = cells.dictionary_encode().indices.to_numpy()
-    return member[_first_rows(place)], place.astype(np.int32)
-
-
-def first_seen(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers the distinct keys by first appearance: each key's number, and the row where each number first stands."""
-    group = pa.array(keys).dictionary_encode().indices.to_numpy()
-    return group, _first_rows(group)
-
-
-def sorted_distinct(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct keys in order and each key's place among them, as `np.unique` but without sorting all keys."""
-    encoded = pa.array(keys).dictionary_encode()
-    found = encoded.dictionary.to_numpy()
-    order = np.argsort(found)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return found[order], rank[encoded.indices.to_numpy()]
-
-
-def first_repeat(keys: np.ndarray) -> int | None:
-    """The first row whose key stands in an earlier row."""
-    repeated = np.ones(len(keys), bool)
-    repeated[first_seen(keys)[1]] = False
-    return int(repeated.argmax()) if repeated.any() else None
-
-
-def _first_rows(group: np.ndarray) -> np.ndarray:
-    before = np.maximum.accumulate(np.append(-1, group))[:-1]
-    return np.flatnonzero(group > before)
-
+from prouter_jax.data.distinct import distinct_sets
 
 KINDS = ("choice", "rating", "thumb")
+"""Kinds of feedback; `Feedback.kind` is an index of this tuple."""
 CHOICE, RATING, THUMB = range(len(KINDS))
 
 
 @dataclasses.dataclass(frozen=True)
 class Users:
-    """Who asks. `preference` [users] is a planted weight of quality in [0, 1], NaN where unknown.
+    """Users.
 
-    The preference is the truth behind a simulated user: it judges policies and is shown to none
-    but the baselines that say so.
+    Attributes:
+      ids: str [users].
+      preference: float [users], the weight of effect against cost of a simulated user, in [0, 1]; NaN for real users.
+        It defines the user's rewards; no policy reads it but the baselines documented so.
     """
 
     ids: np.ndarray
@@ -67,7 +33,12 @@ class Users:
 
 @dataclasses.dataclass(frozen=True)
 class Tasks:
-    """Kinds of queries; `vectors` [tasks, width] only where the data set brings its own."""
+    """Tasks: kinds of queries.
+
+    Attributes:
+      ids, descriptions: str [tasks].
+      vectors: float [tasks, width], text vectors that come with the data; None without.
+    """
 
     ids: np.ndarray
     descriptions: np.ndarray
@@ -76,7 +47,13 @@ class Tasks:
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-    """What is asked: text and task row (-1 for none); `vectors` as in `Tasks`."""
+    """Queries.
+
+    Attributes:
+      ids, texts: str [queries].
+      task: int [queries], row of `Tasks`, -1 for none.
+      vectors: float [queries, width], text vectors that come with the data; None without.
+    """
 
     ids: np.ndarray
     texts: np.ndarray
@@ -86,7 +63,13 @@ class Queries:
 
 @dataclasses.dataclass(frozen=True)
 class Llms:
-    """Who may answer. Prices in USD per million tokens, NaN where unknown; pool and family "" for none."""
+    """LLMs.
+
+    Attributes:
+      ids, families, descriptions: str [llms]; family "" for none.
+      input_price, output_price: float [llms], USD per million tokens, NaN if missing.
+      pools: str [llms], name of a group of LLMs that readers can select, "" for none.
+    """
 
     ids: np.ndarray
     families: np.ndarray
@@ -98,10 +81,15 @@ class Llms:
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """What an LLM's answer to a query was worth: effect in [0, 1], cost in USD, tokens; NaN where missing.
+    """Outcomes: measurements of an LLM's answer to a query, at most one for each pair.
 
-    `response` [outcomes] is the answer's text, "" where an outcome has none. `style` [outcomes, features] is what
-    `answer_style` measures of it, a row of NaN where it is not known. Both are None where no outcome has them.
+    Attributes:
+      query, llm: int [outcomes], rows of `Queries` and `Llms`.
+      effect: float [outcomes], quality of the answer in [0, 1].
+      cost: float [outcomes], USD.
+      input_tokens, output_tokens: float [outcomes]. All numbers are NaN if missing.
+      response: str [outcomes], text of the answer, "" if missing; None without any text.
+      style: float [outcomes, features], `data.style_features` of the answer, a row of NaN if missing; None without any.
     """
 
     query: np.ndarray
@@ -116,9 +104,14 @@ class Outcomes:
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
-    """Who asked what, when, and which LLMs were on offer: `offer` is a row of `Interactions.offers`.
+    """Decisions: a user's query with its candidate LLMs.
 
-    `first` is the LLM whose answer was shown first (left), -1 where unknown: people favour a side.
+    Attributes:
+      ids: str [decisions].
+      user, query: int [decisions], rows of `Users` and `Queries`.
+      offer: int [decisions], the candidate set, a row of `Interactions.offers`.
+      time: float [decisions], seconds since 1970 or any other unit; NaN if missing.
+      first: int [decisions], the LLM whose answer was displayed first (left), -1 if missing. People prefer one side.
     """
 
     ids: np.ndarray
@@ -131,9 +124,12 @@ class Decisions:
 
 @dataclasses.dataclass(frozen=True)
 class Feedback:
-    """What a user said on a decision: a choice, a rating or a thumb.
+    """Feedback of users on LLMs in decisions.
 
-    `value` is the share of the choice (ties divide 1), the rating, or 1 for a thumb up and 0 for one down.
+    Attributes:
+      decision, llm: int [feedback], rows of `Decisions` and `Llms`.
+      kind: int8 [feedback], CHOICE, RATING or THUMB.
+      value: float [feedback]: of a choice its share (a tie divides 1), the rating, or 1 for thumb up and 0 for down.
     """
 
     decision: np.ndarray
@@ -144,10 +140,11 @@ class Feedback:
 
 @dataclasses.dataclass(frozen=True)
 class Interactions:
-    """Users, tasks, queries, LLMs and what happened between them.
+    """All data of an experiment.
 
     Attributes:
-      offers: bool [candidate sets, llms], each set of LLMs on offer once.
+      users, tasks, queries, llms, outcomes, decisions, feedback: the tables.
+      offers: bool [candidate sets, llms], the distinct sets of candidate LLMs.
 
     Example:
       >>> from prouter_jax import Interactions, read_tables
@@ -166,26 +163,27 @@ class Interactions:
     feedback: Feedback
 
     def replace(self, **tables) -> "Interactions":
+        """A copy with some tables replaced."""
         return dataclasses.replace(self, **tables)
 
 
 def strings(values: Sequence[str] | np.ndarray) -> np.ndarray:
-    """An object array of str, the form of all identifiers and texts."""
+    """An object array of str, the type of all identifiers and texts."""
     array = np.empty(len(values), dtype=object)
     array[:] = [str(value) for value in values]
     return array
 
 
 def take(table, rows: np.ndarray):
-    """The given rows of one of the tables above."""
+    """The given rows (indices or bool) of one of the tables above."""
     columns = {f.name: getattr(table, f.name) for f in dataclasses.fields(table)}
     return type(table)(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
 
 def concatenate(tables: list):
-    """The rows of the tables, all of one type, one after the other.
+    """Concatenates tables of one type.
 
-    Vectors that one table lacks are None; texts and style of answers that one lacks are missing in its rows alone.
+    `vectors` become None if one table has none. `response` and `style` become missing in the rows of a table without.
     """
     columns = {field.name: [getattr(table, field.name) for table in tables] for field in dataclasses.fields(tables[0])}
     lengths = [len(part) for part in next(iter(columns.values()))]
@@ -193,7 +191,7 @@ def concatenate(tables: list):
 
 
 def no_decisions() -> Decisions:
-    """An empty table: a pool of LLMs and queries that nobody has used yet."""
+    """An empty table of decisions."""
     rows = np.zeros(0, np.int32)
     return Decisions(strings([]), rows, rows, rows, np.zeros(0), rows)
 
@@ -204,12 +202,14 @@ def no_feedback() -> Feedback:
     return Feedback(rows, np.zeros(0, np.int8), rows, np.zeros(0, np.float32))
 
 
-def select_llms(data: Interactions, keep: np.ndarray) -> Interactions:
-    """Only the LLMs where `keep` [llms] is true, with their outcomes, offers and feedback.
+def select_llms(data: Interactions, keep: Bool[np.ndarray, " llms"]) -> Interactions:
+    """Selects LLMs, with their outcomes, offers and feedback.
 
-    A choice that fell on a dropped LLM leaves its decision without feedback; such decisions, and
-    those with fewer than one candidate left, are dropped too. Sets that have become equal are one.
-    Where the answer shown first was that of a dropped LLM, `first` becomes unknown.
+    Decisions that lose all feedback or all candidates are dropped. `Decisions.first` of a dropped LLM becomes -1.
+
+    Args:
+      data: the original.
+      keep: bool [llms].
     """
     new_row = np.cumsum(keep) - 1
     outcomes = take(data.outcomes, keep[data.outcomes.llm])
@@ -230,21 +230,21 @@ def select_llms(data: Interactions, keep: np.ndarray) -> Interactions:
 
 
 def select_users(data: Interactions, most: int) -> Interactions:
-    """The first users, at most so many, with their decisions."""
+    """Selects the first users, at most `most`, with their decisions."""
     users = Users(data.users.ids[:most], data.users.preference[:most])
     return select_decisions(data, data.decisions.user < most).replace(users=users)
 
 
-def select_decisions(data: Interactions, keep: np.ndarray) -> Interactions:
-    """Only the decisions where `keep` [decisions] is true, with their feedback."""
+def select_decisions(data: Interactions, keep: Bool[np.ndarray, " decisions"]) -> Interactions:
+    """Selects decisions by `keep`, bool [decisions], with their feedback."""
     new_row = np.cumsum(keep) - 1
     feedback = take(data.feedback, keep[data.feedback.decision])
     feedback = dataclasses.replace(feedback, decision=new_row[feedback.decision].astype(np.int32))
     return data.replace(decisions=take(data.decisions, keep), feedback=feedback)
 
 
-def select_queries(data: Interactions, keep: np.ndarray) -> Interactions:
-    """Only the queries where `keep` [queries] is true, with their outcomes, decisions and feedback."""
+def select_queries(data: Interactions, keep: Bool[np.ndarray, " queries"]) -> Interactions:
+    """Selects queries by `keep`, bool [queries], with their outcomes, decisions and feedback."""
     new_row = np.cumsum(keep) - 1
     outcomes = take(data.outcomes, keep[data.outcomes.query])
     outcomes = dataclasses.replace(outcomes, query=new_row[outcomes.query].astype(np.int32))
@@ -254,16 +254,16 @@ def select_queries(data: Interactions, keep: np.ndarray) -> Interactions:
 
 
 def distinct_offers(data: Interactions) -> Interactions:
-    """The same decisions, with each set of LLMs that one of them offers once."""
-    offers, place = distinct_sets(data.offers)
-    used, offer = np.unique(place[data.decisions.offer], return_inverse=True)
+    """Removes repeated and unused rows of `offers`."""
+    offers, number = distinct_sets(data.offers)
+    used, offer = np.unique(number[data.decisions.offer], return_inverse=True)
     return data.replace(
         offers=offers[used], decisions=dataclasses.replace(data.decisions, offer=offer.astype(np.int32))
     )
 
 
 def _joined(name: str, parts: list, lengths: list[int]) -> np.ndarray | None:
-    """One column of several tables; `lengths` are those of the tables."""
+    """One column of several tables with `lengths` rows; a None is filled or makes the whole column None."""
     given = [part for part in parts if part is not None]
     if not given or (len(given) < len(parts) and name not in _MISSING):
         return None
@@ -274,5 +274,5 @@ def _joined(name: str, parts: list, lengths: list[int]) -> np.ndarray | None:
     return np.concatenate(filled)
 
 
-# What stands for a missing cell in the columns that some tables of a kind may lack.
+# Columns that a table may lack, and the values of their missing cells.
 _MISSING = {"response": "", "style": np.nan}

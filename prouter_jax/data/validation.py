@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax.data.interactions import CHOICE, KINDS, THUMB, Feedback, Interactions, first_repeat
+from prouter_jax.data.distinct import first_repeat
+from prouter_jax.data.interactions import CHOICE, KINDS, THUMB, Feedback, Interactions
 
 
 def validate(data: Interactions, table_names: dict[str, str] | None = None) -> Interactions:

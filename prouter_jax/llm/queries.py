@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from prouter_jax.data.interactions import first_seen
+from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.tables.columns import load_table
 from prouter_jax.data.tables.files import SUFFIXES
 from prouter_jax.io.paths import make_path

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special
 
-from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.metrics import mean
 
 _ITERATIONS = 200  # of `fit_strengths`; the remaining error is far below the standard errors

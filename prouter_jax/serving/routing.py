@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prouter_jax.data.interactions import sorted_distinct
+from prouter_jax.data.distinct import sorted_distinct
 from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.data.rewards import CostScale
 from prouter_jax.model.inference import QueryBatch, Scorer, join

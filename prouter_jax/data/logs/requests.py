@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.logs import cells
 
 FIELDS = {

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prouter_jax.data.interactions import KINDS, RATING, THUMB, sorted_distinct
+from prouter_jax.data.distinct import sorted_distinct
+from prouter_jax.data.interactions import KINDS, RATING, THUMB
 from prouter_jax.data.logs.queries import Merged, Seen, query_ids
 from prouter_jax.data.logs.requests import MOST_LLMS, Requests
 from prouter_jax.data.tables.read_write import nullable_numbers

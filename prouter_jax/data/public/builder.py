@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from prouter_jax.data import interactions
+from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.interactions import (
     RATING,
     Decisions,
@@ -21,7 +22,6 @@ from prouter_jax.data.interactions import (
     Queries,
     Tasks,
     Users,
-    first_seen,
 )
 from prouter_jax.data.public.records import FileSet, Read
 from prouter_jax.data.validation import validate

@@ -16,19 +16,8 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from prouter_jax.data import interactions
-from prouter_jax.data.interactions import (
-    Decisions,
-    Feedback,
-    Interactions,
-    Llms,
-    Outcomes,
-    Queries,
-    Tasks,
-    Users,
-    distinct_sets,
-    first_repeat,
-    first_seen,
-)
+from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen
+from prouter_jax.data.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.data.public.builder import Names
 from prouter_jax.data.public.records import FileSet, OnProgress, Read, Record, header
 from prouter_jax.data.tables.json_elements import unique_keys

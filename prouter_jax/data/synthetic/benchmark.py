@@ -17,8 +17,8 @@ import numpy as np
 from prouter_jax import config as config_data
 from prouter_jax.config import Embedded
 from prouter_jax.data import interactions
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.history_store import HistoryStore, StoreWriter, open_store
-from prouter_jax.data.interactions import distinct_sets
 from prouter_jax.data.synthetic import text
 from prouter_jax.data.synthetic.text import answer_texts
 from prouter_jax.data.synthetic.world import World, draw_users, draw_world, utility

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Shaped
 
-from prouter_jax.data.interactions import Interactions, Queries, concatenate, first_seen
+from prouter_jax.data.distinct import first_seen
+from prouter_jax.data.interactions import Interactions, Queries, concatenate
 from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.columns import EXPECTED, load_table

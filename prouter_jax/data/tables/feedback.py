@@ -11,17 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from prouter_jax.data import interactions
-from prouter_jax.data.interactions import (
-    CHOICE,
-    KINDS,
-    RATING,
-    THUMB,
-    Decisions,
-    Feedback,
-    distinct_sets,
-    first_repeat,
-    first_seen,
-)
+from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen
+from prouter_jax.data.interactions import CHOICE, KINDS, RATING, THUMB, Decisions, Feedback
 from prouter_jax.data.tables.table import Allowed, AllowedIds, Table
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.means import best_shares, group_sums

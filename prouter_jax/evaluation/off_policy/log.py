@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.data.distinct import distinct_sets
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.evaluation.off_policy.log import Log
 
 CERTAIN = 0.999  # from this probability on, a pick is taken for certain

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.serving.batch.columns import LIST, Chunk
 
 OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 from protocol_cases import measurement
 
-from prouter_jax.evaluation.protocol.runner import check_measurement
+from prouter_jax.evaluation.protocol.definition import check_measurement
 from prouter_jax.evaluation.protocol.table import baselines, build_cells, join_facts
 from prouter_jax.report.types import SeedStatistics
 

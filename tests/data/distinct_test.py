@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prouter_jax.data.interactions import sorted_distinct
+from prouter_jax.data.distinct import sorted_distinct
 
 
 @pytest.mark.parametrize("keys", [[], [5], [3, -1, 3, 7, -1, 0], list(range(9, 0, -1))])
