@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
-from prouter_jax.data.interactions import first_seen
+from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.rewards import DecisionArrays, outcome_matrix
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import first_decisions, select

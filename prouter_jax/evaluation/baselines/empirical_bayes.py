@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import sparse
 
-from prouter_jax.data.interactions import distinct_sets
+from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import first_decisions, select
