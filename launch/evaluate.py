@@ -5,14 +5,17 @@ prouter evaluate --workdir=runs/embedded
 
 from absl import flags
 
+from prouter_jax.io.display import waiting
+
 from . import entry
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of train.", required=True)
 
 
 def main() -> None:
-    from prouter_jax.experiment import REPORT, evaluate_experiment
-    from prouter_jax.report.text import headline
+    with waiting("loading"):
+        from prouter_jax.experiment import REPORT, evaluate_experiment
+        from prouter_jax.report.text import headline
 
     report = evaluate_experiment(_WORKDIR.value)
     print("\n".join(headline(report)))

@@ -8,6 +8,8 @@ with --shard=0/3, --shard=1/3, --shard=2/3: each scores a part, and the last one
 
 from absl import flags
 
+from prouter_jax.io.display import waiting
+
 from . import entry
 from .config_flag import EXPERIMENTS
 from .progress import on_progress
@@ -28,18 +30,23 @@ _SHARD = flags.DEFINE_string("shard", None, "I/N: score part I, from 0, of N; th
 
 
 def main() -> None:
-    from prouter_jax.serving.batch.score import score_file
-    from prouter_jax.serving.batch.sharded import parse_shard, score_shard
-    from prouter_jax.serving.router import Router
+    with waiting("loading"):
+        from prouter_jax.serving.batch.score import check_paths, score_file
+        from prouter_jax.serving.batch.sharded import parse_shard, score_shard
+        from prouter_jax.serving.router import Router
 
-    shard = None if _SHARD.value is None else parse_shard(_SHARD.value)
-    router = Router.load(_WORKDIR.value)
-    if _LLMS.value:
-        router = router.with_llms(_LLMS.value)
-    if _HISTORY.value:
-        router = router.with_history(_HISTORY.value)
-    constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
     paths = (EXPERIMENTS / "pairs.jsonl" if _INPUT.value == "pairs" else _INPUT.value, _OUTPUT.value)
+    shard = None if _SHARD.value is None else parse_shard(_SHARD.value)
+    check_paths(*paths)
+    with waiting("restoring the router"):
+        router = Router.load(_WORKDIR.value)
+    if _LLMS.value:
+        with waiting("reading what the users say of the new LLMs"):
+            router = router.with_llms(_LLMS.value)
+    if _HISTORY.value:
+        with waiting("reading the histories"):
+            router = router.with_history(_HISTORY.value)
+    constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
     options = {"strict": _STRICT.value, "on_progress": on_progress("rows")}
 
     def score(columns):

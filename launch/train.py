@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from absl import flags
 
+from prouter_jax.io.display import waiting
+
 from . import cluster, entry
 from .backends.job import PREEMPTED
 from .config_flag import define_config, read_config
@@ -27,10 +29,11 @@ flags.adopt_module_key_flags(cluster)  # --help lists them
 def main() -> None:
     config = read_config(_CONFIG)
     several = cluster.join()
-    from prouter_jax.experiment import REPORT, run_experiment, train_experiment
-    from prouter_jax.report.text import headline
-    from prouter_jax.training.multihost import Preempted, is_primary, shutdown
-    from prouter_jax.training.profiling import parse_steps
+    with waiting("loading"):
+        from prouter_jax.experiment import REPORT, run_experiment, train_experiment
+        from prouter_jax.report.text import headline
+        from prouter_jax.training.multihost import Preempted, is_primary, shutdown
+        from prouter_jax.training.profiling import parse_steps
 
     traced = parse_steps(_PROFILE.value, config.train.num_train_steps) if _PROFILE.value else None
     try:

@@ -14,18 +14,19 @@ from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
 from prouter_jax.evaluation.summary import explain_users, map_users, summarise
 from prouter_jax.graph.world import load_world, save_world
 from prouter_jax.io import files
-from prouter_jax.io.display import log_line
+from prouter_jax.io.display import log_line, waiting
 from prouter_jax.io.paths import make_path
 from prouter_jax.io.provenance import provenance
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
 from prouter_jax.serving.router import CONFIG, WORLD, Router, Trained
-from prouter_jax.sharding import make_mesh
+from prouter_jax.sharding import make_mesh, to_host
 from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
 from prouter_jax.training.metrics_writer import require_tensorboard
 from prouter_jax.training.multihost import barrier, is_primary
 from prouter_jax.training.profiling import Pace
+from prouter_jax.training.user_states import load_user_states
 
 USER_BLIND = "user_blind"
 REPORT = "report"
@@ -83,7 +84,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     configuration.validate(config)
     _check_machine(config)
     _check_claim(workdir, config)
-    source = read_source(config.data)
+    source = _read_source(config.data)
     for seed, folder in seed_folders(config, workdir):
         dataset = prepare_dataset(source, config.data, seed)
         _check_parts(dataset)
@@ -112,22 +113,20 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
     """
     workdir = make_path(workdir)
     config = _read_claim(workdir)
-    source = source or read_source(config.data)
+    source = source or _read_source(config.data)
     results, users = [], {}
     for seed, folder in seed_folders(config, workdir):
         dataset = prepare_dataset(source, config.data, seed)
         router = _restore(config, dataset, folder)
         results.append(_judge(router, dataset))
         # single users are those of the first seed: another one splits, and may simulate, others
-        users = users or {
-            "explanations": explain_users(router, dataset, results[0]),
-            "user_map": map_users(router),
-        }
+        users = users or _explain(router, dataset, results[0])
     facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
     if begun is not None:
         facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
     report = dataclasses.replace(summarise(results, config.name, facts), **users)
-    write_report(report, workdir / REPORT)
+    with waiting("writing the report"):
+        write_report(report, workdir / REPORT)
     return report
 
 
@@ -136,6 +135,11 @@ def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[
     if not config.seeds:
         return [(config.seed, workdir)]
     return [(seed, workdir / f"seed_{seed}") for seed in range(config.seeds)]
+
+
+@waiting("reading the data")
+def _read_source(config: configuration.Data) -> Source:
+    return read_source(config)
 
 
 def _check_machine(config: ExperimentConfig) -> None:
@@ -204,22 +208,31 @@ def _account(pace: Pace | None, folder: pathlib.Path) -> None:
         log_line("router: " + "; ".join(f"{name}: {value}" for name, value in speed_facts(speed).items()))
 
 
+@waiting("restoring the router")
 def _restore(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -> Router:
     """The router of one seed, from its best checkpoint and the data at hand."""
     _check_same_data(dataset, folder)
     alone = dataclasses.replace(config, mesh=Mesh())
     run = make_run(alone, dataset)
     state = restore_best(alone, run.network, folder)
-    trained = Trained(config.model, run.network, state.params, float(state.temperature))
-    scorer = run_scorer(run, state.params, dataset)
+    params = to_host(state.params)
+    trained = Trained(config.model, run.network, params, float(state.temperature))
+    scorer = run_scorer(run, params, dataset, load_user_states(folder, params))
     return Router(trained, dataset.world, scorer, dataset.world.interactions, scorer.users)
 
 
+@waiting("fitting the baselines and scoring the test decisions")
 def _judge(router: Router, dataset: Dataset) -> SeedResult:
     """The router, the same router for which everybody is a stranger, and the baselines on the test decisions."""
     decisions, scorer = dataset.labelled("test").decisions, router.scorer
     scores = {name: score_decisions(scorer, dataset, decisions, name != "router") for name in ("router", USER_BLIND)}
     return evaluate_seed(dataset, scores)
+
+
+@waiting("explaining choices of a few users")
+def _explain(router: Router, dataset: Dataset, result: SeedResult) -> dict:
+    """The fields of a report about single users."""
+    return {"explanations": explain_users(router, dataset, result), "user_map": map_users(router)}
 
 
 def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Sequence[SeedResult]) -> dict[str, str]:

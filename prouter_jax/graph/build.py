@@ -106,14 +106,15 @@ class History:
         return (np.moveaxis(table, 0, -1) if self.shared else table).reshape(-1)
 
 
-def build_history(histories: DecisionArrays, num_users: int, shards: int) -> History:
-    """The edges of some decisions; the number of users is padded to a multiple of `shards`."""
+def build_history(histories: DecisionArrays, num_users: int, shards: int, least_decisions: int = 0) -> History:
+    """The edges of some decisions; arguments as of `build_graph`."""
     histories = _ordered_by_user(histories)
     count = np.bincount(histories.user, minlength=num_users)
     shared = _queries_shared(histories, len(count))
     column = _columns(histories, count, shared)
     offered, llm = _candidates(histories.offered, shared)
-    shape = (_padded_users(len(count), shards), bucket(int(column.max(initial=0)) + 1), offered.shape[1])
+    longest = max(int(column.max(initial=0)) + 1, least_decisions)
+    shape = (_padded_users(len(count), shards), bucket(longest), offered.shape[1])
     return History(histories, column, offered, llm, shape, shared)
 
 
@@ -195,15 +196,21 @@ def node_width(vectors: NodeVectors) -> int:
 
 
 def build_graph(
-    data: Interactions, vectors: NodeVectors, scale: CostScale, histories: DecisionArrays, shards: int = 1
+    data: Interactions,
+    vectors: NodeVectors,
+    scale: CostScale,
+    histories: DecisionArrays,
+    shards: int = 1,
+    least_decisions: int = 0,
 ) -> RouterGraph:
     """Builds the graph of everything in `data`, with `histories` as the users' past.
 
     Args:
       histories: decisions over the users, queries and LLMs of `data`.
       shards: the number of users is padded to a multiple of it (devices along the data axis).
+      least_decisions: shorter histories than this are padded to it.
     """
-    history = build_history(histories, len(data.users.ids), shards)
+    history = build_history(histories, len(data.users.ids), shards, least_decisions)
     users, decisions, candidates = history.shape
     feedback = history.second_known  # made anew whenever it is asked for
     nodes = _node_features(data, vectors, users)

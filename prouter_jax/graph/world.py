@@ -37,10 +37,10 @@ class World:
     scale: CostScale
     encoder: str
 
-    def build_graph(self, shards: int = 1) -> RouterGraph:
-        """The graph with every decision as history; `shards` as in `graph.build.build_graph`."""
+    def build_graph(self, shards: int = 1, least_decisions: int = 0) -> RouterGraph:
+        """The graph with every decision as history; arguments as of `graph.build.build_graph`."""
         histories = build_decisions(self.interactions, np.arange(len(self.interactions.decisions.user)))
-        return build_graph(self.interactions, self.vectors, self.scale, histories, shards)
+        return build_graph(self.interactions, self.vectors, self.scale, histories, shards, least_decisions)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of new texts, float32 [texts, width].

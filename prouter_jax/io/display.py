@@ -1,10 +1,15 @@
 """Numbers as text for reports and messages, and lines of progress on stderr."""
 
+import contextlib
 import math
 import sys
+import threading
+import time
+from collections.abc import Iterator
 
 DASH = "–"  # noqa: RUF001 (an en dash)
 """Text of a missing number."""
+_SECONDS_BETWEEN_LINES = 1.0
 
 
 def number(value: float, sign: bool = False) -> str:
@@ -42,3 +47,26 @@ def log_line(line: str, end: str = "\n") -> None:
     clear = "\r\033[K" if sys.stderr.isatty() else ""
     if line or clear:
         print(f"{clear}{line}", end=end, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def waiting(work: str) -> Iterator[None]:
+    """Shows on a terminal, every second until the block ends, the work at hand and for how long it has gone on."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    ended, begun = threading.Event(), time.monotonic()
+
+    def show() -> None:
+        while not ended.is_set():
+            log_line(f"{work}, {time.monotonic() - begun:.0f} s", end="")
+            ended.wait(_SECONDS_BETWEEN_LINES)
+
+    shown = threading.Thread(target=show, daemon=True)
+    shown.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        shown.join()
+        log_line("", end="")

@@ -152,7 +152,12 @@ _MOST = 100  # known users that are compared with
 
 
 def compare_with_known(
-    network: EmNetwork, params: dict, graph: RouterGraph, answers: jax.Array, users: np.ndarray
+    network: EmNetwork,
+    params: dict,
+    graph: RouterGraph,
+    answers: jax.Array,
+    users: np.ndarray,
+    prior: np.ndarray,
 ) -> np.ndarray:
     """theta of the users of a graph of nothing but choices, drawn towards known users with whom they agree.
 
@@ -160,14 +165,15 @@ def compare_with_known(
 
     Args:
       answers: [queries, llms, properties]; users: their most probable theta, [users, properties].
+      prior: theta before a history is read, [properties].
     """
     known = _some_known(np.asarray(params["users"]), np.asarray(params["has_history"]))
     if not len(known):
         return users
-    found = _log_likelihoods(network, params, graph, answers, jnp.asarray(users), jnp.asarray(known))
+    found = _log_likelihoods(network, params, graph, answers, users, known)
     by_known, own, unknown = (np.asarray(x, np.float64) for x in found)
     shares, one_of_known = _mixture(by_known)
-    off, precision = users - np.asarray(network.population(params).mean), np.asarray(params["precision"], np.float64)
+    off, precision = users - prior, np.asarray(params["precision"], np.float64)
     own += 0.5 * (np.linalg.slogdet(precision)[1] + np.linalg.slogdet(unknown)[1])
     own -= 0.5 * np.einsum("ua,ab,ub->u", off, precision, off)
     sizes = np.linalg.norm(known, axis=1, keepdims=True)

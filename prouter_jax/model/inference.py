@@ -10,6 +10,7 @@ import numpy as np
 
 from prouter_jax import config
 from prouter_jax.config import Model
+from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_features
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset
@@ -60,6 +61,8 @@ class Scorer:
       sharpness: what utilities are multiplied with before the softmax.
       named: where in a user's state its weight on each property of answers stands, by the property's name; empty
         where states have no such meaning.
+      read: states of the users of another world with the same queries, LLMs and outcomes, World -> [users,
+        properties]; None where a state also depends on the other users.
     """
 
     users: np.ndarray
@@ -72,6 +75,7 @@ class Scorer:
     side: int | None
     sharpness: float
     named: Mapping[str, slice] = dataclasses.field(default_factory=dict)
+    read: Callable[[World], np.ndarray] | None = None
 
     def ask(self, places: QueryFeatures) -> QueryBatch:
         """New queries."""
@@ -156,19 +160,26 @@ def score_decisions(scorer: Scorer, dataset: Dataset, decisions: DecisionArrays,
 
 
 def make_em_scorer(
-    network: EmNetwork, params: dict, world: World, graph: RouterGraph, model: Model, price_factor: np.ndarray
+    network: EmNetwork,
+    params: dict,
+    world: World,
+    graph: RouterGraph,
+    model: Model,
+    price_factor: np.ndarray,
+    users: np.ndarray | None = None,
 ) -> Scorer:
     """Reads every user of `graph`, which is that of `world`, and prepares messages from its queries to new ones.
 
     Args:
       price_factor: today's over that time's price of each LLM, [llms]; moves the costs that are foreseen.
+      users: `Scorer.users` of an earlier scorer with these parameters in this world; read from histories if None.
     """
     count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
-    users, every, answers, means, beside = _encode(network, params, graph, count)
-    kernel = make_query_kernel(_places(world, num_tasks), num_tasks, model.query_kernel)
-    told = coefficients(kernel, beside[kernel.rows])
     by_share = model.unseen_queries == "share"
-    sharpness = float(network.population(params).sharpness)
+    every, answers, means, beside, prior, cold_start_user = _encode(network, params, graph, count, by_share)
+    kernel = make_query_kernel(_places(world, num_tasks), num_tasks, model.query_kernel)
+    told = coefficients(kernel, np.asarray(beside)[kernel.rows])
+    sharpness, cold_start_user = float(np.float32(network.sharpness)), np.asarray(cold_start_user)
 
     def priced(answers: np.ndarray, task: np.ndarray) -> np.ndarray:
         answers = np.array(answers)
@@ -180,33 +191,33 @@ def make_em_scorer(
         expected = priced(expected, np.asarray(places.task))
         return expected, expected[..., COST]
 
+    def read(other: World) -> np.ndarray:
+        # histories as long as the longest in this world: few shapes are compiled
+        return states(other.interactions, other.build_graph(least_decisions=graph.layout.decisions))
+
+    def states(data: Interactions, graph: RouterGraph) -> np.ndarray:
+        found = np.asarray(_read_users(network, params, graph, every))
+        if network.columns.plain and not (by_share or graph.layout.has_ratings or graph.layout.has_thumbs):
+            found = compare_with_known(network, params, graph, every, found, np.asarray(prior))
+        decided = np.bincount(data.decisions.user, minlength=len(data.users.ids)) > 0
+        return np.where(decided[:, None], found[: len(decided)], cold_start_user)
+
     answers = priced(answers, world.interactions.queries.task)
-    number = len(world.interactions.users.ids)
-    seen = np.bincount(world.interactions.decisions.user, minlength=number) > 0
-    users, cold_start_user = _people(network, params, graph, every, users, by_share)
     return Scorer(
-        users=np.where(seen[:, None], users[:number], cold_start_user),
+        users=states(world.interactions, graph) if users is None else users,
         cold_start_user=cold_start_user,
         answers=answers,
         cost=answers[..., COST],
         predict=predict,
         nearness=functools.partial(in_parts, functools.partial(kernel_to, kernel)) if by_share else None,
-        unseen_queries=SharePredictor(kernel, jnp.asarray(answers[kernel.rows]), sharpness).logits
+        unseen_queries=SharePredictor(kernel, jax.device_put(answers[kernel.rows]), sharpness).logits
         if by_share
         else None,
         side=network.columns.side if network.columns.sides else None,
         sharpness=sharpness,
         named=network.columns.named(),
+        read=read,
     )
-
-
-def _people(network: EmNetwork, params: dict, graph: RouterGraph, answers, users, by_share: bool):
-    """Users, and whom nobody knows, as shares or utilities want them: [users, properties] and [properties]."""
-    if by_share:
-        return users, np.asarray(prior_mean(network.columns, params["population_mean"]))
-    if network.columns.plain and not (graph.layout.has_ratings or graph.layout.has_thumbs):
-        users = compare_with_known(network, params, graph, answers, users)
-    return users, np.asarray(middle(params["users"], params["has_history"]))
 
 
 def _places(world: World, num_tasks: int) -> QueryFeatures:
@@ -214,14 +225,27 @@ def _places(world: World, num_tasks: int) -> QueryFeatures:
     return make_query_features(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _encode(network: EmNetwork, params: dict, graph: RouterGraph, count: int):
-    """Users; all answers; those to the `count` known queries; their means by task and what is told beside these."""
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _encode(network: EmNetwork, params: dict, graph: RouterGraph, count: int, by_share: bool):
+    """All that scoring takes from a world beside its users.
+
+    Returns:
+      all answers; those to the `count` known queries; their means by task and what is told beside these; the state of
+      a user before its history is read, and the state that stands for a user without any: the same where shares are
+      compared, the mean of the known users where utilities are.
+    """
     every = network.answers(params, graph)
-    users = network.read_users(params, graph, every)
     answers, task, num_tasks = every[:count], tasks_of(graph)[:count], graph.layout.num("task")
     means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
-    return users, every, answers, means, answers - means[task]
+    prior = prior_mean(network.columns, params["population_mean"])
+    cold_start_user = prior if by_share else middle(params["users"], params["has_history"])
+    return every, answers, means, answers - means[task], prior, cold_start_user
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _read_users(network: EmNetwork, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
+    """States of the users of a graph, [users, properties], from their histories over these answers."""
+    return network.read_users(params, graph, answers)
 
 
 @jax.jit
@@ -295,15 +319,17 @@ def make_scorer(
     graph: RouterGraph,
     model: config.Model,
     price_factor: np.ndarray | None = None,
+    users: np.ndarray | None = None,
 ) -> Scorer:
     """The network applied to a world, of which `graph` is the graph; not to LLMs it never met, see `meet`.
 
     Args:
       price_factor: today's over that time's price of each LLM, [llms]; None where none has changed.
+      users: as of `make_bayes_scorer`; the paper's network computes states with everything else.
     """
     factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
     if isinstance(network, EmNetwork):
-        return make_em_scorer(network, params, world, graph, model, factor)
+        return make_em_scorer(network, params, world, graph, model, factor, users)
     return make_graph_scorer(network, params, world, graph, factor)
 
 
@@ -319,9 +345,21 @@ def extend(network: Network, params: dict, graph: RouterGraph) -> tuple[Network,
 
 
 def apply_network(
-    network: Network, params: dict, world: World, model: config.Model, price_factor: np.ndarray | None = None
+    network: Network,
+    params: dict,
+    world: World,
+    graph: RouterGraph,
+    model: config.Model,
+    price_factor: np.ndarray | None = None,
+    users: np.ndarray | None = None,
 ) -> Scorer:
-    """A trained network in a world that may have grown since; nothing is trained."""
-    graph = world.build_graph()
-    network, params = extend(network, params, graph)
-    return make_scorer(network, params, world, graph, model, price_factor)
+    """A trained network in a world that may have grown since; nothing is trained.
+
+    Args:
+      price_factor, users: as of `make_scorer`; the states of users are of the world before it has grown.
+    """
+    offers, params = extend(network, params, graph)
+    if offers is network:
+        return make_scorer(network, params, world, graph, model, price_factor, users)
+    # what is learnt of new LLMs depends on all users of the world, so none is read without the others
+    return dataclasses.replace(make_scorer(offers, params, world, graph, model, price_factor), read=None)

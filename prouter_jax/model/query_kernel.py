@@ -42,7 +42,7 @@ def make_query_kernel(places: QueryFeatures, num_tasks: int, config: QueryKernel
     rows = np.arange(len(places.task))
     if len(rows) > config.most_queries:
         rows = np.sort(np.random.default_rng(0).choice(rows, config.most_queries, replace=False))
-    senders = jax.tree.map(jnp.asarray, places.take(rows))
+    senders = jax.device_put(places.take(rows))
     kernel = (config.text, config.style, config.task)
     return KnownQueryKernel(senders, rows, _factor(senders, kernel, num_tasks, config.noise), kernel, num_tasks)
 
@@ -52,7 +52,7 @@ def kernel_to(kernel: KnownQueryKernel, places: QueryFeatures) -> jax.Array:
     return _kernel(places, kernel.places, kernel.kernel, kernel.num_tasks)
 
 
-def coefficients(kernel: KnownQueryKernel, deviations: jax.Array) -> jax.Array:
+def coefficients(kernel: KnownQueryKernel, deviations: jax.Array | np.ndarray) -> jax.Array:
     """(K + noise I)^-1 deviations, for deviations [known queries, ...]; `kernel_to` times these is the message."""
     return _solve(kernel.factor, deviations)
 
@@ -117,7 +117,7 @@ class SharePredictor:
         """Mean shares [users, llms], and the coefficients of the deviations from them [users, known queries, llms]."""
         padded = np.zeros((_USERS_AT_ONCE, theta.shape[1]), np.float32)
         padded[: len(theta)] = theta
-        base, told = _shares(self.kernel, self.answers, jnp.asarray(padded), self.sharpness)
+        base, told = _shares(self.kernel, self.answers, padded, self.sharpness)
         return np.asarray(base)[: len(theta)], np.asarray(told)[: len(theta)]
 
 

@@ -15,6 +15,7 @@ from prouter_jax import config as configuration
 from prouter_jax.config import Model
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.tables.additions import read_history, read_llm_additions
+from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World, grow_world, load_world, only_users, price_factors
 from prouter_jax.io.paths import list_folder, make_path
 from prouter_jax.model.inference import Network, Scorer, apply_network, make_network
@@ -22,7 +23,9 @@ from prouter_jax.serving.batch.write import Scored
 from prouter_jax.serving.explain import Explanation, Question, ask, explain
 from prouter_jax.serving.routing import Constraints, Pool, route
 from prouter_jax.serving.update_log import read_updates
+from prouter_jax.sharding import to_host
 from prouter_jax.training.loop import restore_best
+from prouter_jax.training.user_states import load_user_states
 
 CONFIG = "config.json"
 WORLD = "world"
@@ -60,9 +63,16 @@ class Trained:
     params: dict
     temperature: float
 
-    def apply(self, world: World, price_factor: np.ndarray | None = None) -> Scorer:
-        """The network in a world that may have grown since; see `training.step.apply_network`."""
-        return apply_network(self.network, self.params, world, self.model, price_factor)
+    def apply(
+        self,
+        world: World,
+        price_factor: np.ndarray | None = None,
+        users: np.ndarray | None = None,
+        graph: RouterGraph | None = None,
+    ) -> Scorer:
+        """The network in a world that may have grown since; see `model.inference.apply_network`."""
+        graph = world.build_graph() if graph is None else graph
+        return apply_network(self.network, self.params, world, graph, self.model, price_factor, users)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +109,13 @@ class Router:
         workdir = make_path(workdir)
         config = read_config(workdir)
         world = load_world(workdir / WORLD)
-        network = make_network(config, world.build_graph(), len(world.interactions.users.ids))
+        graph = world.build_graph()
+        network = make_network(config, graph, len(world.interactions.users.ids))
         state = restore_best(config, network, workdir)
-        router = _make(Trained(config.model, network, state.params, float(state.temperature)), world)
+        params = to_host(state.params)
+        trained = Trained(config.model, network, params, float(state.temperature))
+        scorer = trained.apply(world, users=load_user_states(workdir, params), graph=graph)
+        router = Router(trained, world, scorer, world.interactions, scorer.users)
         for addition in read_updates(workdir):
             if addition.llms is not None:
                 router = router.with_llms(addition.llms)
@@ -233,7 +247,10 @@ class Router:
 
     def _read(self, data: Interactions) -> np.ndarray:
         """States of the users of `data`, whose other rows start with those of the world, [users, properties]."""
-        return self.trained.apply(grow_world(self.world, data)).users
+        world = grow_world(self.world, data)
+        if self.scorer.read is not None and _same_answers(self.world.interactions, data):
+            return self.scorer.read(world)
+        return self.trained.apply(world).users
 
     @functools.cached_property
     def _pool(self) -> Pool:
@@ -278,6 +295,13 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
         raise ValueError(f"{workdir / CONFIG}: expected what was written at the start, found: {error}") from error
 
 
-def _make(trained: Trained, world: World, price_factor: np.ndarray | None = None) -> Router:
+def _same_answers(before: Interactions, now: Interactions) -> bool:
+    """Whether there are no other queries, LLMs and outcomes, where the rows of `now` start with those of `before`."""
+    return len(before.outcomes.query) == len(now.outcomes.query) and all(
+        len(getattr(before, table).ids) == len(getattr(now, table).ids) for table in ("tasks", "queries", "llms")
+    )
+
+
+def _make(trained: Trained, world: World, price_factor: np.ndarray) -> Router:
     scorer = trained.apply(world, price_factor)
     return Router(trained, world, scorer, world.interactions, scorer.users)

@@ -8,7 +8,6 @@ import typing
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from prouter_jax.config import ExperimentConfig, Mesh, Model
@@ -17,16 +16,18 @@ from prouter_jax.data.history_store import store_of
 from prouter_jax.data.rewards import choice_shares
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.io.display import waiting
 from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, values_of_selected
 from prouter_jax.model.answer_features import Observed
 from prouter_jax.model.inference import Network, Scorer, make_network, make_scorer, score_decisions
 from prouter_jax.sharding import make_mesh, place, placed_shapes, replicated, to_host
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.metrics_writer import Progress, to_record
-from prouter_jax.training.multihost import Preempted, Preemption, broadcast
+from prouter_jax.training.multihost import Preempted, Preemption, broadcast, is_primary
 from prouter_jax.training.profiling import Pace, Steps
 from prouter_jax.training.state import TrainState, init_state
 from prouter_jax.training.step import Recipe, make_recipe, make_step, read_world
+from prouter_jax.training.user_states import save_user_states
 
 CHECKPOINTS = "checkpoints"
 
@@ -93,7 +94,7 @@ def train(
             due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
             if due and step > max(restored, 0):
                 steps.wait()
-                state, fit = _evaluate(state, run, dataset, validation)
+                state, fit = _evaluate(state, run, dataset, validation, workdir)
                 stale = int(state.stale)
                 progress.evaluated(state, _checked(metrics, step) | to_record(fit) | batches.waiting())
                 checkpoints.save(step, state, float(state.validation_reward))
@@ -126,7 +127,9 @@ def make_run(config: ExperimentConfig, dataset: Dataset) -> Run:
     recipe = make_recipe(config, batches.steps if batches else 0)
     init, abstract = compiled_init(network, recipe, mesh)
     world = place(read_world(network, recipe, graph), mesh)
-    here = world if isinstance(world, RouterGraph) and jax.process_count() == 1 else graph
+    # several devices read users faster; a single one runs what was compiled for `Router.load`
+    spread = isinstance(world, RouterGraph) and jax.process_count() == 1 and mesh.size > 1
+    here = world if spread else graph
     return Run(config.model, network, mesh, world, here, batches, recipe, init, abstract)
 
 
@@ -150,18 +153,25 @@ def initial_state(run: Run, seed: int) -> TrainState:
     return run.init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
 
 
-def run_scorer(run: Run, params: dict, dataset: Dataset) -> Scorer:
-    """The network with `params`, applied to what it is trained on."""
-    return make_scorer(run.network, params, dataset.world, run.here, run.model)
+def run_scorer(run: Run, params: dict, dataset: Dataset, users: np.ndarray | None = None) -> Scorer:
+    """The network with `params`, applied to what it is trained on; `users` as of `inference.make_scorer`."""
+    return make_scorer(run.network, params, dataset.world, run.here, run.model, users=users)
 
 
 class Validation(typing.NamedTuple):
-    """Mean reward of the chosen LLMs, the temperature that makes the logits of choices probabilities, and how well
-    these then fit."""
+    """What the scores of some decisions are worth.
+
+    Attributes:
+      reward: mean of the chosen LLMs.
+      temperature: makes the logits of choices probabilities.
+      fit: how well these fit.
+      users: states that were scored with, [users, properties].
+    """
 
     reward: float
     temperature: float
     fit: Fit
+    users: np.ndarray
 
 
 def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Validation:
@@ -171,19 +181,20 @@ def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Va
     choice the temperature is 1.
     """
     decisions = labelled.decisions
-    logits = score_decisions(run_scorer(run, params, dataset), dataset, decisions)
+    scorer = run_scorer(run, params, dataset)
+    logits = score_decisions(scorer, dataset, decisions)
     reward = mean(values_of_selected(labelled.rewards, choose(logits, decisions.offered)))
     shares = choice_shares(decisions)
     temperature = fit_temperature(logits, decisions.offered, shares) if shares.any() else 1.0
     fit = measure_fit(temperature * logits, decisions.offered, shares, decisions.user, decisions.query)
-    return Validation(reward, temperature, fit)
+    return Validation(reward, temperature, fit, scorer.users)
 
 
 @functools.lru_cache(maxsize=16)
 def compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
     """`Run.init` and `Run.abstract`."""
     init = functools.partial(init_state, network=network, recipe=recipe)
-    abstract = placed_shapes(jax.eval_shape(init, jax.random.key(0)), mesh)
+    abstract = placed_shapes(jax.eval_shape(lambda: init(jax.random.key(0))), mesh)
     places = jax.tree.map(lambda x: x.sharding, abstract)
     # it runs once: on a CPU LLVM takes 3 s to make random numbers fast, and 0.4 s to make the same ones
     options = {"xla_backend_optimization_level": 1} if mesh.devices.flat[0].platform == "cpu" else None
@@ -215,6 +226,7 @@ def _make_batches(config: ExperimentConfig, dataset: Dataset) -> Batches | None:
     return Batches(store, rows, train.users_per_step, train.history_length, config.seed)
 
 
+@waiting("router: compiling")
 def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, int, list[str]]:
     """The newest sound state, its step and what was rejected; a fresh one is of step -1."""
     found = checkpoints.restore_newest(run.abstract)
@@ -223,16 +235,26 @@ def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, i
     return initial_state(run, seed), -1, []
 
 
-def _evaluate(state: TrainState, run: Run, dataset: Dataset, validation: Labelled) -> tuple[TrainState, Fit]:
-    """The state with what early stopping must remember; all processes measure it, the first one's word counts."""
-    found = validate(run, to_host(state.params), dataset, validation)
+@waiting("router: validating")
+def _evaluate(
+    state: TrainState, run: Run, dataset: Dataset, validation: Labelled, workdir: pathlib.Path
+) -> tuple[TrainState, Fit]:
+    """The state with what early stopping must remember; all processes measure it, the first one's word counts.
+
+    States of users are kept where this is the best state so far.
+    """
+    params = to_host(state.params)
+    found = validate(run, params, dataset, validation)
     reward, temperature = (float(x) for x in broadcast(found[:2]))
     better = reward > float(state.best_reward)
+    # of equal rewards, the first checkpoint is the best one, and rewards are kept as float32
+    if np.float32(reward) > float(state.best_reward) and is_primary():
+        save_user_states(workdir, params, found.users)
     numbers = {
-        "validation_reward": jnp.float32(reward),
-        "best_reward": jnp.float32(reward if better else state.best_reward),
-        "stale": jnp.int32(0 if better else int(state.stale) + 1),
-        "temperature": jnp.float32(temperature),
+        "validation_reward": np.float32(reward),
+        "best_reward": np.float32(reward if better else state.best_reward),
+        "stale": np.int32(0 if better else int(state.stale) + 1),
+        "temperature": np.float32(temperature),
     }
     placed = {name: jax.device_put(value, state.best_reward.sharding) for name, value in numbers.items()}
     return dataclasses.replace(state, **placed), found.fit

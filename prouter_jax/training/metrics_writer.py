@@ -32,6 +32,7 @@ class Progress:
         self.name = name
         self.printed = time.monotonic()
         self.mark = (0, self.printed)  # step and time from which the rate is counted
+        self.compiled = False
         self.last = "no evaluation yet"
         self.speaks = is_primary()
         self.closing = contextlib.ExitStack()
@@ -58,7 +59,9 @@ class Progress:
         files.write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
 
     def stepped(self, step: int) -> None:
-        """Shows, once a second on a terminal, how far the run is."""
+        """Shows, once a second on a terminal, how far the run is; the first step, which is compiled, has no speed."""
+        if not self.compiled:
+            self.compiled, self.mark = True, (step, time.monotonic())
         if sys.stderr.isatty() and time.monotonic() - self.printed > _SECONDS_BETWEEN_LINES:
             self._print(self._line(step), end="")
 
@@ -83,8 +86,8 @@ class Progress:
 
     def _line(self, step: int) -> str:
         rate = self._rate(step)
-        left = f"{(self.config.num_train_steps - step) / rate:.0f} s left" if rate else "compiling"
-        return f"step {step}/{self.config.num_train_steps}, {self.last}, {rate:.1f} steps/s, {left}"
+        speed = f", {rate:.1f} steps/s, {(self.config.num_train_steps - step) / rate:.0f} s left" if rate else ""
+        return f"step {step}/{self.config.num_train_steps}, {self.last}{speed}"
 
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import jax
 
-from prouter_jax.io.display import log_line
+from prouter_jax.io.display import log_line, waiting
 from prouter_jax.io.files import uploaded
 from prouter_jax.training.multihost import is_primary
 
@@ -92,7 +92,8 @@ class Steps:
             self._start(step)
         if not self.number:
             self.since = time.perf_counter()
-        with jax.profiler.StepTraceAnnotation(STEP, step_num=step):
+        shown = contextlib.nullcontext() if self.warm else waiting("router: compiling the first step")
+        with shown, jax.profiler.StepTraceAnnotation(STEP, step_num=step):
             yield
 
     def done(self, step: int, metrics: dict[str, jax.Array]) -> None:

@@ -30,7 +30,9 @@ def _directions(decisions, effect_weight, cost_weight):
     graph = _world(decisions, effect_weight, cost_weight).build_graph()
     answers = network.answers(params, graph)
     alone = np.asarray(network.read_users(params, graph, answers))
-    both = np.stack([alone, compare_with_known(network, params, graph, answers, alone)])[:, _KNOWN, :2]
+    both = np.stack(
+        [alone, compare_with_known(network, params, graph, answers, alone, np.asarray(network.population(params).mean))]
+    )[:, _KNOWN, :2]
     return both / np.linalg.norm(both, axis=1, keepdims=True)
 
 
@@ -51,4 +53,6 @@ def test_without_known_users_nothing_is_compared():
     params = network.init(jax.random.key(0))
     answers = network.answers(params, graph)
     alone = np.asarray(network.read_users(params, graph, answers))
-    np.testing.assert_array_equal(compare_with_known(network, params, graph, answers, alone), alone)
+    np.testing.assert_array_equal(
+        compare_with_known(network, params, graph, answers, alone, np.asarray(network.population(params).mean)), alone
+    )

@@ -60,7 +60,7 @@ def _with_twins(world):
 
 def test_newcomers_like_known_ones_are_judged_like_them(dataset, network):
     world = _with_twins(dataset.world)
-    found = apply_network(network, noisy(network), world, SMALL)
+    found = apply_network(network, noisy(network), world, world.build_graph(), SMALL)
     assert found.users.shape[0] == 7
     assert found.answers.shape[:2] == found.cost.shape == (len(world.interactions.queries.ids), 5)
     np.testing.assert_allclose(found.users[6], found.users[0], atol=1e-5)

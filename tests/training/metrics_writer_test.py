@@ -34,16 +34,17 @@ def test_a_line_has_loss_reward_speed_and_time_left(tmp_path, capsys, clock):
     with Progress(tmp_path, Train(num_train_steps=50), "router") as progress:
         progress.resume(-1, [])
         progress.evaluated(_state(0, 0.25, 0.25), {})
-        clock.seconds += 5
-        progress.stepped(5)
+        clock.seconds += 60
+        progress.stepped(1)  # it was compiled, which is no speed
+        clock.seconds += 3
         progress.evaluated(_state(10, 0.5, 0.5), {"loss": 1.5, "choice": 1.0})
         clock.seconds += 1
         progress.evaluated(_state(20, 0.375, 0.5), {"loss": 1.25, "choice": 1.0})
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines() == [
-        "router: step 0/50, validation reward 0.2500 (best 0.2500), 0.0 steps/s, compiling",
-        "router: step 10/50, loss 1.5000, validation reward 0.5000 (best 0.5000), 2.0 steps/s, 20 s left",
+        "router: step 0/50, validation reward 0.2500 (best 0.2500)",
+        "router: step 10/50, loss 1.5000, validation reward 0.5000 (best 0.5000), 3.0 steps/s, 13 s left",
         "router: step 20/50, loss 1.2500, validation reward 0.3750 (best 0.5000), 10.0 steps/s, 3 s left",
     ]
     assert _lines(tmp_path) == [
@@ -54,7 +55,7 @@ def test_a_line_has_loss_reward_speed_and_time_left(tmp_path, capsys, clock):
             "best_validation_reward": 0.5,
             "loss": 1.5,
             "choice": 1.0,
-            "steps_per_second": 2.0,
+            "steps_per_second": 3.0,
         },
         {
             "step": 20,

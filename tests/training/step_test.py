@@ -53,7 +53,7 @@ def test_a_world_that_has_not_grown_is_scored_alike(made, dataset):
     decisions = build_decisions(dataset.data, np.arange(40))
     scorers = (
         make_scorer(network, params, dataset.world, graph, config.model),
-        apply_network(network, params, dataset.world, config.model),
+        apply_network(network, params, dataset.world, graph, config.model),
         make_scorer(network, params, dataset.world, graph, config.model, np.ones(4)),
     )
     first, *others = (score_decisions(scorer, dataset, decisions) for scorer in scorers)

@@ -73,9 +73,27 @@ def make_job(score: Callable, input_path: str | os.PathLike, output_path: str | 
     Raises:
       ValueError: as `score_file`, of the paths.
     """
+    check_paths(input_path, output_path)
     source, target = make_path(input_path), make_path(output_path)
-    _check_paths(source, target)
     return Job(score, source, target, **options)
+
+
+def check_paths(input_path: str | os.PathLike, output_path: str | os.PathLike) -> None:
+    """Checks paths before anything is loaded.
+
+    Raises:
+      ValueError: on a suffix of no known format, an input or a folder that is not there, or one file for both.
+    """
+    source, target = make_path(input_path), make_path(output_path)
+    for path in (source, target):
+        if path.suffix not in WRITERS:
+            raise ValueError(f"table {path.name}: expected one of {', '.join(WRITERS)}, found {path.suffix!r}")
+    if not source.is_file():
+        raise ValueError(f"table {source.name}: expected a file in {str(source.parent)!r}, found none")
+    if not is_remote(target) and not target.parent.is_dir():
+        raise ValueError(f"table {target.name}: expected a folder {str(target.parent)!r} to write to, found none")
+    if is_same_file(source, target):
+        raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
 
 
 def open_job(job: Job) -> Pairs:
@@ -114,18 +132,6 @@ def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, in
             if job.on_progress is not None:
                 job.on_progress(done, chunk.fraction if last is None else done / (last - first))
     return Counts(done, errors)
-
-
-def _check_paths(source: pathlib.Path, target: pathlib.Path) -> None:
-    for path in (source, target):
-        if path.suffix not in WRITERS:
-            raise ValueError(f"table {path.name}: expected one of {', '.join(WRITERS)}, found {path.suffix!r}")
-    if not source.is_file():
-        raise ValueError(f"table {source.name}: expected a file in {str(source.parent)!r}, found none")
-    if not is_remote(target) and not target.parent.is_dir():
-        raise ValueError(f"table {target.name}: expected a folder {str(target.parent)!r} to write to, found none")
-    if is_same_file(source, target):
-        raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
 
 
 def _overruled(scored: Scored, bad: dict[int, str]) -> Scored:
