@@ -358,8 +358,8 @@ def apply_network(
     Args:
       price_factor, users: as of `make_scorer`; the states of users are of the world before it has grown.
     """
-    offers, params = extend(network, params, graph)
-    if offers is network:
+    extended, params = extend(network, params, graph)
+    if extended is network:
         return make_scorer(network, params, world, graph, model, price_factor, users)
     # what is learnt of new LLMs depends on all users of the world, so none is read without the others
-    return dataclasses.replace(make_scorer(offers, params, world, graph, model, price_factor), read=None)
+    return dataclasses.replace(make_scorer(extended, params, world, graph, model, price_factor), read=None)
