@@ -134,13 +134,13 @@ class Question:
     Attributes:
       user: row of the user in the pool.
       text: text of the query.
-      asked: the query as a batch of one.
+      batch: features of the query, a batch of one.
       offered: the candidates, bool [llms].
     """
 
     user: int
     text: str
-    asked: QueryBatch
+    batch: QueryBatch
     offered: np.ndarray
 
 
@@ -156,8 +156,8 @@ def ask(pool: Pool, user_id: str, text: str, task_id: str = "") -> Question:
         raise ValueError(f"task_id: expected one of {', '.join(pool.task_rows)}, found {task_id!r}")
     if not text:
         raise ValueError("query: expected a text, found none")
-    asked = pool.scorer.ask(pool.describe([text], np.array([pool.task_rows.get(task_id, -1)])))
-    return Question(pool.user_rows[user_id], text, asked, np.ones(len(pool.llms), bool))
+    batch = pool.scorer.ask(pool.encode([text], np.array([pool.task_rows.get(task_id, -1)])))
+    return Question(pool.user_rows[user_id], text, batch, np.ones(len(pool.llms), bool))
 
 
 def explain(pool: Pool, known: Interactions, encode_users: UserEncoder, question: Question, most: int) -> Explanation:
@@ -224,7 +224,7 @@ class _Prediction:
 
     def _logits(self, states: np.ndarray) -> np.ndarray:
         rows = np.arange(len(states))
-        logits = self.pool.scorer.logits(states, self.question.asked, rows, np.zeros_like(rows))
+        logits = self.pool.scorer.logits(states, self.question.batch, rows, np.zeros_like(rows))
         return np.where(self.question.offered, self.pool.temperature * logits.astype(np.float64), -np.inf)
 
 

@@ -232,8 +232,8 @@ class Router:
         return total.hexdigest()
 
     def forget_texts(self) -> None:
-        """Drops the answers remembered of texts that were scored before."""
-        self._pool.remembered.clear()
+        """Empties the cache of texts that were scored before."""
+        self._pool.text_cache.clear()
 
     def _knowing(self, known: Interactions) -> "Router":
         """This router where `known` is. Whoever said something since the world was made is read anew, so that the same
@@ -267,7 +267,7 @@ class Router:
             query_task=data.queries.task,
             task_rows={name: row for row, name in enumerate(data.tasks.ids)},
             scale=self.world.scale,
-            describe=self.world.places,
+            encode=self.world.places,
         )
 
 

@@ -79,11 +79,11 @@ def _log_odds(router: Router, user: str, why) -> float:
 
 def _pair(router: Router, user: int, wanted) -> Question:
     """A question with two candidates: the LLMs that differ most by `wanted` of the differences of effect and cost."""
-    asked = module.ask(router._pool, router.known.users.ids[user], TEXT)
-    effect, cost = asked.asked.answers[0, :, :2].T
+    question = module.ask(router._pool, router.known.users.ids[user], TEXT)
+    effect, cost = question.batch.answers[0, :, :2].T
     apart = wanted(np.abs(effect[:, None] - effect), np.abs(cost[:, None] - cost))
     first, second = np.unravel_index(apart.argmax(), apart.shape)
-    return dataclasses.replace(asked, offered=np.isin(np.arange(len(effect)), (first, second)))
+    return dataclasses.replace(question, offered=np.isin(np.arange(len(effect)), (first, second)))
 
 
 def test_the_planted_preference_leads(planted):
@@ -104,10 +104,10 @@ def test_the_numbers_are_those_of_the_planted_preference(planted, user):
     w = planted.known.users.preference
     truth = np.stack([w, w - 1], 1)
     cold_start_user = (truth / np.linalg.norm(truth, axis=1, keepdims=True)).mean(0)
-    asked = module.ask(planted._pool, planted.known.users.ids[user], TEXT)
-    why = planted.explain_question(asked)
+    question = module.ask(planted._pool, planted.known.users.ids[user], TEXT)
+    why = planted.explain_question(question)
     pick, second = (planted.llms.index(llm) for llm in (why.llm, why.runner_up))
-    apart = asked.asked.answers[0, pick, :2] - asked.asked.answers[0, second, :2]
+    apart = question.batch.answers[0, pick, :2] - question.batch.answers[0, second, :2]
     expected = planted.trained.temperature * planted.scorer.sharpness * (truth[user] - cold_start_user) * apart
     found = {row.name: row.log_odds for row in why.properties}
     assert [found["effect"], found["cost"]] == pytest.approx(expected, rel=0.02, abs=0.01)
@@ -238,14 +238,14 @@ def _all_of(router, monkeypatch):
 
 
 def test_only_llms_on_offer_are_compared(router):
-    asked = module.ask(router._pool, "u0", TEXT)
+    question = module.ask(router._pool, "u0", TEXT)
     best = router.explain("u0", TEXT)
     offered = np.array([llm != best.llm for llm in router.llms])
-    why = router.explain_question(dataclasses.replace(asked, offered=offered))
+    why = router.explain_question(dataclasses.replace(question, offered=offered))
     assert why.llm == best.runner_up
     rest = {llm: p for llm, p in router.score(["u0"], [TEXT]).probabilities[0].items() if llm != best.llm}
     assert why.probability == pytest.approx(rest[why.llm] / sum(rest.values()), abs=1e-6)
-    one = Question(asked.user, TEXT, asked.asked, np.arange(len(offered)) == 0)
+    one = Question(question.user, TEXT, question.batch, np.arange(len(offered)) == 0)
     with pytest.raises(ValueError, match="at least 2 LLMs"):
         router.explain_question(one)
 

@@ -1,4 +1,4 @@
-"""Rows in, choices out: every kind of wrong row is named and leaves the others as they would be alone."""
+"""Routing: every kind of bad row has its error, and the other rows are as they would be alone."""
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ def _alone(router, row, **constraints):
 
 
 def _rows(router, known):
-    """(row, what is wrong with it or None); every column in every row."""
+    """(row, its error or None); every column in every row."""
     llms, task = router.llms, router.world.interactions.tasks.ids[1]
     row = {"users": "u00", "queries": None, "query_ids": None, "task_ids": None, "candidates": None}
     return [
@@ -39,12 +39,12 @@ def _rows(router, known):
         (row | {"queries": OTHER, "candidates": [llms[0], "gpt"]}, f"candidates: unknown LLM in ['{llms[0]}', 'gpt']"),
         (row | {"queries": OTHER, "candidates": []}, "candidates: expected at least one LLM, found none"),
         (row | {"queries": "", "candidates": llms[:2]}, "query: expected a text or a query_id, found neither"),
-        (row | {"users": "nobody", "queries": OTHER, "candidates": llms[2:5]}, None),
+        (row | {"users": "no one", "queries": OTHER, "candidates": llms[2:5]}, None),
         (row | {"users": "u02", "query_ids": known[7], "candidates": llms[-1:]}, None),
     ]
 
 
-def test_what_is_wrong_is_said_and_the_rest_is_as_if_alone(router, known):
+def test_a_bad_row_has_its_error_and_the_others_are_as_if_alone(router, known):
     rows = _rows(router, known)
     columns = {name: [row[name] for row, _ in rows] for name in rows[0][0]}
     scores = router.score(**columns)
@@ -63,9 +63,9 @@ def test_what_is_wrong_is_said_and_the_rest_is_as_if_alone(router, known):
         assert scores.llm[number] == max(shares, key=shares.get)
 
 
-def test_order_and_company_do_not_matter(router, known):
+def test_order_and_other_rows_do_not_matter(router, known):
     rng = np.random.default_rng(0)
-    users = rng.choice(["u00", "u01", "u05", "nobody"], 60).tolist()
+    users = rng.choice(["u00", "u01", "u05", "no one"], 60).tolist()
     texts = [f"{TEXT} {number % 7}" if number % 3 else None for number in range(60)]
     ids = [None if text else known[number % 11] for number, text in enumerate(texts)]
     together = router.score(users, texts, query_ids=ids)
@@ -93,8 +93,8 @@ def test_a_task_an_id_and_a_user_each_count(router, known):
 def test_a_text_is_encoded_once(router, monkeypatch):
     encoded = []
     pool = router._pool
-    describe = pool.describe
-    monkeypatch.setitem(vars(pool), "describe", lambda texts, task: encoded.extend(texts) or describe(texts, task))
+    encode = pool.encode
+    monkeypatch.setitem(vars(pool), "encode", lambda texts, task: encoded.extend(texts) or encode(texts, task))
     router.forget_texts()
     router.score(["u00", "u01", "u02"], [TEXT, OTHER, TEXT])
     router.score(["u03", "u04"], [TEXT, "something new"])
@@ -102,7 +102,7 @@ def test_a_text_is_encoded_once(router, monkeypatch):
 
 
 def test_constraints(router):
-    llms, users = router.llms, ["u00", "u03", "nobody"]
+    llms, users = router.llms, ["u00", "u03", "no one"]
     free = router.score(users, [TEXT] * 3)
     allowed = router.score(users, [TEXT] * 3, allow=[llms[5], llms[1]])
     for row, before in zip(allowed.probabilities, free.probabilities, strict=True):
@@ -112,13 +112,13 @@ def test_constraints(router):
     mixed = router.score(users, [TEXT] * 3, candidates=offered, allow=[llms[1]])
     assert mixed.error == [None, "no candidate is among the allowed LLMs", None]
     assert mixed.llm == [llms[1], None, llms[1]]
-    dear = router.score(users, [TEXT] * 3, max_cost=1e-15)
-    assert dear.error == ["no candidate is expected to cost at most 1e-15 USD"] * 3
+    expensive = router.score(users, [TEXT] * 3, max_cost=1e-15)
+    assert expensive.error == ["no candidate is expected to cost at most 1e-15 USD"] * 3
     assert router.score(users, [TEXT] * 3, max_cost=1e6).probabilities == free.probabilities
 
 
 def test_columns_of_a_file(router, known):
-    """As `offline.score_file` hands them over: string or large_string, dictionaries decoded, no rows at all."""
+    """As `batch.score.score_file` hands them over: string or large_string, dictionaries decoded, no rows at all."""
     columns = {"user_id": pa.array(["u00", None]), "query_id": pa.array([known[0], known[1]])}
     scored = router.score_columns(columns)
     assert scored.error.to_pylist() == [None, "user_id: expected an id, found none"]
