@@ -1,7 +1,7 @@
-"""`Interactions` put together piece by piece, from names as they come along.
+"""Builds `Interactions` item by item while the files of a data set are read.
 
-Names get numbers by first appearance, each text is kept once and numbers are kept in arrays, so that memory grows
-with what the data has to say, not with the length of its files.
+Each distinct name and text is kept once and numbers are kept in compact arrays, so that memory grows with the data, not
+with the length of the files.
 """
 
 import array
@@ -23,54 +23,73 @@ from prouter_jax.data.interactions import (
     Tasks,
     Users,
 )
-from prouter_jax.data.public.records import FileSet, Read
+from prouter_jax.data.public.file_set import FileSet, PublicData
+from prouter_jax.data.tables.schema import OUTCOME_NUMBERS
 from prouter_jax.data.validation import validate
 
-_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
 
-
-class Names(dict):
-    """Numbers its keys by first appearance."""
+class RowIndex(dict):
+    """Maps each key to a row number, assigned when the key is first looked up."""
 
     def __missing__(self, key) -> int:
         self[key] = len(self)
         return self[key]
 
 
-class Collected:
-    """Takes queries, outcomes and decisions in any order; `llms` gives an LLM's number."""
+class InteractionsBuilder:
+    """Collects queries, outcomes and decisions in any order; users, tasks and LLMs follow from their names.
+
+    Attributes:
+      llms: the row of each LLM by name; looking up a new name adds the LLM.
+    """
 
     def __init__(self):
-        self.llms = Names()
-        self._users, self._tasks, self._offers = Names(), Names(), Names()
+        self.llms = RowIndex()
+        self._users, self._tasks, self._offers = RowIndex(), RowIndex(), RowIndex()
         self._queries: dict[str, int] = {}
         self._texts: list[str] = []
         self._task = array.array("i")
         self._outcome_query, self._outcome_llm = array.array("i"), array.array("i")
-        self._numbers = {name: array.array("d") for name in _NUMBERS}
+        self._numbers = {name: array.array("d") for name in OUTCOME_NUMBERS}
         self._responses: list[str] = []
         self._decisions = {name: array.array("i") for name in ("user", "query", "offer", "first")}
         self._time = array.array("d")
         self._feedback = {name: array.array("i") for name in ("decision", "kind", "llm")}
         self._value = array.array("d")
 
-    def query(self, id_: str, text: str, task: str = "") -> int:
-        """The number of a query, -1 if another text has its id; its task is the one it first came with."""
-        number = self._queries.setdefault(id_, len(self._texts))
-        if number == len(self._texts):
+    def add_query(self, id_: str, text: str, task: str = "") -> int:
+        """Adds a query unless its id exists.
+
+        Args:
+          id_: the query id.
+          text: the text of the query.
+          task: the task id, "" for none; ignored for an id that exists.
+
+        Returns:
+          The row of the query, -1 if the id exists with another text.
+        """
+        row = self._queries.setdefault(id_, len(self._texts))
+        if row == len(self._texts):
             self._texts.append(text)
             self._task.append(self._tasks[task] if task else -1)
-        return number if self._texts[number] == text else -1
+        return row if self._texts[row] == text else -1
 
-    def outcome(self, query: int, llm: int, response: str = "", **numbers: float) -> None:
-        """What an answer was worth, in columns of `Outcomes`; of several of a query and an LLM the first counts."""
+    def add_outcome(self, query: int, llm: int, response: str = "", **numbers: float) -> None:
+        """Adds the outcome of an answer; later outcomes of the same query and LLM are ignored.
+
+        Args:
+          query: row of the query.
+          llm: row of the LLM.
+          response: text of the answer, "" for none.
+          **numbers: columns of `Outcomes` (effect, cost, ...); NaN by default.
+        """
         self._outcome_query.append(query)
         self._outcome_llm.append(llm)
         self._responses.append(response)
         for name, column in self._numbers.items():
             column.append(numbers.get(name, np.nan))
 
-    def decide(
+    def add_decision(
         self,
         user: str,
         query: int,
@@ -80,7 +99,17 @@ class Collected:
         first: int = -1,
         time: float = np.nan,
     ) -> None:
-        """A decision of a user among `candidates`, and the feedback of one kind on LLMs by their number."""
+        """Adds a decision and its feedback.
+
+        Args:
+          user: the user id.
+          query: row of the query.
+          candidates: rows of the LLMs on offer.
+          kind: CHOICE, RATING or THUMB.
+          values: the feedback value by row of the LLM.
+          first: row of the LLM whose answer is shown first, -1 for none.
+          time: time of the decision, NaN for none.
+        """
         number = len(self._time)
         offer = self._offers[tuple(sorted(candidates))]
         for column, value in zip(self._decisions.values(), (self._users[user], query, offer, first), strict=True):
@@ -91,21 +120,21 @@ class Collected:
                 column.append(cell)
             self._value.append(value)
 
-    def outcomes_alone(self, files: FileSet) -> Read:
-        """What there is where nobody chose; second outcomes of a query and an LLM are dropped.
+    def build_outcomes_only(self, files: FileSet) -> PublicData:
+        """The result for a data set without users. Counts repeated outcomes of a query and an LLM as dropped.
 
         Raises:
-          ValueError: if there is nothing.
+          ValueError: if there is no outcome.
         """
         if not self._responses:
-            raise files.nothing_left("an answer with a score")
+            raise files.empty_error("an answer with a score")
         files.drop("second answers of an LLM to a query", len(self._responses) - len(self._first_outcomes()))
         return files.result(self.build())
 
     def build(self) -> Interactions:
-        """All of it, validated."""
+        """The validated data."""
         names = interactions.strings(list(self.llms))
-        none, unknown = interactions.strings([""] * len(names)), np.full(len(names), np.nan)
+        empty, missing = interactions.strings([""] * len(names)), np.full(len(names), np.nan)
         tasks = interactions.strings(list(self._tasks))
         offers = np.zeros((len(self._offers), len(names)), bool)
         for number, members in enumerate(self._offers):
@@ -117,7 +146,7 @@ class Collected:
                 queries=Queries(
                     interactions.strings(list(self._queries)), interactions.strings(self._texts), _rows(self._task)
                 ),
-                llms=Llms(names, none, none, unknown, unknown, none),
+                llms=Llms(names, empty, empty, missing, missing, empty),
                 outcomes=self._outcomes(),
                 offers=offers,
                 decisions=self._all_decisions(),
@@ -152,8 +181,14 @@ def _rows(column: array.array) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rated:
-    """A user's ratings of the answers to a query, and the answers, by LLM."""
+class RatedDecision:
+    """The ratings of one user for the answers to one query.
+
+    Attributes:
+      user, query_id, text, task: ids, and the text of the query; task is "" for none.
+      ratings: the rating by name of the LLM.
+      responses: the text of the answer by name of the LLM.
+    """
 
     user: str
     query_id: str
@@ -163,32 +198,32 @@ class Rated:
     responses: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def add(self, files: FileSet, llm: str, rating: float, response: str) -> None:
-        """One more answer; the second of an LLM is dropped."""
+        """Adds a rated answer; another answer of the same LLM is counted as dropped in `files`."""
         if llm in self.ratings:
             files.drop("second answers of an LLM in a decision")
             return
         self.ratings[llm], self.responses[llm] = rating, response
 
 
-def read_rated(files: FileSet, decisions: Iterable[Rated]) -> Read:
-    """The decisions as data; where fewer than two answers were rated there was none.
+def build_from_ratings(files: FileSet, decisions: Iterable[RatedDecision]) -> PublicData:
+    """The result for a data set of ratings. Drops decisions with fewer than two rated answers.
 
     Raises:
-      ValueError: if nothing is left.
+      ValueError: if no decision is left.
     """
-    collected = Collected()
+    builder = InteractionsBuilder()
     for rated in decisions:
         if len(rated.ratings) < 2:
             files.drop("rated answers without another beside them", len(rated.ratings))
             continue
-        query = collected.query(rated.query_id, rated.text, rated.task)
+        query = builder.add_query(rated.query_id, rated.text, rated.task)
         if query < 0:
             files.drop("rated answers to another text than the query's first", len(rated.ratings))
             continue
-        ratings = {collected.llms[name]: rating for name, rating in rated.ratings.items()}
+        ratings = {builder.llms[name]: rating for name, rating in rated.ratings.items()}
         for name, response in rated.responses.items():
-            collected.outcome(query, collected.llms[name], response)
-        collected.decide(rated.user, query, ratings, RATING, ratings)
-    if not collected.llms:
-        raise files.nothing_left("two rated answers to a query")
-    return files.result(collected.build())
+            builder.add_outcome(query, builder.llms[name], response)
+        builder.add_decision(rated.user, query, ratings, RATING, ratings)
+    if not builder.llms:
+        raise files.empty_error("two rated answers to a query")
+    return files.result(builder.build())

@@ -1,32 +1,36 @@
-"""GMTRouter's JSONL (github.com/ulab-uiuc/GMTRouter): what judges rated, grouped by question_id, turn and judge.
+"""Reads the JSONL files of GMTRouter (github.com/ulab-uiuc/GMTRouter): ratings of answers by judges.
 
-Each group is a decision of the judge among the models of its rows; the query is what the conversation begins with, of
-the id question_id, and the ratings of the first answers stand as they are. Later steps depend on the answers before
-them and are dropped. The embeddings that come along (query_emb, model_emb) are not read: texts are encoded here.
+The rows of one question_id, turn and judge are a decision of the judge among the models of the rows. The query is the
+first message of the conversation, and the ratings of the first answers are kept as they are. Later steps depend on
+earlier answers and are dropped. The embeddings query_emb and model_emb are not read: this project encodes texts itself.
 """
 
 import os
 
 import numpy as np
 
-from prouter_jax.data.public.builder import Rated, read_rated
-from prouter_jax.data.public.records import FileSet, OnProgress, Read
+from prouter_jax.data.public.builder import RatedDecision, build_from_ratings
+from prouter_jax.data.public.file_set import FileSet, ProgressCallback, PublicData
 from prouter_jax.io.paths import make_path
 
 _COLUMNS = ("judge", "model", "question_id", "turn", "conversation")
 
 
-def read_gmtrouter(path: str | os.PathLike, on_progress: OnProgress | None = None) -> Read:
+def read_gmtrouter(path: str | os.PathLike, on_progress: ProgressCallback | None = None) -> PublicData:
     """Reads one file, such as training_set.jsonl.
 
-    Dropped are later steps, conversations whose first step is empty or without a rating, and answers that stand alone.
+    Drops later steps, conversations whose first step is empty or has no rating, and decisions with a single answer.
+
+    Args:
+      path: a .jsonl file.
+      on_progress: see `FileSet`.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
     """
     file = make_path(path)
     files = FileSet([file], on_progress)
-    decisions: dict[tuple[str, str, str, str], Rated] = {}
+    decisions: dict[tuple[str, str, str, str], RatedDecision] = {}
     for row in files.read(file, _COLUMNS):
         id_, judge, model, turn = (row.id(column) for column in ("question_id", "judge", "model", "turn"))
         steps = row.records("conversation")
@@ -36,7 +40,7 @@ def read_gmtrouter(path: str | os.PathLike, on_progress: OnProgress | None = Non
             files.drop("conversations without a rated first step")
             continue
         text = steps[0].text("query")
-        # answers to other words than the group's are a decision of their own
-        rated = decisions.setdefault((id_, turn, judge, text), Rated(judge, id_, text, ""))
-        rated.add(files, model, rating, steps[0].text_or_none("response"))
-    return read_rated(files, decisions.values())
+        # a group with different first messages becomes several decisions
+        rated = decisions.setdefault((id_, turn, judge, text), RatedDecision(judge, id_, text, ""))
+        rated.add(files, model, rating, steps[0].text_or_empty("response"))
+    return build_from_ratings(files, decisions.values())

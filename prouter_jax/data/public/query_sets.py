@@ -1,9 +1,9 @@
-"""Query sets in their published formats: queries for `prouter collect`, references for `prouter grade`.
+"""Converts public query sets to one table: queries for `prouter collect` and references for `prouter grade`.
 
 | format | file | query | reference | metric |
 |---|---|---|---|---|
 | alpaca | JSON array {instruction, input, output} | instruction, then the input | output | judge |
-| gsm8k | JSONL {question, answer} | question | what follows #### | number_at_end |
+| gsm8k | JSONL {question, answer} | question | the text after #### | number_at_end |
 | squad | v1.1 JSON, or Parquet {id, context, question, answers} | context, then question | answers | token_f1 |
 | multi_news | JSONL or Parquet {document, summary} | a request, then the documents | summary | rouge_l |
 | columns | any CSV, JSONL, Parquet or JSON array | a column | a column | a column |
@@ -20,19 +20,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prouter_jax.data.public.records import FileSet, OnProgress, Record
+from prouter_jax.data.public.file_set import FileSet, ProgressCallback
+from prouter_jax.data.public.records import Record
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
 
 COLUMNS = ("query_id", "query", "task_id", "reference", "metric", "choices")
 _SUMMARISE = "Summarise these news reports in one text."
+_ROWS_AT_ONCE = 10_000
+_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """A query; `reference` is a text, a JSON list of texts where any of several is right, or "" for none.
+    """A query with its reference answer.
 
-    So are `choices`, the answers of a multiple choice.
+    Attributes:
+      query_id, query, task_id: the id, the text and the task, "" for no task.
+      reference: the right answer, a JSON list of several right answers, or "" for none.
+      metric: the name of the grading metric, see `llm.grading_metrics`; "" for none.
+      choices: a JSON list of the options of a multiple-choice question, "" for none.
     """
 
     query_id: str
@@ -43,105 +50,6 @@ class Query:
     choices: str = ""
 
 
-def _alpaca(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
-    for row in files.read(path, ("instruction", "output"), ("input",)):
-        text = "\n\n".join(filter(None, (row.text("instruction"), row.text_or_none("input"))))
-        yield Query(f"alpaca-{row.number}", text, "alpaca", _reference([row.text_or_none("output")]), "judge")
-
-
-def _gsm8k(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
-    for row in files.read(path, ("question", "answer")):
-        number = row.text("answer").rpartition("####")[2].strip()
-        if "####" not in row.text("answer") or not number:
-            files.drop("questions without an answer behind ####")
-        else:
-            yield Query(f"gsm8k-{row.number}", row.text("question"), "gsm8k", number, "number_at_end")
-
-
-def _squad(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
-    for row in _squad_questions(files, path):
-        answers = [answer.text("text") for answer in row.records("answers")]
-        if not answers:
-            files.drop("questions without an answer")
-            continue
-        text = f"{row.text('context')}\n\n{row.text('question')}"
-        yield Query(row.id("id"), text, "squad", _reference(answers), "token_f1")
-
-
-def _squad_questions(files: FileSet, path: pathlib.Path) -> Iterator[Record]:
-    """Records {id, context, question, answers: [{text}]} of either form."""
-    columns = ("id", "context", "question", "answers")
-    if path.suffix == ".json":
-        for article in files.read(path, ("paragraphs",), array="data"):
-            for paragraph in article.records("paragraphs"):
-                for question in paragraph.records("qas"):
-                    cells = question.cells | {"context": paragraph.cells.get("context")}
-                    yield Record(question.file, question.number, cells)
-        return
-    for row in files.read(path, columns):
-        texts = (row.cells.get("answers") or {}).get("text") if isinstance(row.cells.get("answers"), dict) else None
-        if not isinstance(texts, list):
-            raise row.error("answers", "an object with a list text", row.cells.get("answers"))
-        yield Record(row.file, row.number, row.cells | {"answers": [{"text": text} for text in texts]})
-
-
-def _multi_news(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
-    for row in files.read(path, ("document", "summary")):
-        documents = [text.strip() for text in row.text_or_none("document").split("|||||") if text.strip()]
-        if not documents or not row.has("summary"):
-            files.drop("records without a document or a summary")
-            continue
-        text = "\n\n".join([_SUMMARISE, *documents])
-        yield Query(f"multi_news-{row.number}", text, "multi_news", _reference([row.text("summary")]), "rouge_l")
-
-
-def _columns(files: FileSet, path: pathlib.Path, columns: Mapping[str, str]) -> Iterator[Query]:
-    names = {name: columns.get(name, name) for name in COLUMNS}
-    unknown = sorted(set(columns) - set(COLUMNS))
-    if unknown:
-        raise ValueError(f"columns: expected names among {', '.join(COLUMNS)}, found {unknown[0]!r}")
-    required = {names["query"], *columns.values()}
-    for row in files.read(path, required, set(names.values()) - required):
-        if not row.has(names["query"]):
-            files.drop("records without a query")
-            continue
-        id_ = row.id(names["query_id"]) if row.has(names["query_id"]) else f"{path.stem}-{row.number}"
-        task, metric = (row.text_or_none(names[name]) for name in ("task_id", "metric"))
-        reference, choices = (_cell(row, names[name]) for name in ("reference", "choices"))
-        yield Query(id_, row.text(names["query"]), task, reference, metric, choices)
-
-
-FORMATS: dict[str, Callable[[FileSet, pathlib.Path, Mapping[str, str]], Iterator[Query]]] = {
-    "alpaca": _alpaca,
-    "gsm8k": _gsm8k,
-    "squad": _squad,
-    "multi_news": _multi_news,
-    "columns": _columns,
-}
-
-
-def _cell(row: Record, column: str) -> str:
-    """What is a text, a number or a list of texts."""
-    cell = row.cells.get(column)
-    if type(cell) is float:
-        return "" if np.isnan(row.float(column)) else repr(cell)
-    if isinstance(cell, list):
-        return _reference([Record(row.file, row.number, {column: text}).text(column) for text in cell])
-    return _reference([row.id(column)]) if row.has(column) else ""
-
-
-def _reference(texts: list[str]) -> str:
-    """One text as it is, several as a JSON list, each once; so one that could be taken for a list."""
-    distinct = list(dict.fromkeys(texts))
-    if len(distinct) > 1 or any(text.startswith("[") for text in distinct):
-        return json.dumps(distinct, ensure_ascii=False)
-    return "".join(distinct)
-
-
-_ROWS_AT_ONCE = 10_000
-_SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
-
-
 def write_query_set(
     name: str,
     path: str | os.PathLike,
@@ -149,17 +57,21 @@ def write_query_set(
     most: int = 0,
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> dict:
-    """Writes a Parquet table of COLUMNS.
+    """Converts a query set to a Parquet table with the columns `COLUMNS`.
 
     Args:
-      name: a key of `query_formats.FORMATS`.
-      most: keep so many, drawn at random with `seed`, in their order; 0 for all.
-      columns: of "columns", what the file calls a column of ours that has another name there.
+      name: the format, a key of `FORMATS`.
+      path: the file of the query set.
+      out: the .parquet file to write.
+      most: the number of queries to keep, drawn at random and written in their order; 0 for all.
+      seed: the seed of the draw.
+      columns: for the format "columns", the file's name of each column that it names differently.
+      on_progress: see `FileSet`.
 
     Returns:
-      counts: {"records", "dropped": by reason, "written"}.
+      {"records": number of records, "dropped": number of dropped records by reason, "written": number of queries}.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
@@ -184,13 +96,13 @@ def _unique(queries: Iterator[Query], file_set: FileSet) -> Iterator[Query]:
 
 
 def _sample(queries: Iterator[Query], most: int, seed: int) -> Iterator[Query]:
-    """`most` of the queries, each set of them as likely (Vitter's algorithm R, 1985), in their order."""
+    """A uniform random sample in the order of the queries (reservoir sampling, Vitter's algorithm R, 1985)."""
     rng, kept = np.random.default_rng(seed), []
     for number, query in enumerate(queries):
         if number < most:
             kept.append((number, query))
-        elif (place := int(rng.integers(number + 1))) < most:
-            kept[place] = (number, query)
+        elif (slot := int(rng.integers(number + 1))) < most:
+            kept[slot] = (number, query)
     yield from (query for _, query in sorted(kept, key=lambda pair: pair[0]))
 
 
@@ -202,5 +114,100 @@ def _write(queries: Iterator[Query], out: pathlib.Path, file_set: FileSet) -> in
             writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
             written += len(rows)
         if not written:
-            raise file_set.nothing_left("a query")
+            raise file_set.empty_error("a query")
     return written
+
+
+def _alpaca(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in files.read(path, ("instruction", "output"), ("input",)):
+        text = "\n\n".join(filter(None, (row.text("instruction"), row.text_or_empty("input"))))
+        yield Query(f"alpaca-{row.number}", text, "alpaca", _reference([row.text_or_empty("output")]), "judge")
+
+
+def _gsm8k(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in files.read(path, ("question", "answer")):
+        number = row.text("answer").rpartition("####")[2].strip()
+        if "####" not in row.text("answer") or not number:
+            files.drop("questions without an answer behind ####")
+        else:
+            yield Query(f"gsm8k-{row.number}", row.text("question"), "gsm8k", number, "number_at_end")
+
+
+def _squad(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in _squad_questions(files, path):
+        answers = [answer.text("text") for answer in row.records("answers")]
+        if not answers:
+            files.drop("questions without an answer")
+            continue
+        text = f"{row.text('context')}\n\n{row.text('question')}"
+        yield Query(row.id("id"), text, "squad", _reference(answers), "token_f1")
+
+
+def _squad_questions(files: FileSet, path: pathlib.Path) -> Iterator[Record]:
+    """The questions of the JSON or Parquet form as records {id, context, question, answers: [{text}]}."""
+    columns = ("id", "context", "question", "answers")
+    if path.suffix == ".json":
+        for article in files.read(path, ("paragraphs",), array="data"):
+            for paragraph in article.records("paragraphs"):
+                for question in paragraph.records("qas"):
+                    cells = question.cells | {"context": paragraph.cells.get("context")}
+                    yield Record(question.file, question.number, cells)
+        return
+    for row in files.read(path, columns):
+        texts = (row.cells.get("answers") or {}).get("text") if isinstance(row.cells.get("answers"), dict) else None
+        if not isinstance(texts, list):
+            raise row.error("answers", "an object with a list text", row.cells.get("answers"))
+        yield Record(row.file, row.number, row.cells | {"answers": [{"text": text} for text in texts]})
+
+
+def _multi_news(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in files.read(path, ("document", "summary")):
+        documents = [text.strip() for text in row.text_or_empty("document").split("|||||") if text.strip()]
+        if not documents or not row.has("summary"):
+            files.drop("records without a document or a summary")
+            continue
+        text = "\n\n".join([_SUMMARISE, *documents])
+        yield Query(f"multi_news-{row.number}", text, "multi_news", _reference([row.text("summary")]), "rouge_l")
+
+
+def _columns(files: FileSet, path: pathlib.Path, columns: Mapping[str, str]) -> Iterator[Query]:
+    names = {name: columns.get(name, name) for name in COLUMNS}
+    others = sorted(set(columns) - set(COLUMNS))
+    if others:
+        raise ValueError(f"columns: expected names among {', '.join(COLUMNS)}, found {others[0]!r}")
+    required = {names["query"], *columns.values()}
+    for row in files.read(path, required, set(names.values()) - required):
+        if not row.has(names["query"]):
+            files.drop("records without a query")
+            continue
+        id_ = row.id(names["query_id"]) if row.has(names["query_id"]) else f"{path.stem}-{row.number}"
+        task, metric = (row.text_or_empty(names[name]) for name in ("task_id", "metric"))
+        reference, choices = (_cell(row, names[name]) for name in ("reference", "choices"))
+        yield Query(id_, row.text(names["query"]), task, reference, metric, choices)
+
+
+def _cell(row: Record, column: str) -> str:
+    """The texts of a cell with a text, a number or a list of texts, in the form of `_reference`."""
+    cell = row.cells.get(column)
+    if type(cell) is float:
+        return "" if np.isnan(row.float(column)) else repr(cell)
+    if isinstance(cell, list):
+        return _reference([Record(row.file, row.number, {column: text}).text(column) for text in cell])
+    return _reference([row.id(column)]) if row.has(column) else ""
+
+
+def _reference(texts: list[str]) -> str:
+    """One text as it is; several distinct texts, or one that starts with "[", as a JSON list."""
+    distinct = list(dict.fromkeys(texts))
+    if len(distinct) > 1 or any(text.startswith("[") for text in distinct):
+        return json.dumps(distinct, ensure_ascii=False)
+    return "".join(distinct)
+
+
+FORMATS: dict[str, Callable[[FileSet, pathlib.Path, Mapping[str, str]], Iterator[Query]]] = {  # by name
+    "alpaca": _alpaca,
+    "gsm8k": _gsm8k,
+    "squad": _squad,
+    "multi_news": _multi_news,
+    "columns": _columns,
+}

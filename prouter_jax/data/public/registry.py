@@ -1,4 +1,4 @@
-"""A public data set as a folder of tables, with a record of where they come from."""
+"""The formats of public data sets by name, and their conversion to a folder of tables."""
 
 import json
 import os
@@ -7,17 +7,18 @@ from collections.abc import Callable
 from prouter_jax.data.public.alpacaeval import read_alpacaeval
 from prouter_jax.data.public.arena import read_arena
 from prouter_jax.data.public.embedllm import read_embedllm
+from prouter_jax.data.public.file_set import ProgressCallback, PublicData
 from prouter_jax.data.public.gmtrouter import read_gmtrouter
 from prouter_jax.data.public.llmrouterbench import read_llmrouterbench
 from prouter_jax.data.public.personaroute import read_personaroute
 from prouter_jax.data.public.prism import read_prism
-from prouter_jax.data.public.records import OnProgress, Read
 from prouter_jax.data.public.routerbench import read_routerbench
 from prouter_jax.data.tables.read_write import write_tables
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
 
-FORMATS: dict[str, Callable[..., Read]] = {  # each takes the path and on_progress
+CONVERSION = "conversion.json"
+FORMATS: dict[str, Callable[..., PublicData]] = {  # readers by name of the format
     "personaroute": read_personaroute,
     "prism": read_prism,
     "arena": read_arena,
@@ -30,14 +31,15 @@ FORMATS: dict[str, Callable[..., Read]] = {  # each takes the path and on_progre
 
 
 def read_public(
-    name: str, path: str | os.PathLike, llms_path: str | os.PathLike = "", on_progress: OnProgress | None = None
-) -> Read:
-    """Reads a data set of the format `name`, a key of `FORMATS`.
+    name: str, path: str | os.PathLike, llms_path: str | os.PathLike = "", on_progress: ProgressCallback | None = None
+) -> PublicData:
+    """Reads a public data set.
 
     Args:
-      path: of the file or folder that the format is published as.
-      llms_path: of personaroute, its JSON file of LLMs if there is one.
-      on_progress: called now and then with the records so far and the share of the bytes.
+      name: the format, a key of `FORMATS`.
+      path: the file or folder as published.
+      llms_path: for personaroute, its JSON file of LLMs; "" for none.
+      on_progress: see `FileSet`.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
@@ -51,27 +53,25 @@ def read_public(
     return read_personaroute(path, llms_path, on_progress)
 
 
-CONVERSION = "conversion.json"
-
-
 def convert(
     name: str,
     path: str | os.PathLike,
     out: str | os.PathLike,
     llms_path: str | os.PathLike = "",
-    on_progress: OnProgress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> dict:
-    """Reads a data set as `read_public` does and writes its tables, then OUT/conversion.json.
+    """Reads a public data set and writes it as a folder of tables with conversion.json, a record of the conversion.
 
     Args:
-      out: a folder without other tables; made where it is missing.
+      name, path, llms_path, on_progress: as in `read_public`.
+      out: a folder without other tables; created if it does not exist.
 
     Returns:
-      what conversion.json holds: the format, the SHA-256 of each file that was read, and the counts of records, of what
-      was dropped and of what was written.
+      The content of conversion.json: the format, the SHA-256 of each file that was read, the number of records, the
+      number of dropped items by reason and the number of rows written by table.
 
     Raises:
-      ValueError: one line, on bad input or a folder that holds other tables.
+      ValueError: one line, for bad input or a folder that holds other tables.
     """
     read = read_public(name, path, llms_path, on_progress)
     root = make_path(path)
@@ -88,12 +88,12 @@ def convert(
 
 
 def _relative(file: os.PathLike, root: os.PathLike) -> str:
-    """A file's place in the data set, or its name."""
+    """The path of a file inside the folder of the data set, or else its name."""
     text, folder = str(file), f"{root}/"
     return text.removeprefix(folder) if text.startswith(folder) else make_path(file).name
 
 
-def _counts(read: Read) -> dict[str, int]:
+def _counts(read: PublicData) -> dict[str, int]:
     data = read.data
     tables = {"users": data.users, "tasks": data.tasks, "queries": data.queries, "LLMs": data.llms}
     counts = {name: len(table.ids) for name, table in tables.items()}

@@ -150,7 +150,7 @@ _CONVERTERS = {
 def _check_present(table: Table, name: str, kind: str, cells, row: Int[np.ndarray, " entries"]) -> None:
     if cells.null_count:
         missing = cells.is_null().to_numpy(zero_copy_only=False)
-        raise table.error(name, row[missing.argmax()], EXPECTED[kind], None)
+        raise table.error(name, int(row[missing.argmax()]), EXPECTED[kind], None)
 
 
 def _raise_repeated(table: Table, name: str, texts: TextColumn) -> None:
@@ -235,10 +235,10 @@ def _text_column(table: Table, name: str, cells, row: Int[np.ndarray, " entries"
         values = distinct.cast(pa.large_string())
     except pa.ArrowInvalid as error:
         bad = _first_not_utf8(distinct)
-        raise table.error(name, row[(codes == bad).argmax()], "UTF-8 text", distinct[bad].as_py()) from error
+        raise table.error(name, int(row[(codes == bad).argmax()]), "UTF-8 text", distinct[bad].as_py()) from error
     empty = pc.index(distinct, pa.scalar(b"", pa.large_binary())).as_py()
     if empty >= 0 and not optional:
-        raise table.error(name, row[(codes == empty).argmax()], "a text that is not empty", "")
+        raise table.error(name, int(row[(codes == empty).argmax()]), "a text that is not empty", "")
     return TextColumn(np.where(codes == empty, -1, codes) if empty >= 0 else codes, values, row)
 
 

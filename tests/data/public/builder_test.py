@@ -6,19 +6,19 @@ from public_facts import decision_facts, outcome_facts
 from table_files import write_rows
 
 from prouter_jax.data.interactions import CHOICE, RATING
-from prouter_jax.data.public.builder import Collected
-from prouter_jax.data.public.records import FileSet
+from prouter_jax.data.public.builder import InteractionsBuilder
+from prouter_jax.data.public.file_set import FileSet
 
 
 def test_names_become_tables_by_first_appearance():
-    collected = Collected()
-    hi, sum_ = collected.query("q9", "Hi"), collected.query("q1", "1+1?", "math")
-    b, a = collected.llms["b"], collected.llms["a"]
-    collected.outcome(sum_, a, "2", effect=1.0, cost=0.5)
-    collected.outcome(hi, b, output_tokens=3)
-    collected.decide("v", sum_, [a, b], CHOICE, {a: 0.5, b: 0.5}, first=a, time=4.0)
-    collected.decide("u", hi, [b, a], RATING, {b: 7.0})
-    data = collected.build()
+    builder = InteractionsBuilder()
+    hi, sum_ = builder.add_query("q9", "Hi"), builder.add_query("q1", "1+1?", "math")
+    b, a = builder.llms["b"], builder.llms["a"]
+    builder.add_outcome(sum_, a, "2", effect=1.0, cost=0.5)
+    builder.add_outcome(hi, b, output_tokens=3)
+    builder.add_decision("v", sum_, [a, b], CHOICE, {a: 0.5, b: 0.5}, first=a, time=4.0)
+    builder.add_decision("u", hi, [b, a], RATING, {b: 7.0})
+    data = builder.build()
     assert list(data.queries.ids) == ["q9", "q1"]
     assert list(data.llms.ids) == ["b", "a"]
     assert list(data.users.ids) == ["v", "u"]
@@ -34,18 +34,18 @@ def test_names_become_tables_by_first_appearance():
 
 
 def test_a_query_has_one_text_and_one_task():
-    collected = Collected()
-    assert collected.query("q", "Hi", "a") == collected.query("q", "Hi", "b") == 0
-    assert collected.query("q", "Else") == -1
-    collected.llms["x"]
-    assert list(collected.build().tasks.ids) == ["a"]
+    builder = InteractionsBuilder()
+    assert builder.add_query("q", "Hi", "a") == builder.add_query("q", "Hi", "b") == 0
+    assert builder.add_query("q", "Else") == -1
+    builder.llms["x"]
+    assert list(builder.build().tasks.ids) == ["a"]
 
 
 def test_of_several_outcomes_the_first_counts(tmp_path):
-    collected, files = Collected(), FileSet([tmp_path / "a"])
+    builder, files = InteractionsBuilder(), FileSet([tmp_path / "a"])
     for effect in (0.25, 0.5, 1.0):
-        collected.outcome(collected.query("q", "Hi"), collected.llms["a"], effect=effect)
-    read = collected.outcomes_alone(files)
+        builder.add_outcome(builder.add_query("q", "Hi"), builder.llms["a"], effect=effect)
+    read = builder.build_outcomes_only(files)
     assert list(read.data.outcomes.effect) == [0.25]
     assert read.data.outcomes.response is None
     assert read.dropped == {"second answers of an LLM to a query": 2}
@@ -56,7 +56,7 @@ def test_nothing_at_all_is_a_complaint_with_what_was_dropped(tmp_path):
     files.drop("rows of air", 3)
     files.drop("rows of nothing", 0)
     with pytest.raises(ValueError, match=r"^table a.csv: expected an answer with a score, found 3 rows of air$"):
-        Collected().outcomes_alone(files)
+        InteractionsBuilder().build_outcomes_only(files)
 
 
 def test_progress_is_told_in_shares_of_the_bytes(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from public_files import write_json
 from table_files import write_rows
 
-from prouter_jax.data.public.records import Record, header, read_records
+from prouter_jax.data.public.records import Record, column_names, read_records
 
 ROWS = [{"id": 7, "text": "a, b", "more": "x"}, {"id": 8, "text": None, "more": "y"}]
 SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
@@ -17,7 +17,7 @@ def test_records_are_the_same_in_all_formats(tmp_path, suffix):
     found = [record for record, _ in read_records(path, ["text"], ["id", "absent"])]
     assert [(record.file, record.number) for record in found] == [(f"a{suffix}", 0), (f"a{suffix}", 1)]
     assert [record.id("id") for record in found] == ["7", "8"]
-    assert [record.text_or_none("text") for record in found] == ["a, b", ""]
+    assert [record.text_or_empty("text") for record in found] == ["a, b", ""]
     assert [record.has("text") for record in found] == [True, False]
     assert not found[0].has("absent")
     assert "more" not in found[0].cells
@@ -35,10 +35,10 @@ def test_an_array_may_be_inside_an_object(tmp_path):
 
 
 def test_tables_tell_their_columns(tmp_path):
-    assert header(write_rows(tmp_path / "a.csv", ROWS)) == ["id", "text", "more"]
-    assert header(write_rows(tmp_path / "a.parquet", ROWS)) == ["id", "text", "more"]
+    assert column_names(write_rows(tmp_path / "a.csv", ROWS)) == ["id", "text", "more"]
+    assert column_names(write_rows(tmp_path / "a.parquet", ROWS)) == ["id", "text", "more"]
     with pytest.raises(ValueError, match=r"^table a.jsonl: expected .csv or .parquet, found '.jsonl'"):
-        header(tmp_path / "a.jsonl")
+        column_names(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -85,7 +85,7 @@ def test_numbers_come_as_numbers_or_as_texts():
         (None, "whole", (), "a whole number, found nothing"),
         ("", "text", (), "a text that is not empty, found ''"),
         (None, "text", (), "a text that is not empty, found nothing"),
-        (5, "text_or_none", (), "a text, found 5"),
+        (5, "text_or_empty", (), "a text, found 5"),
         ("a\udcffb", "text", (), "UTF-8 text, found 'a"),
         ("", "id", (), "an id, found ''"),
         (True, "id", (), "an id, found True"),
