@@ -5,8 +5,8 @@ import numpy as np
 from prouter_jax.evaluation.off_policy.log import Log
 
 
-def make_log(number=600, seed=0, llms=3, users=60, told=True):
-    """LLM k is worth k / llms on average; the longer the query, the more often are those of higher numbers picked."""
+def make_log(number=600, seed=0, llms=3, users=60, logged=True):
+    """LLM k has the mean reward k / llms; longer queries go more often to LLMs of higher numbers."""
     rng = np.random.default_rng(seed)
     length = rng.uniform(10, 1000, number)
     offered = np.ones((number, llms), bool)
@@ -16,6 +16,6 @@ def make_log(number=600, seed=0, llms=3, users=60, told=True):
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     served = np.array([rng.choice(llms, p=row) for row in chances])
     reward = (rng.random(number) < served / llms).astype(float)
-    propensity = chances[np.arange(number), served] if told else np.full(number, np.nan)
+    propensity = chances[np.arange(number), served] if logged else np.full(number, np.nan)
     rows = np.arange(number)
     return Log(offered, served, reward, propensity, rng.integers(0, users, number), task, rows, length), chances

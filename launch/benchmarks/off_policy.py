@@ -65,17 +65,21 @@ def study(logs: int, first_seed: int = FIRST_SEED, processes: int = 1):
 
 def intervals(seed: int) -> dict:
     """The intervals of one log."""
-    from prouter_jax.evaluation.off_policy.estimators import estimate, foresee_rewards, weigh
+    from prouter_jax.evaluation.off_policy.estimators import estimate, importance_weights
     from prouter_jax.evaluation.off_policy.log import build_contexts
     from prouter_jax.evaluation.off_policy.propensity import fit_propensities
+    from prouter_jax.evaluation.off_policy.reward_model import predict_rewards
 
     log, target = draw_log(seed)
     contexts = build_contexts(log)
     fitted = fit_propensities(log, contexts)
-    foreseen = foresee_rewards(log, contexts, target)
+    predicted = predict_rewards(log, contexts, target)
     found = {}
-    for how, model, propensity in (("known", None, log.propensity), ("fitted", fitted, log.of_served(fitted.chances))):
-        terms = estimate(log, target, weigh(log, target, propensity), foreseen, model)
+    for how, model, propensity in (
+        ("known", None, log.propensity),
+        ("fitted", fitted, log.at_served(fitted.probabilities)),
+    ):
+        terms = estimate(log, target, importance_weights(log, target, propensity), predicted, model)
         found |= {f"{name}, {how}": term.interval(log.user) for name, term in terms.items()}
     return found
 

@@ -14,8 +14,7 @@ from prouter_jax.config import ExperimentConfig
 from prouter_jax.data.logs.convert import Options, convert_log
 from prouter_jax.data.logs.logged import read_logged
 from prouter_jax.data.tables.read_write import read_tables
-from prouter_jax.evaluation.off_policy.evaluate import judge_router
-from prouter_jax.evaluation.off_policy.selections import Asker, pick, unseen
+from prouter_jax.evaluation.off_policy.evaluate import EvaluatedRouter, evaluate_router, held_out, select_llms
 from prouter_jax.experiment import run_experiment
 from prouter_jax.serving.router import Router
 
@@ -47,7 +46,7 @@ def test_a_router_is_judged_and_a_log_without_chance_is_refused(experiment_workd
     assert {line["policy"] for line in found["lines"]} >= {"router", "best single LLM", "logging policy"}
     refused = _run(f"--workdir={experiment_workdir}", f"--log={tmp_path}/sure", f"--out={tmp_path}/none")
     assert refused.returncode == 1
-    assert refused.stderr.splitlines()[-1].startswith("off_policy: log: expected LLMs that were picked by chance")
+    assert refused.stderr.splitlines()[-1].startswith("off_policy: log: expected a stochastic logging policy")
     assert not (tmp_path / "none").exists()
 
 
@@ -82,12 +81,12 @@ def test_a_router_trained_on_a_log_is_found_to_be_worth_what_it_is_worth(tmp_pat
     config.train.num_train_steps = 8
     run_experiment(config, tmp_path / "run")
     router, data = Router.load(tmp_path / "run"), read_tables(tmp_path / "log")
-    asker, rows = Asker(router.score_columns, router.world.interactions), np.arange(6000)
-    judgement = judge_router(asker, data, read_logged(tmp_path / "log", data))
-    rows = rows[unseen(asker, data)]
-    picked = data.llms.ids[pick(asker, data, rows, lambda share: None)]
+    evaluated, rows = EvaluatedRouter(router.score_columns, router.world.interactions), np.arange(6000)
+    evaluation = evaluate_router(evaluated, data, read_logged(tmp_path / "log", data))
+    rows = rows[held_out(evaluated, data)]
+    picked = data.llms.ids[select_llms(evaluated, data, rows, lambda share: None)]
     right = picked == np.array([liked[user] for user in data.users.ids[data.decisions.user[rows]]])
-    lines = {(line.policy, line.estimator): line.interval for line in judgement.comparison.lines}
+    lines = {(line.policy, line.estimator): line.interval for line in evaluation.comparison.lines}
     worth = 0.35 + 0.5 * right.mean()
     assert right.mean() > 0.8
     assert lines["router", "dr"].low < worth < lines["router", "dr"].high

@@ -1,1 +1,1 @@
-"""Off-policy evaluation from logged decisions: propensities, estimators, intervals."""
+"""Off-policy evaluation: the value of a router, estimated from logged decisions of another policy."""

@@ -1,160 +1,43 @@
-"""A router, the policy that made the log and the best single LLM, judged on the same logged decisions."""
+"""Off-policy evaluation of a trained router: its selections on the logged decisions that it was not trained on."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Int
 
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.logs.logged import Logged
-from prouter_jax.evaluation.off_policy import overlap as chance
-from prouter_jax.evaluation.off_policy.estimators import (
-    ESTIMATORS,
-    Terms,
-    effective_size,
-    estimate,
-    fold_users,
-    foresee_rewards,
-    of_logging,
-    weigh,
-)
-from prouter_jax.evaluation.off_policy.log import Log, always, build_contexts
-from prouter_jax.evaluation.off_policy.propensity import Propensities, fit_propensities
-from prouter_jax.evaluation.off_policy.selections import Asker, pick, unseen
-from prouter_jax.io import markdown
-from prouter_jax.metrics import Interval, choose
+from prouter_jax.evaluation.off_policy.comparison import Comparison, compare
+from prouter_jax.evaluation.off_policy.log import Log, deterministic_policy
+from prouter_jax.serving.batch.write import Scored
 
-LOGGING, BEST_SINGLE = "logging policy", "best single LLM"
-_FEWEST = 100  # decisions that a judgement is made of
+ROUTER = "router"  # name of the evaluated policy
+_BLOCK = 1 << 16  # decisions scored at once
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
-    """An estimate of a policy, or of a difference of two.
+class EvaluatedRouter:
+    """A trained router.
 
     Attributes:
-      effective: sample size; mean_weight: 1 but for chance, or else the log never tried what the policy picks. Both NaN
-        of a difference.
+      score: selects LLMs for columns of decisions, as `Router.score_columns`.
+      world: the router's queries, tasks and LLMs, and the decisions that it was trained on.
     """
 
-    policy: str
-    estimator: str
-    interval: Interval
-    effective: float
-    mean_weight: float
+    score: Callable[[dict[str, pa.Array]], Scored]
+    world: Interactions
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """What came out.
+class Evaluation:
+    """Result of `evaluate_router`.
 
     Attributes:
-      lines: policies by all estimators, then differences of the first policy to the others.
-      decisions, users: so many were judged on.
-      certain: decisions left out because their pick was certain.
-      fitted: whether propensities were fitted, for the log told none.
-      cut: importance weights of the first policy that were cut.
-    """
-
-    lines: list[Line]
-    decisions: int
-    users: int
-    certain: int
-    fitted: bool
-    cut: int
-
-
-def compare(log: Log, targets: dict[str, np.ndarray]) -> Comparison:
-    """Judges policies by `ESTIMATORS`, and the first of them against the log's own policy and the best single LLM.
-
-    Args:
-      targets: probabilities of the candidates by name of the policy, float [decisions, llms] each.
-
-    Raises:
-      ValueError: if the log tells propensities of some decisions only, has too few decisions or users, or its picks
-        were not made by chance.
-    """
-    if len(log.served) < _FEWEST or len(np.unique(log.user)) < 2:
-        found = f"{len(log.served)} of {len(np.unique(log.user))}"
-        raise ValueError(
-            f"log: expected at least {_FEWEST} decisions with a reward, of two users or more, found {found}"
-        )
-    log, targets, certain = _by_chance(log, targets)
-    contexts = build_contexts(log)
-    fitted, propensity = _propensities(log, contexts)
-    terms, lines, cut = {}, [], []
-    for name, target in (targets | {BEST_SINGLE: best_single(log, propensity)}).items():
-        weighed = weigh(log, target, propensity)
-        foreseen = foresee_rewards(log, contexts, target)
-        terms[name] = estimate(log, target, weighed, foreseen, fitted)
-        size, mean = effective_size(weighed.weight), float(weighed.weight.mean())
-        lines += [Line(name, by, terms[name][by].interval(log.user), size, mean) for by in ESTIMATORS]
-        cut.append(int((~weighed.whole).sum()))
-    lines.append(Line(LOGGING, "mean", of_logging(log).interval(log.user), float(len(log.served)), 1.0))
-    lines += _differences(log, terms)
-    return Comparison(lines, len(log.served), len(np.unique(log.user)), certain, fitted is not None, cut[0])
-
-
-def best_single(log: Log, propensity: np.ndarray) -> np.ndarray:
-    """The policy that picks the LLM of the highest snips among the candidates, [decisions, llms].
-
-    It is chosen for each fold of users on the others', so that it is not praised for luck on its own rewards.
-    """
-    fold, picked = fold_users(log.user), np.zeros(len(log.served), int)
-    for number in np.unique(fold):
-        rest, own = fold != number, fold == number
-        weight = 1 / propensity[rest]
-        total, worth = (
-            np.bincount(log.served[rest], some, log.offered.shape[1]) for some in (weight, weight * log.reward[rest])
-        )
-        mean = np.where(total > 0, worth / np.maximum(total, 1e-12), -np.inf)
-        picked[own] = choose(np.broadcast_to(mean, log.offered[own].shape), log.offered[own])
-    return always(picked, log.offered.shape[1])
-
-
-def _by_chance(log: Log, targets: dict[str, np.ndarray]) -> tuple[Log, dict[str, np.ndarray], int]:
-    """Without the decisions whose pick was certain, and how many these are."""
-    told = ~np.isnan(log.propensity)
-    if not told.any():
-        chance.check_contexts(log)
-        return log, targets, 0
-    if not told.all():
-        found = f"{(~told).sum()} of {len(told)} without"
-        raise ValueError(f"log, column propensity: expected one in every row or in none, found {found}")
-    kept = chance.check_told(log.propensity)
-    return log.take(kept), {name: target[kept] for name, target in targets.items()}, int((~kept).sum())
-
-
-def _propensities(log: Log, contexts: np.ndarray) -> tuple[Propensities | None, np.ndarray]:
-    if not np.isnan(log.propensity).any():
-        return None, log.propensity
-    fitted = fit_propensities(log, contexts)
-    propensity = log.of_served(fitted.chances)
-    chance.check_fitted(propensity)
-    return fitted, propensity
-
-
-def _differences(log: Log, terms: dict[str, dict[str, Terms]]) -> list[Line]:
-    """The first policy minus the log's own, and minus the others, by the doubly robust estimator."""
-    first, *others = terms
-    minus = {LOGGING: of_logging(log)} | {name: terms[name]["dr"] for name in others}
-    return [
-        Line(f"{first} - {name}", "dr", (terms[first]["dr"] - other).interval(log.user), np.nan, np.nan)
-        for name, other in minus.items()
-    ]
-
-
-ROUTER = "router"
-
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What came out.
-
-    Attributes:
-      decisions: of the log.
-      left_out: how many were not judged on, by reason.
+      comparison: estimates for the router and the policies that it is compared with.
+      decisions: number of decisions in the log.
+      left_out: number of decisions that are not in the estimates, by reason.
     """
 
     comparison: Comparison
@@ -162,38 +45,76 @@ class Judgement:
     left_out: dict[str, int]
 
 
-def judge_router(
-    asker: Asker, data: Interactions, logged: Logged, on_progress: Callable[[float], None] = lambda share: None
-) -> Judgement:
-    """What the router would have been worth on the decisions that it was not trained on and whose reward is known.
+def evaluate_router(
+    router: EvaluatedRouter,
+    data: Interactions,
+    logged: Logged,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Evaluation:
+    """Estimates the router's value on logged decisions with a reward that it was not trained on.
 
     Args:
-      logged: of `data`.
+      router: the evaluated router.
+      data: tables of the log.
+      logged: served LLMs, rewards and propensities of the decisions in `data`.
       on_progress: called with the share of decisions that are scored.
 
     Raises:
-      ValueError: as `compare`.
+      ValueError: see `comparison.compare`.
     """
     left_out, rows = {}, np.arange(len(data.decisions.ids))
     several = data.offers.sum(1)[data.decisions.offer] > 1
     for reason, keep in (
-        ("a decision that the router was trained on", unseen(asker, data)),
+        ("a decision that the router was trained on", held_out(router, data)),
         ("no thumb or rating", ~np.isnan(logged.reward)),
         ("one candidate alone", several),
     ):
         left_out[reason] = int((~keep[rows]).sum())
         rows = rows[keep[rows]]
-    picked = pick(asker, data, rows, on_progress)
-    left_out["no candidate that the router knows"] = int((picked < 0).sum())
-    rows, picked = rows[picked >= 0], picked[picked >= 0]
-    comparison = compare(build_log(data, logged, rows), {ROUTER: always(picked, len(data.llms.ids))})
-    return Judgement(
-        comparison, len(data.decisions.ids), {reason: number for reason, number in left_out.items() if number}
-    )
+    selected = select_llms(router, data, rows, on_progress)
+    left_out["no candidate that the router knows"] = int((selected < 0).sum())
+    rows, selected = rows[selected >= 0], selected[selected >= 0]
+    target = deterministic_policy(selected, len(data.llms.ids))
+    comparison = compare(_make_log(data, logged, rows), {ROUTER: target})
+    left_out = {reason: number for reason, number in left_out.items() if number}
+    return Evaluation(comparison, len(data.decisions.ids), left_out)
 
 
-def build_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:
-    """The decisions `rows` as arrays."""
+def held_out(router: EvaluatedRouter, data: Interactions) -> Bool[np.ndarray, " decisions"]:
+    """Mask of the decisions that are not in the router's training data, by ids of decision, user and query.
+
+    Validation decisions are not excluded, because a run does not keep them. They selected the checkpoint, so the
+    estimate is slightly optimistic.
+    """
+    trained = set(zip(*_ids(router.world), strict=True))
+    return np.array([ids not in trained for ids in zip(*_ids(data), strict=True)], bool)
+
+
+def select_llms(
+    router: EvaluatedRouter, data: Interactions, rows: Int[np.ndarray, " rows"], on_progress: Callable[[float], None]
+) -> Int[np.ndarray, " rows"]:
+    """The LLM that the router selects in each of the given decisions, among the candidates in its world.
+
+    Args:
+      router: the evaluated router.
+      data: tables of the log.
+      rows: rows of the decisions.
+      on_progress: called with the share of decisions that are scored.
+
+    Returns:
+      LLM rows of `data`, -1 where no candidate is in the router's world.
+    """
+    selected, row_of = np.full(len(rows), -1), {name: row for row, name in enumerate(data.llms.ids)}
+    for start in range(0, len(rows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        llms = router.score(_columns(router.world, data, rows[block])).llm.to_pylist()
+        selected[block] = [-1 if llm is None else row_of[llm] for llm in llms]
+        on_progress(min(block.stop / len(rows), 1.0))
+    return selected
+
+
+def _make_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:
+    """The given decisions as arrays."""
     query = data.decisions.query[rows]
     return Log(
         offered=data.offers[data.decisions.offer[rows]],
@@ -207,60 +128,27 @@ def build_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:
     )
 
 
-_COLUMNS = ("policy", "estimator", "estimate", "95 % interval", "effective sample size", "mean weight")
-_READ_ME = (
-    "A decision shows what one answer was worth. ips: inverse propensity; snips: self-normalised; dr: doubly "
-    "robust, to look at first. The effective sample size says how many decisions of the policy's own would tell "
-    "as much; a mean weight well below 1 says that the log hardly tried what the policy picks. Intervals are for "
-    "other users, and take it that whether an answer was judged does not depend on how good it was."
-)
-_FITTED = (
-    "No propensities are in the log: they were fitted on candidates, task, length of the query and usual LLMs of the "
-    "user, and the error of the fit is in the intervals. Had the gateway looked at anything else that matters, no "
-    "interval would tell."
-)
+def _columns(world: Interactions, data: Interactions, rows: np.ndarray) -> dict[str, pa.Array]:
+    """Decisions as columns for `EvaluatedRouter.score`; ids that are not in the router's world are null."""
+    query = data.decisions.query[rows]
+    texts = dict(zip(world.queries.ids, world.queries.texts, strict=True))
+    same = [texts.get(name) == text for name, text in zip(data.queries.ids, data.queries.texts, strict=True)]
+    in_world = np.isin(np.append(data.tasks.ids, ""), world.tasks.ids)
+    task = data.queries.task[query]
+    offered = data.offers[data.decisions.offer[rows]] & np.isin(data.llms.ids, world.llms.ids)
+    row, llm = np.nonzero(offered)
+    starts = pa.array(np.searchsorted(row, np.arange(len(rows) + 1)), pa.int64())
+    return {
+        "user_id": pa.array(data.users.ids[data.decisions.user[rows]], pa.large_string()),
+        "query": pa.array(data.queries.texts[query], pa.large_string()),
+        # the router's data may have another text under the same id
+        "query_id": pa.array(data.queries.ids[query], pa.large_string(), mask=~np.array(same, bool)[query]),
+        "task_id": pa.array(np.append(data.tasks.ids, "")[task], pa.large_string(), mask=~in_world[task]),
+        "candidates": pa.LargeListArray.from_arrays(starts, pa.array(data.llms.ids[llm], pa.large_string())),
+    }
 
 
-def to_json(judgement: Judgement) -> dict:
-    """All numbers; NaN is null."""
-    found = judgement.comparison
-    lines = [
-        {
-            "policy": line.policy,
-            "estimator": line.estimator,
-            "estimate": _number(line.interval.mean),
-            "low": _number(line.interval.low),
-            "high": _number(line.interval.high),
-            "effective_sample_size": _number(line.effective),
-            "mean_weight": _number(line.mean_weight),
-        }
-        for line in found.lines
-    ]
-    facts = {"logged": judgement.decisions, "decisions": found.decisions, "users": found.users}
-    told = {"certain": found.certain, "weights_cut": found.cut, "propensities_fitted": found.fitted}
-    return {"lines": lines, **facts, **told, "left_out": judgement.left_out}
-
-
-def to_markdown(judgement: Judgement) -> str:
-    """A table, how to read it, and what was left out."""
-    found = judgement.comparison
-    rows = [
-        [
-            *(line.policy, line.estimator, f"{line.interval.mean:.4f}"),
-            f"{line.interval.low:.4f} to {line.interval.high:.4f}",
-            "" if math.isnan(line.effective) else f"{line.effective:,.0f}",
-            "" if math.isnan(line.mean_weight) else f"{line.mean_weight:.3f}",
-        ]
-        for line in found.lines
-    ]
-    facts = {"decisions in the log": judgement.decisions, "judged on": found.decisions, "of users": found.users}
-    facts |= {f"left out: {reason}": number for reason, number in judgement.left_out.items()}
-    facts |= {"left out: picked for certain": found.certain, "weights of the router cut to sqrt(n)": found.cut}
-    parts = ["# What the router would have been worth", markdown.table(_COLUMNS, rows), _READ_ME]
-    parts += [_FITTED] if found.fitted else []
-    table = [[name, f"{number:,}"] for name, number in facts.items() if number]
-    return "\n\n".join([*parts, markdown.table(["fact", "value"], table)]) + "\n"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _ids(data: Interactions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids of decision, user and query of each decision."""
+    decisions = data.decisions
+    return decisions.ids, data.users.ids[decisions.user], data.queries.ids[decisions.query]

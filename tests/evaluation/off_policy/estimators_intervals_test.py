@@ -1,4 +1,4 @@
-"""Intervals: the textbook's where nothing is special, wider for heavy tails, moved for skewed ones."""
+"""Intervals over users: Student's t for normal data, wider for dependent decisions, shifted for skewed ones."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from prouter_jax.evaluation.off_policy.estimators import _straightened, interval_over_users
+from prouter_jax.evaluation.off_policy.estimators import _inverse_hall, interval_over_users
 
 
 def _half(found):
@@ -22,7 +22,7 @@ def test_even_independent_values_have_the_usual_interval():
     assert (found.high + found.low) / 2 == pytest.approx(5.0, abs=1e-9)
 
 
-def test_saying_everything_twice_tells_nothing_new():
+def test_duplicated_decisions_do_not_narrow_the_interval():
     values, user = np.random.default_rng(0).normal(size=300), np.arange(300) % 50
     once, twice = (interval_over_users(0.0, np.tile(values, n), np.tile(user, n)) for n in (1, 2))
     assert (once.low, once.high) == pytest.approx((twice.low, twice.high))
@@ -36,7 +36,7 @@ def test_users_that_differ_make_it_wide():
     assert _half(by_user) > 2 * _half(as_if_alone)
 
 
-def test_a_long_tail_moves_the_interval_its_way():
+def test_a_skewed_distribution_shifts_the_interval():
     values = np.random.default_rng(0).exponential(size=100)
     right, left = (interval_over_users(0.0, sign * values, np.arange(100)) for sign in (1, -1))
     assert right.high > -right.low > 0
@@ -45,13 +45,13 @@ def test_a_long_tail_moves_the_interval_its_way():
 
 @pytest.mark.parametrize("skewness", [-0.4, -1e-7, 0.02, 0.4])
 @pytest.mark.parametrize("quantile", [-2.0, 0.5, 2.0])
-def test_a_straightened_quantile_is_the_inverse_of_halls_polynomial(skewness, quantile):
-    found = _straightened(quantile, skewness)
+def test_the_inverse_of_halls_polynomial(skewness, quantile):
+    found = _inverse_hall(quantile, skewness)
     back = found + skewness * found**2 / 3 + skewness**2 * found**3 / 27 + skewness / 6
     assert back == pytest.approx(quantile, abs=1e-6)
 
 
-def test_one_user_has_none():
+def test_one_user_has_no_interval():
     found = interval_over_users(1.0, np.ones(5), np.zeros(5, int))
     assert math.isnan(found.low)
     assert math.isnan(found.high)
@@ -62,7 +62,7 @@ def test_equal_values_have_no_width():
     assert (found.low, found.high) == (1.0, 1.0)
 
 
-def test_intervals_of_means_of_skewed_draws_hold_the_truth():
+def test_intervals_of_means_of_skewed_draws_cover_the_true_value():
     rng, held = np.random.default_rng(1), 0
     for _ in range(2000):
         draws = rng.exponential(size=60)

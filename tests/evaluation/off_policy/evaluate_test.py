@@ -1,82 +1,102 @@
-"""A comparison: who is better is found, what cannot be judged is refused."""
+"""Off-policy evaluation of a router: the columns that it scores, and the decisions that are left out."""
 
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from off_policy_cases import make_log
+from log_files import made_up_rows, write_log
 
-from prouter_jax.evaluation.off_policy.evaluate import BEST_SINGLE, LOGGING, best_single, compare
-from prouter_jax.evaluation.off_policy.log import always
+from prouter_jax.data.interactions import select_decisions
+from prouter_jax.data.interactions import select_llms as select_columns
+from prouter_jax.data.logs.convert import Options, convert_log
+from prouter_jax.data.logs.logged import read_logged
+from prouter_jax.data.tables.read_write import read_tables
+from prouter_jax.evaluation.off_policy import evaluate
+from prouter_jax.evaluation.off_policy.evaluate import EvaluatedRouter, evaluate_router, held_out, select_llms
+from prouter_jax.serving.batch.write import Scored
 
 
-def _found(log, picked):
-    found = compare(log, {"router": always(picked, 3)})
-    return found, {(line.policy, line.estimator): line for line in found.lines}
+@pytest.fixture
+def log(tmp_path):
+    rows = made_up_rows(800)
+    rows[0]["candidates"] = [rows[0]["model"]]
+    del rows[1]["thumb"]
+    convert_log([write_log(tmp_path / "log.jsonl", rows)], tmp_path / "out", Options())
+    data = read_tables(tmp_path / "out")
+    return data, read_logged(tmp_path / "out", data)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_router_that_picks_the_best_beats_the_log_and_ties_with_the_best_single_llm(told):
-    log, _ = make_log(6000, told=told)
-    found, lines = _found(log, np.full(6000, 2))
-    assert found.fitted is not told
-    assert (found.decisions, found.users, found.certain) == (6000, 60, 0)
+def _make_router(world, best="c"):
+    """Selects `best` if it is a candidate, else the last candidate, null without any; records the scored columns."""
+    asked = []
+
+    def score(columns):
+        asked.append(columns)
+        offered = columns["candidates"].to_pylist()
+        picks = [(best if best in llms else llms[-1]) if llms else None for llms in offered]
+        nothing = pa.nulls(len(picks), pa.string())
+        return Scored(pa.array(picks, pa.string()), [], np.zeros((len(picks), 0)), nothing, nothing)
+
+    return EvaluatedRouter(score, world), asked
+
+
+def test_a_router_is_evaluated_on_decisions_that_it_was_not_trained_on(log):
+    data, logged = log
+    rows = np.arange(800)
+    router, _ = _make_router(select_decisions(data, rows < 200))
+    found = evaluate_router(router, data, logged)
+    assert found.decisions == 800
+    assert found.comparison.decisions == 600
+    assert found.left_out == {"a decision that the router was trained on": 200}
+    lines = {(line.policy, line.estimator): line for line in found.comparison.lines}
+    assert lines["router", "dr"].interval.low < 0.8 < lines["router", "dr"].interval.high
     assert lines["router - logging policy", "dr"].interval.low > 0.1
-    assert lines["router - best single LLM", "dr"].interval[:3] == (0, 0, 0)
-    assert lines[LOGGING, "mean"].interval.mean == pytest.approx(log.reward.mean())
-    assert set(lines) > {(name, by) for name in ("router", BEST_SINGLE) for by in ("ips", "snips", "dr")}
-    assert 0 < lines["router", "dr"].effective < 6000
-    assert lines["router", "dr"].mean_weight == pytest.approx(1, abs=0.1)
+    other = dataclasses.replace(data, users=dataclasses.replace(data.users, ids=data.users.ids + "x"))
+    assert held_out(EvaluatedRouter(router.score, other), data).all()
 
 
-def test_a_router_that_picks_the_worst_loses():
-    log, _ = make_log(6000)
-    _, lines = _found(log, np.where(log.offered[:, 0], 0, 1))
-    assert lines["router - best single LLM", "dr"].interval.high < 0
+def test_decisions_without_reward_or_alternative_are_left_out(log):
+    data, logged = log
+    router, _ = _make_router(select_decisions(data, np.zeros(800, bool)))
+    found = evaluate_router(router, data, logged)
+    assert found.left_out == {"no thumb or rating": 1, "one candidate alone": 1}
+    only_a = select_columns(data, data.llms.ids == "a")
+    narrow, _ = _make_router(select_decisions(only_a, np.zeros(len(only_a.decisions.ids), bool)))
+    picked = select_llms(narrow, data, np.arange(800), lambda share: None)
+    alone = data.offers[data.decisions.offer].sum(1) == 1
+    has_a = data.offers[data.decisions.offer][:, data.llms.ids.tolist().index("a")]
+    np.testing.assert_array_equal(picked >= 0, has_a)
+    assert alone.sum() == 1
 
 
-def test_certain_decisions_are_left_out():
-    log, _ = make_log(1000)
-    propensity = log.propensity.copy()
-    propensity[:20] = 1.0
-    found, _ = _found(dataclasses.replace(log, propensity=propensity), np.full(1000, 2))
-    assert (found.decisions, found.certain) == (980, 20)
+def test_the_columns_that_a_router_scores(log):
+    data, _ = log
+    texts = data.queries.texts.copy()
+    texts[0] = "the same id, another text"
+    known = dataclasses.replace(data.queries, texts=texts)
+    tasks = dataclasses.replace(data.tasks, ids=np.array(["math", "music"], object))
+    router, asked = _make_router(data.replace(queries=known, tasks=tasks))
+    shares = []
+    rows = np.append([5, 700, 3], np.flatnonzero(data.decisions.query == 0)[:1])
+    select_llms(router, data, rows, shares.append)
+    (columns,) = asked
+    query = data.decisions.query[rows]
+    assert columns["user_id"].to_pylist() == data.users.ids[data.decisions.user[rows]].tolist()
+    assert columns["query"].to_pylist() == data.queries.texts[query].tolist()
+    assert columns["query_id"].to_pylist() == [data.queries.ids[q] if q else None for q in query]
+    task = [data.tasks.ids[data.queries.task[q]] for q in query]
+    assert columns["task_id"].to_pylist() == [name if name == "math" else None for name in task]
+    assert columns["candidates"].to_pylist() == [
+        data.llms.ids[row].tolist() for row in data.offers[data.decisions.offer[rows]]
+    ]
+    assert shares == [1.0]
 
 
-def test_what_cannot_be_judged_is_refused():
-    log, _ = make_log(300)
-    picked = np.full(300, 2)
-    some = dataclasses.replace(log, propensity=np.where(np.arange(300) < 7, np.nan, log.propensity))
-    with pytest.raises(ValueError, match="propensity: expected one in every row or in none, found 7 of 300 without"):
-        _found(some, picked)
-    with pytest.raises(
-        ValueError, match="expected at least 100 decisions with a reward, of two users or more, found 50"
-    ):
-        _found(log.take(np.arange(50)), picked[:50])
-    with pytest.raises(ValueError, match="of two users or more, found 300 of 1"):
-        _found(dataclasses.replace(log, user=np.zeros(300, int)), picked)
-    sure = dataclasses.replace(log, propensity=np.ones(300))
-    with pytest.raises(ValueError, match="picked by chance"):
-        _found(sure, picked)
-    by_length = np.where(log.length < 500, 1, 2)  # as a rule would
-    sure = dataclasses.replace(log, served=by_length, propensity=np.full(300, np.nan))
-    with pytest.raises(ValueError, match="foretell"):
-        _found(sure, picked)
-
-
-def test_the_best_single_llm_is_chosen_without_the_rewards_it_is_judged_by():
-    log, _ = make_log(4000)
-    np.testing.assert_array_equal(best_single(log, log.propensity), always(np.full(4000, 2), 3))
-    own = log.user == 0
-    lucky = dataclasses.replace(log, reward=np.where(own, (log.served == 1) * 1000.0, log.reward))
-    found = best_single(lucky, log.propensity)
-    np.testing.assert_array_equal(found[own], always(np.full(own.sum(), 2), 3))
-    assert (found[~own][:, 1] == 1).any()
-
-
-def test_where_the_best_is_not_on_offer_the_next_best_is_picked():
-    log, _ = make_log(4000)
-    offered = log.offered.copy()
-    offered[(log.served == 1) & (np.arange(4000) % 2 == 0), 2] = False
-    found = best_single(dataclasses.replace(log, offered=offered), log.propensity)
-    np.testing.assert_array_equal(found[:, 1], ~offered[:, 2])
+def test_selections_of_several_blocks_stay_in_order(log, monkeypatch):
+    data, _ = log
+    router, asked = _make_router(data)
+    whole = select_llms(router, data, np.arange(100), lambda share: None)
+    monkeypatch.setattr(evaluate, "_BLOCK", 7)
+    np.testing.assert_array_equal(select_llms(router, data, np.arange(100), lambda share: None), whole)
+    assert len(asked) == 1 + 15

@@ -1,4 +1,4 @@
-"""Contexts are what was known before the pick."""
+"""Context features: only what was available before the selection."""
 
 import dataclasses
 
@@ -17,13 +17,13 @@ def test_columns_are_standardised_beside_a_constant():
     assert contexts.shape[1] == 1 + 2 + 2 + 1 + 3  # tasks, candidate sets, length, usual LLMs
 
 
-def test_the_usual_llm_of_a_user_shows_and_the_pick_itself_does_not():
+def test_the_usual_llm_of_a_user_is_a_feature_without_the_decision_itself():
     log, _ = make_log(400, users=4)
     served = np.where(log.user == 0, 2, np.arange(400) % 3)
     usual = build_contexts(dataclasses.replace(log, served=served))[:, -3:]
     most = usual[log.user == 0].mean(0) - usual[log.user != 0].mean(0)
     assert (most > 1).sum() == 1
-    single = dataclasses.replace(log, user=np.arange(400))  # nobody has another decision to go by
+    single = dataclasses.replace(log, user=np.arange(400))  # no user has another decision
     assert build_contexts(single).shape[1] == build_contexts(log).shape[1] - 3
 
 

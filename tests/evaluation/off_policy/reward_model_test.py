@@ -1,35 +1,35 @@
-"""Foreseen rewards: near the truth, and never with the user's own."""
+"""Predicted rewards: near the truth, and independent of the user's own rewards."""
 
 import dataclasses
 
 import numpy as np
 from off_policy_cases import make_log
 
-from prouter_jax.evaluation.off_policy.estimators import fold_users, foresee_rewards
 from prouter_jax.evaluation.off_policy.log import build_contexts
+from prouter_jax.evaluation.off_policy.reward_model import fold_users, predict_rewards
 
 
-def test_the_worth_of_each_llm_is_foreseen():
+def test_the_mean_reward_of_each_llm_is_predicted():
     log, _ = make_log(6000)
-    found = foresee_rewards(log, build_contexts(log)).mean(0)
+    found = predict_rewards(log, build_contexts(log)).mean(0)
     np.testing.assert_allclose(found[1:], [1 / 3, 2 / 3], atol=0.05)
     assert found[0] < 0.25  # it was hardly ever picked, so it is drawn towards the mean of all
 
 
-def test_a_users_own_rewards_move_nothing_of_its_own():
+def test_a_users_own_rewards_do_not_change_its_predictions():
     log, _ = make_log()
     contexts, own = build_contexts(log), log.user == log.user[0]
     other = dataclasses.replace(log, reward=np.where(own, 50.0, log.reward))
-    before, after = foresee_rewards(log, contexts), foresee_rewards(other, contexts)
+    before, after = predict_rewards(log, contexts), predict_rewards(other, contexts)
     np.testing.assert_array_equal(before[own], after[own])
     assert (before[~own] != after[~own]).any()
 
 
-def test_hints_are_heeded():
+def test_hints_are_used():
     log, chances = make_log(3000)
-    hinted = dataclasses.replace(log, reward=log.of_served(chances))
+    hinted = dataclasses.replace(log, reward=log.at_served(chances))
     errors = [
-        np.abs(foresee_rewards(hinted, build_contexts(log)[:, :1], hints) - chances)[log.offered].mean()
+        np.abs(predict_rewards(hinted, build_contexts(log)[:, :1], hints) - chances)[log.offered].mean()
         for hints in (None, chances)
     ]
     assert errors[1] < 0.6 * errors[0]
