@@ -65,7 +65,7 @@ def _bytes_of_histories(graph) -> int:
 
     from prouter_jax.graph.history import read_histories
 
-    arrays = jax.tree.leaves((jax.eval_shape(read_histories, graph).said, graph.visibility.decisions))
+    arrays = jax.tree.leaves((jax.eval_shape(read_histories, graph).feedback, graph.visibility.decisions))
     return sum(array.size * array.dtype.itemsize for array in arrays)
 
 

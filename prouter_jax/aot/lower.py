@@ -11,7 +11,7 @@ import numpy as np
 
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.data.batches import Batches
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.dataset import Dataset, prepare_dataset, read_source
 from prouter_jax.graph.build import bucket, whole_chunks
 from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, RouterGraph
@@ -111,7 +111,7 @@ def _sizes(graph: RouterGraph, growth: float) -> dict[str, int]:
 
 def _batch(config: ExperimentConfig, dataset: Dataset, mesh: jax.sharding.Mesh) -> dict[str, jax.ShapeDtypeStruct]:
     """The shapes of a training batch."""
-    store, train_config = store_of(dataset.world.interactions), config.train
+    store, train_config = build_store(dataset.world.interactions), config.train
     rows = np.arange(len(dataset.world.interactions.queries.ids))
     row = Batches(store, rows, 1, train_config.history_length, 0).rows(0, 0, 1)
     shape = (train_config.users_per_step,)

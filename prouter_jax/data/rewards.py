@@ -1,23 +1,24 @@
-"""Decisions as arrays over the whole pool, and the rewards and cost scale that go with them."""
+"""Decisions as dense arrays over all LLMs, their rewards, and the scale of costs."""
 
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from prouter_jax.data.interactions import CHOICE, RATING, THUMB, Interactions
 
 
 @dataclasses.dataclass(frozen=True)
 class DecisionArrays:
-    """Some decisions, one row each.
+    """Decisions with their feedback as dense arrays.
 
     Attributes:
       user, query: int [decisions], rows of the users and queries of the `Interactions`.
       offered: bool [decisions, llms], the candidates.
-      target: float [decisions, llms], shares of the choice; all zero without one.
-      rating: float [decisions, llms], NaN where there is none.
-      first: int [decisions], the LLM whose answer was shown first, -1 where unknown.
-      thumb: int8 [decisions, llms], 1 up, 0 down, -1 where there is none.
+      target: float [decisions, llms], shares of the choice; all zero without a choice.
+      rating: float [decisions, llms], NaN if missing.
+      first: int [decisions], the LLM whose answer was displayed first, -1 if missing.
+      thumb: int8 [decisions, llms], 1 up, 0 down, -1 if missing.
     """
 
     user: np.ndarray
@@ -31,23 +32,35 @@ class DecisionArrays:
 
 @dataclasses.dataclass(frozen=True)
 class CostScale:
-    """Lowest and highest training cost of each task in USD; the last row is for queries without a task."""
+    """Min-max scale of costs, by task.
+
+    Attributes:
+      low, high: float [tasks + 1], lowest and highest training cost in USD; the last row is of queries without a task.
+    """
 
     low: np.ndarray
     high: np.ndarray
 
     def scale(self, cost: np.ndarray, task: np.ndarray) -> np.ndarray:
-        """Costs [queries, ...] in USD to (cost - low) / (high - low) of their task [queries]; a constant cost to 0."""
+        """Scaled cost (cost - low) / (high - low).
+
+        Args:
+          cost: [queries, ...] in USD.
+          task: int [queries], task rows, -1 for none.
+
+        Returns:
+          [queries, ...]; zeros for a task whose cost is constant.
+        """
         low, width = self._rows(cost, task)
         return np.where(width > 0, (cost - low) / np.where(width > 0, width, 1), cost * 0)
 
     def unscale(self, scaled: np.ndarray, task: np.ndarray) -> np.ndarray:
-        """The inverse of `scale`, never below zero."""
+        """The inverse of `scale`: costs in USD, at least 0."""
         low, width = self._rows(scaled, task)
         return np.maximum(scaled * width + low, 0)
 
     def reprice(self, scaled: np.ndarray, task: np.ndarray, factor: np.ndarray) -> np.ndarray:
-        """Scaled costs [queries, llms] at `factor` [llms] times the prices; the others keep theirs to the last bit."""
+        """Scaled costs [queries, llms] after prices change by `factor` [llms]; a factor 1 keeps the exact bits."""
         if (factor == 1).all():
             return scaled
         return np.where(factor == 1, scaled, self.scale(self.unscale(scaled, task) * factor, task)).astype(scaled.dtype)
@@ -59,7 +72,10 @@ class CostScale:
 
 
 def fit_cost_scale(data: Interactions) -> CostScale:
-    """The scale of the costs in `data`: training queries only; a task without costs takes the overall one."""
+    """Fits the scale to the costs in `data`, which must hold training queries only.
+
+    A task without costs has the range of all costs.
+    """
     outcomes = data.outcomes
     known = ~np.isnan(outcomes.cost)
     task, cost = data.queries.task[outcomes.query[known]], outcomes.cost[known].astype(np.float64)
@@ -68,47 +84,51 @@ def fit_cost_scale(data: Interactions) -> CostScale:
     np.minimum.at(low, task, cost)
     np.maximum.at(high, task, cost)
     low[-1], high[-1] = overall
-    unseen = low > high
-    return CostScale(np.where(unseen, overall[0], low), np.where(unseen, overall[1], high))
+    missing = low > high
+    return CostScale(np.where(missing, overall[0], low), np.where(missing, overall[1], high))
 
 
 def outcome_matrices(data: Interactions, scale: CostScale) -> tuple[np.ndarray, np.ndarray]:
-    """Effect and scaled cost, float32 [queries, llms] each, NaN where missing."""
+    """Effect and scaled cost of all outcomes, float32 [queries, llms] each, NaN if missing."""
     outcomes = data.outcomes
     cost = scale.scale(outcomes.cost, data.queries.task[outcomes.query])
     return outcome_matrix(data, outcomes.effect), outcome_matrix(data, cost)
 
 
 def outcome_matrix(data: Interactions, values: np.ndarray) -> np.ndarray:
-    """Values of the outcomes [outcomes] as a matrix, float32 [queries, llms], NaN where missing."""
+    """Scatters a column of the outcomes [outcomes] to a matrix, float32 [queries, llms], NaN if missing."""
     matrix = np.full((len(data.queries.ids), len(data.llms.ids)), np.nan, np.float32)
     matrix[data.outcomes.query, data.outcomes.llm] = values
     return matrix
 
 
-def build_decisions(data: Interactions, rows: np.ndarray) -> DecisionArrays:
-    """The decisions `rows` of `data` as arrays."""
+def build_decisions(data: Interactions, rows: Int[np.ndarray, " decisions"]) -> DecisionArrays:
+    """The decisions in `rows` (int [decisions]) as dense arrays."""
     decisions, feedback = data.decisions, data.feedback
-    position = np.full(len(decisions.user), -1)
-    position[rows] = np.arange(len(rows))
-    at = position[feedback.decision]
+    new_row = np.full(len(decisions.user), -1)
+    new_row[rows] = np.arange(len(rows))
+    row = new_row[feedback.decision]
     target = np.zeros((len(rows), len(data.llms.ids)), np.float32)
     rating = np.full(target.shape, np.nan, np.float32)
     thumb = np.full(target.shape, -1, np.int8)
     for kind, array in ((CHOICE, target), (RATING, rating), (THUMB, thumb)):
-        of_kind = (at >= 0) & (feedback.kind == kind)
-        array[at[of_kind], feedback.llm[of_kind]] = feedback.value[of_kind]
+        of_kind = (row >= 0) & (feedback.kind == kind)
+        array[row[of_kind], feedback.llm[of_kind]] = feedback.value[of_kind]
     offered = data.offers[decisions.offer[rows]]
     user, query, first = (column[rows] for column in (decisions.user, decisions.query, decisions.first))
     return DecisionArrays(user, query, offered, target, rating, first, thumb)
 
 
-def build_rewards(data: Interactions, scale: CostScale, decisions: DecisionArrays) -> np.ndarray:
-    """What each candidate would have been worth to the user, float32 [decisions, llms], NaN where not known.
+def build_rewards(
+    data: Interactions, scale: CostScale, decisions: DecisionArrays
+) -> Float[np.ndarray, "decisions llms"]:
+    """Rewards of the candidates.
 
-    With a known preference w: w * effect - (1 - w) * scaled cost (arXiv 2511.16883). Without: the
-    rating where there is one, else the share of the choice, else 1 for a thumb up and 0 for one down; nothing is known
-    without feedback.
+    A user with preference w has reward w * effect - (1 - w) * scaled cost (arXiv 2511.16883). For other users it is
+    the rating; without ratings the share of the choice; without a choice 1 for thumb up and 0 for thumb down.
+
+    Returns:
+      float32 [decisions, llms], NaN if missing or not a candidate.
     """
     effect, cost = outcome_matrices(data, scale)
     weight = data.users.preference[decisions.user].astype(np.float32)[:, None]
@@ -121,10 +141,10 @@ def build_rewards(data: Interactions, scale: CostScale, decisions: DecisionArray
     return np.where(decisions.offered, rewards, np.nan)
 
 
-def choice_shares(decisions: DecisionArrays) -> np.ndarray:
-    """The target where there was a choice, else the best of several rated share it; float32 [decisions, llms].
+def choice_shares(decisions: DecisionArrays) -> Float[np.ndarray, "decisions llms"]:
+    """Shares of the choice, float32 [decisions, llms]; without a choice, the best of several rated candidates share it.
 
-    One rated answer beside others that nobody saw, as a log has it, is no choice.
+    A single rated candidate among several, as in a log, implies no choice: all shares are zero.
     """
     rating = np.where(np.isnan(decisions.rating), -np.inf, decisions.rating)
     best = (rating == rating.max(1, keepdims=True)) & np.isfinite(rating)

@@ -12,7 +12,7 @@ import numpy as np
 
 from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.data.batches import Batches, Input
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.data.rewards import choice_shares
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.graph.schema import RouterGraph
@@ -221,7 +221,7 @@ def _make_batches(config: ExperimentConfig, dataset: Dataset) -> Batches | None:
         return None
     store, rows = dataset.store, dataset.world_query
     if store is None:
-        store = store_of(dataset.world.interactions)
+        store = build_store(dataset.world.interactions)
         rows = np.arange(len(dataset.world.interactions.queries.ids))
     return Batches(store, rows, train.users_per_step, train.history_length, config.seed)
 

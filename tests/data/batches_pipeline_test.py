@@ -6,14 +6,14 @@ import pytest
 
 from prouter_jax.config import Mesh
 from prouter_jax.data.batches import Batches, Input
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.sharding import make_mesh, users_sharding
 
 
 @pytest.fixture
 def batches(dataset):
     data = dataset.world.interactions
-    return Batches(store_of(data), np.arange(len(data.queries.ids)), 4, 8, 0)
+    return Batches(build_store(data), np.arange(len(data.queries.ids)), 4, 8, 0)
 
 
 @pytest.mark.parametrize("mesh", [Mesh(), Mesh(data=4, model=2)], ids=["one", "4x2"])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from prouter_jax.data.batches import Batches
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.data.rewards import build_decisions
 
 
 def _batches(data, users=4, history=32, seed=0, **changes):
     rows = np.arange(len(data.queries.ids))
-    return dataclasses.replace(Batches(store_of(data), rows, users, history, seed), **changes)
+    return dataclasses.replace(Batches(build_store(data), rows, users, history, seed), **changes)
 
 
 def _whole(batches, step):

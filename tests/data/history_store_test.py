@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prouter_jax.data.history_store import HistoryStore, StoreWriter, open_store, store_of
+from prouter_jax.data.history_store import HistoryStore, StoreWriter, build_store, open_store
 from prouter_jax.data.interactions import RATING
 from prouter_jax.data.rewards import build_decisions
 
@@ -14,15 +14,17 @@ def _told(store: HistoryStore, user: int) -> list[tuple]:
     """The decisions of a user, as plain values in an order of their own."""
     found = []
     for row in range(store.users[user], store.users[user + 1]):
-        said = slice(store.said[row], store.said[row + 1])
-        told = sorted(zip(store.said_kind[said], store.said_llm[said], store.said_value[said].round(5), strict=True))
+        said = slice(store.feedback_start[row], store.feedback_start[row + 1])
+        told = sorted(
+            zip(store.feedback_kind[said], store.feedback_llm[said], store.feedback_value[said].round(5), strict=True)
+        )
         offered = tuple(np.flatnonzero(store.offers[store.offer[row]]))
         found.append((int(store.query[row]), offered, int(store.first[row]), told))
     return sorted(found)
 
 
 def test_every_decision_is_there_with_ties_ratings_and_sides(two_users):
-    store = store_of(two_users)
+    store = build_store(two_users)
     arrays = build_decisions(two_users, np.arange(2))
     assert (store.num_users, store.has_ratings, store.has_sides) == (2, True, True)
     for user in (0, 1):
@@ -41,7 +43,7 @@ def test_a_user_without_decisions_has_none(dataset):
     users = dataclasses.replace(
         data.users, ids=np.append(data.users.ids, "new"), preference=np.append(data.users.preference, np.nan)
     )
-    store = store_of(data.replace(users=users))
+    store = build_store(data.replace(users=users))
     assert store.num_users == 7
     assert store.users[7] == store.users[6]
     assert not _told(store, 6)
@@ -51,17 +53,17 @@ def test_a_user_without_decisions_has_none(dataset):
 def _part(store, users):
     """Some users of a store, with the candidate sets in another order."""
     rows = slice(store.users[users.start], store.users[users.stop])
-    said = slice(store.said[rows.start], store.said[rows.stop])
+    said = slice(store.feedback_start[rows.start], store.feedback_start[rows.stop])
     last = len(store.offers) - 1
     return HistoryStore(
         users=store.users[users.start : users.stop + 1] - rows.start,
         query=store.query[rows],
         offer=last - store.offer[rows],
         first=store.first[rows],
-        said=store.said[rows.start : rows.stop + 1] - said.start,
-        said_llm=store.said_llm[said],
-        said_value=store.said_value[said],
-        said_kind=store.said_kind[said],
+        feedback_start=store.feedback_start[rows.start : rows.stop + 1] - said.start,
+        feedback_llm=store.feedback_llm[said],
+        feedback_value=store.feedback_value[said],
+        feedback_kind=store.feedback_kind[said],
         offers=store.offers[::-1],
     )
 
@@ -69,7 +71,7 @@ def _part(store, users):
 @pytest.fixture
 def written(dataset, tmp_path):
     """A store in memory, and the folder where it was written in two parts."""
-    store = store_of(dataset.world.interactions)
+    store = build_store(dataset.world.interactions)
     with StoreWriter(tmp_path / "store") as writer:
         for users in (slice(0, 2), slice(2, 6)):
             writer.append(_part(store, users))
@@ -99,7 +101,7 @@ def test_a_damaged_folder_is_refused(written, damage):
 
 
 def test_a_writer_that_fails_leaves_nothing_that_can_be_opened(dataset, tmp_path):
-    store = store_of(dataset.world.interactions)
+    store = build_store(dataset.world.interactions)
 
     def fail():
         with StoreWriter(tmp_path / "store") as writer:

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from prouter_jax.data.batches import Batches
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.graph.history import batch_histories, read_histories, with_batch
 from prouter_jax.graph.schema import EDGE_SETS
 
@@ -12,7 +12,7 @@ from prouter_jax.graph.schema import EDGE_SETS
 def _both(dataset, users):
     data = dataset.world.interactions
     graph = dataset.world.build_graph()
-    batch = Batches(store_of(data), np.arange(len(data.queries.ids)), users, 16, 0).rows(0, 0, users)
+    batch = Batches(build_store(data), np.arange(len(data.queries.ids)), users, 16, 0).rows(0, 0, users)
     return graph, batch, jax.jit(lambda graph, batch: with_batch(graph, batch, 1))(graph, batch)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.data.batches import Batches
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.data.interactions import CHOICE, RATING, THUMB, Feedback, distinct_offers
 from prouter_jax.data.rewards import build_decisions, build_rewards
 from prouter_jax.data.tables.read_write import read_tables, write_tables
@@ -85,7 +85,7 @@ def test_the_kinds_of_one_run_are_as_they_were_said_in_graphs_and_batches(source
     assert all((np.bincount(data.feedback.kind) > 50).tolist())
     dataset = prepare_dataset(dataclasses.replace(source[1], interactions=data), source[0].data, 0)
     graph = build_graph(data, dataset.vectors, dataset.truth_scale, decisions)
-    batches = Batches(store_of(data), np.arange(len(data.queries.ids)), 12, 32, 0)
+    batches = Batches(build_store(data), np.arange(len(data.queries.ids)), 12, 32, 0)
     batch = batches.rows(0, 0, 12)
     for histories in (read_histories(graph), read_histories(with_batch(graph, batch, 1)), batch_histories(batch)):
         feedback = histories.feedback

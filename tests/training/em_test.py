@@ -10,7 +10,7 @@ import pytest
 
 from prouter_jax.config import Mesh
 from prouter_jax.data.batches import Batches, Input
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.graph.history import read_histories, with_batch
 from prouter_jax.model.latent_factors import update_latent_factors
 from prouter_jax.model.prior import second_moments
@@ -25,7 +25,7 @@ ROUND = 5  # after the warm-up
 def _batches(dataset, users):
     """All users, so many at a time."""
     data = dataset.world.interactions
-    batches = Batches(store_of(data), np.arange(len(data.queries.ids)), users, 32, 0)
+    batches = Batches(build_store(data), np.arange(len(data.queries.ids)), users, 32, 0)
     return [batches.rows(step, 0, users) for step in range(batches.steps)]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import Embedded
-from prouter_jax.data.history_store import store_of
+from prouter_jax.data.history_store import build_store
 from prouter_jax.data.synthetic import benchmark as embedded_more
 from prouter_jax.data.synthetic.benchmark import build_embedded, open_more_users
 
@@ -25,16 +25,16 @@ def _columns(store):
 
 def test_they_are_other_users_of_the_same_world(monkeypatch):
     monkeypatch.setattr(embedded_more, "_USERS_AT_ONCE", 3)
-    store, panel = open_more_users(CONFIG), store_of(build_embedded(CONFIG))
+    store, panel = open_more_users(CONFIG), build_store(build_embedded(CONFIG))
     assert store.num_users == 7
     np.testing.assert_array_equal(np.diff(store.users), 10)
     assert store.query.max() < 60
     asked = [tuple(part) for one in (store, panel) for part in np.split(np.array(one.query), one.users[1:-1])]
     assert len(set(asked)) == 12
     # what was chosen was on offer
-    decision = np.repeat(np.arange(70), np.diff(store.said))
-    assert store.offers[store.offer[decision], store.said_llm].all()
-    np.testing.assert_allclose(np.bincount(decision, store.said_value), 1, rtol=1e-6)
+    decision = np.repeat(np.arange(70), np.diff(store.feedback_start))
+    assert store.offers[store.offer[decision], store.feedback_llm].all()
+    np.testing.assert_allclose(np.bincount(decision, store.feedback_value), 1, rtol=1e-6)
 
 
 def test_they_are_drawn_once(monkeypatch):
