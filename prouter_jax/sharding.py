@@ -1,4 +1,4 @@
-"""Where arrays live: axis names, the mesh, and one table from names to axes."""
+"""Sharding: the device mesh, its axis names, and one table of rules from array names to partition specs."""
 
 import math
 import re
@@ -13,22 +13,22 @@ from prouter_jax.config import Mesh
 
 DATA, MODEL = "data", "model"
 
-_MANY_ANSWERS = 2**18  # fewer are whole on every device, to be read without waiting for others
+_MANY_ANSWERS = 2**18  # smaller tables [queries, llms, ...] are replicated: reads then need no communication
 
-# the first pattern that matches an array's path in its tree decides; an optimizer's moments go with their parameters
+# (pattern, spec): the first pattern that matches an array's path in its tree; optimizer moments match like parameters
 RULES = (
-    (r"(.*/)?(tastes|messages|values|seen|answers)", P(DATA)),  # [queries, llms, ...]
-    (r"(.*/)?decisions", P(DATA)),  # [users, decisions]: this is what spreads the work on a whole graph
+    (r"(.*/)?(latent_factors|messages|values|seen|answers)", P(DATA)),  # [queries, llms, ...]
+    (r"(.*/)?decisions", P(DATA)),  # [users, decisions]: distributes the work of a step on the whole graph
     (r".*/(message|update|query|task|llm|both)/.*kernel", P(None, MODEL)),
     (r".*", P()),
 )
 
 
 def make_mesh(config: Mesh) -> jax.sharding.Mesh:
-    """The mesh of the configured shape over the first devices.
+    """Makes the mesh of the configured shape, with axes "data" and "model", over the first devices.
 
     Raises:
-      ValueError: if there are fewer devices.
+      ValueError: if the machine has fewer devices than the mesh.
     """
     needed = config.data * config.model
     if needed > jax.device_count():
@@ -40,7 +40,11 @@ def make_mesh(config: Mesh) -> jax.sharding.Mesh:
 
 
 def shardings(tree, mesh: jax.sharding.Mesh):
-    """A sharding for every array of a train state, a graph or `model.answer_features.Observed`, by `RULES`."""
+    """Returns the sharding of every array of a pytree, by `RULES`.
+
+    Args:
+      tree: a train state, a graph or `model.answer_features.Observed`; arrays or shapes.
+    """
 
     def one(path, leaf) -> NamedSharding:
         return NamedSharding(mesh, spec_of(jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, mesh))
@@ -49,15 +53,19 @@ def shardings(tree, mesh: jax.sharding.Mesh):
 
 
 def placed_shapes(shapes, mesh: jax.sharding.Mesh):
-    """Shapes with their `shardings`: what stands for arrays of a tree before there are any."""
-    places = shardings(shapes, mesh)
-    return jax.tree.map(lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes, places)
+    """Returns a pytree of shapes with the sharding of each: abstract arrays to compile for or to restore into."""
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes, shardings(shapes, mesh)
+    )
 
 
 def spec_of(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> P:
-    """The axes of an array, by `RULES`.
+    """Returns the partition spec of an array, by `RULES`.
 
-    An axis that does not divide is not sharded, nor are few answers.
+    An array is replicated if its shape is not divisible by the mesh, or if it is a small table of answers.
+
+    Args:
+      path: names of the array in its pytree, joined by "/".
     """
     spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, path))
     fits = len(spec) <= len(shape) and all(
@@ -68,17 +76,20 @@ def spec_of(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> P:
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """For what every device holds whole."""
+    """Returns the sharding of arrays that every device holds whole."""
     return NamedSharding(mesh, P())
 
 
 def users_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """For arrays [users, ...]: this is what spreads the work over the data axis."""
+    """Returns the sharding of arrays [users, ...]: divided by users over the data axis."""
     return NamedSharding(mesh, P(DATA))
 
 
 def to_host(tree):
-    """Arrays whole on the host, also those whose parts lie with several processes, who then all make this call."""
+    """Copies a pytree to the host as whole NumPy arrays.
+
+    Arrays with shards in several processes are gathered, so all processes must make this call.
+    """
 
     def gathered(leaf):
         if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
@@ -89,12 +100,12 @@ def to_host(tree):
 
 
 def place(tree, mesh: jax.sharding.Mesh):
-    """Puts the arrays of a graph, or of `model.answer_features.Observed`, on the devices of a mesh."""
+    """Puts a pytree of host arrays on the devices of a mesh, by `shardings`; same in all processes."""
 
     def put(array, sharding: NamedSharding) -> jax.Array:
         if jax.process_count() == 1:
             return jax.device_put(array, sharding)
-        # device_put would compare the processes' arrays, and find that NaN is not NaN
+        # device_put compares the arrays of all processes, and NaN differs from NaN
         return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
     return jax.tree.map(put, jax.tree.map(np.asarray, tree), shardings(tree, mesh))

@@ -1,8 +1,9 @@
-"""What an answer is known by: its properties, and where each stands in a row of them.
+"""Features of an answer: the columns that users' weights are multiplied with, and how they are computed from a graph.
 
-    effect, cost (scaled), constant | style of its text | which LLM gave it | shown first | the crowd's liking | tastes
+    effect, cost (scaled), constant | style of its text | LLM (one-hot) | shown first | population utility | factors
 
-A user is a row of weights on the same columns; what it thinks of an answer is the product of both.
+A user is a row of weights on the same columns; the utility of an answer is the product of both. The population utility
+is the utility of the answer under the population's mean weights; the factors are latent.
 """
 
 import dataclasses
@@ -10,18 +11,27 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float, Int
 
 from prouter_jax.data.style_features import FEATURES
 from prouter_jax.graph.schema import RouterGraph
 
-EFFECT, COST, CONSTANT = 0, 1, 2
+EFFECT, COST, CONSTANT = 0, 1, 2  # columns
 _NUM_FIXED = 3
-_LLM_WEIGHT, _TASK_WEIGHT = 3.0, 20.0  # how many observations a broader mean counts for
+_LLM_WEIGHT, _TASK_WEIGHT = 3.0, 20.0  # weight of the broader mean in a shrunken mean, in observations
 
 
 @dataclasses.dataclass(frozen=True)
 class AnswerFeatures:
-    """How many columns of each kind there are; hashable, so that compiled functions can depend on it."""
+    """How many columns of each group the features have; hashable, so a static argument of compiled functions.
+
+    Attributes:
+      style: style features of the answer's text.
+      llms: one-hot columns of the LLM, 0 or the number of LLMs.
+      sides: 1 if the features say whether the answer was shown first, else 0.
+      population_mean: 1 if the features have the population utility, else 0.
+      latent_factors: latent factors.
+    """
 
     style: int
     llms: int
@@ -31,52 +41,55 @@ class AnswerFeatures:
 
     @property
     def size(self) -> int:
+        """The number of all columns."""
         return _NUM_FIXED + sum(dataclasses.astuple(self))
 
     @property
     def plain(self) -> bool:
-        """Whether there is nothing but effect and cost to weigh."""
+        """Whether the only columns are effect, cost and constant."""
         return self.size == _NUM_FIXED
 
     @property
+    def llms_at(self) -> int:
+        """The first one-hot column of the LLMs."""
+        return _NUM_FIXED + self.style
+
+    @property
     def side(self) -> int:
-        """The column of the answer that was shown first; only if `sides`."""
-        return _NUM_FIXED + self.style + self.llms
+        """The column "shown first"; only if `sides`."""
+        return self.llms_at + self.llms
 
     @property
     def population_mean_at(self) -> int:
-        """The column of what everybody thinks of the answer; only if `crowd`."""
+        """The column of the population utility; only if `population_mean`."""
         return self.side + self.sides
 
     @property
     def latent_factors_at(self) -> int:
-        """Where the tastes begin: they end the row."""
+        """The first column of the latent factors, which are the last columns."""
         return self.population_mean_at + self.population_mean
 
-    @property
-    def llms_at(self) -> int:
-        """Where the LLMs begin."""
-        return _NUM_FIXED + self.style
-
     def named(self) -> dict[str, slice]:
-        """The columns of each property that can tell answers apart before they are shown, by its name."""
-        found = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}
-        found |= {_style_name(i): slice(_NUM_FIXED + i, _NUM_FIXED + i + 1) for i in range(self.style)}
-        found["this LLM"] = slice(self.llms_at, self.llms_at + self.llms)
-        found["population mean utility"] = slice(
+        """Returns the columns of each property by its name, except "shown first" and the constant."""
+        columns = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}
+        columns |= {_style_name(i): slice(_NUM_FIXED + i, _NUM_FIXED + i + 1) for i in range(self.style)}
+        columns["this LLM"] = slice(self.llms_at, self.llms_at + self.llms)
+        columns["population mean utility"] = slice(
             self.population_mean_at, self.population_mean_at + self.population_mean
         )
-        found["latent factors"] = slice(self.latent_factors_at, self.latent_factors_at + self.latent_factors)
-        return {name: at for name, at in found.items() if at.start < at.stop}
+        columns["latent factors"] = slice(self.latent_factors_at, self.latent_factors_at + self.latent_factors)
+        return {name: columns_of for name, columns_of in columns.items() if columns_of.start < columns_of.stop}
 
 
 @struct.dataclass
 class Observed:
-    """What is observed of the answers to the queries of a graph.
+    """Observed outcomes of the answers to the queries of a graph.
 
     Attributes:
-      values: effect, cost and style, [queries, llms, 2 + style]; seen: whether each is known, the same shape.
-      task: row of each query's task, the number of tasks for none, [queries].
+      values: effect, scaled cost and style, 0 where not observed, [queries, llms, 2 + style].
+      seen: 1 where observed, the same shape.
+      task: row of each query's task; `num_tasks` for a query without one, [queries].
+      num_tasks: the number of tasks.
     """
 
     values: jax.Array
@@ -86,79 +99,97 @@ class Observed:
 
 
 def observe(graph: RouterGraph) -> Observed:
-    """What a graph shows of its answers."""
+    """Collects the visible outcomes of a graph."""
     return Observed(*measured(graph), tasks_of(graph), graph.layout.num("task"))
 
 
-def measured(graph: RouterGraph) -> tuple[jax.Array, jax.Array]:
-    """Effect, cost and style of every answer, and whether each is known: [queries, llms, 2 + style] twice."""
+def measured(
+    graph: RouterGraph,
+) -> tuple[Float[Array, "queries llms outcomes"], Float[Array, "queries llms outcomes"]]:
+    """Returns effect, scaled cost and style of every answer (0 where not observed), and 1 where they are observed."""
     edges = graph.edges("query_to_llm")
     shape = (graph.layout.num("query"), graph.layout.num("llm"))
-    seen = jnp.stack([edges.first_known, edges.second_known], -1)
-    values = jnp.stack([edges.first, edges.second], -1) * seen
-    at = (edges.query, edges.receivers)
+    flags = jnp.stack([edges.first_known, edges.second_known], -1)
+    values = jnp.stack([edges.first, edges.second], -1) * flags
+    answer = (edges.query, edges.receivers)
     # padding edges add zeros
-    table, known = (jnp.zeros((*shape, 2)).at[at].add(x * edges.weight[:, None]) for x in (values, seen))
+    table, seen = (jnp.zeros((*shape, 2)).at[answer].add(x * edges.weight[:, None]) for x in (values, flags))
     style = jnp.asarray(graph.style)
-    told = ~jnp.isnan(style) & (jnp.asarray(graph.visibility.outcomes)[:, None, None] > 0)
-    return jnp.concatenate([table, jnp.where(told, style, 0)], -1), jnp.concatenate([known, told], -1)
+    style_seen = ~jnp.isnan(style) & (jnp.asarray(graph.visibility.outcomes)[:, None, None] > 0)
+    return jnp.concatenate([table, jnp.where(style_seen, style, 0)], -1), jnp.concatenate([seen, style_seen], -1)
 
 
-def task_means(values: jax.Array, known: jax.Array, task: jax.Array, num_tasks: int) -> jax.Array:
-    """Shrunken means of each LLM on each task, [tasks + 1, llms, ...]; the last row is for no task.
+def task_means(
+    values: Float[Array, "queries llms *columns"],
+    seen: Float[Array, "queries llms *columns"],
+    task: Int[Array, " queries"],
+    num_tasks: int,
+) -> Float[Array, "tasks+1 llms *columns"]:
+    """Returns shrunken means of each LLM on each task; the last row is for queries without a task.
 
-    (sum of observed + weight * broader mean) / (count + weight): from all LLMs to the LLM to the LLM on the task.
-
-    Args:
-      values, known: [queries, llms, ...]; task: row of each query's task, `num_tasks` for none, [queries].
-    """
-    sums, counts = (jax.ops.segment_sum(x, task, num_tasks + 1) for x in (values * known, known))
-    of_llm, count = sums.sum(0), counts.sum(0)
-    everybody = of_llm.sum(0) / jnp.maximum(count.sum(0), 1)
-    overall = (of_llm + _LLM_WEIGHT * everybody) / (count + _LLM_WEIGHT)
-    by_task = (sums + _TASK_WEIGHT * overall) / (counts + _TASK_WEIGHT)
-    return by_task.at[-1].set(overall)
-
-
-def mean_errors(values: jax.Array, known: jax.Array, usual: jax.Array) -> jax.Array:
-    """Standard errors of the LLMs' shrunken means, beside what the LLMs' means differ by anyway: [llms].
-
-    error = spread between LLMs * sqrt(weight / (count + weight)), which is all of the spread where nothing is observed.
+    (sum of observed + weight * broader mean) / (count + weight), where the mean of an LLM on a task is shrunk towards
+    that of the LLM, and the mean of an LLM towards that of all LLMs.
 
     Args:
-      values, known: [queries, llms]; usual: 1 for LLMs that tell the spread, [llms].
+      seen: 1 where a value is observed.
+      task: row of each query's task; `num_tasks` for a query without one.
     """
-    count = known.sum(0)
-    means = (values * known).sum(0) / jnp.maximum(count, 1)
-    usual = usual * (count > 0)
-    middle = (usual * means).sum() / jnp.maximum(usual.sum(), 1)
-    spread = (usual * (means - middle) ** 2).sum() / jnp.maximum(usual.sum(), 1)
-    return jnp.sqrt(spread * _LLM_WEIGHT / (count + _LLM_WEIGHT))
+    sums, counts = (jax.ops.segment_sum(x, task, num_tasks + 1) for x in (values * seen, seen))
+    llm_sum, llm_count = sums.sum(0), counts.sum(0)
+    overall_mean = llm_sum.sum(0) / jnp.maximum(llm_count.sum(0), 1)
+    llm_mean = (llm_sum + _LLM_WEIGHT * overall_mean) / (llm_count + _LLM_WEIGHT)
+    task_mean = (sums + _TASK_WEIGHT * llm_mean) / (counts + _TASK_WEIGHT)
+    return task_mean.at[-1].set(llm_mean)
 
 
-def tasks_of(graph: RouterGraph) -> jax.Array:
-    """The task row of each query, the number of tasks for none, [queries]."""
-    belongs = graph.edges("task_to_query")
-    return jnp.where(belongs.weight > 0, belongs.senders, graph.layout.num("task"))
+def mean_errors(
+    values: Float[Array, "queries llms"], seen: Float[Array, "queries llms"], reference: Float[Array, " llms"]
+) -> Float[Array, " llms"]:
+    """Returns the standard error of each LLM's shrunken mean.
+
+    error = sd * sqrt(weight / (count + weight)), with sd the standard deviation of the means of the reference LLMs;
+    an LLM without observations has the error sd.
+
+    Args:
+      seen: 1 where a value is observed.
+      reference: 1 for the LLMs that sd is estimated from.
+    """
+    count = seen.sum(0)
+    means = (values * seen).sum(0) / jnp.maximum(count, 1)
+    reference = reference * (count > 0)
+    centre = (reference * means).sum() / jnp.maximum(reference.sum(), 1)
+    variance = (reference * (means - centre) ** 2).sum() / jnp.maximum(reference.sum(), 1)
+    return jnp.sqrt(variance * _LLM_WEIGHT / (count + _LLM_WEIGHT))
+
+
+def tasks_of(graph: RouterGraph) -> Int[Array, " queries"]:
+    """Returns the row of each query's task; the number of tasks for a query without one."""
+    edges = graph.edges("task_to_query")
+    return jnp.where(edges.weight > 0, edges.senders, graph.layout.num("task"))
 
 
 def assemble(
-    columns: AnswerFeatures, values: jax.Array, latent_factors: jax.Array, population_mean: jax.Array
-) -> jax.Array:
-    """Rows of properties [queries, llms, size] of answers with these effects, costs, styles and tastes.
+    features: AnswerFeatures,
+    values: Float[Array, "queries llms outcomes"],
+    latent_factors: Float[Array, "queries llms factors"],
+    population_mean: Float[Array, " features"],
+) -> Float[Array, "queries llms features"]:
+    """Assembles the features of answers; "shown first" is 0.
 
     Args:
-      values: [queries, llms, 2 + style], without gaps; tastes: [queries, llms, tastes].
-      crowd: what everybody weighs each column with, [size]; gives the column of the crowd's liking.
+      values: effect, scaled cost and style, without gaps.
+      population_mean: mean weights of the population, for the population utility.
     """
     shape, llms = values.shape[:2], values.shape[1]
-    who = jnp.broadcast_to(jnp.eye(llms), (*shape, llms)) if columns.llms else jnp.zeros((*shape, 0))
+    one_hot = jnp.broadcast_to(jnp.eye(llms), (*shape, llms)) if features.llms else jnp.zeros((*shape, 0))
     parts = [
-        *(values[..., :2], jnp.ones((*shape, 1)), values[..., 2 : 2 + columns.style], who),
-        *(jnp.zeros((*shape, columns.sides + columns.population_mean)), latent_factors),
+        *(values[..., :2], jnp.ones((*shape, 1)), values[..., 2 : 2 + features.style], one_hot),
+        *(jnp.zeros((*shape, features.sides + features.population_mean)), latent_factors),
     ]
     rows = jnp.concatenate(parts, -1)
-    return rows.at[..., columns.population_mean_at].set(rows @ population_mean) if columns.population_mean else rows
+    if not features.population_mean:
+        return rows
+    return rows.at[..., features.population_mean_at].set(rows @ population_mean)
 
 
 def _style_name(feature: int) -> str:

@@ -18,9 +18,9 @@ import numpy as np
 from prouter_jax.graph.history import only, over_users, read_histories, sum_by_llm
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import AnswerFeatures
-from prouter_jax.model.latent_factors import with_sides
+from prouter_jax.model.latent_factors import with_shown_first
+from prouter_jax.model.likelihood import negative_log_likelihood, residuals, utilities
 from prouter_jax.model.network import EmNetwork
-from prouter_jax.model.posterior import negative_log_likelihood, residuals, utilities
 
 _ROUNDS = 8
 _STEPS = 4  # of Newton's method in a round, from where users were in the last
@@ -136,7 +136,7 @@ def _messages(network: EmNetwork, params: dict, graph: RouterGraph, unlike: np.n
     users = network.read_users(params, graph, answers, users, _STEPS)
 
     def of_user(answers, feedback, llm, visible, theta):
-        feedback, answers = only(feedback, visible), with_sides(columns, answers, feedback)
+        feedback, answers = only(feedback, visible), with_shown_first(columns, answers, feedback)
         residual, weight = residuals(utilities(theta, answers), feedback, population)
         residual, weight = (sum_by_llm(x, llm, network.llms) for x in (residual, weight))
         follows = theta[columns.population_mean_at] if columns.population_mean else 1.0
@@ -201,7 +201,7 @@ def _log_likelihoods(network: EmNetwork, params: dict, graph: RouterGraph, answe
 
     def of_user(answers, feedback, _, visible):
         feedback = only(feedback, visible)
-        answers = with_sides(network.columns, answers, feedback)
+        answers = with_shown_first(network.columns, answers, feedback)
 
         def under(theta):
             utility = utilities(theta, answers)
@@ -211,5 +211,5 @@ def _log_likelihoods(network: EmNetwork, params: dict, graph: RouterGraph, answe
         return jax.lax.map(under, known)
 
     by_known = over_users(graph, of_user, answers, histories, graph.visibility.decisions)
-    _, unknown, told = network.read(graph, histories, answers, population, users, 0)
+    _, unknown, told = network.e_step(graph, histories, answers, population, users, 0)
     return by_known, -told["choice"], unknown

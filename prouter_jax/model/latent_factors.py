@@ -1,108 +1,135 @@
-"""What users' choices say about the answers: tastes that no text shows, moved by everybody's surprise.
+"""Latent factors of the answers: properties that no feature measures, learnt from all users' feedback.
 
-The messages of `reader`, read backwards. An answer's tastes h are weighed by each user's weights on them, so
-h' = h + (prior precision + sum of w t t')^-1 (sum of surprise * t - precision * (h - m)) over the users who met the
-answer, where m is the mean of what the LLM's other answers have: an answer that few met is taken for a usual one.
+The users' posterior read backwards: here the users' weights are fixed and the answers' factors h move. Answer h has the
+utility h . w_u + (other features), with loadings w_u, so one damped Newton step against the prior h ~ Normal(m, 1 /
+precision) is
+
+    h' = h + damping * (precision I + sum of curvature w_u w_u')^-1 (sum of residual w_u - precision (h - m))
+
+summed over the decisions with the answer. The prior mean m is the mean factor of the LLM's answers.
 """
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from prouter_jax.graph.history import Histories, HistoryFeedback, only, sum_over_users
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import AnswerFeatures
-from prouter_jax.model.posterior import Population, residuals, solve, utilities
+from prouter_jax.model.batched_cholesky import solve
+from prouter_jax.model.likelihood import Population, residuals, utilities
 
-_LLM_STRENGTH = 0.5  # answers without any taste that an LLM's mean is shrunk by
-_DAMPING = 0.7  # the tastes of all answers move at once, each as if the others stood still
+_LLM_STRENGTH = 0.5  # weight of zero in an LLM's mean factor, in answers
+_DAMPING = 0.7  # all answers move in one step, each as if the others were fixed
 
 
-def with_sides(columns: AnswerFeatures, answers: jax.Array, feedback: HistoryFeedback) -> jax.Array:
-    """The properties [..., candidates, properties] of a decision's candidates with the side each was shown on."""
-    if not columns.sides or feedback.shown_first is None:
+def with_shown_first(
+    features: AnswerFeatures, answers: Float[Array, "*decisions candidates features"], feedback: HistoryFeedback
+) -> Float[Array, "*decisions candidates features"]:
+    """Sets the feature "shown first" of a decision's candidates, where the features have it."""
+    if not features.sides or feedback.shown_first is None:
         return answers
-    return answers.at[..., columns.side].set(feedback.shown_first)
+    return answers.at[..., features.side].set(feedback.shown_first)
 
 
-def loadings(columns: AnswerFeatures, users: jax.Array, population_mean: jax.Array) -> jax.Array:
-    """How much each user's utility moves with an answer's tastes: [users, tastes]."""
-    own = users[:, columns.latent_factors_at :]
-    if not columns.population_mean:
+def loadings(
+    features: AnswerFeatures, users: Float[Array, "users features"], population_mean: Float[Array, " features"]
+) -> Float[Array, "users factors"]:
+    """Returns the derivative of each user's utility in an answer's latent factors.
+
+    It is the user's weights on the factors, plus the population's weights times the user's weight on the population
+    utility where that is a feature.
+    """
+    own = users[:, features.latent_factors_at :]
+    if not features.population_mean:
         return own
-    return own + users[:, columns.population_mean_at, None] * population_mean[columns.latent_factors_at :]
+    return own + users[:, features.population_mean_at, None] * population_mean[features.latent_factors_at :]
 
 
 def update_latent_factors(
     graph: RouterGraph,
     histories: Histories,
-    columns: AnswerFeatures,
+    features: AnswerFeatures,
     population: Population,
-    states: tuple[jax.Array, jax.Array, jax.Array],
-    population_mean: jax.Array,
+    states: tuple[
+        Float[Array, "users features"],
+        Float[Array, "queries llms features"],
+        Float[Array, "queries llms factors"],
+    ],
+    population_mean: Float[Array, " features"],
     precision: float,
-) -> jax.Array:
-    """Tastes after one damped Newton step, [queries, llms, tastes].
+) -> Float[Array, "queries llms factors"]:
+    """Moves the latent factors of all answers by one damped Newton step.
 
     Args:
-      states: users [users, properties], answers [queries, llms, properties], tastes [queries, llms, tastes].
-      precision: of the tastes before anybody said anything.
+      states: the users' weights, the features of the answers and their latent factors.
+      population_mean: mean weights of the population.
+      precision: prior precision of each factor.
     """
     users, answers, latent_factors = states
-    shape, size = answers.shape[:2], latent_factors.shape[-1]
+    queries, llms, size = latent_factors.shape
     table = answers.reshape(-1, answers.shape[-1])
-    weights = loadings(columns, users, population_mean)
+    weights = loadings(features, users, population_mean)
 
-    def on_shared(feedback, query, llm, visible, theta, t):
+    def with_shared_queries(feedback, query, llm, visible, theta, loading):
         del llm
         feedback = only(feedback, visible)
-        residual, weight = residuals(utilities(theta, answers[query]), feedback, population)
-        outer = (t[:, None, :] * t[None, :, :]).reshape(size**2, -1)
-        push, curvature = (x.reshape(-1, x.shape[-1]) @ y.T for x, y in ((residual, t), (weight, outer)))
-        place = (query[:, None] * shape[1] + jnp.arange(shape[1])).reshape(-1)
-        return _to_answers(push, place), _to_answers(curvature, place)
-
-    def on_own(feedback, query, llm, visible, theta, t):
-        place = query[..., None] * shape[1] + llm
-        mine = with_sides(columns, table[place], feedback)
-
-        def of_user(theta, mine, feedback, visible):
-            return residuals(utilities(theta, mine), only(feedback, visible), population)
-
-        residual, weight = jax.vmap(of_user)(theta, mine, feedback, visible)
-        outer = (t[:, :, None] * t[:, None, :]).reshape(len(t), -1)
-        push, curvature = (
-            (x[..., None] * y[:, None, None, :]).reshape(-1, y.shape[-1]) for x, y in ((residual, t), (weight, outer))
+        residual, curvature = residuals(utilities(theta, answers[query]), feedback, population)
+        outer = (loading[:, None, :] * loading[None, :, :]).reshape(size**2, -1)
+        row = (query[:, None] * llms + jnp.arange(llms)).reshape(-1)
+        return tuple(
+            sum_by_answer(x.reshape(-1, x.shape[-1]) @ y.T, row) for x, y in ((residual, loading), (curvature, outer))
         )
-        return _to_answers(push, place.reshape(-1)), _to_answers(curvature, place.reshape(-1))
 
-    def _to_answers(values, place):
-        return jax.ops.segment_sum(values, place, len(table))
+    def with_own_queries(feedback, query, llm, visible, theta, loading):
+        row = query[..., None] * llms + llm
+        candidates = with_shown_first(features, table[row], feedback)
 
-    function = on_shared if graph.layout.shared_queries else on_own
-    push, curvature = sum_over_users(graph, function, histories, graph.visibility.decisions, users, weights)
-    curvature = curvature.reshape(*shape, size, size)
-    mean = usual(latent_factors, jnp.trace(curvature, axis1=-2, axis2=-1))
-    return stepped(latent_factors, push.reshape(*shape, size), curvature, mean, precision)
+        def of_user(theta, candidates, feedback, visible):
+            return residuals(utilities(theta, candidates), only(feedback, visible), population)
+
+        residual, curvature = jax.vmap(of_user)(theta, candidates, feedback, visible)
+        outer = (loading[:, :, None] * loading[:, None, :]).reshape(len(loading), -1)
+        return tuple(
+            sum_by_answer((x[..., None] * y[:, None, None, :]).reshape(-1, y.shape[-1]), row.reshape(-1))
+            for x, y in ((residual, loading), (curvature, outer))
+        )
+
+    def sum_by_answer(values, row):
+        return jax.ops.segment_sum(values, row, len(table))
+
+    function = with_shared_queries if graph.layout.shared_queries else with_own_queries
+    gradient, curvature = sum_over_users(graph, function, histories, graph.visibility.decisions, users, weights)
+    curvature = curvature.reshape(queries, llms, size, size)
+    mean = llm_mean_factors(latent_factors, jnp.trace(curvature, axis1=-2, axis2=-1))
+    return newton_update(latent_factors, gradient.reshape(queries, llms, size), curvature, mean, precision)
 
 
-def usual(latent_factors: jax.Array, heard: jax.Array) -> jax.Array:
-    """The mean tastes of each LLM's answers that somebody met, shrunk towards none: [llms, tastes].
+def llm_mean_factors(
+    latent_factors: Float[Array, "queries llms factors"], information: Float[Array, "queries llms"]
+) -> Float[Array, "llms factors"]:
+    """Returns the mean factors of each LLM's answers with feedback, shrunk towards zero.
 
     Args:
-      heard: above 0 where somebody met the answer, [queries, llms].
+      information: trace of each answer's curvature; above 0 for an answer with feedback.
     """
-    offers = (heard > 0).astype(latent_factors.dtype)
-    return jnp.einsum("ql,qlt->lt", offers, latent_factors) / (offers.sum(0) + _LLM_STRENGTH)[:, None]
+    has_feedback = (information > 0).astype(latent_factors.dtype)
+    return jnp.einsum("ql,qlt->lt", has_feedback, latent_factors) / (has_feedback.sum(0) + _LLM_STRENGTH)[:, None]
 
 
-def stepped(
-    latent_factors: jax.Array, push: jax.Array, curvature: jax.Array, mean: jax.Array, precision: float
-) -> jax.Array:
-    """Tastes [queries, llms, tastes] after the step that messages ask for, each answer on its own.
+def newton_update(
+    latent_factors: Float[Array, "queries llms factors"],
+    gradient: Float[Array, "queries llms factors"],
+    curvature: Float[Array, "queries llms factors factors"],
+    mean: Float[Array, "llms factors"],
+    precision: float,
+) -> Float[Array, "queries llms factors"]:
+    """Returns the factors after one damped Newton step, each answer on its own; equation in the module docstring.
 
     Args:
-      push: summed, of the same shape; curvature: summed, [queries, llms, tastes, tastes].
-      mean: what `usual` returns, [llms, tastes].
+      gradient, curvature: of the log-likelihood in the factors, summed over users.
+      mean: prior mean, `llm_mean_factors`.
+      precision: prior precision of each factor.
     """
-    push = push - precision * (latent_factors - mean)
-    return latent_factors + _DAMPING * solve(curvature + precision * jnp.eye(latent_factors.shape[-1]), push)
+    gradient = gradient - precision * (latent_factors - mean)
+    return latent_factors + _DAMPING * solve(curvature + precision * jnp.eye(latent_factors.shape[-1]), gradient)

@@ -1,44 +1,55 @@
-"""`BayesNetwork`: rounds of messages between users and answers, which are both the training and the reading.
+"""`EmNetwork`: the default network, trained by rounds of expectation maximisation (EM).
 
-A round: every user reads its visible history (`reader`), the population is learnt from all users (`population`), and
-the answers' tastes move with everybody's surprise (`tastes`). What is kept is the population and the tastes; a user's
-state is read from its history, whoever it is and whenever it comes.
+A round is
+
+    E-step   posterior mode and covariance of every user's weights, from the visible history  (`posterior`)
+    M-step   the Gaussian prior that all users share                                          (`prior`)
+             the noise of ratings and the threshold of thumbs                                 (`update_scales`)
+             one damped Newton step of the answers' latent factors                            (`latent_factors`)
+
+The parameters are the prior, the scales and the latent factors. A user's weights are inferred from the user's history,
+so a user without history, or one who comes after training, needs no parameter.
 """
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from prouter_jax.config import Model
 from prouter_jax.graph.history import Histories, only, over_users, read_histories, sum_over_users
 from prouter_jax.graph.schema import RouterGraph
-from prouter_jax.model import answer_features as properties
-from prouter_jax.model.answer_features import EFFECT, AnswerFeatures, Observed, assemble
-from prouter_jax.model.latent_factors import update_latent_factors, with_sides
-from prouter_jax.model.posterior import (
-    Population,
-    negative_log_likelihood,
-    posterior_covariance,
-    posterior_mode,
-    utilities,
-)
-from prouter_jax.model.prior import m_step, plain_precision, prior_mean, recentre, second_moments
+from prouter_jax.model import answer_features
+from prouter_jax.model.answer_features import COST, EFFECT, AnswerFeatures, Observed, assemble
+from prouter_jax.model.latent_factors import update_latent_factors, with_shown_first
+from prouter_jax.model.likelihood import Population, negative_log_likelihood, utilities
+from prouter_jax.model.posterior import posterior_covariance, posterior_mode
+from prouter_jax.model.prior import initial_precision, m_step, prior_mean, recentre, second_moments
 
-_FIRST_SCALE = 0.2  # of the tastes that answers begin with, by chance: equal ones would stay equal
-_NOISE_FLOOR = 1e-2  # of ratings: what is told more exactly is told exactly enough
-_SHARPNESS_BESIDE_RATINGS = 10.0  # ratings fix the scale of utility, so choices need one of their own
-SUMS = ("rating", "ratings", "too_high", "steep")  # of `misfit`, what `scales` takes
-_READING_STEPS = 12  # Newton steps from the prior to a user that is read anew
+# what `update_scales` needs of `likelihood.negative_log_likelihood`
+SCALE_STATISTICS = ("rating", "ratings", "threshold_gradient", "threshold_curvature")
+
+_INITIAL_FACTOR_SCALE = 0.2  # standard deviation of the random initial factors; equal factors would stay equal
+_INITIAL_NOISE = 0.1  # standard deviation of ratings, in utility
+_MIN_NOISE = 1e-2  # keeps the precision of ratings finite where they are fitted exactly
+_SHARPNESS_WITH_RATINGS = 10.0  # ratings fix the scale of utility, so choices need a sharpness of their own
+_INFERENCE_STEPS = 12  # Newton steps from the prior mean to a user's posterior mode
 
 
 @dataclasses.dataclass(frozen=True)
 class EmNetwork:
-    """What decides the shapes and rounds of a run; hashable, so that compiled functions can depend on it.
+    """Sizes and hyperparameters of the network; hashable, so a static argument of compiled functions.
 
     Attributes:
-      queries: padded number of those in the world; users: not padded.
-      sharpness: of choices in utility.
+      columns: the features of an answer.
+      queries: padded number of queries in the graph.
+      llms: number of LLMs.
+      users: number of users whose weights are among the parameters, not padded.
+      factor_precision: prior precision of each latent factor.
+      prior_strength: weight of the initial prior covariance, in users.
+      warmup_rounds: rounds before the latent factors are used and updated.
+      sharpness: inverse temperature of choices, in 1 / utility.
     """
 
     columns: AnswerFeatures
@@ -51,114 +62,165 @@ class EmNetwork:
     sharpness: float
 
     def init(self, key: jax.Array) -> dict:
-        """Parameters before the first round."""
+        """Returns the parameters before the first round.
+
+        Returns:
+          population_mean: mean weights of the population, [features].
+          precision: prior precision of the users' weights, [features, features].
+          log_noise: log of the ratings' standard deviation.
+          threshold: utility at which a thumb is up with probability 1/2.
+          latent_factors: [queries, llms, factors].
+          llm_offers: in how many visible decisions each LLM was a candidate, [llms].
+          users: weights of the training users, [users, features].
+          has_history: 1 for training users with a visible decision, [users].
+        """
         size = self.columns.size
-        population_mean = jnp.zeros(size).at[EFFECT].set(0.5).at[properties.COST].set(-0.5)
-        latent_factors = _FIRST_SCALE * jax.random.normal(key, (self.queries, self.llms, self.columns.latent_factors))
+        population_mean = jnp.zeros(size).at[EFFECT].set(0.5).at[COST].set(-0.5)
+        shape = (self.queries, self.llms, self.columns.latent_factors)
         return {
             "population_mean": population_mean,
-            "precision": plain_precision(self.columns),
-            "log_noise": jnp.log(jnp.full((), 0.1)),
+            "precision": initial_precision(self.columns),
+            "log_noise": jnp.log(jnp.full((), _INITIAL_NOISE)),
             "threshold": jnp.zeros(()),
-            "latent_factors": latent_factors,
+            "latent_factors": _INITIAL_FACTOR_SCALE * jax.random.normal(key, shape),
             "llm_offers": jnp.zeros(self.llms),
             "users": jnp.broadcast_to(prior_mean(self.columns, population_mean), (self.users, size)),
             "has_history": jnp.zeros(self.users),
         }
 
     def round(self, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict[str, jax.Array]]:
-        """One round of messages; returns the new parameters and how badly the visible feedback was told before."""
-        histories, population = read_histories(graph), self.population(params)
-        known = graph.visibility.decisions * _decided(graph, histories)
-        latent_factors = jnp.where(step < self.warmup_rounds, 0.0, params["latent_factors"])
+        """One round of EM over all users of a graph.
+
+        Args:
+          step: number of the round, from 0.
+
+        Returns:
+          The new parameters, and the mean losses of the visible feedback under the old ones.
+        """
+        features, histories, population = self.columns, read_histories(graph), self.population(params)
+        visible = graph.visibility.decisions * _has_decision(graph, histories)
+        latent_factors = self.active_factors(params, step)
         answers = self.answers(params, graph, latent_factors)
         start = jnp.pad(params["users"], ((0, graph.layout.users - self.users), (0, 0)))
-        users, unknown, told = self.read(graph, histories, answers, population, start, 1)
-        has = (known.sum(1) > 0).astype(jnp.float32)
-        strength = self.prior_strength
-        spread = second_moments(self.columns, users, unknown, has, params["population_mean"])
-        shift, precision = m_step(self.columns, spread, strength)
-        users, population_mean = recentre(self.columns, users, shift), params["population_mean"] + shift
-        new = {**params, **scales(params, sums_of(told)), "population_mean": population_mean, "precision": precision}
-        new["users"] = users[: self.users]
-        new["has_history"] = has[: self.users]
-        new["llm_offers"] = _count_offers(graph, histories, self.llms)
-        if self.columns.latent_factors:
+        users, covariance, losses = self.e_step(graph, histories, answers, population, start, 1)
+        has_history = (visible.sum(1) > 0).astype(jnp.float32)
+        moments = second_moments(features, users, covariance, has_history, params["population_mean"])
+        shift, precision = m_step(features, moments, self.prior_strength)
+        users, population_mean = recentre(features, users, shift), params["population_mean"] + shift
+        new = {
+            **params,
+            **update_scales(params, scale_statistics(losses)),
+            "population_mean": population_mean,
+            "precision": precision,
+            "users": users[: self.users],
+            "has_history": has_history[: self.users],
+            "llm_offers": _count_offers(graph, histories, self.llms),
+        }
+        if features.latent_factors:
             states = (users, self.answers(new, graph, latent_factors), params["latent_factors"])
-            population = dataclasses.replace(population, mean=prior_mean(self.columns, population_mean))
-            moved = update_latent_factors(
-                graph, histories, self.columns, population, states, population_mean, self.factor_precision
+            population = dataclasses.replace(population, mean=prior_mean(features, population_mean))
+            updated = update_latent_factors(
+                graph, histories, features, population, states, population_mean, self.factor_precision
             )
-            new["latent_factors"] = jnp.where(step < self.warmup_rounds, params["latent_factors"], moved)
-        return new, metrics_of(told)
+            new["latent_factors"] = jnp.where(step < self.warmup_rounds, params["latent_factors"], updated)
+        return new, mean_losses(losses)
 
     def population(self, params: dict) -> Population:
-        """What all users have in common."""
-        mean, certainty = prior_mean(self.columns, params["population_mean"]), jnp.exp(-2 * params["log_noise"])
-        return Population(mean, params["precision"], jnp.float32(self.sharpness), certainty, params["threshold"])
+        """Returns the prior and the scales of the likelihood that all users share."""
+        mean, rating_precision = prior_mean(self.columns, params["population_mean"]), jnp.exp(-2 * params["log_noise"])
+        sharpness = jnp.float32(self.sharpness)
+        return Population(mean, params["precision"], sharpness, rating_precision, params["threshold"])
 
-    def answers(self, params: dict, graph: RouterGraph, latent_factors: jax.Array | None = None) -> jax.Array:
-        """Properties of the answers to the graph's queries, [queries, llms, properties], gaps filled with means."""
-        return self.properties(
-            params, properties.observe(graph), params["latent_factors"] if latent_factors is None else latent_factors
-        )
+    def active_factors(self, params: dict, step: jax.Array) -> Float[Array, "queries llms factors"]:
+        """Returns the latent factors that round `step` uses: zero during the warm-up."""
+        return jnp.where(step < self.warmup_rounds, 0.0, params["latent_factors"])
 
-    def properties(self, params: dict, observed: Observed, latent_factors: jax.Array) -> jax.Array:
-        """What `answers` returns, for these tastes.
+    def answers(
+        self, params: dict, graph: RouterGraph, latent_factors: jax.Array | None = None
+    ) -> Float[Array, "queries llms features"]:
+        """Returns the features of the answers to the graph's queries; missing outcomes are filled with means.
 
-        Where nothing but effect and cost is weighed, an LLM whom training did not meet is taken with caution: its
-        unseen answers have a standard error less than its mean effect, else every hard query would go to it.
+        Args:
+          latent_factors: [queries, llms, factors]; those of the parameters if None.
+        """
+        factors = params["latent_factors"] if latent_factors is None else latent_factors
+        return self.features_of(params, answer_features.observe(graph), factors)
+
+    def features_of(
+        self, params: dict, observed: Observed, latent_factors: Float[Array, "queries llms factors"]
+    ) -> Float[Array, "queries llms features"]:
+        """Returns the features of answers with these observed outcomes and latent factors.
+
+        Where the features are effect and cost alone, the expected effect of an LLM that training did not offer is
+        lowered by its standard error: else all hard queries would be routed to it.
         """
         values, seen = observed.values, observed.seen
-        expected = properties.task_means(values, seen, observed.task, observed.num_tasks)[observed.task]
+        expected = answer_features.task_means(values, seen, observed.task, observed.num_tasks)[observed.task]
         if self.columns.plain:
             offers = (params["llm_offers"] > 0).astype(jnp.float32)
-            error = properties.mean_errors(values[..., EFFECT], seen[..., EFFECT], offers)
-            new = (1 - offers) * offers.max()  # before training nobody is met, and nobody is new
-            expected = expected.at[..., EFFECT].add(-error * new)
+            error = answer_features.mean_errors(values[..., EFFECT], seen[..., EFFECT], offers)
+            is_new = (1 - offers) * offers.max()  # before the first round no LLM counts as new
+            expected = expected.at[..., EFFECT].add(-error * is_new)
         return assemble(self.columns, jnp.where(seen > 0, values, expected), latent_factors, params["population_mean"])
 
-    def cold_start_users(self, params: dict, graph: RouterGraph) -> jax.Array:
-        """theta of the users of any graph before their histories are read, [users, properties]."""
+    def cold_start_users(self, params: dict, graph: RouterGraph) -> Float[Array, "users features"]:
+        """Returns the prior mean as the weights of every user of a graph."""
         return jnp.broadcast_to(self.population(params).mean, (graph.layout.users, self.columns.size))
 
     def read_users(
         self,
         params: dict,
         graph: RouterGraph,
-        answers: jax.Array,
-        start: jax.Array | None = None,
-        steps: int = _READING_STEPS,
-    ) -> jax.Array:
-        """theta of the users of any graph over these answers, from their histories alone, [users, properties].
+        answers: Float[Array, "queries llms features"],
+        start: Float[Array, "users features"] | None = None,
+        steps: int = _INFERENCE_STEPS,
+    ) -> Float[Array, "users features"]:
+        """Infers the weights of the users of any graph from their histories: the posterior modes.
 
         Args:
-          start: where the Newton steps begin, [users, properties]; strangers if None.
-          steps: so many of them.
+          answers: features of the answers to the graph's queries.
+          start: weights to start from; the prior mean if None.
+          steps: number of Newton steps.
         """
         start = self.cold_start_users(params, graph) if start is None else start
-        return self.read(graph, read_histories(graph), answers, self.population(params), start, steps)[0]
+        return self.e_step(graph, read_histories(graph), answers, self.population(params), start, steps)[0]
 
-    def read(self, graph: RouterGraph, histories: Histories, answers, population: Population, start, steps: int):
-        """theta, what is not known of it, and how badly `start` told what was said; users first.
+    def e_step(
+        self,
+        graph: RouterGraph,
+        histories: Histories,
+        answers: Float[Array, "queries llms features"],
+        population: Population,
+        start: Float[Array, "users features"],
+        steps: int,
+    ) -> tuple[Float[Array, "users features"], Float[Array, "users features features"], dict[str, jax.Array]]:
+        """Infers the posterior of every user's weights.
 
         Args:
-          answers: [queries, llms, properties]; start: [users, properties]; steps: of Newton's method, 0 for none.
+          start: weights to start from.
+          steps: number of Newton steps; 0 keeps `start`.
+
+        Returns:
+          Weights after the steps; their posterior covariance; the `negative_log_likelihood` of `start` by user.
         """
 
         def of_user(answers, feedback, _, visible, theta):
             feedback = only(feedback, visible)
-            answers = with_sides(self.columns, answers, feedback)
-            told = negative_log_likelihood(utilities(theta, answers), feedback, population)
+            answers = with_shown_first(self.columns, answers, feedback)
+            losses = negative_log_likelihood(utilities(theta, answers), feedback, population)
             theta = posterior_mode(theta, answers, feedback, population, steps)
-            unknown = posterior_covariance(theta, answers, feedback, population)
-            return theta, jnp.moveaxis(unknown, 0, -1) if theta.ndim > 1 else unknown, told
+            covariance = posterior_covariance(theta, answers, feedback, population)
+            return theta, jnp.moveaxis(covariance, 0, -1) if theta.ndim > 1 else covariance, losses
 
         return over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
 
 
 def make_em_network(model: Model, graph: RouterGraph, num_users: int) -> EmNetwork:
-    """The network of a configuration for the world of a graph."""
+    """Makes the network of a configuration for the sizes of a graph.
+
+    Args:
+      num_users: number of users whose weights are among the parameters.
+    """
     layout = graph.layout
     columns = AnswerFeatures(
         style=graph.style.shape[-1] if model.style else 0,
@@ -167,52 +229,69 @@ def make_em_network(model: Model, graph: RouterGraph, num_users: int) -> EmNetwo
         population_mean=int(model.population_mean),
         latent_factors=model.factor_dim,
     )
-    sizes = (layout.num("query"), layout.num("llm"), num_users)
-    numbers = (model.factor_precision, model.prior_strength, model.warmup_rounds)
-    return EmNetwork(columns, *sizes, *numbers, _SHARPNESS_BESIDE_RATINGS if layout.has_ratings else 1.0)
+    return EmNetwork(
+        columns=columns,
+        queries=layout.num("query"),
+        llms=layout.num("llm"),
+        users=num_users,
+        factor_precision=model.factor_precision,
+        prior_strength=model.prior_strength,
+        warmup_rounds=model.warmup_rounds,
+        sharpness=_SHARPNESS_WITH_RATINGS if layout.has_ratings else 1.0,
+    )
 
 
-def metrics_of(told: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """How badly feedback was told, as means over what was said; `told` is the `misfit` of each user."""
-    means = {kind: _mean(told, kind) for kind in ("choice", "rating", "thumb") if kind in told}
-    found = {"loss": sum(means.values(), jnp.zeros(()))}
-    return found | ({"rating_error": jnp.sqrt(means["rating"])} if "rating" in means else {})
+def mean_losses(losses: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns the metrics of a round: "loss", the sum of the mean losses of each kind of feedback, and "rating_error".
+
+    Args:
+      losses: sums by user, see `likelihood.negative_log_likelihood`.
+    """
+    means = {kind: _mean(losses, kind) for kind in ("choice", "rating", "thumb") if kind in losses}
+    metrics = {"loss": sum(means.values(), jnp.zeros(()))}
+    return metrics | ({"rating_error": jnp.sqrt(means["rating"])} if "rating" in means else {})
 
 
-def sums_of(told: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """What `scales` takes, from the `misfit` of each user; zero for kinds of feedback that nobody gives."""
-    return {name: told[name].sum() if name in told else jnp.zeros(()) for name in SUMS}
+def scale_statistics(losses: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Sums the `SCALE_STATISTICS` over users; 0 for kinds of feedback that the data does not have."""
+    return {name: losses[name].sum() if name in losses else jnp.zeros(()) for name in SCALE_STATISTICS}
 
 
-def scales(params: dict, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """The parameters that relate ratings and thumbs to utility: the ratings' noise, and one Newton step of the bar."""
-    noise = 0.5 * jnp.log(_mean(sums, "rating") + _NOISE_FLOOR**2)
+def update_scales(params: dict, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns the new noise of ratings, log of their root mean squared error, and threshold of thumbs.
+
+    The threshold moves by gradient / (curvature + 1), a Newton step with an upper bound of the curvature.
+
+    Args:
+      sums: what `scale_statistics` returns.
+    """
+    log_noise = 0.5 * jnp.log(_mean(sums, "rating") + _MIN_NOISE**2)
     return {
-        "log_noise": jnp.where(sums["ratings"] > 0, noise, params["log_noise"]),
-        "threshold": params["threshold"] + sums["too_high"] / (sums["steep"] + 1),
+        "log_noise": jnp.where(sums["ratings"] > 0, log_noise, params["log_noise"]),
+        "threshold": params["threshold"] + sums["threshold_gradient"] / (sums["threshold_curvature"] + 1),
     }
 
 
-def _mean(told: dict[str, jax.Array], kind: str) -> jax.Array:
-    return told[kind].sum() / jnp.maximum(told[f"{kind}s"].sum(), 1)
+def _mean(losses: dict[str, jax.Array], kind: str) -> jax.Array:
+    return losses[kind].sum() / jnp.maximum(losses[f"{kind}s"].sum(), 1)
 
 
-def _decided(graph: RouterGraph, histories: Histories) -> jax.Array:
-    """1 where a user decided, [users, decisions]."""
+def _has_decision(graph: RouterGraph, histories: Histories) -> jax.Array:
+    """1 where a user has a decision, 0 for padding; [users, decisions]."""
     offered = histories.feedback.offered
     return jnp.moveaxis(offered.max(1), -1, 0) if graph.layout.shared_queries else offered.max(-1)
 
 
 def _count_offers(graph: RouterGraph, histories: Histories, num_llms: int) -> jax.Array:
-    """In how many visible decisions each LLM was on offer, [llms]."""
+    """In how many visible decisions each LLM is a candidate, [llms]."""
 
-    def of_shared(feedback, query, llm, visible):
+    def with_shared_queries(feedback, query, llm, visible):
         del query, llm
         return (feedback.offered * visible[:, None]).sum((0, 2))
 
-    def of_own(feedback, query, llm, visible):
+    def with_own_queries(feedback, query, llm, visible):
         del query
         return jax.ops.segment_sum((feedback.offered * visible[..., None]).reshape(-1), llm.reshape(-1), num_llms)
 
-    function = of_shared if graph.layout.shared_queries else of_own
+    function = with_shared_queries if graph.layout.shared_queries else with_own_queries
     return sum_over_users(graph, function, histories, graph.visibility.decisions)

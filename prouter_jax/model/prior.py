@@ -1,94 +1,111 @@
-"""What all users have in common, learnt from all of them: expectation maximisation for a Gaussian of weights.
+"""Gaussian prior of users' weights, learnt by expectation maximisation (EM).
 
-mean' = mean + average of (theta - mean); covariance' = average of (theta - mean)(theta - mean)' + what is not known of
-each theta, pulled towards a plain prior that counts as much as a few users.
+The prior is theta ~ Normal(mean, covariance). With a user's posterior mode theta_u and posterior covariance C_u (the
+E-step, `posterior`), the M-step over n users with feedback is
+
+    shift       = sum of d_u / (n + 1)                          d_u = theta_u - mean
+    covariance' = (sum of [(d_u - shift)(d_u - shift)' + C_u] + strength * PRIOR_VARIANCE * I) / (n + strength)
+
+so the prior before training counts for one user in the mean and for `strength` users in the covariance.
+
+Where the answer features include the utility under the population mean (`AnswerFeatures.population_mean`), a user is a
+deviation from the population: the prior mean is a weight of 1 on that feature, and the shift moves the population mean.
 """
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float
 
 from prouter_jax.model.answer_features import AnswerFeatures
-from prouter_jax.model.posterior import inverse
+from prouter_jax.model.batched_cholesky import inverse
 
-PRIOR_VARIANCE = 0.3
-_FLOOR = 1e-4
-
-
-def prior_mean(columns: AnswerFeatures, population_mean: jax.Array) -> jax.Array:
-    """theta of somebody nobody knows: it follows the crowd once, and sees sides as the crowd does."""
-    if not columns.population_mean:
-        return population_mean
-    mean = jnp.zeros_like(population_mean).at[columns.population_mean_at].set(1.0)
-    return mean.at[columns.side].set(population_mean[columns.side]) if columns.sides else mean
+PRIOR_VARIANCE = 0.3  # of each weight before training
+_MIN_VARIANCE = 1e-4  # added to the diagonal of the covariance
 
 
-def middle(users: jax.Array, known: jax.Array) -> jax.Array:
-    """Whom to take a stranger for where utilities are compared, not shares: the mean of what users weigh, [properties].
+def prior_mean(features: AnswerFeatures, population_mean: Float[Array, " features"]) -> Float[Array, " features"]:
+    """Returns the prior mean of a user's weights, which are the weights of a user without feedback.
 
-    Somebody who never errs is known by its choices up to a scale that grows without end, so each counts the same.
+    Args:
+      population_mean: mean weights of the population.
     """
-    sizes = jnp.linalg.norm(users, axis=1, keepdims=True)
-    return known @ (users / jnp.maximum(sizes, 1e-9)) / jnp.maximum(known.sum(), 1)
+    if not features.population_mean:
+        return population_mean
+    mean = jnp.zeros_like(population_mean).at[features.population_mean_at].set(1.0)
+    return mean.at[features.side].set(population_mean[features.side]) if features.sides else mean
 
 
-def plain_precision(columns: AnswerFeatures) -> jax.Array:
-    """Of theta before anything was learnt, [properties, properties]."""
-    return jnp.eye(columns.size) / PRIOR_VARIANCE
+def middle(users: Float[Array, "users features"], has_history: Float[Array, " users"]) -> Float[Array, " features"]:
+    """Returns the mean direction of the users' weights: the mean of theta / |theta| over users with feedback.
+
+    The scale of the weights is not identified for a user whose choices have no noise, so every user counts the same.
+    """
+    norms = jnp.linalg.norm(users, axis=1, keepdims=True)
+    return has_history @ (users / jnp.maximum(norms, 1e-9)) / jnp.maximum(has_history.sum(), 1)
+
+
+def initial_precision(features: AnswerFeatures) -> Float[Array, "features features"]:
+    """Returns the prior precision of the weights before training."""
+    return jnp.eye(features.size) / PRIOR_VARIANCE
 
 
 @struct.dataclass
 class SecondMoments:
-    """What the population is learnt from, summed over users.
+    """Sufficient statistics of the M-step, summed over users with feedback.
 
     Attributes:
-      count: of users of whom something is known.
-      off: what they weigh beside the prior mean, [properties].
-      outer: products of these with themselves, and what is not known of each user, [properties, properties].
+      count: n, the number of users.
+      deviation: sum of d_u = theta_u - prior mean, [features].
+      outer: sum of d_u d_u' + C_u, [features, features].
     """
 
     count: jax.Array
-    off: jax.Array
+    deviation: jax.Array
     outer: jax.Array
 
 
 def second_moments(
-    columns: AnswerFeatures, users: jax.Array, unknown: jax.Array, known: jax.Array, population_mean: jax.Array
+    features: AnswerFeatures,
+    users: Float[Array, "users features"],
+    covariance: Float[Array, "users features features"],
+    has_history: Float[Array, " users"],
+    population_mean: Float[Array, " features"],
 ) -> SecondMoments:
-    """Sums over users.
+    """Sums the statistics of the M-step over users.
 
     Args:
-      users: theta [users, properties]; unknown: covariance of each, [users, properties, properties].
-      known: 1 for users of whom something is known, [users].
-      crowd: weights of the population, [properties].
+      users, covariance: posterior mode and covariance of each user's weights.
+      has_history: 1 for users with feedback, else 0.
     """
-    off = (users - prior_mean(columns, population_mean)) * known[:, None]
-    return SecondMoments(known.sum(), off.sum(0), off.T @ off + jnp.einsum("u,uab->ab", known, unknown))
+    deviation = (users - prior_mean(features, population_mean)) * has_history[:, None]
+    outer = deviation.T @ deviation + jnp.einsum("u,uab->ab", has_history, covariance)
+    return SecondMoments(has_history.sum(), deviation.sum(0), outer)
 
 
-def m_step(columns: AnswerFeatures, spread: SecondMoments, strength: float) -> tuple[jax.Array, jax.Array]:
-    """One step of expectation maximisation.
+def m_step(
+    features: AnswerFeatures, moments: SecondMoments, strength: float
+) -> tuple[Float[Array, " features"], Float[Array, "features features"]]:
+    """Returns the shift of the population mean and the new prior precision; equations in the module docstring.
 
     Args:
-      strength: how many users the plain prior counts for.
-
-    Returns:
-      the shift of the crowd's weights [properties], and the new precision.
+      strength: weight of the initial covariance, in users.
     """
-    count = jnp.maximum(spread.count, 1)
-    shift = spread.off / (count + 1)  # one user's worth of caution: of an LLM nobody met nothing is learnt
-    if columns.population_mean:
-        shift = shift.at[columns.population_mean_at].set(
-            0.0
-        )  # following the crowd once is what gives the crowd its scale
-    moved = jnp.outer(shift, spread.off)
-    total = spread.outer - moved - moved.T + spread.count * jnp.outer(shift, shift)
-    covariance = (total + strength * PRIOR_VARIANCE * jnp.eye(columns.size)) / (count + strength)
-    return shift, inverse(covariance + _FLOOR * jnp.eye(columns.size))
+    count = jnp.maximum(moments.count, 1)
+    shift = moments.deviation / (count + 1)
+    if features.population_mean:
+        # the weight on the population utility stays 1: this fixes the scale of the population mean
+        shift = shift.at[features.population_mean_at].set(0.0)
+    cross = jnp.outer(shift, moments.deviation)
+    total = moments.outer - cross - cross.T + moments.count * jnp.outer(shift, shift)
+    covariance = (total + strength * PRIOR_VARIANCE * jnp.eye(features.size)) / (count + strength)
+    return shift, inverse(covariance + _MIN_VARIANCE * jnp.eye(features.size))
 
 
-def recentre(columns: AnswerFeatures, users: jax.Array, shift: jax.Array) -> jax.Array:
-    """Users [users, properties] as they are told from a crowd that has shifted: what they think stays the same."""
-    if not columns.population_mean:
+def recentre(
+    features: AnswerFeatures, users: Float[Array, "users features"], shift: Float[Array, " features"]
+) -> Float[Array, "users features"]:
+    """Re-centres user weights after the population mean moved by `shift`; the users' utilities are unchanged."""
+    if not features.population_mean:
         return users
-    return users - shift.at[columns.side].set(0.0) if columns.sides else users - shift
+    return users - shift.at[features.side].set(0.0) if features.sides else users - shift

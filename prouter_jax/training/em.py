@@ -1,12 +1,12 @@
-"""A round of messages a few users at a time: what `inference.BayesNetwork.round` does, for any number of users.
+"""Minibatch EM: a round of `EmNetwork.round` in steps over batches of users, for any number of users.
 
-A round is some steps. Each reads the users of a batch from their histories alone, as strangers are read, and adds what
-they say to `Sums`; the last one moves the population and the tastes. Nothing is kept of a user, so memory does not
-depend on their number, and it does not matter how often anybody is met.
+A step infers the weights of a batch's users from their histories alone (E-step) and adds their statistics to
+`SufficientStatistics`. The last step of a round updates the parameters (M-step). Memory does not depend on the number
+of users, and a user may be in several batches of a round.
 
-Each device reads users of its own. Where there are many queries, each also has a part of them: it keeps and moves
-the tastes of their answers, and knows their properties, which all devices see for as long as they read. They meet
-twice a step, then and in the sums.
+Devices divide the users of a batch. Where there are many queries they also divide the table of answers by queries: each
+device holds the statistics and updates the latent factors of its part. A step has two collectives: the features of all
+answers are gathered for the E-step, the statistics are summed after it.
 """
 
 import math
@@ -18,164 +18,178 @@ import numpy as np
 from flax import struct
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float
 
 from prouter_jax.graph.history import HistoryFeedback, batch_histories, fold_over_users, only
-from prouter_jax.model.latent_factors import loadings, stepped, usual, with_sides
-from prouter_jax.model.network import SUMS, EmNetwork, metrics_of, scales, sums_of
-from prouter_jax.model.posterior import (
-    Population,
-    negative_log_likelihood,
-    posterior_covariance,
-    posterior_mode,
-    residuals,
-    utilities,
+from prouter_jax.model.latent_factors import llm_mean_factors, loadings, newton_update, with_shown_first
+from prouter_jax.model.likelihood import Population, negative_log_likelihood, residuals, utilities
+from prouter_jax.model.network import (
+    SCALE_STATISTICS,
+    EmNetwork,
+    mean_losses,
+    scale_statistics,
+    update_scales,
 )
+from prouter_jax.model.posterior import posterior_covariance, posterior_mode
 from prouter_jax.model.prior import SecondMoments, m_step, second_moments
 from prouter_jax.sharding import DATA, spec_of
 
-_READING_STEPS = 6  # Newton steps from the prior
-_ADDED_AT_ONCE = 2048  # users, to the answers: fewer would touch the sums too often, more would fill the memory
+_NEWTON_STEPS = 6  # from the prior mean to a user's posterior mode
+_USERS_AT_ONCE = 2048  # added to the answers' statistics: fewer update the table too often, more fill the memory
 
 
 @struct.dataclass
 class SufficientStatistics:
-    """Messages of the round so far.
+    """Sums over the users of the round so far.
 
     Attributes:
-      messages: to each answer, a push on its tastes and the upper triangle of their curvature, [queries, llms, n].
-      met: in how many decisions each LLM was on offer, [llms].
-      told: see `inference.sums_of`.
+      moments: of the users' weights, for the prior.
+      messages: gradient and upper triangle of the curvature of the log-likelihood in each answer's latent factors,
+        [queries, llms, factors + factors (factors + 1) / 2].
+      offers: in how many decisions each LLM was a candidate, [llms].
+      scales: the `model.network.SCALE_STATISTICS`.
     """
 
-    spread: SecondMoments
+    moments: SecondMoments
     messages: jax.Array
     offers: jax.Array
-    told: dict[str, jax.Array]
+    scales: dict[str, jax.Array]
 
 
 def zero_statistics(network: EmNetwork) -> SufficientStatistics:
-    """Before the first message."""
-    size, latent_factors = network.columns.size, network.columns.latent_factors
+    """Returns the statistics of no users, the state at the start of a round."""
+    size, factors = network.columns.size, network.columns.latent_factors
     zero = jnp.zeros(())
     return SufficientStatistics(
-        spread=SecondMoments(zero, jnp.zeros(size), jnp.zeros((size, size))),
-        messages=jnp.zeros(
-            (network.queries, network.llms, latent_factors + latent_factors * (latent_factors + 1) // 2)
-        ),
+        moments=SecondMoments(zero, jnp.zeros(size), jnp.zeros((size, size))),
+        messages=jnp.zeros((network.queries, network.llms, factors + factors * (factors + 1) // 2)),
         offers=jnp.zeros(network.llms),
-        told=dict.fromkeys(SUMS, zero),
+        scales=dict.fromkeys(SCALE_STATISTICS, zero),
     )
 
 
 def make_step(network: EmNetwork, steps_per_round: int, mesh: jax.sharding.Mesh) -> Callable:
-    """A function (params, sums, observed, batch, number of the step) -> (params, sums, metrics), to be compiled."""
-    parts = _by_queries(network, mesh)
+    """Makes the step function, to be compiled.
 
-    def of_device(population, population_mean, answers, batch):
-        sums, kept, misfits = messages(network, population, population_mean, answers, batch)
-        (spread, offers, told), misfits = jax.lax.psum(((sums.spread, sums.offers, sums.told), misfits), DATA)
-        if parts == P():
-            by_answer = jax.lax.psum(sums.messages, DATA)
+    Returns:
+      A function (params, statistics, observed, batch, step number) -> (params, statistics, metrics), where `observed`
+      is the `model.answer_features.Observed` of the graph.
+    """
+    answers_spec = _answers_spec(network, mesh)
+
+    def on_device(population, population_mean, answers, batch):
+        statistics, users, losses = batch_statistics(network, population, population_mean, answers, batch)
+        (moments, offers, scales), losses = jax.lax.psum(
+            ((statistics.moments, statistics.offers, statistics.scales), losses), DATA
+        )
+        if answers_spec == P():
+            messages = jax.lax.psum(statistics.messages, DATA)
         else:
-            by_answer = jax.lax.psum_scatter(sums.messages, DATA, tiled=True)
-        return SufficientStatistics(spread, by_answer, offers, told), kept, misfits
+            messages = jax.lax.psum_scatter(statistics.messages, DATA, tiled=True)
+        return SufficientStatistics(moments, messages, offers, scales), users, losses
 
-    places = SufficientStatistics(P(), parts, P(), P())  # pyright: ignore[reportArgumentType]
-    of_devices = jax.shard_map(
-        of_device, mesh=mesh, in_specs=(P(), P(), P(), P(DATA)), out_specs=(places, P(DATA), P()), check_vma=False
+    statistics_specs = SufficientStatistics(P(), answers_spec, P(), P())  # pyright: ignore[reportArgumentType]
+    on_devices = jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(P(), P(), P(), P(DATA)),
+        out_specs=(statistics_specs, P(DATA), P()),
+        check_vma=False,
     )
 
-    def step(params, sums, observed, batch, number):
-        number, place = number // steps_per_round, number % steps_per_round
-        answers = network.properties(params, observed, _active_factors(network, params, number))
-        answers = jax.lax.with_sharding_constraint(answers, NamedSharding(mesh, parts))
-        told, kept, misfits = of_devices(network.population(params), params["population_mean"], answers, batch)
-        sums = jax.tree.map(jnp.add, sums, told)
-        params, sums = jax.lax.cond(
-            place == steps_per_round - 1,
-            lambda: (move(network, params, sums, number, mesh), zero_statistics(network)),
-            lambda: (params, sums),
+    def step(params, statistics, observed, batch, step_number):
+        round_number, step_of_round = step_number // steps_per_round, step_number % steps_per_round
+        answers = network.features_of(params, observed, network.active_factors(params, round_number))
+        answers = jax.lax.with_sharding_constraint(answers, NamedSharding(mesh, answers_spec))
+        added, users, losses = on_devices(network.population(params), params["population_mean"], answers, batch)
+        statistics = jax.tree.map(jnp.add, statistics, added)
+        params, statistics = jax.lax.cond(
+            step_of_round == steps_per_round - 1,
+            lambda: (update_params(network, params, statistics, round_number, mesh), zero_statistics(network)),
+            lambda: (params, statistics),
         )
-        return {**params, **{name: rows[: network.users] for name, rows in kept.items()}}, sums, metrics_of(misfits)
+        kept = {name: rows[: network.users] for name, rows in users.items()}
+        return {**params, **kept}, statistics, mean_losses(losses)
 
     return step
 
 
-def messages(
+def batch_statistics(
     network: EmNetwork,
     population: Population,
-    population_mean: jax.Array,
-    answers: jax.Array,
+    population_mean: Float[Array, " features"],
+    answers: Float[Array, "queries llms features"],
     batch: dict[str, jax.Array],
 ) -> tuple[SufficientStatistics, dict[str, jax.Array], dict[str, jax.Array]]:
-    """What the users of a batch say.
+    """Infers the weights of a batch's users and sums their statistics.
 
     Args:
-      crowd: what everybody weighs each property with; answers: properties [queries, llms, properties].
+      population_mean: mean weights of the population.
+      answers: features of the answers.
+      batch: rows of users, see `data.batches.Batches.rows`.
 
     Returns:
-      statistics; the users' states as parameters "users" and "has_history"; the sums of the users'
-      `posterior.negative_log_likelihood`.
+      The statistics; the parameters "users" and "has_history" of the batch's users; the sums over users of
+      `likelihood.negative_log_likelihood`.
     """
-    table = answers.reshape(-1, answers.shape[-1])
+    features, table = network.columns, answers.reshape(-1, answers.shape[-1])
 
-    def of_chunk(total, feedback: HistoryFeedback, query, llm, visible):
+    def on_chunk(total, feedback: HistoryFeedback, query, llm, visible):
         feedback = jax.vmap(only)(feedback, visible)
-        mine = with_sides(network.columns, table[query[..., None] * network.llms + llm], feedback)
-        theta, unknown, misfits, residual, weight = jax.vmap(_read, (0, 0, None))(mine, feedback, population)
-        known = (feedback.offered.sum((1, 2)) > 0).astype(jnp.float32)
-        spread = second_moments(network.columns, theta, unknown, known, population_mean)
+        candidates = with_shown_first(features, table[query[..., None] * network.llms + llm], feedback)
+        inferred = jax.vmap(_infer_user, (0, 0, None))(candidates, feedback, population)
+        theta, covariance, losses, residual, curvature = inferred
+        has_history = (feedback.offered.sum((1, 2)) > 0).astype(jnp.float32)
+        moments = second_moments(features, theta, covariance, has_history, population_mean)
         offers = jax.ops.segment_sum(feedback.offered.reshape(-1), llm.reshape(-1), network.llms)
-        return jax.tree.map(jnp.add, total, (spread, offers)), (theta, known, misfits, residual, weight)
+        total = jax.tree.map(jnp.add, total, (moments, offers))
+        return total, (theta, has_history, losses, residual, curvature)
 
     histories, start = batch_histories(batch), zero_statistics(network)
-    (spread, offers), kept = fold_over_users(of_chunk, (start.spread, start.offers), histories, batch["shown"])
-    theta, known, misfits, residual, weight = kept
-    place = batch["query"][..., None] * network.llms + batch["llm"]
-    by_answer = _messages_to_answers(
-        network, loadings(network.columns, theta, population_mean), residual, weight, place
-    )
-    sums = SufficientStatistics(spread, by_answer, offers, sums_of(misfits))
-    return sums, {"users": theta, "has_history": known}, jax.tree.map(jnp.sum, misfits)
+    (moments, offers), by_user = fold_over_users(on_chunk, (start.moments, start.offers), histories, batch["shown"])
+    theta, has_history, losses, residual, curvature = by_user
+    row = batch["query"][..., None] * network.llms + batch["llm"]
+    messages = _sum_messages(network, loadings(features, theta, population_mean), residual, curvature, row)
+    statistics = SufficientStatistics(moments, messages, offers, scale_statistics(losses))
+    return statistics, {"users": theta, "has_history": has_history}, jax.tree.map(jnp.sum, losses)
 
 
-def move(
-    network: EmNetwork, params: dict, sums: SufficientStatistics, number: jax.Array, mesh: jax.sharding.Mesh
+def update_params(
+    network: EmNetwork,
+    params: dict,
+    statistics: SufficientStatistics,
+    round_number: jax.Array,
+    mesh: jax.sharding.Mesh,
 ) -> dict:
-    """The parameters after round `number`; each device of the mesh moves the tastes that it keeps."""
-    shift, precision = m_step(network.columns, sums.spread, network.prior_strength)
+    """Returns the parameters after a round (M-step); each device updates the latent factors of its queries."""
+    shift, precision = m_step(network.columns, statistics.moments, network.prior_strength)
     new = {
         **params,
-        **scales(params, sums.told),
+        **update_scales(params, statistics.scales),
         "population_mean": params["population_mean"] + shift,
         "precision": precision,
+        "llm_offers": statistics.offers,
     }
-    new["llm_offers"] = sums.offers
-    if network.columns.latent_factors:
-        latent_factors, parts = _active_factors(network, params, number), _by_queries(network, mesh)
-        diagonal = network.columns.latent_factors + np.flatnonzero(
-            np.equal(*np.triu_indices(network.columns.latent_factors))
-        )
-        mean = usual(latent_factors, sums.messages[..., diagonal].sum(-1))
-        moved = jax.shard_map(
-            lambda *state: _moved(network, *state), mesh=mesh, in_specs=(parts, parts, P()), out_specs=parts
-        )(latent_factors, sums.messages, mean)
-        new["latent_factors"] = jnp.where(number < network.warmup_rounds, params["latent_factors"], moved)
+    size = network.columns.latent_factors
+    if size:
+        factors, spec = network.active_factors(params, round_number), _answers_spec(network, mesh)
+        diagonal = size + np.flatnonzero(np.equal(*np.triu_indices(size)))
+        mean = llm_mean_factors(factors, statistics.messages[..., diagonal].sum(-1))
+        updated = jax.shard_map(
+            lambda *arrays: _update_factors(network, *arrays), mesh=mesh, in_specs=(spec, spec, P()), out_specs=spec
+        )(factors, statistics.messages, mean)
+        new["latent_factors"] = jnp.where(round_number < network.warmup_rounds, params["latent_factors"], updated)
     return new
 
 
-def _by_queries(network: EmNetwork, mesh: jax.sharding.Mesh) -> P:
-    """How arrays [queries, llms, ...] are divided among the devices: whole on each where there are few queries."""
+def _answers_spec(network: EmNetwork, mesh: jax.sharding.Mesh) -> P:
+    """The partition spec of arrays [queries, llms, ...]."""
     return spec_of("answers", (network.queries, network.llms, 1), mesh)
 
 
-def _active_factors(network: EmNetwork, params: dict, number: jax.Array) -> jax.Array:
-    return jnp.where(number < network.warmup_rounds, 0.0, params["latent_factors"])
-
-
-def _read(answers: jax.Array, feedback: HistoryFeedback, population: Population):
-    """theta of one user, what is not known of it, how it tells what was said, surprise and curvature of utilities."""
-    theta = posterior_mode(population.mean, answers, feedback, population, _READING_STEPS)
+def _infer_user(answers: jax.Array, feedback: HistoryFeedback, population: Population):
+    """Posterior mode, posterior covariance and losses of one user; gradient and curvature in the utilities."""
+    theta = posterior_mode(population.mean, answers, feedback, population, _NEWTON_STEPS)
     utility = utilities(theta, answers)
     return (
         theta,
@@ -185,33 +199,35 @@ def _read(answers: jax.Array, feedback: HistoryFeedback, population: Population)
     )
 
 
-def _messages_to_answers(
-    network: EmNetwork, by_factors: jax.Array, residual: jax.Array, weight: jax.Array, place: jax.Array
+def _sum_messages(
+    network: EmNetwork, loading: jax.Array, residual: jax.Array, curvature: jax.Array, row: jax.Array
 ) -> jax.Array:
-    """`Sums.messages`, some users after the other.
+    """`SufficientStatistics.messages`, added up for some users at a time.
 
     Args:
-      by_tastes: loadings, [users, tastes]; surprise, weight: of utilities, [users, decisions, candidates].
-      place: rows of the answers, the same shape.
+      loading: derivative of a user's utilities in the latent factors, [users, factors].
+      residual, curvature: of the utilities, [users, decisions, candidates].
+      row: rows of the answers, query * llms + LLM, the same shape.
     """
-    users, start = len(place), zero_statistics(network).messages
-    at_once = users if users <= _ADDED_AT_ONCE else math.gcd(users, _ADDED_AT_ONCE)
-    rows, columns = np.triu_indices(network.columns.latent_factors)
-    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (by_factors, residual, weight, place))
+    users, zeros = len(row), zero_statistics(network).messages
+    at_once = users if users <= _USERS_AT_ONCE else math.gcd(users, _USERS_AT_ONCE)
+    upper = np.triu_indices(network.columns.latent_factors)
+    chunks = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (loading, residual, curvature, row))
 
-    def add(total, part):
-        by_factors, residual, weight, place = part
-        pairs = by_factors[:, rows] * by_factors[:, columns]
-        each = [x[..., None] * y[:, None, None, :] for x, y in ((residual, by_factors), (weight, pairs))]
-        return total.at[place.reshape(-1)].add(jnp.concatenate(each, -1).reshape(place.size, -1)), None
+    def add(total, chunk):
+        loading, residual, curvature, row = chunk
+        pairs = loading[:, upper[0]] * loading[:, upper[1]]
+        parts = [x[..., None] * y[:, None, None, :] for x, y in ((residual, loading), (curvature, pairs))]
+        return total.at[row.reshape(-1)].add(jnp.concatenate(parts, -1).reshape(row.size, -1)), None
 
-    return jax.lax.scan(add, start.reshape(-1, start.shape[-1]), parts)[0].reshape(start.shape)
+    return jax.lax.scan(add, zeros.reshape(-1, zeros.shape[-1]), chunks)[0].reshape(zeros.shape)
 
 
-def _moved(network: EmNetwork, latent_factors: jax.Array, told: jax.Array, mean: jax.Array) -> jax.Array:
-    """Tastes after a step, from `Sums.messages`."""
+def _update_factors(network: EmNetwork, latent_factors: jax.Array, messages: jax.Array, mean: jax.Array) -> jax.Array:
+    """The latent factors after the Newton step of the summed messages."""
     size = network.columns.latent_factors
     rows, columns = np.triu_indices(size)
+    gradient, triangle = messages[..., :size], messages[..., size:]
     curvature = jnp.zeros((*latent_factors.shape, size))
-    curvature = curvature.at[..., rows, columns].set(told[..., size:]).at[..., columns, rows].set(told[..., size:])
-    return stepped(latent_factors, told[..., :size], curvature, mean, network.factor_precision)
+    curvature = curvature.at[..., rows, columns].set(triangle).at[..., columns, rows].set(triangle)
+    return newton_update(latent_factors, gradient, curvature, mean, network.factor_precision)

@@ -1,21 +1,30 @@
-"""What a training step hides, so that it must be foreseen from the rest."""
+"""Loss of the paper's network, and the masking of decisions and queries that a gradient step must predict."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from prouter_jax.config import WARM, ExperimentConfig
 from prouter_jax.graph.history import only, over_users, read_histories
 from prouter_jax.graph.schema import RouterGraph, Visibility, hide
+from prouter_jax.model.likelihood import log_choice_probabilities, utilities
 from prouter_jax.model.paper_network import GraphModel
-from prouter_jax.model.posterior import log_choice_probabilities, utilities
 
 
 @dataclasses.dataclass(frozen=True)
 class Masking:
-    """How a step chooses what to hide; see `config.Train`."""
+    """How a step chooses what to mask; the fields of `config.Train`.
+
+    Attributes:
+      folds: every query or decision is masked once in so many steps.
+      whole_queries: whether queries are masked with their outcomes; else single decisions.
+      full_history_share: probability that a user's history is shown in full.
+      no_task_share: probability that a masked query has no task.
+      text_noise: norm of the noise on the queries' text embeddings.
+    """
 
     folds: int
     whole_queries: bool
@@ -25,19 +34,26 @@ class Masking:
 
 
 def make_masking(config: ExperimentConfig) -> Masking:
-    """What is hidden matches what is tested: whole queries if those of the test are new, else decisions."""
+    """Makes the masking that matches the test split: whole queries if test queries are new, else decisions."""
     train = config.train
     shares = (train.full_history_share, train.no_task_share, train.text_noise)
     return Masking(train.folds, config.data.split not in WARM, *shares)
 
 
 def choose_masked(
-    graph: RouterGraph, masking: Masking, step: jax.Array, key: jax.Array
-) -> tuple[Visibility, jax.Array]:
-    """What a step may see, and which decisions [users, decisions] it must foresee.
+    graph: RouterGraph, masking: Masking, step: jax.Array, key: PRNGKeyArray
+) -> tuple[Visibility, Float[Array, "users decisions"]]:
+    """Chooses what a step sees and which decisions it predicts.
 
-    Each pass of `folds` steps hides every query (or, where test queries are known ones, every
-    decision) once. A user shows all its other decisions or a part, down to none.
+    A pass of `folds` steps masks every query, or every decision, once. Of the other decisions a user's history has all
+    or a random share, down to none, so the network learns from histories of any length.
+
+    Args:
+      step: number of the step.
+      key: the run's key; the same in all steps.
+
+    Returns:
+      The visibility, without the decisions to predict; 1 for the decisions to predict.
     """
     layout, seen = graph.layout, graph.visibility
     pass_key = jax.random.fold_in(key, step // masking.folds)
@@ -45,50 +61,44 @@ def choose_masked(
     if masking.whole_queries:
         fold = jax.random.permutation(pass_key, layout.num("query")) % masking.folds
     else:
-        # a draw for each, not a permutation of all: the mesh decides how many users there are with padding
+        # independent draws, not a permutation: the number of users includes padding, which depends on the mesh
         fold = jax.random.randint(pass_key, (layout.users, layout.decisions), 0, masking.folds)
-    hidden = (fold == step % masking.folds).astype(jnp.float32)
+    masked = (fold == step % masking.folds).astype(jnp.float32)
     query = jnp.broadcast_to(read_histories(graph).query, (layout.users, layout.decisions))
-    scored = hidden[query] if masking.whole_queries else hidden
+    scored = masked[query] if masking.whole_queries else masked
     length = _history_shares(length_key, layout.users, layout.decisions, masking.full_history_share)
     shown = jax.random.uniform(keep_key, scored.shape) < length[:, None]
     decisions = seen.decisions * (1 - scored) * shown
     if not masking.whole_queries:
         return dataclasses.replace(seen, decisions=decisions), scored
-    no_task = hidden * (jax.random.uniform(task_key, hidden.shape) < masking.no_task_share)
-    return Visibility(seen.outcomes * (1 - hidden), seen.tasks * (1 - no_task), decisions), scored
+    no_task = masked * (jax.random.uniform(task_key, masked.shape) < masking.no_task_share)
+    return Visibility(seen.outcomes * (1 - masked), seen.tasks * (1 - no_task), decisions), scored
 
 
-def blur_texts(graph: RouterGraph, amount: float, key: jax.Array) -> RouterGraph:
-    """Adds noise of norm `amount` (a text vector has norm 1) to the queries' texts.
+def blur_texts(graph: RouterGraph, norm: float, key: PRNGKeyArray) -> RouterGraph:
+    """Adds Gaussian noise to the queries' text embeddings, against overfitting to few queries.
 
-    What is learnt of a text then holds for texts near it: with few queries a network learns each by heart.
+    Args:
+      norm: root mean square norm of the noise; a text embedding has norm 1.
     """
     texts = graph.nodes("query")
-    noise = jax.random.normal(key, texts.shape) * (amount / np.sqrt(texts.shape[1]))
+    noise = jax.random.normal(key, texts.shape) * (norm / np.sqrt(texts.shape[1]))
     return graph.with_nodes("query", texts + noise)
 
 
-def _history_shares(key: jax.Array, num_users: int, longest: int, full: float) -> jax.Array:
-    """Share of its decisions that each user shows [users]: all, or evenly spread over orders of magnitude."""
-    all_key, share_key = jax.random.split(key)
-    part = jnp.exp(-jax.random.uniform(share_key, (num_users,)) * jnp.log(2.0 * longest))
-    return jnp.where(jax.random.uniform(all_key, (num_users,)) < full, 1.0, part)
-
-
 def routing_loss(
-    model: GraphModel, graph: RouterGraph, visibility: Visibility, scored: jax.Array
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Cross entropy of choices among the candidates on offer plus squared error of ratings, means over what is scored.
+    model: GraphModel, graph: RouterGraph, visibility: Visibility, scored: Float[Array, "users decisions"]
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Loss of the scored decisions: cross entropy of choices plus squared errors of ratings and of thumbs.
 
-    A thumb is taken for a rating of 1 or 0, with a mean of its own.
+    Each part is a mean over the feedback of its kind; a thumb counts as a rating of 1 or 0.
 
     Args:
-      visibility: what the model sees; none of the scored decisions.
-      scored: [users, decisions], 1 for the decisions to foresee.
+      visibility: what the model sees; without the scored decisions.
+      scored: 1 for the decisions to predict.
 
     Returns:
-      The loss and its parts.
+      The loss and its parts by name: "choice", "rating", "thumb".
     """
     states = model(hide(graph, visibility))
     sharpness = jnp.exp(model.head.log_sharpness[...])
@@ -96,18 +106,25 @@ def routing_loss(
     @jax.checkpoint
     def of_user(answers, feedback, _, scored, user):
         feedback, score = only(feedback, scored), utilities(user, answers)
-        share = log_choice_probabilities(sharpness * score, feedback.offered)
-        found = [-(feedback.target * share).sum((0, 1)), feedback.target.sum((0, 1))]
+        log_share = log_choice_probabilities(sharpness * score, feedback.offered)
+        sums = [-(feedback.target * log_share).sum((0, 1)), feedback.target.sum((0, 1))]
         for value, given in ((feedback.rating, feedback.rated), (feedback.thumb, feedback.thumbed)):
             if value is not None and given is not None:
-                found += [(given * (value - score) ** 2).sum((0, 1)), given.sum((0, 1))]
-        return tuple(found)
+                sums += [(given * (value - score) ** 2).sum((0, 1)), given.sum((0, 1))]
+        return tuple(sums)
 
-    found = over_users(graph, of_user, states.answers, read_histories(graph), scored, states.users)
-    sums = [x.sum() for x in found]
-    given = {"choice": True, "rating": graph.layout.has_ratings, "thumb": graph.layout.has_thumbs}
-    names = [name for name, there in given.items() if there]
+    by_user = over_users(graph, of_user, states.answers, read_histories(graph), scored, states.users)
+    sums = [x.sum() for x in by_user]
+    present = {"choice": True, "rating": graph.layout.has_ratings, "thumb": graph.layout.has_thumbs}
+    names = [name for name, is_present in present.items() if is_present]
     parts = {
         name: total / jnp.maximum(count, 1) for name, total, count in zip(names, sums[::2], sums[1::2], strict=True)
     }
     return sum(parts.values(), jnp.zeros(())), parts
+
+
+def _history_shares(key: PRNGKeyArray, num_users: int, longest: int, full: float) -> jax.Array:
+    """Share of the decisions that each user's history shows: 1, or log-uniform from 1 / (2 longest) to 1; [users]."""
+    all_key, share_key = jax.random.split(key)
+    share = jnp.exp(-jax.random.uniform(share_key, (num_users,)) * jnp.log(2.0 * longest))
+    return jnp.where(jax.random.uniform(all_key, (num_users,)) < full, 1.0, share)

@@ -1,4 +1,4 @@
-"""`TrainState`: all that training must remember, as plain arrays."""
+"""`TrainState`: the state of training that a checkpoint holds, as plain arrays."""
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,13 @@ class TrainState:
     """The state after `step` steps.
 
     Attributes:
-      params: nested dictionary of arrays.
-      opt_state: of the optimizer, empty where there is none.
-      validation_reward, best_reward: the last one measured and the highest.
-      stale: evaluations since then.
-      temperature: what logits are multiplied with so that probabilities are calibrated, as of the last evaluation.
+      step: number of steps done.
+      params: the network's parameters, a nested dictionary of arrays.
+      opt_state: state of the optimizer, see `training.step.init_network`.
+      validation_reward: mean reward of the last evaluation; -inf before the first.
+      best_reward: the highest of all evaluations.
+      stale: number of evaluations since the highest.
+      temperature: factor on the logits that calibrates the choice probabilities, fitted in the last evaluation.
     """
 
     step: jax.Array
@@ -30,10 +32,10 @@ class TrainState:
 
 
 def init_state(key: jax.Array, network: Network, recipe: Recipe) -> TrainState:
-    """A fresh state; traceable, so that `jax.eval_shape` gives its shapes."""
+    """Returns the state before the first step; traceable, so `jax.eval_shape` gives its shapes."""
     params, opt_state = init_network(network, recipe, key)
     zero = jnp.zeros((), jnp.int32)
     lowest = jnp.full((), -jnp.inf)
     state = TrainState(zero, params, opt_state, lowest, lowest, zero, jnp.ones(()))
-    # jnp.log(10.0) is weakly typed, what a step returns is not: without this the step would be compiled twice
+    # strong types, as a step returns them: jnp.log(10.0) is weakly typed, and the step would be compiled twice
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)

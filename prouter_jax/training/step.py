@@ -1,4 +1,4 @@
-"""The two networks behind one door: the default (`bayes`) and the paper's (`gnn`)."""
+"""The train step of either network: a round of EM, a batch of a round, or a gradient step of the paper's network."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,16 +14,19 @@ from prouter_jax.model.inference import Network
 from prouter_jax.model.network import EmNetwork
 from prouter_jax.model.paper_network import GraphNetwork
 from prouter_jax.sharding import DATA, replicated, users_sharding
-from prouter_jax.training import em as minibatch
+from prouter_jax.training import em
 from prouter_jax.training.loss import Masking, blur_texts, choose_masked, make_masking, routing_loss
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; hashable, so that compiled functions can depend on it.
+    """How a network is trained; hashable, so a static argument of compiled functions.
 
     Attributes:
-      steps_per_round: where a step reads a batch of users; 0 where it reads the whole graph.
+      optimizer: the values of `config.Optimizer`.
+      num_train_steps: the number of steps, for the learning rate's schedule.
+      masking: what a gradient step masks.
+      steps_per_round: steps of a round of minibatch EM; 0 if a step takes all users.
     """
 
     optimizer: tuple
@@ -33,48 +36,58 @@ class Recipe:
 
 
 def make_recipe(experiment: config.ExperimentConfig, steps_per_pass: int = 1) -> Recipe:
-    """What a configuration says of training, where so many batches are a pass over all users."""
+    """Makes the recipe of a configuration.
+
+    Args:
+      steps_per_pass: number of batches in a pass over all users, the default of `config.train.steps_per_round`.
+    """
     train = experiment.train
     steps = (train.steps_per_round or steps_per_pass) if train.users_per_step else 0
     return Recipe(dataclasses.astuple(experiment.optimizer), train.num_train_steps, make_masking(experiment), steps)
 
 
 def init_network(network: Network, recipe: Recipe, key: jax.Array) -> tuple[dict, object]:
-    """Parameters and the optimizer's state before the first step; of the default network, the sums of a round."""
+    """Returns the initial parameters and optimizer state.
+
+    Returns:
+      The parameters, and: zero statistics for minibatch EM, () for EM on all users, optax's state for the paper's
+      network.
+    """
     params = network.init(key)
     if isinstance(network, EmNetwork):
-        return params, minibatch.zero_statistics(network) if recipe.steps_per_round else ()
+        return params, em.zero_statistics(network) if recipe.steps_per_round else ()
     return params, make_optimizer(config.Optimizer(*recipe.optimizer), recipe.num_train_steps).init(params)
 
 
 def read_world(network: Network, recipe: Recipe, graph: RouterGraph) -> RouterGraph | Observed:
-    """What a step reads beside its batch: the graph; of the default network in batches, what it shows of answers."""
+    """Returns the input of every step besides its batch: the observed outcomes for minibatch EM, else the graph."""
     return observe(graph) if isinstance(network, EmNetwork) and recipe.steps_per_round else graph
 
 
 def make_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
-    """A function (params, opt_state, world, batch, step, key) -> (params, opt_state, metrics), to be compiled.
+    """Makes the step function, to be compiled.
 
-    A step is a round of messages of the default network, or a batch's part of one; a gradient step of the paper's.
-    The batch, if any, takes the place of the graph's users.
+    Returns:
+      A function (params, opt_state, world, batch, step number, key) -> (params, opt_state, metrics), where `world` is
+      what `read_world` returns; a batch, if any, replaces the users of the graph.
     """
     if isinstance(network, GraphNetwork):
         return _make_gradient_step(network, recipe, mesh)
 
-    def in_batches(params, sums, observed, batch, number, key):
+    def on_batch(params, statistics, observed, batch, number, key):
         del key
-        return minibatch.make_step(network, recipe.steps_per_round, mesh)(params, sums, observed, batch, number)
+        return em.make_step(network, recipe.steps_per_round, mesh)(params, statistics, observed, batch, number)
 
-    def whole(params, opt_state, graph, batch, number, key):
+    def on_all_users(params, opt_state, graph, batch, number, key):
         del batch, key
         params, metrics = network.round(params, graph, number)
         return params, opt_state, metrics
 
-    return in_batches if recipe.steps_per_round else whole
+    return on_batch if recipe.steps_per_round else on_all_users
 
 
 def make_optimizer(optimizer: config.Optimizer, num_steps: int) -> optax.GradientTransformation:
-    """AdamW with linear warm-up, cosine decay to a tenth, and clipping by global norm."""
+    """Makes AdamW with linear warm-up, cosine decay to a tenth of the peak, and clipping by global norm."""
     warmup, peak = min(optimizer.warmup_steps, num_steps // 2), optimizer.learning_rate
     schedule = optax.warmup_cosine_decay_schedule(0.0 if warmup else peak, peak, warmup, num_steps, peak / 10)
     return optax.chain(
@@ -87,17 +100,17 @@ def make_optimizer(optimizer: config.Optimizer, num_steps: int) -> optax.Gradien
 def _make_gradient_step(network: GraphNetwork, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
     update = make_optimizer(config.Optimizer(*recipe.optimizer), recipe.num_train_steps).update
     by_user = users_sharding(mesh)
-    spread = (Visibility(replicated(mesh), replicated(mesh), by_user), by_user)
+    masked_shardings = (Visibility(replicated(mesh), replicated(mesh), by_user), by_user)
 
     def loss(params, graph, visibility, scored):
         return routing_loss(network.bind(params), graph, visibility, scored)
 
     def step(params, opt_state, graph, batch, number, key):
         graph = with_batch(graph, batch, mesh.shape[DATA]) if recipe.steps_per_round else graph
-        # the histories are divided by users here, and everything made of them follows
-        hidden = jax.lax.with_sharding_constraint(choose_masked(graph, recipe.masking, number, key), spread)
+        # divides the histories by users, and with them all that is computed from them
+        masked = jax.lax.with_sharding_constraint(choose_masked(graph, recipe.masking, number, key), masked_shardings)
         graph = blur_texts(graph, recipe.masking.text_noise, jax.random.fold_in(key, 2**29 + number))
-        (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(params, graph, *hidden)
+        (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(params, graph, *masked)
         updates, opt_state = update(gradient, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, {"loss": total, **parts}
 

@@ -9,7 +9,7 @@ from prouter_jax.data.rewards import build_decisions
 from prouter_jax.graph import build as graph_build_history
 from prouter_jax.graph import history as histories
 from prouter_jax.graph.history import only, over_users, read_histories, sum_by_llm, sum_over_users
-from prouter_jax.model.posterior import utilities
+from prouter_jax.model.likelihood import utilities
 
 
 @pytest.mark.parametrize("fixture", ["prepared", "shared_prepared"])

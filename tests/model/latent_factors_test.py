@@ -13,7 +13,7 @@ from prouter_jax.graph.history import read_histories
 from prouter_jax.graph.schema import hide
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.latent_factors import loadings, update_latent_factors
-from prouter_jax.model.posterior import Population
+from prouter_jax.model.likelihood import Population
 
 USERS, QUERIES, LLMS = 5, 8, 4
 

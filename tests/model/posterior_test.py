@@ -9,16 +9,15 @@ import pytest
 import scipy.optimize
 from em_cases import NAN, chosen, on_offer, said_by
 
-from prouter_jax.model.posterior import (
+from prouter_jax.model.likelihood import (
     Population,
     choice_probabilities,
     log_choice_probabilities,
     negative_log_likelihood,
-    posterior_covariance,
-    posterior_mode,
     residuals,
     utilities,
 )
+from prouter_jax.model.posterior import posterior_covariance, posterior_mode
 
 SIZE, DECISIONS, CANDIDATES = 5, 30, 4
 
@@ -59,7 +58,7 @@ def _minus_log_posterior(theta, answers, feedback, population):
     total = -(target * np.where(offered > 0, log_share, 0)).sum() + 0.5 * (theta - mean) @ precision @ (theta - mean)
     if feedback.rated is not None:
         error = np.asarray(feedback.rated) * (np.asarray(feedback.rating) - utility) ** 2
-        total += 0.5 * float(population.certainty) * error.sum()
+        total += 0.5 * float(population.rating_precision) * error.sum()
     if feedback.thumbed is not None:
         towards = np.where(np.asarray(feedback.thumb) > 0, 1, -1) * float(population.sharpness) * (utility - 0.7)
         total += (np.asarray(feedback.thumbed) * np.logaddexp(0, -towards)).sum()
@@ -128,7 +127,7 @@ def test_surprise_is_the_slope_and_weight_the_curvature_of_what_was_said():
 
     def log_likelihood(utility):
         told = negative_log_likelihood(utility, feedback, population)
-        return -told["choice"] - 0.5 * population.certainty * told["rating"] - told["thumb"]
+        return -told["choice"] - 0.5 * population.rating_precision * told["rating"] - told["thumb"]
 
     np.testing.assert_allclose(residual, jax.grad(log_likelihood)(utility), atol=1e-4)
     hessian = jax.hessian(log_likelihood)(utility).reshape(utility.size, utility.size)
@@ -144,9 +143,9 @@ def test_the_bar_moves_by_the_slope_of_the_thumbs_and_never_too_far():
 
     found = negative_log_likelihood(utility, feedback, population)
     assert found["thumbs"] == feedback.thumbed.sum() > 50
-    assert found["too_high"] == pytest.approx(-float(jax.grad(told)(population.threshold)), rel=1e-4)
-    assert found["steep"] >= float(jax.hessian(told)(population.threshold)) > 0
-    moved = population.threshold + found["too_high"] / found["steep"]
+    assert found["threshold_gradient"] == pytest.approx(-float(jax.grad(told)(population.threshold)), rel=1e-4)
+    assert found["threshold_curvature"] >= float(jax.hessian(told)(population.threshold)) > 0
+    moved = population.threshold + found["threshold_gradient"] / found["threshold_curvature"]
     assert told(moved) < told(population.threshold)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from prouter_jax.model import prior as population
 from prouter_jax.model.answer_features import AnswerFeatures
-from prouter_jax.model.prior import PRIOR_VARIANCE, plain_precision, prior_mean, recentre, second_moments
+from prouter_jax.model.prior import PRIOR_VARIANCE, initial_precision, prior_mean, recentre, second_moments
 
 PLAIN = AnswerFeatures(style=2, llms=0, sides=0, population_mean=0, latent_factors=0)
 CROWD = AnswerFeatures(style=2, llms=0, sides=1, population_mean=1, latent_factors=0)
@@ -72,7 +72,7 @@ def test_of_nobody_nothing_is_learnt():
     np.testing.assert_array_equal(same, population_mean)
     covariance = 5 * PRIOR_VARIANCE / 6  # one user's worth of caution beside five of the prior
     np.testing.assert_allclose(np.diagonal(np.linalg.inv(precision)), covariance, rtol=1e-2)
-    np.testing.assert_allclose(np.diagonal(plain_precision(PLAIN)), 1 / PRIOR_VARIANCE)
+    np.testing.assert_allclose(np.diagonal(initial_precision(PLAIN)), 1 / PRIOR_VARIANCE)
 
 
 def test_what_moves_to_the_crowd_leaves_the_users_so_that_nobodys_liking_changes():

@@ -1,4 +1,4 @@
-"""A round in minibatches is the round over everybody: sums over parts, and what they move."""
+"""Minibatch EM gives the statistics and updates of a round over all users."""
 
 import copy
 import itertools
@@ -15,7 +15,7 @@ from prouter_jax.graph.history import read_histories, with_batch
 from prouter_jax.model.latent_factors import update_latent_factors
 from prouter_jax.model.prior import second_moments
 from prouter_jax.sharding import make_mesh
-from prouter_jax.training import em as minibatch
+from prouter_jax.training import em
 from prouter_jax.training.loop import initial_state as first_state
 from prouter_jax.training.loop import make_run, make_train_step, validate
 
@@ -31,38 +31,38 @@ def _batches(dataset, users):
 
 def _sums(dataset, network, params, batches):
     answers, population = network.answers(params, dataset.world.build_graph()), network.population(params)
-    messages = jax.jit(minibatch.messages, static_argnums=0)
-    told = [messages(network, population, params["population_mean"], answers, batch) for batch in batches]
-    return jax.tree.map(lambda *parts: sum(parts), *[sums for sums, _, _ in told]), told
+    statistics_of = jax.jit(em.batch_statistics, static_argnums=0)
+    found = [statistics_of(network, population, params["population_mean"], answers, batch) for batch in batches]
+    return jax.tree.map(lambda *parts: sum(parts), *[statistics for statistics, _, _ in found]), found
 
 
-def test_sums_over_parts_are_those_over_everybody(dataset, network, params):
+def test_statistics_of_batches_add_up_to_those_of_all_users(dataset, network, params):
     whole, _ = _sums(dataset, network, params, _batches(dataset, 6))
-    for users in (2, 4):  # the last batch of four is filled with nobody
+    for users in (2, 4):  # the second batch of four is padded with empty users
         parts, _ = _sums(dataset, network, params, _batches(dataset, users))
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), parts, whole)
-    assert float(whole.spread.count) == 6
+    assert float(whole.moments.count) == 6
 
 
-def test_tastes_and_population_move_as_over_the_whole_graph(dataset, network, params):
+def test_a_round_updates_factors_and_prior_as_on_the_whole_graph(dataset, network, params):
     (batch,) = _batches(dataset, 6)
     graph = with_batch(dataset.world.build_graph(), batch, 1)
-    sums, told = _sums(dataset, network, params, [batch])
-    users = told[0][1]["users"]
-    moved = minibatch.move(network, params, sums, jnp.int32(ROUND), make_mesh(Mesh()))
+    sums, found = _sums(dataset, network, params, [batch])
+    users = found[0][1]["users"]
+    moved = em.update_params(network, params, sums, jnp.int32(ROUND), make_mesh(Mesh()))
     population, answers = network.population(params), network.answers(params, graph)
     states = (users, answers, params["latent_factors"])
     histories = read_histories(graph)
     args = (graph, histories, network.columns, population, states, params["population_mean"], network.factor_precision)
     np.testing.assert_allclose(moved["latent_factors"], update_latent_factors(*args), rtol=1e-3, atol=1e-4)
-    _, unknown, _ = network.read(graph, histories, answers, population, users, 0)
-    spread = second_moments(network.columns, users, unknown, jnp.ones(6), params["population_mean"])
-    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), sums.spread, spread)
+    _, covariance, _ = network.e_step(graph, histories, answers, population, users, 0)
+    moments = second_moments(network.columns, users, covariance, jnp.ones(6), params["population_mean"])
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), sums.moments, moments)
 
 
-def test_tastes_wait_for_the_warm_up(dataset, network, params):
+def test_latent_factors_stay_during_the_warm_up(dataset, network, params):
     sums, _ = _sums(dataset, network, params, _batches(dataset, 6))
-    early = minibatch.move(network, params, sums, jnp.int32(0), make_mesh(Mesh()))
+    early = em.update_params(network, params, sums, jnp.int32(0), make_mesh(Mesh()))
     np.testing.assert_array_equal(early["latent_factors"], params["latent_factors"])
     assert np.abs(early["population_mean"] - params["population_mean"]).max() > 0
 
@@ -79,25 +79,25 @@ def _trained(config, dataset, rounds):
 
 
 @pytest.mark.parametrize("preset", ["em", "paper"])
-def test_minibatches_learn_as_well_as_the_whole_graph_and_are_compiled_once(tiny_config, dataset, preset):
+def test_minibatches_learn_as_well_as_the_whole_graph_and_compile_once(tiny_config, dataset, preset):
     tiny_config.model.preset = preset
     some = copy.deepcopy(tiny_config)
     some.train.users_per_step = 3
     rounds = 8 if preset == "em" else 30
-    whole, told = _trained(tiny_config, dataset, rounds)[0], _trained(some, dataset, rounds)
-    assert told[0] > whole - 0.08
-    assert np.isfinite(float(told[1]["loss"]))
-    assert told[2] == 1
+    whole, found = _trained(tiny_config, dataset, rounds)[0], _trained(some, dataset, rounds)
+    assert found[0] > whole - 0.08
+    assert np.isfinite(float(found[1]["loss"]))
+    assert found[2] == 1
 
 
-def test_a_round_of_several_steps_moves_nothing_before_its_end(tiny_config, dataset):
+def test_only_the_last_step_of_a_round_updates_parameters(tiny_config, dataset):
     tiny_config.train.users_per_step, tiny_config.train.steps_per_round = 2, 3
     run = make_run(tiny_config, dataset)
     state, step, key = first_state(run, 0), make_train_step(run), jax.random.key(0)
-    batches, crowds = Input(run.batches, run.mesh, 0, 6), []
+    batches, means = Input(run.batches, run.mesh, 0, 6), []
     for _ in range(6):
         state, _ = step(state, run.world, next(batches), key)
-        crowds.append(np.asarray(state.params["population_mean"]))
-    changed = [not np.array_equal(one, other) for one, other in itertools.pairwise(crowds)]
+        means.append(np.asarray(state.params["population_mean"]))
+    changed = [not np.array_equal(one, other) for one, other in itertools.pairwise(means)]
     assert changed == [False, True, False, False, True]
-    assert float(state.opt_state.spread.count) == 0
+    assert float(state.opt_state.moments.count) == 0

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import processes
 
-from prouter_jax.model.posterior import inverse, solve
+from prouter_jax.model.batched_cholesky import inverse, solve
 
 # in a process of its own, for what waits for ever cannot be interrupted
 _AT_ONCE = """
 import jax, jax.numpy as jnp
-from prouter_jax.model.posterior import inverse, solve
+from prouter_jax.model.batched_cholesky import inverse, solve
 root = jax.random.normal(jax.random.key(0), (1000, 54, 54))
 matrix, vector = root @ jnp.swapaxes(root, 1, 2) + 54 * jnp.eye(54), root[:, 0]
 together = jax.jit(lambda m, v: (solve(m, v), inverse(m), solve(m + 1, v)))

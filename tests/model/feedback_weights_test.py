@@ -9,7 +9,7 @@ import pytest
 from prouter_jax.graph.build import build_graph
 from prouter_jax.graph.history import HistoryFeedback
 from prouter_jax.graph.schema import hide, see_all
-from prouter_jax.model.likelihood import feedback_weights, mean_feedback_message
+from prouter_jax.model.message_passing import feedback_weights, mean_feedback_message
 
 
 def _said(offered, target, rating=None, rated=None):
