@@ -1,11 +1,11 @@
-"""`GraphModel`: from a graph to what every answer is worth to every user, as the paper has it (arXiv 2511.16883).
+"""The network of the paper (arXiv 2511.16883): message passing over the whole graph, trained by gradients.
 
-The score of an LLM is the product of its state with those of user, task and query, each through a matrix of its own:
+The score of an LLM for a user, a query and its task is a product of their states h, each mapped by a matrix:
 
-    (U h_user + T h_task + Q h_query) . L h_llm
+    score = (U h_user + T h_task + Q h_query) . L h_llm
 
-Users have no features, so all start alike: what becomes of a user is what its history brings. A query is scored by its
-text and task alone, asked before or not, as in training; what was seen of it reaches the users and LLMs.
+Users have no features: all start with the same learnt state, and their histories make them differ. A query is scored
+from its text and task alone, in training and afterwards; its outcomes reach users and LLMs, not its own score.
 """
 
 import dataclasses
@@ -15,24 +15,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx, struct
+from jaxtyping import Array, Float, Int
 
 from prouter_jax import config
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import tasks_of
 from prouter_jax.model.message_passing import Layer, edges_without
 
-_DESCRIBED = ("task", "query", "llm")  # node sets with features
+_NODES_WITH_FEATURES = ("task", "query", "llm")
 
 
 @struct.dataclass
 class GraphStates:
-    """Everything that scoring needs, also of queries that are not in the graph.
+    """Node states after message passing: all that scoring needs, also for queries outside the graph.
+
+    A score is the product of a row of `users` and a row of `answers`.
 
     Attributes:
-      tasks: states before each layer and at the end, zeros last for no task, [layers + 1, tasks + 1, dim].
-      llms: [llms, dim].
-      answers: to the graph's queries, [queries, llms, dim + 1]: what a user multiplies, and the score that all share.
-      users: [users, dim + 1], ending in a 1; `stranger` [dim + 1] has no history.
+      tasks: states before each layer and after the last; the last task is zeros, for queries without a task,
+        [layers + 1, tasks + 1, dim].
+      llms: final states of the LLMs, [llms, dim].
+      answers: factors of the answers to the graph's queries; the last column is a score that all users share,
+        [queries, llms, dim + 1].
+      users: factors of the users; the last column is 1, [users, dim + 1].
+      cold_start_user: factors of a user without history, [dim + 1].
     """
 
     tasks: jax.Array
@@ -43,20 +49,28 @@ class GraphStates:
 
 
 class GraphModel(nnx.Module):
-    """Graph in, `GraphStates` out; then `predict_answers` for new queries."""
+    """Encoders, message passing layers and head; maps a graph to `GraphStates`.
+
+    Args:
+      dim: width of a state.
+      steps: number of message passing layers.
+      head: "bilinear" or "sum", see `Head`.
+      edge_sets: names of the edge sets that carry messages.
+      width: number of node features, see `graph.build.node_width`.
+    """
 
     def __init__(self, dim: int, steps: int, head: str, edge_sets: tuple[str, ...], width: int, *, rngs: nnx.Rngs):
-        self.encode = nnx.Dict({name: nnx.Linear(width, dim, rngs=rngs) for name in _DESCRIBED})
-        self.norm = nnx.Dict({name: nnx.LayerNorm(dim, rngs=rngs) for name in _DESCRIBED})
+        self.encode = nnx.Dict({name: nnx.Linear(width, dim, rngs=rngs) for name in _NODES_WITH_FEATURES})
+        self.norm = nnx.Dict({name: nnx.LayerNorm(dim, rngs=rngs) for name in _NODES_WITH_FEATURES})
         self.cold_start_user = nnx.Param(jax.random.normal(rngs.params(), (dim,)))
-        # a query is scored as a new one, so nothing waits for what the last layer would tell queries of their answers
+        # queries are scored without their outcomes, so nothing reads what the last layer would send from LLMs to them
         last = tuple(name for name in edge_sets if name != "llm_to_query")
         self.layers = nnx.List([Layer(dim, sets, rngs=rngs) for sets in [edge_sets] * (steps - 1) + [last]])
         self.head = Head(dim, head, edge_sets, rngs=rngs)
 
     def __call__(self, graph: RouterGraph) -> GraphStates:
-        """Message passing over all that is visible in the graph."""
-        states = {name: self._encoded(name, graph.nodes(name)) for name in _DESCRIBED}
+        """Passes messages along all visible edges of the graph."""
+        states = {name: self._encoded(name, graph.nodes(name)) for name in _NODES_WITH_FEATURES}
         tasks, cold_start_user = [states["task"]], self.cold_start_user[...]
         states["user"] = jnp.broadcast_to(cold_start_user, (graph.layout.users, len(cold_start_user)))
         for layer in self.layers:
@@ -67,18 +81,24 @@ class GraphModel(nnx.Module):
         users = self.head.users(states["user"])
         return GraphStates(by_layer, states["llm"], answers, users, self.head.users(cold_start_user))
 
-    def predict_answers(self, tasks: jax.Array, llms: jax.Array, vectors: jax.Array, task: jax.Array) -> jax.Array:
-        """What is multiplied with users, [queries, llms, dim + 1], as in `GraphStates`.
+    def predict_answers(
+        self,
+        tasks: Float[Array, "layers tasks dim"],
+        llms: Float[Array, "llms dim"],
+        vectors: Float[Array, "queries width"],
+        task: Int[Array, " queries"],
+    ) -> Float[Array, "queries llms factors"]:
+        """Returns the factors of the answers to queries, from their texts and tasks.
 
         Args:
           tasks, llms: as in `GraphStates`.
-          vectors: text vectors padded to the node width, [queries, width].
-          task: row of the task, or the number of tasks for none, [queries].
+          vectors: text embeddings of the queries, padded to the width of node features.
+          task: row of each query's task; the number of tasks for a query without one.
         """
-        known = (task < tasks.shape[1] - 1).astype(vectors.dtype)
+        has_task = (task < tasks.shape[1] - 1).astype(vectors.dtype)
         state = self._encoded("query", vectors)
         for layer, before in zip(self.layers, tasks[:-1], strict=True):
-            state = layer.lone_query(state, before[task], known)
+            state = layer.lone_query(state, before[task], has_task)
         return self.head.answers(state, tasks[-1][task], llms)
 
     def _encoded(self, name: str, features: jax.Array) -> jax.Array:
@@ -86,9 +106,10 @@ class GraphModel(nnx.Module):
 
 
 class Head(nnx.Module):
-    """From states to factors of the score; with "bilinear", task and query decide what of an LLM a user multiplies.
+    """Maps states to the factors of the score.
 
-    `log_sharpness` is that of choices: ratings fix the scale of the score, so choices need one of their own.
+    With the kind "bilinear", task and query also gate the LLM's factors that a user's weights are multiplied with.
+    `log_sharpness` is the log of the inverse temperature of choices: ratings fix the scale of the score.
     """
 
     def __init__(self, dim: int, kind: str, edge_sets: tuple[str, ...], *, rngs: nnx.Rngs):
@@ -99,29 +120,35 @@ class Head(nnx.Module):
         self.gate = nnx.Dict({name: nnx.Linear(dim, dim, rngs=rngs) for name in context if kind == "bilinear"})
         self.log_sharpness = nnx.Param(jnp.zeros(()))
 
-    def answers(self, queries: jax.Array, tasks: jax.Array, llms: jax.Array) -> jax.Array:
-        """[queries, llms, dim + 1] for states of queries and their tasks [queries, dim] and of LLMs [llms, dim]."""
+    def answers(
+        self, queries: Float[Array, "queries dim"], tasks: Float[Array, "queries dim"], llms: Float[Array, "llms dim"]
+    ) -> Float[Array, "queries llms factors"]:
+        """Returns the factors of answers from the states of queries, of their tasks and of LLMs."""
         states = {"query": queries, "task": tasks}
         context = sum(linear(states[name]) for name, linear in self.context.items())
-        weighed = self.llm(llms) / np.sqrt(llms.shape[-1])
-        shared = context @ weighed.T
+        llm_factors = self.llm(llms) / np.sqrt(llms.shape[-1])
+        shared_score = context @ llm_factors.T
         gate = 1 + sum((linear(states[name]) for name, linear in self.gate.items()), jnp.zeros_like(context))
-        return jnp.concatenate([gate[:, None] * weighed, shared[..., None]], -1)
+        return jnp.concatenate([gate[:, None] * llm_factors, shared_score[..., None]], -1)
 
-    def users(self, states: jax.Array) -> jax.Array:
-        """[..., dim + 1] for states of users [..., dim]."""
+    def users(self, states: Float[Array, "*users dim"]) -> Float[Array, "*users factors"]:
+        """Returns the factors of users from their states."""
         weights = self.user(states)
         return jnp.concatenate([weights, jnp.ones_like(weights[..., :1])], -1)
 
 
 @dataclasses.dataclass(frozen=True)
 class GraphNetwork:
-    """What decides the shapes of the parameters; hashable, so that compiled functions can depend on it.
+    """Sizes of the parameters; hashable, so a static argument of compiled functions.
 
-    No number of users, queries or LLMs is among it: it is the same network in a world that has grown.
+    They do not include numbers of users, queries or LLMs, so a trained network also applies to a larger graph.
 
     Attributes:
-      width: of a node's features, see `graph.build.node_width`.
+      hidden_dim: width of a state.
+      steps: number of message passing layers.
+      head: kind of `Head`.
+      edge_sets: names of the edge sets that carry messages.
+      width: number of node features, see `graph.build.node_width`.
     """
 
     hidden_dim: int
@@ -131,11 +158,11 @@ class GraphNetwork:
     width: int
 
     def init(self, key: jax.Array) -> dict:
-        """Fresh parameters, a nested dictionary."""
+        """Returns random parameters, a nested dictionary."""
         return nnx.to_pure_dict(nnx.state(self._make(nnx.Rngs(params=key)), nnx.Param))
 
     def bind(self, params: dict) -> GraphModel:
-        """The model with the given parameters, inside or outside a transformation."""
+        """Returns the model with these parameters; also inside a transformation."""
         return nnx.merge(_graphdef(self), params)
 
     def _make(self, rngs: nnx.Rngs) -> GraphModel:
@@ -143,7 +170,7 @@ class GraphNetwork:
 
 
 def make_graph_network(model: config.Model, graph: RouterGraph) -> GraphNetwork:
-    """The network of a configuration for graphs whose nodes have the width of this one's."""
+    """Makes the network of a configuration for graphs with as many node features as this one."""
     sizes = (model.hidden_dim, model.message_passing_steps, model.head)
     return GraphNetwork(*sizes, edges_without(model.without), graph.width)
 

@@ -1,4 +1,4 @@
-"""The processes of one run: who writes and tells, how they wait for each other, and what SIGTERM asks of them."""
+"""Coordination of the processes of one run: the primary process, barriers, broadcasts and preemption by SIGTERM."""
 
 import json
 import signal
@@ -14,61 +14,60 @@ T = typing.TypeVar("T")
 
 
 def is_primary() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this is process 0, which writes files and logs."""
     return jax.process_index() == 0
 
 
-def barrier(what: str) -> None:
-    """Returns when all processes have come here."""
+def barrier(name: str) -> None:
+    """Waits until all processes have called this with the same name."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+        multihost_utils.sync_global_devices(name)
 
 
-def ask_primary(ask: Callable[[], T]) -> T:
-    """What `ask` returns in process 0, which alone calls it: the small files are read and written by one process.
+def ask_primary(function: Callable[[], T]) -> T:
+    """Calls a function in process 0 alone and returns its result in every process.
 
     Args:
-      ask: returns JSON; in every process tuples come as lists, if there are several.
+      function: returns JSON; with several processes, tuples come back as lists.
 
     Raises:
-      OSError, ValueError: in every process what `ask` raised, so that none waits for another.
+      OSError, ValueError: in every process, if the function raised one.
     """
     if jax.process_count() == 1:
-        return ask()
-    answer, error = None, None
+        return function()
+    result, error = None, None
     if is_primary():
         try:
-            answer = ask()
+            result = function()
         except (OSError, ValueError) as raised:
             error = raised
     kind = "" if error is None else "OSError" if isinstance(error, OSError) else "ValueError"
-    answer, kind, message = _from_first([answer, kind, str(error)])
+    result, kind, message = _broadcast_json([result, kind, str(error)])
     if kind:
         raise (OSError if kind == "OSError" else ValueError)(message) from error
-    return answer
+    return result
 
 
 def broadcast(numbers):
-    """The numbers as the first process has them."""
+    """Returns the numbers of process 0 in every process."""
     return multihost_utils.broadcast_one_to_all(np.asarray(numbers)) if jax.process_count() > 1 else numbers
 
 
 def shutdown() -> None:
-    """Ends the processes' bond: from here on none waits for another, and what they computed together is gone."""
+    """Shuts down jax.distributed after a barrier; later collectives would fail."""
     if jax.distributed.is_initialized():
         barrier("done")
         jax.distributed.shutdown()
 
 
 class Preempted(Exception):
-    """Training has stopped where it can go on."""
+    """Training has stopped after SIGTERM, its state saved; the same command resumes it."""
 
 
 class Preemption:
-    """A context manager in which SIGTERM does not end the process; `reached` tells of it.
+    """Context manager that turns SIGTERM into a flag, read by `reached`.
 
-    With several processes, one that gets the signal tells the others, and all agree on the step: JAX sees to that once
-    `jax.distributed` is initialised.
+    With several processes, jax.distributed forwards the signal and all processes agree on the step.
     """
 
     def __init__(self):
@@ -76,7 +75,7 @@ class Preemption:
         self.previous = None
 
     def __enter__(self) -> "Preemption":
-        # Python lets the main thread alone handle signals
+        # Python handles signals in the main thread alone
         if not jax.distributed.is_initialized() and threading.current_thread() is threading.main_thread():
             self.previous = signal.signal(signal.SIGTERM, self._note)
         return self
@@ -86,7 +85,7 @@ class Preemption:
             signal.signal(signal.SIGTERM, self.previous)
 
     def reached(self, step: int) -> bool:
-        """Whether to save step `step` and stop; all processes ask at every step and get the same answer."""
+        """Whether to save step `step` and stop; the same in all processes, which must call it at every step."""
         if jax.distributed.is_initialized():
             return multihost_utils.reached_preemption_sync_point(step)
         return self.signalled
@@ -95,9 +94,9 @@ class Preemption:
         self.signalled = True
 
 
-def _from_first(value):
-    """`value` of process 0, all of it JSON, in every process."""
+def _broadcast_json(value):
+    """The JSON value of process 0 in every process."""
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
-    told = multihost_utils.broadcast_one_to_all(np.resize(text, length))
-    return json.loads(np.asarray(told, np.uint8).tobytes())  # it comes in the wider type of a sum
+    received = multihost_utils.broadcast_one_to_all(np.resize(text, length))
+    return json.loads(np.asarray(received, np.uint8).tobytes())  # the broadcast is a sum, of a wider type
