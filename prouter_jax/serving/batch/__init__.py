@@ -1,1 +1,1 @@
-"""Scoring of files in batches and in shards."""
+"""Batch scoring: files of (user, query) pairs, by one process or in shards by several."""

@@ -1,4 +1,4 @@
-"""Files of (user, query) pairs, chunk by chunk: .parquet, .csv and .jsonl."""
+"""Reads files of (user, query) pairs in chunks: .parquet, .csv and .jsonl."""
 
 import contextlib
 import dataclasses
@@ -15,19 +15,19 @@ from prouter_jax.data.tables.files import csv_rows
 from prouter_jax.data.tables.parquet import is_utf8, parquet_size, parquet_tables
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import file_size
-from prouter_jax.serving.batch.columns import LIST, NEEDED, Chunk, from_arrow, from_python
+from prouter_jax.serving.batch.columns import LIST, SCORED_COLUMNS, Chunk, from_arrow, from_python
 
-_EXACT = 1 << 53
+_MOST_EXACT = 1 << 53  # integers up to this are exact as float64
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """A file.
+    """An open file of pairs.
 
     Attributes:
-      schema: of all its columns.
-      count: how many rows it has; may read it to find out.
-      chunks: (first, last) -> the rows from `first` to before `last`, None for the end.
+      schema: names and types of all columns.
+      count: returns the number of rows; reads the file if necessary.
+      chunks: (first, last) -> the rows from `first` to before `last`; None is the end of the file.
     """
 
     schema: pa.Schema
@@ -36,19 +36,21 @@ class Pairs:
 
 
 def open_pairs(path: pathlib.Path, rows_at_once: int, reserved: tuple[str, ...]) -> Pairs:
-    """Opens a file whose format its suffix tells.
+    """Opens a file in the format of its suffix.
 
     Args:
-      reserved: names that no column may have.
+      path: the file.
+      rows_at_once: largest number of rows in a chunk.
+      reserved: names of the output columns, which no input column may have.
 
     Raises:
-      ValueError: on a file that cannot be read or misses a column; while the chunks are read, on a damaged row.
+      ValueError: on an unreadable file or a missing column; while the chunks are read, on a damaged row.
     """
     pairs = {".parquet": _open_parquet, ".csv": _open_csv, ".jsonl": _open_jsonl}[path.suffix](path, rows_at_once)
     names = pairs.schema.names
     for name in names:
         if name in reserved:
-            raise ValueError(f"table {path.name}, column {name}: expected another name, this one is the output's")
+            raise ValueError(f"table {path.name}, column {name}: expected another name, this one is an output column")
         if names.count(name) > 1:
             raise ValueError(f"table {path.name}, column {name}: expected it once, found it {names.count(name)} times")
     for needed in (("user_id",), ("query", "query_id")):
@@ -69,13 +71,13 @@ def _open_parquet(path: pathlib.Path, rows_at_once: int) -> Pairs:
 
 
 def _arrow_chunk(path: pathlib.Path, table: pa.Table, first: int, fraction: float) -> Chunk:
-    present = [name for name in NEEDED if name in table.column_names]
+    present = [name for name in SCORED_COLUMNS if name in table.column_names]
     columns = {name: from_arrow(name, table[name], path.name, first) for name in present}
     return Chunk(columns, {}, lambda: table, fraction)
 
 
 def _open_csv(path: pathlib.Path, rows_at_once: int) -> Pairs:
-    """All columns are texts, so that they come back as they are."""
+    """All columns are strings, so that they are written back unchanged."""
     with contextlib.closing(csv_rows(path)) as records:
         header = next(records, [])
     if not header:
@@ -107,13 +109,13 @@ def _csv_chunks(
 def _column(path: pathlib.Path, name: str, cells: list, kind: pa.DataType, first: int) -> pa.Array:
     try:
         return pa.array(cells, kind)
-    except UnicodeEncodeError as error:  # broken UTF-8 has come as surrogates, and JSON may spell them out
+    except UnicodeEncodeError as error:  # invalid UTF-8 is decoded to surrogates, and JSON can escape them
         row = next(row for row, cell in enumerate(cells) if not is_utf8(str(cell)))
         raise row_error(path.name, name, first + row, "UTF-8 text", cells[row]) from error
 
 
 def _open_jsonl(path: pathlib.Path, rows_at_once: int) -> Pairs:
-    """Looks at the whole file first: only its last line tells which columns there are, and of which type."""
+    """Reads the whole file first to find its columns and their types: each line can add some."""
     kinds: dict[str, set] = {}
     total = 0
     for _, record in _json_rows(path):
@@ -121,15 +123,15 @@ def _open_jsonl(path: pathlib.Path, rows_at_once: int) -> Pairs:
         for name, value in record.items():
             found = kinds.setdefault(name, set())
             if value is not None:
-                found.add(_KINDS.get(type(value)) or _kind(value))
+                found.add(_SIMPLE_KINDS.get(type(value)) or _kind(value))
     _column(path, "of names", list(kinds), pa.string(), -1)
-    types = {name: _plain_type(found) for name, found in kinds.items()}
+    types = {name: _arrow_type(found) for name, found in kinds.items()}
     schema = pa.schema([(name, kind or pa.string()) for name, kind in types.items()])
     return Pairs(schema, lambda: total, functools.partial(_json_chunks, path, types, rows_at_once, total))
 
 
 def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
-    """Each row as it stands and as it reads; blank lines do not count."""
+    """The text and the parsed object of each row; blank lines are skipped."""
     row, line, decode = 0, b"", json.JSONDecoder().raw_decode
     try:
         with path.open("rb") as file:
@@ -161,7 +163,7 @@ def _json_chunks(
         while some := list(itertools.islice(rows, rows_at_once)):
             lines, records = [line for line, _ in some], [record for _, record in some]
             bad: dict[int, str] = {}
-            present = [name for name in NEEDED if name in types]
+            present = [name for name in SCORED_COLUMNS if name in types]
             columns = {name: from_python(name, [record.get(name) for record in records], bad) for name in present}
             table = functools.partial(_json_table, path, types, records, first)
             first += len(records)
@@ -178,17 +180,17 @@ def _json_table(path: pathlib.Path, types: dict[str, pa.DataType | None], record
     return pa.table(columns)
 
 
-_KINDS = {str: "str", float: "float", bool: "bool"}
+_SIMPLE_KINDS = {str: "str", float: "float", bool: "bool"}
 
 
 def _kind(value) -> str:
-    """What another value of JSON is to Arrow; of whole numbers, whether a double holds them."""
+    """The kind of an integer (exact as float64, as int64 or not), a list of texts, or other JSON."""
     if type(value) is int:
-        return "int" if abs(value) <= _EXACT else "long" if abs(value) < 1 << 63 else "json"
+        return "int" if abs(value) <= _MOST_EXACT else "long" if abs(value) < 1 << 63 else "json"
     return "list" if type(value) is list and all(type(text) is str for text in value) else "json"
 
 
-_PLAIN = (
+_ARROW_TYPES = (
     ({"str"}, pa.string()),
     ({"bool"}, pa.bool_()),
     ({"int", "long"}, pa.int64()),
@@ -197,6 +199,6 @@ _PLAIN = (
 )
 
 
-def _plain_type(kinds: set[str]) -> pa.DataType | None:
-    """The Arrow type that holds all these kinds as they are; None if only JSON text does."""
-    return next((kind for fitting, kind in _PLAIN if kinds <= fitting), None)
+def _arrow_type(kinds: set[str]) -> pa.DataType | None:
+    """The Arrow type that represents all these kinds exactly; None if only JSON text does."""
+    return next((kind for fitting, kind in _ARROW_TYPES if kinds <= fitting), None)

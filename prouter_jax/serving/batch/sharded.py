@@ -1,8 +1,8 @@
-"""One file, scored by several processes: each writes a part of the rows, whoever comes last joins the parts.
+"""Sharded scoring: several processes score one file; each writes one part, and the last one joins the parts.
 
-Parts lie beside the output, in OUTPUT.parts/. A part counts once its sealed record is there, which says what decided
-its rows and what its bytes are; so a process that was killed is started again, and a part of another input, another
-router or another number of parts does not count. The joined file is that of one process, to the last bit.
+Parts are in the folder OUTPUT.parts/. A part is complete once its record is written: a file with the SHA-256 of the
+part and a digest of all inputs (file, router, number of parts). So a killed process can be started again, and parts of
+other inputs are ignored. The joined file equals that of a single process to the last bit.
 """
 
 import contextlib
@@ -23,7 +23,12 @@ from prouter_jax.serving.batch.write import WRITERS
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Part `index`, from 0, of `number` parts of a file."""
+    """A part of a file.
+
+    Attributes:
+      index: number of the part, from 0.
+      number: number of all parts.
+    """
 
     index: int
     number: int
@@ -31,12 +36,12 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Sharded:
-    """What came of a process's work.
+    """Result of one process.
 
     Attributes:
-      part: of the rows that are its part.
-      kept: whether these were there from before.
-      missing: the parts that are not there yet; the output is there if there are none.
+      part: row counts of its part.
+      kept: whether the part had been scored before.
+      missing: parts that are not scored yet; if there are none, the output is written.
     """
 
     part: Counts
@@ -45,10 +50,10 @@ class Sharded:
 
 
 def parse_shard(text: str) -> Shard:
-    """Reads "I/N".
+    """Parses "I/N", such as "0/3".
 
     Raises:
-      ValueError: if that is not what it is.
+      ValueError: on another format, or if I is not below N.
     """
     index, _, number = text.partition("/")
     if not (index.isdecimal() and number.isdecimal() and int(index) < int(number)):
@@ -64,11 +69,12 @@ def score_shard(
     decided_by: str,
     **options,
 ) -> Sharded:
-    """Scores one part of a file, unless it is there already, and joins all parts if they are there.
+    """Scores one part of a file unless it is complete already, and joins the parts if all are complete.
 
     Args:
-      score, input_path, output_path, options: as of `score_file`.
-      decided_by: a digest of all that decides the answers: the router, and what is asked of its choices.
+      score, input_path, output_path, options: as for `score_file`.
+      shard: the part.
+      decided_by: digest of everything besides the input that determines the picks: router and constraints.
 
     Raises:
       ValueError: as `score_file`.
@@ -82,12 +88,12 @@ def score_shard(
     if not missing:
         parts.join(pairs)
     elif parts.read(shard.index) is None:
-        missing = []  # another process has joined all parts meanwhile, and cleared them away
+        missing = []  # another process has joined and deleted the parts in the meantime
     return Sharded(counts, before is not None, missing)
 
 
 def _binding(job: Job, number: int, decided_by: str) -> str:
-    """A digest of all that decides what is in a part."""
+    """SHA-256 of everything that determines the bytes of the parts."""
     source = version_of(job.input_path)
     facts = [*source, job.output_path.suffix, job.rows_at_once, number, decided_by]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -95,35 +101,35 @@ def _binding(job: Job, number: int, decided_by: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Parts:
-    """The parts of a job, beside its output."""
+    """The files of all parts of a job."""
 
     job: Job
     number: int
     binding: str
 
     def write(self, index: int, pairs: Pairs) -> Counts:
-        """Scores a part and seals it."""
+        """Scores a part and writes its record."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._record(index).unlink(missing_ok=True)
         counts = write_rows(self.job, pairs, self._rows(index), _part_of(index, self.number, self.job, pairs.count()))
-        seal = {"binding": self.binding, "sha256": files.sha256_of(self._rows(index))}
-        files.write_sealed(self._record(index), seal | dataclasses.asdict(counts))
+        record = {"binding": self.binding, "sha256": files.sha256_of(self._rows(index))}
+        files.write_sealed(self._record(index), record | dataclasses.asdict(counts))
         return counts
 
     def read(self, index: int) -> Counts | None:
-        """What is in a part; None if it is not there, not whole, or of another job."""
+        """Row counts of a part; None if it is missing, incomplete, damaged or of another job."""
         try:
             record = files.read_sealed(self._record(index))
-            whole = record["binding"] == self.binding and files.sha256_of(self._rows(index)) == record["sha256"]
+            valid = record["binding"] == self.binding and files.sha256_of(self._rows(index)) == record["sha256"]
         except (ValueError, FileNotFoundError):
             return None
-        return Counts(record["rows"], record["errors"]) if whole else None
+        return Counts(record["rows"], record["errors"]) if valid else None
 
     def missing(self) -> list[int]:
         return [index for index in range(self.number) if self.read(index) is None]
 
     def join(self, pairs: Pairs) -> None:
-        """Makes the output of all parts and clears them away; two processes may do it at once."""
+        """Writes the output from all parts and deletes them; two processes may do so at once."""
         try:
             with (
                 files.open_whole(self.job.output_path) as file,
@@ -135,11 +141,11 @@ class _Parts:
         except FileNotFoundError:
             if not self.missing():
                 raise
-            return  # the other process was faster
+            return  # another process has joined and deleted the parts
         self._clear()
 
     def _clear(self) -> None:
-        """Deletes the parts, and what killed processes left of them; the folder stays if it holds those of others."""
+        """Deletes these parts and leftovers of killed processes; the folder stays if it has other files."""
         with contextlib.suppress(OSError):
             for path in list_folder(self._folder):
                 if f"-of-{self.number}." in path.name:
@@ -159,7 +165,7 @@ class _Parts:
 
 
 def _part_of(index: int, number: int, job: Job, total: int) -> tuple[int, int]:
-    """First row and end of a part: whole chunks, so that what is scored together is what one process would."""
+    """First and last row (exclusive) of a part: whole chunks, so that chunks are those of a single process."""
     chunks = -(-total // job.rows_at_once)
     first, last = (min(chunks * edge // number * job.rows_at_once, total) for edge in (index, index + 1))
     return first, last

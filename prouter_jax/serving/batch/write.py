@@ -1,4 +1,4 @@
-"""Files of scored pairs, chunk by chunk: the input's columns, then llm, probabilities, basis and error."""
+"""Writes scored pairs in chunks (.parquet, .csv, .jsonl): the input's columns, llm, probabilities, basis and error."""
 
 import base64
 import dataclasses
@@ -22,14 +22,14 @@ OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """The answers to some rows.
+    """The picks for some rows.
 
     Attributes:
-      llm: string [rows], the chosen one, null on an error.
-      llms: the names of the columns of `probabilities`.
-      probabilities: float [rows, llms], NaN where an LLM is not a candidate.
-      basis: string [rows], what the choice rests on.
-      error: string [rows], what is wrong with the row, null for nothing.
+      llm: the picked LLM, string [rows]; null in a row with an error.
+      llms: names of the columns of `probabilities`.
+      probabilities: probability that the user chooses each LLM, float [rows, llms]; NaN if it is no candidate.
+      basis: "history" or "cold_start", string [rows]; null in a row with an error.
+      error: error message, string [rows]; null in a row without an error.
     """
 
     llm: pa.Array
@@ -39,22 +39,22 @@ class Scored:
     error: pa.Array
 
 
-_PROBABILITIES = pa.map_(pa.string(), pa.float64())
-_NUMBERED = pa.map_(pa.dictionary(pa.int32(), pa.string()), pa.float64())
-_SHARED, _SHARES = (f"probabilities.key_value.{part}" for part in ("key", "value"))
+_STRING_MAP = pa.map_(pa.string(), pa.float64())
+_DICTIONARY_MAP = pa.map_(pa.dictionary(pa.int32(), pa.string()), pa.float64())
+_KEYS, _VALUES = (f"probabilities.key_value.{part}" for part in ("key", "value"))
 
 
 class ParquetWriter:
-    """Writes names of LLMs by number, for they are the most cells; readers are told that they are strings."""
+    """Writes a Parquet file; LLM names are dictionary-encoded, and the stored schema declares plain strings."""
 
     def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
         del heading
-        self._schema = _with_answers(schema, _NUMBERED)
+        self._schema = _with_output_columns(schema, _DICTIONARY_MAP)
         self._writer = pq.ParquetWriter(
             file, self._schema, store_schema=False, write_page_checksum=True, **_encodings(self._schema)
         )
-        said = _with_answers(schema, _PROBABILITIES).serialize().to_pybytes()
-        self._writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(said).decode()})
+        declared = _with_output_columns(schema, _STRING_MAP).serialize().to_pybytes()
+        self._writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(declared).decode()})
 
     def __enter__(self):
         return self
@@ -66,58 +66,58 @@ class ParquetWriter:
         self._add([*chunk.table().columns, scored.llm, _as_map(scored), scored.basis, scored.error])
 
     def append(self, part: BinaryIO) -> None:
-        """Adds the rows of a file that another writer wrote, to the last bit as if they were written here."""
+        """Appends the rows of a file from another writer; the bytes are the same as if written directly."""
         with pq.ParquetFile(part, page_checksum_verification=True, pre_buffer=False) as written:
             for group in range(written.num_row_groups):
                 table = written.read_row_group(group)
                 columns = dict(zip(table.column_names, table.columns, strict=True))
-                self._add(list((columns | {"probabilities": _numbered(table["probabilities"])}).values()))
+                self._add(list((columns | {"probabilities": _dictionary_encode(table["probabilities"])}).values()))
 
     def _add(self, columns: list) -> None:
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
 
 
-def _with_answers(schema: pa.Schema, probabilities: pa.DataType) -> pa.Schema:
+def _with_output_columns(schema: pa.Schema, probabilities: pa.DataType) -> pa.Schema:
     for name in OUTPUT_COLUMNS:
         schema = schema.append(pa.field(name, probabilities if name == "probabilities" else pa.string()))
     return schema
 
 
 def _encodings(schema: pa.Schema) -> dict:
-    """Shares hardly repeat, but their bytes are alike place by place; nobody looks for rows by the range of a share."""
+    """Column options: byte-stream splitting for probabilities, which rarely repeat; dictionaries for the others."""
     empty = io.BytesIO()
     pq.write_table(schema.empty_table(), empty, store_schema=False)
     paths = [column.path for column in pq.ParquetFile(empty).schema]
     return {
-        "use_dictionary": [path for path in paths if path != _SHARES],
-        "column_encoding": {_SHARES: "BYTE_STREAM_SPLIT"},
-        "write_statistics": [path for path in paths if path not in (_SHARES, _SHARED)],
+        "use_dictionary": [path for path in paths if path != _VALUES],
+        "column_encoding": {_VALUES: "BYTE_STREAM_SPLIT"},
+        "write_statistics": [path for path in paths if path not in (_VALUES, _KEYS)],
     }
 
 
 def _as_map(scored: Scored) -> pa.Array:
-    """_NUMBERED [rows] of the candidates alone, null where there is none."""
-    given = ~np.isnan(scored.probabilities)
-    llm = np.broadcast_to(np.arange(len(scored.llms), dtype=np.int32), given.shape)
-    counts = given.sum(1, dtype=np.int32)
+    """The candidates' probabilities as _DICTIONARY_MAP [rows], null in rows without candidates."""
+    candidates = ~np.isnan(scored.probabilities)
+    llm = np.broadcast_to(np.arange(len(scored.llms), dtype=np.int32), candidates.shape)
+    counts = candidates.sum(1, dtype=np.int32)
     ends = np.append(np.int32(0), counts.cumsum(dtype=np.int32))
-    if given.all():
+    if candidates.all():
         number, values = pa.array(llm.ravel()).dictionary_encode(), scored.probabilities.ravel()
     else:
-        number, values = pa.array(llm[given]).dictionary_encode(), scored.probabilities[given]
-    # names in the order in which they come, as `_numbered` finds them
+        number, values = pa.array(llm[candidates]).dictionary_encode(), scored.probabilities[candidates]
+    # names in order of first appearance, as `_dictionary_encode` orders them
     names = pa.array(scored.llms, pa.string()).take(number.dictionary)
     keys = pa.DictionaryArray.from_arrays(number.indices, names)
     return pa.MapArray.from_arrays(ends, keys, pa.array(values.astype(np.float64)), mask=pa.array(counts == 0))
 
 
-def _numbered(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """_PROBABILITIES as _NUMBERED."""
+def _dictionary_encode(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Converts _STRING_MAP to _DICTIONARY_MAP."""
     chunks = [
         pa.MapArray.from_arrays(part.offsets, part.keys.dictionary_encode(), part.items, mask=part.is_null())
         for part in column.chunks
     ]
-    return pa.chunked_array(chunks, _NUMBERED)
+    return pa.chunked_array(chunks, _DICTIONARY_MAP)
 
 
 _to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -176,12 +176,12 @@ WRITERS = {".parquet": ParquetWriter, ".csv": _CsvWriter, ".jsonl": _JsonlWriter
 
 
 def _as_json(scored: Scored) -> list[str | None]:
-    """A JSON object [rows] of the candidates alone, six decimals each, None where there is none."""
+    """A JSON object of the candidates' probabilities for each row, six decimals; None in rows without candidates."""
     texts = np.full(len(scored.probabilities), None, object)
-    given = ~np.isnan(scored.probabilities)
-    sets, place = distinct_sets(given)
-    order = np.argsort(place, kind="stable")
-    ends = np.bincount(place, minlength=len(sets)).cumsum()
+    candidates = ~np.isnan(scored.probabilities)
+    sets, set_of = distinct_sets(candidates)
+    order = np.argsort(set_of, kind="stable")
+    ends = np.bincount(set_of, minlength=len(sets)).cumsum()
     for members, rows in zip(sets, np.split(order, ends[:-1]), strict=True):
         if members.any():
             names = [name for name, member in zip(scored.llms, members, strict=True) if member]
@@ -190,7 +190,7 @@ def _as_json(scored: Scored) -> list[str | None]:
 
 
 def _objects(names: list[str], values: np.ndarray) -> list[str]:
-    """One JSON object a row, all of the same length, so that numbers are put into their places by the column."""
+    """One JSON object a row, all of the same length: the digits are written into a byte template, column by column."""
     template = "{" + ", ".join(f"{json.dumps(name)}: {_SLOT}" for name in names) + "}"
     characters = np.frombuffer(template.encode(), np.uint8)
     slots = np.flatnonzero(characters == ord(_SLOT[0]))
@@ -200,12 +200,12 @@ def _objects(names: list[str], values: np.ndarray) -> list[str]:
     return [text[start : start + width] for start in range(0, len(text), width)]
 
 
-_SLOT = "\0" * 8  # JSON escapes it, so no name of an LLM has it
+_SLOT = "\0" * 8  # JSON escapes NUL, so it is in no LLM name
 _THREE_DIGITS = np.frombuffer("".join(f"{number:03}" for number in range(1000)).encode(), np.uint8).reshape(1000, 3)
 
 
 def _decimals(values: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1] as the eight characters of their six decimals, [..., 8]."""
+    """ASCII codes of numbers in [0, 1] with six decimals, such as 0.250000, uint8 [..., 8]."""
     millionths = np.rint(values * 1e6).astype(np.int32)
     characters = np.empty((*values.shape, 8), np.uint8)
     characters[..., 0] = ord("0") + millionths // 1_000_000
@@ -226,7 +226,7 @@ def _json_lines(table: pa.Table) -> list[str]:
 def _json_cells(column: pa.Array | pa.ChunkedArray) -> list[str]:
     types, kind = pa.types, column.type
     if types.is_string(kind) or types.is_large_string(kind):
-        encode = functools.cache(_to_json)  # most texts come again and again
+        encode = functools.cache(_to_json)  # most texts repeat
         return [encode(cell) for cell in column.to_pylist()]
     if types.is_floating(kind):  # JSON has no NaN
         return [repr(cell) if cell is not None and math.isfinite(cell) else "null" for cell in column.to_pylist()]
@@ -236,10 +236,10 @@ def _json_cells(column: pa.Array | pa.ChunkedArray) -> list[str]:
 
 
 def _csv_type(kind: pa.DataType) -> pa.DataType:
-    """Arrow writes plain cells itself; others it is given as texts."""
+    """The type itself if Arrow writes it to CSV, else string."""
     types = pa.types
-    plain = types.is_primitive(kind) and not types.is_float16(kind)
-    return kind if plain or types.is_string(kind) or types.is_large_string(kind) else pa.string()
+    writable = types.is_primitive(kind) and not types.is_float16(kind)
+    return kind if writable or types.is_string(kind) or types.is_large_string(kind) else pa.string()
 
 
 def _csv_cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
