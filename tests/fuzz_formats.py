@@ -1,7 +1,7 @@
-"""Files of every format that is read, a record a line where there are lines, for mutations of all kinds.
+"""A small file of every format that the project reads, one record per line where possible, for mutation tests.
 
-Each record is about one query, and what is read is told apart by query: what a mutation of a record may change is what
-is said of the query of that record, and nothing else.
+Each record is about one query, and data is compared query by query: a mutated record may change the data of its query
+and nothing else.
 """
 
 import collections
@@ -29,7 +29,7 @@ class Format:
     Attributes:
       records: of the file that is mutated.
       write: (folder, records) -> the file that has these records, and beside it whatever else is needed.
-      read: file -> what is said, by query.
+      read: function from a file to its data by query.
       query: record -> the text of its query, as `read` has it.
       first: lines before that of the first record.
     """
@@ -42,12 +42,12 @@ class Format:
 
 
 def by_query(data):
-    """What an `Interactions` says, by the text of the query, whatever the numbers and the order of all."""
+    """The content of an `Interactions` by query text, independent of row numbers and order."""
     found = collections.defaultdict(list)
     for (_, llm), (text, *facts) in outcome_facts(data).items():
         found[text].append(repr(("outcome", llm, facts)))
-    for user, _, text, *facts, said in decision_facts(data):
-        found[text].append(repr(("decision", user, facts, sorted(said.items()))))
+    for user, _, text, *facts, values in decision_facts(data):
+        found[text].append(repr(("decision", user, facts, sorted(values.items()))))
     return {text: sorted(facts) for text, facts in found.items()}
 
 

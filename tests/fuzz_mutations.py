@@ -1,4 +1,4 @@
-"""Mutations of records before they are written, and of the bytes of a file after."""
+"""Mutations of records before they are written to a file, and of the bytes of the file."""
 
 import copy
 import csv
@@ -18,12 +18,12 @@ def mutate_records(records, rng):
 
 
 def mutate_bytes(content, rng):
-    """Changed bytes, and the first and last place that was touched, None for all of them."""
+    """Changed bytes, and the first and last changed at; None if all may have changed."""
     return _BYTES[rng.integers(len(_BYTES))](content, rng)
 
 
 def with_column_twice(content):
-    """A CSV whose first column stands twice."""
+    """A CSV file with its first column twice."""
     rows = list(csv.reader(io.StringIO(content, newline="")))
     out = io.StringIO(newline="")
     csv.writer(out).writerows([*row, row[0]] for row in rows)
@@ -115,33 +115,36 @@ _RECORDS = (
 
 
 def _flipped(content, rng):
-    place = int(rng.integers(len(content)))
-    return content[:place] + bytes([content[place] ^ 1 << rng.integers(8)]) + content[place + 1 :], (place, place)
+    at = int(rng.integers(len(content)))
+    return content[:at] + bytes([content[at] ^ 1 << rng.integers(8)]) + content[at + 1 :], (
+        at,
+        at,
+    )
 
 
 def _overwritten(content, rng):
-    place, length = int(rng.integers(len(content))), int(rng.integers(1, 9))
-    return content[:place] + rng.bytes(length) + content[place + length :], (place, place + length)
+    at, length = int(rng.integers(len(content))), int(rng.integers(1, 9))
+    return content[:at] + rng.bytes(length) + content[at + length :], (at, at + length)
 
 
 def _inserted(content, rng):
-    place = int(rng.integers(len(content)))
+    at = int(rng.integers(len(content)))
     some = (b'"', b"\n", b",", b"\0", b"\xff", b"{", b"]", b"\r", b'""', b"\\", b"[" * 100_000, b'{"a":' * 50_000)
-    return content[:place] + some[rng.integers(len(some))] + content[place:], (place, place)
+    return content[:at] + some[rng.integers(len(some))] + content[at:], (at, at)
 
 
 def _cut(content, rng):
-    place = int(rng.integers(len(content)))
-    return content[:place], (place, len(content))
+    at = int(rng.integers(len(content)))
+    return content[:at], (at, len(content))
 
 
 def _hole(content, rng):
-    first, last = sorted(int(place) for place in rng.integers(len(content), size=2))
+    first, last = sorted(int(at) for at in rng.integers(len(content), size=2))
     return content[:first] + content[last:], (first, last)
 
 
 def _doubled(content, rng):
-    first, last = sorted(int(place) for place in rng.integers(len(content), size=2))
+    first, last = sorted(int(at) for at in rng.integers(len(content), size=2))
     return content[:last] + content[first:last] + content[last:], (first, last)
 
 

@@ -1,4 +1,4 @@
-"""What an `Interactions` says, as plain values that a test can compare."""
+"""The content of an `Interactions` as plain Python values for comparisons in tests."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from prouter_jax.data.interactions import KINDS
 
 
 def outcome_facts(data):
-    """{(query_id, llm): (query, task_id, effect, cost, input tokens, output tokens, response)}, None for unknown."""
+    """{(query_id, llm): (query, task_id, effect, cost, input tokens, output tokens, response)}, None for NaN."""
     found, outcomes = {}, data.outcomes
     for row, (query, llm) in enumerate(zip(outcomes.query, outcomes.llm, strict=True)):
         task = data.queries.task[query]
@@ -22,10 +22,10 @@ def outcome_facts(data):
 
 def decision_facts(data):
     """[(user_id, query_id, query, candidates, first, time, {(kind, llm): value})] in order."""
-    said = [{} for _ in data.decisions.user]
+    values = [{} for _ in data.decisions.user]
     feedback = data.feedback
     for decision, kind, llm, value in zip(feedback.decision, feedback.kind, feedback.llm, feedback.value, strict=True):
-        said[decision][KINDS[kind], data.llms.ids[llm]] = float(value)
+        values[decision][KINDS[kind], data.llms.ids[llm]] = float(value)
     decisions, names = data.decisions, data.llms.ids
     return [
         (
@@ -35,7 +35,7 @@ def decision_facts(data):
             tuple(sorted(names[data.offers[decisions.offer[row]]])),
             names[decisions.first[row]] if decisions.first[row] >= 0 else None,
             None if np.isnan(decisions.time[row]) else float(decisions.time[row]),
-            said[row],
+            values[row],
         )
-        for row in range(len(said))
+        for row in range(len(values))
     ]

@@ -1,4 +1,4 @@
-"""A small made-up file of each public format, exactly as it is published."""
+"""Writes a small generated file in each public format, with the published layout."""
 
 import json
 
@@ -9,22 +9,22 @@ def write_json(path, value):
     return path
 
 
-def prism_answer(user, conversation, turn, place, model, score, **other):
+def prism_answer(user, conversation, turn, position, model, score, **other):
     interaction = f"int{conversation}{turn}"
     return {
-        "utterance_id": f"ut{conversation}{turn}{place}",
+        "utterance_id": f"ut{conversation}{turn}{position}",
         "interaction_id": interaction,
         "conversation_id": f"c{conversation}",
         "user_id": user,
         "turn": turn,
-        "within_turn_id": place,
+        "within_turn_id": position,
         "conversation_type": "values guided",
         "user_prompt": f"Is conversation {conversation} fair, turn {turn}?",
         "model_response": f'{model} says\n"yes" to {conversation} é',
         "model_name": model,
         "model_provider": "somebody",
         "score": score,
-        "if_chosen": place == 0,
+        "if_chosen": position == 0,
         "included_in_balanced_subset": False,
     } | other
 

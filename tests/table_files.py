@@ -1,4 +1,4 @@
-"""Writing small tables in every format that is read, for the tests of readers."""
+"""Writes small tables in every supported file format, for the tests of readers."""
 
 import csv
 import json

@@ -18,7 +18,7 @@ def test_a_published_file_becomes_a_table(tmp_path):
     done = _run("--format=gsm8k", f"--input={path}", f"--out={tmp_path}/queries.parquet", "--most=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "dropped: 1 questions without an answer behind ####",
+        "dropped: 1 questions without an answer after ####",
         f"written: 1 queries of 3 records; {tmp_path}/queries.parquet",
     ]
     assert pq.read_table(tmp_path / "queries.parquet").num_rows == 1

@@ -128,7 +128,7 @@ def _gsm8k(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
     for row in files.read(path, ("question", "answer")):
         number = row.text("answer").rpartition("####")[2].strip()
         if "####" not in row.text("answer") or not number:
-            files.drop("questions without an answer behind ####")
+            files.drop("questions without an answer after ####")
         else:
             yield Query(f"gsm8k-{row.number}", row.text("question"), "gsm8k", number, "number_at_end")
 

@@ -47,9 +47,7 @@ def read_public(
     if not llms_path:
         return FORMATS[name](path, on_progress=on_progress)
     if name != "personaroute":
-        raise ValueError(
-            f"{os.fspath(llms_path)}: expected a file of LLMs for personaroute alone, found one for {name}"
-        )
+        raise ValueError(f"{os.fspath(llms_path)}: expected a file of LLMs only for personaroute, found one for {name}")
     return read_personaroute(path, llms_path, on_progress)
 
 

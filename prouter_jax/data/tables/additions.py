@@ -1,6 +1,6 @@
 """Reads data that a trained router receives later: histories of users, and new or changed LLMs.
 
-Both functions return the existing `Interactions` with the new rows behind the old rows in every table, so that existing
+Both functions return the existing `Interactions` with the new rows after the old rows in every table, so that existing
 row numbers stay valid. Embeddings of queries and tasks are dropped.
 """
 
@@ -38,7 +38,7 @@ _HISTORY = {
     "first": "id?",
     "time": "number?",
 }
-_FORMS = {"rating": "ratings", "thumb": "thumbs", "winner": "votes"}  # the table whose form a history with a column has
+_FORMS = {"rating": "ratings", "thumb": "thumbs", "winner": "votes"}  # the form of a history by its column
 
 
 def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:

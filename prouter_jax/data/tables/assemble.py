@@ -1,4 +1,4 @@
-"""Builds `Interactions` from loaded tables, alone or on top of existing data.
+"""Builds `Interactions` from loaded tables, optionally on top of existing data.
 
 The rows of the tables follow the rows of the existing data, so that existing row numbers stay valid. Error messages
 count the rows of the file.
@@ -27,7 +27,7 @@ def assemble(tables: dict[str, Table], base: Interactions | None = None) -> Inte
       base: existing data, without its vectors; default: none.
 
     Returns:
-      Users, tasks, queries and LLMs of both; outcomes, offers, decisions and feedback of `tables` alone. The result is
+      Users, tasks, queries and LLMs of both; outcomes, offers, decisions and feedback of `tables` only. The result is
       not yet validated.
 
     Raises:
@@ -67,7 +67,7 @@ def _no_outcomes() -> Outcomes:
 
 
 def _expected(noun: str, table: Table | None, num_base: int) -> str:
-    """The words of an error message for an id that is in neither the table nor the existing data."""
+    """Describes the allowed ids for an error message, such as "an llm of llms.csv or of the router"."""
     sources = ([f"of {table.name}"] if table else []) + (["of the router"] if num_base else [])
     return f"{noun} {' or '.join(sources)}"
 

@@ -27,7 +27,7 @@ from prouter_jax.data.tables.files import read_cells
 from prouter_jax.data.tables.parquet import one_line
 from prouter_jax.data.tables.table import Table, TextColumn
 
-EXPECTED = {  # by kind, the words of error messages
+EXPECTED = {  # descriptions of the kinds for error messages
     "id": "an id",
     "key": "an id",
     "text": "a text",
@@ -112,7 +112,7 @@ def _convert(table: Table, name: str, kind: str, cells: list) -> pa.Array:
 
 
 def _bytes(text) -> bytes:
-    """The bytes of a text. Surrogates become the invalid bytes again that they stand for: `_text_column` names them."""
+    """The bytes of a text. Surrogates become invalid bytes again, as in the file, which `_text_column` reports."""
     if not isinstance(text, str):
         raise TypeError
     return text.encode("utf-8", "surrogateescape")

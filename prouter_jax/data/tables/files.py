@@ -19,7 +19,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
 def read_cells(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict, int]:
-    """Reads the wanted columns of a file, as far as it has them.
+    """Reads the wanted columns that a file has.
 
     Args:
       path: a file with one of `SUFFIXES`.

@@ -78,8 +78,8 @@ def _array(window: "_Window") -> Generator[tuple[Any, int], None, None]:
     window.take("[", "an array")
     for _ in window.separated("]"):
         window.peek()
-        begun = window.position()
-        yield window.value(), window.position() - begun
+        start = window.position()
+        yield window.value(), window.position() - start
 
 
 class _Window:

@@ -27,7 +27,7 @@ def write_parquet(path: str | os.PathLike, table: pa.Table) -> None:
 
 
 def read_parquet(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, pa.ChunkedArray], int]:
-    """The wanted columns of a file, as far as it has them, and its number of rows.
+    """The wanted columns that a file has, and its number of rows.
 
     Raises:
       ValueError: if the file is damaged or has a wanted column twice.
@@ -152,7 +152,7 @@ def _regroup(rows: int, batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.R
 
 
 def _check_valid(path: pathlib.Path, name: str, column: pa.ChunkedArray, first: int) -> None:
-    """Checks what Arrow reads unchecked, UTF-8 above all. `first` is the file's row of the column's first cell."""
+    """Checks cells that Arrow reads unchecked, such as UTF-8. `first` is the row of the first cell in the file."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid as error:

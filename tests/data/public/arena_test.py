@@ -47,7 +47,7 @@ def test_conversations_must_begin_alike(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "complaint"),
+    ("column", "value", "message"),
     [
         ("winner", "model_c", "column winner, row 2: expected one of model_a, .* found 'model_c'"),
         ("judge", None, "column judge, row 3: expected an id, found nothing"),
@@ -56,8 +56,8 @@ def test_conversations_must_begin_alike(tmp_path):
         ("turn", "first", "column turn, row 3: expected a finite number, found 'first'"),
     ],
 )
-def test_a_bad_cell_is_named(tmp_path, column, value, complaint):
+def test_a_bad_cell_is_named(tmp_path, column, value, message):
     records = [dict(record) for record in MT_BENCH]
     records[2 if column == "winner" else 3][column] = value
-    with pytest.raises(ValueError, match=f"^table human.jsonl, {complaint}"):
+    with pytest.raises(ValueError, match=f"^table human.jsonl, {message}"):
         read_arena(write_rows(tmp_path / "human.jsonl", records))

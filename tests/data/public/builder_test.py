@@ -1,4 +1,4 @@
-"""Interactions put together from names, and the counts beside them."""
+"""Interactions built item by item, and the counts of dropped items."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_of_several_outcomes_the_first_counts(tmp_path):
     assert read.dropped == {"second answers of an LLM to a query": 2}
 
 
-def test_nothing_at_all_is_a_complaint_with_what_was_dropped(tmp_path):
+def test_no_data_is_an_error_with_the_dropped_items(tmp_path):
     files = FileSet([tmp_path / "a.csv"])
     files.drop("rows of air", 3)
     files.drop("rows of nothing", 0)
@@ -59,11 +59,11 @@ def test_nothing_at_all_is_a_complaint_with_what_was_dropped(tmp_path):
         InteractionsBuilder().build_outcomes_only(files)
 
 
-def test_progress_is_told_in_shares_of_the_bytes(tmp_path):
-    told = []
+def test_progress_is_a_share_of_the_bytes(tmp_path):
+    calls = []
     paths = [write_rows(tmp_path / f"{name}.jsonl", [{"x": n} for n in range(10_000)]) for name in "ab"]
-    files = FileSet(paths, lambda *progress: told.append(progress))
+    files = FileSet(paths, lambda *progress: calls.append(progress))
     for path in paths:
         assert [record.cells["x"] for record in files.read(path, ["x"])] == list(range(10_000))
-    assert [records for records, _ in told] == [5000, 10_000, 15_000, 20_000]
-    np.testing.assert_allclose([share for _, share in told], [0.25, 0.5, 0.75, 1], atol=0.01)
+    assert [records for records, _ in calls] == [5000, 10_000, 15_000, 20_000]
+    np.testing.assert_allclose([share for _, share in calls], [0.25, 0.5, 0.75, 1], atol=0.01)

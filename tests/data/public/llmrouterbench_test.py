@@ -49,7 +49,7 @@ def test_a_prediction_that_is_no_text_is_not_an_answer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         ("[]", r"table 2.json, row 0: expected an object, found '\['"),
         ("{}", "table 2.json, row 0: expected an array 'records', found none"),
@@ -59,11 +59,11 @@ def test_a_prediction_that_is_no_text_is_not_an_answer(tmp_path):
         ('{"records": [{"index": 1, "origin_query": "Hi", "score": "x"}]}', "table 2.json, column score, row 0: "),
     ],
 )
-def test_a_bad_file_is_named(tmp_path, content, complaint):
+def test_a_bad_file_is_named(tmp_path, content, message):
     path = tmp_path / "aime" / "test" / QWEN / "2.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(ValueError, match=f"^folder aime/test/{QWEN}, {complaint}"):
+    with pytest.raises(ValueError, match=f"^folder aime/test/{QWEN}, {message}"):
         read_llmrouterbench(tmp_path)
 
 

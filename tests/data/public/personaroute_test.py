@@ -1,4 +1,4 @@
-"""A made-up PersonaRoute-Bench of the real columns, in both variants."""
+"""A generated PersonaRoute-Bench with the published columns, in both variants."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def _write(path, records):
 
 
 @pytest.mark.parametrize("judged", [False, True])
-def test_both_variants_tell_who_likes_what(tmp_path, judged):
+def test_both_variants_are_read_as_choices(tmp_path, judged):
     limit = csv.field_size_limit()
     data = read_personaroute(_write(tmp_path / "a.csv", _records(judged))).data
     assert csv.field_size_limit() == limit
@@ -163,12 +163,12 @@ def test_a_folder_is_read_as_one(tmp_path):
 def test_a_bad_cell_is_named(tmp_path, row, column, value, found):
     records = _records()
     records[row][column] = value
-    message = _complaint(tmp_path, records)
+    message = _error(tmp_path, records)
     assert message.startswith(f"table a.csv, column {column}, row {row}: expected ")
     assert message.endswith(f"found {found}")
 
 
-def _complaint(folder, records, llms_path=""):
+def _error(folder, records, llms_path=""):
     with pytest.raises(ValueError, match=r"expected .* found") as caught:
         read_personaroute(_write(folder / "a.csv", records), llms_path)
     assert "\n" not in str(caught.value)
@@ -179,7 +179,7 @@ def _complaint(folder, records, llms_path=""):
 def test_a_failed_judgement_is_named(tmp_path, value, found):
     records = _records(judged=True)
     records[3]["best_answer"] = value
-    message = _complaint(tmp_path, records)
+    message = _error(tmp_path, records)
     assert message == f"table a.csv, column best_answer, row 3: expected 0 or 1, found {found}"
 
 
@@ -191,7 +191,7 @@ def test_a_choice_that_is_not_among_the_rows_is_named(tmp_path, judged, column, 
     del records[5]
     expected = "one of the LLMs that have a row for this user and query"
     message = f"table a.csv, column {column}, row 4: expected {expected}, found {found}"
-    assert _complaint(tmp_path, records) == message
+    assert _error(tmp_path, records) == message
 
 
 def test_the_row_is_counted_in_its_own_file(tmp_path):
@@ -211,7 +211,7 @@ def test_files_of_two_variants_do_not_mix(tmp_path):
 @pytest.mark.parametrize("column", ["user_id", "query_embedding", "best_llm", "task_description"])
 def test_a_missing_column_is_named(tmp_path, column):
     records = [{name: cell for name, cell in record.items() if name != column} for record in _records()]
-    assert _complaint(tmp_path, records).startswith(f"table a.csv, column {column}: expected it once")
+    assert _error(tmp_path, records).startswith(f"table a.csv, column {column}: expected it once")
 
 
 def test_unreadable_files_are_named(tmp_path):
@@ -229,7 +229,7 @@ def test_unreadable_files_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "message"),
     [
         ("{", "table llms.json: expected JSON"),
         ("[1]", "table llms.json: expected JSON"),
@@ -248,7 +248,7 @@ def test_unreadable_files_are_named(tmp_path):
         ('{"small": {"feature": 1}}', "table llms.json, column feature, row 0: expected a text, found 1"),
     ],
 )
-def test_a_bad_llm_file_is_named(tmp_path, content, complaint):
+def test_a_bad_llm_file_is_named(tmp_path, content, message):
     (tmp_path / "llms.json").write_text(content)
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(ValueError, match=message):
         read_personaroute(_write(tmp_path / "a.csv", _records()), tmp_path / "llms.json")

@@ -26,7 +26,7 @@ def test_the_opening_turn_is_a_decision_and_scores_are_ratings(tmp_path):
     assert list(read.data.users.ids) == ["user0", "user1"]
 
 
-def test_what_is_dropped_is_counted(tmp_path):
+def test_dropped_answers_are_counted(tmp_path):
     read = read_prism(write_rows(tmp_path / "utterances.jsonl", PRISM))
     assert read.records == len(PRISM)
     assert read.dropped == {
@@ -42,7 +42,7 @@ def test_what_is_dropped_is_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "complaint"),
+    ("column", "value", "message"),
     [
         ("score", 101, r"column score, row 1: expected a number in \[1, 100\], found 101"),
         ("score", "good", r"column score, row 1: expected a number in \[1, 100\], found 'good'"),
@@ -54,14 +54,14 @@ def test_what_is_dropped_is_counted(tmp_path):
         ("model_response", {"a": "b"}, "column model_response, row 1: expected a text, found {'a': 'b'}"),
     ],
 )
-def test_a_bad_cell_is_named(tmp_path, column, value, complaint):
+def test_a_bad_cell_is_named(tmp_path, column, value, message):
     records = [dict(record) for record in PRISM]
     records[1][column] = value
-    with pytest.raises(ValueError, match=f"^table utterances.jsonl, {complaint}"):
+    with pytest.raises(ValueError, match=f"^table utterances.jsonl, {message}"):
         read_prism(write_rows(tmp_path / "utterances.jsonl", records))
 
 
-def test_nothing_left_says_why(tmp_path):
+def test_no_decision_left_is_an_error_with_the_reasons(tmp_path):
     path = write_rows(tmp_path / "utterances.jsonl", PRISM[3:5])
     with pytest.raises(ValueError, match=r"expected two rated answers to a query, found 2 answers after the opening"):
         read_prism(path)

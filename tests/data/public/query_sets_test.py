@@ -1,4 +1,4 @@
-"""Query sets: what is asked and what is right, from their published files to one table."""
+"""Query sets: queries and references from the published files to one table."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_gsm8k(tmp_path):
         ("gsm8k-0", GSM8K[0]["question"], "gsm8k", "72", "number_at_end"),
         ("gsm8k-1", "A big one?", "gsm8k", "1,234", "number_at_end"),
     ]
-    assert dropped == {"questions without an answer behind ####": 1}
+    assert dropped == {"questions without an answer after ####": 1}
 
 
 @pytest.mark.parametrize("form", ["json", "parquet"])
@@ -113,7 +113,7 @@ def test_each_query_is_drawn_as_often():
 
 
 @pytest.mark.parametrize(
-    ("name", "records", "columns", "complaint"),
+    ("name", "records", "columns", "message"),
     [
         ("gsm8k", [{"question": "Hi", "answer": 3}], {}, "table a.jsonl, column answer, row 0: expected a text"),
         (
@@ -133,9 +133,9 @@ def test_each_query_is_drawn_as_often():
         ),
     ],
 )
-def test_bad_files_are_named_and_nothing_is_written(tmp_path, name, records, columns, complaint):
+def test_bad_files_are_named_and_nothing_is_written(tmp_path, name, records, columns, message):
     path = write_rows(tmp_path / "a.jsonl", records)
-    with pytest.raises(ValueError, match=f"^{complaint}"):
+    with pytest.raises(ValueError, match=f"^{message}"):
         write_query_set(name, path, tmp_path / "out.parquet", columns=columns)
     assert [found.name for found in tmp_path.iterdir()] == ["a.jsonl"]
 

@@ -34,7 +34,7 @@ def test_an_array_may_be_inside_an_object(tmp_path):
     assert len(list(read_records(path, ["text"], array="data"))) == 2
 
 
-def test_tables_tell_their_columns(tmp_path):
+def test_column_names(tmp_path):
     assert column_names(write_rows(tmp_path / "a.csv", ROWS)) == ["id", "text", "more"]
     assert column_names(write_rows(tmp_path / "a.parquet", ROWS)) == ["id", "text", "more"]
     with pytest.raises(ValueError, match=r"^table a.jsonl: expected .csv or .parquet, found '.jsonl'"):
@@ -72,7 +72,7 @@ def test_numbers_come_as_numbers_or_as_texts():
 
 
 @pytest.mark.parametrize(
-    ("cell", "method", "arguments", "complaint"),
+    ("cell", "method", "arguments", "message"),
     [
         ("x", "float", (), "a finite number, found 'x'"),
         ("nan", "float", (), "a finite number, found NaN"),
@@ -94,12 +94,12 @@ def test_numbers_come_as_numbers_or_as_texts():
         ([1], "records", (), r"a list of objects, found \[1\]"),
     ],
 )
-def test_a_bad_cell_is_named(cell, method, arguments, complaint):
-    with pytest.raises(ValueError, match=f"^table f, column c, row 3: expected {complaint}"):
+def test_a_bad_cell_is_named(cell, method, arguments, message):
+    with pytest.raises(ValueError, match=f"^table f, column c, row 3: expected {message}"):
         getattr(Record("f", 3, {"c": cell}), method)("c", *arguments)
 
 
-def test_what_is_inside_a_cell_is_named_with_its_column():
+def test_an_error_inside_a_cell_names_its_column():
     (inner,) = Record("f", 3, {"c": [{"x": "much"}]}).records("c")
     with pytest.raises(
         ValueError, match=r"^table f, column c, column x, row 3: expected a finite number, found 'much'"

@@ -1,4 +1,4 @@
-"""Public data sets as folders of tables, by one door."""
+"""Public data sets by format name, and their conversion to folders of tables."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def test_every_source_of_the_configuration_has_a_reader():
     assert tuple(FORMATS) == PUBLIC
 
 
-def test_tables_say_what_the_files_said(tmp_path):
+def test_tables_hold_the_data_of_the_files(tmp_path):
     path = write_rows(tmp_path / "utterances.jsonl", PRISM)
     summary = convert("prism", path, tmp_path / "out")
     data, found = read_public("prism", path).data, read_tables(tmp_path / "out")
@@ -34,7 +34,7 @@ def test_tables_say_what_the_files_said(tmp_path):
     assert summary["written"] == {"users": 2, "tasks": 1, "queries": 2, "LLMs": 3, "outcomes": 5, "decisions": 2}
 
 
-def test_files_of_a_folder_are_named_by_their_place(tmp_path):
+def test_files_of_a_folder_have_relative_names(tmp_path):
     summary = convert("alpacaeval", write_alpacaeval(tmp_path / "results"), tmp_path / "out")
     assert len(summary["files"]) == 6
     assert "gpt4/model_outputs.json" in summary["files"]
@@ -76,6 +76,6 @@ def test_a_public_file_is_a_source_of_training(tmp_path, capsys):
 
 def test_only_personaroute_has_a_file_of_llms(tmp_path):
     with pytest.raises(
-        ValueError, match=r"^llms.json: expected a file of LLMs for personaroute alone, found one for prism"
+        ValueError, match=r"^llms.json: expected a file of LLMs only for personaroute, found one for prism"
     ):
         read_public("prism", tmp_path / "utterances.jsonl", "llms.json")

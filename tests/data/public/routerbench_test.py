@@ -57,17 +57,17 @@ def test_repeated_samples_are_dropped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "complaint"),
+    ("column", "value", "message"),
     [
         (GPT, 1.5, r"column gpt-4-1106-preview, row 1: expected a number in \[0, 1\], found 1.5"),
         (f"{GPT}|total_cost", -1.0, r"column gpt-4-1106-preview\|total_cost, row 1: expected a finite number >= 0"),
         ("sample_id", "", "column sample_id, row 1: expected an id, found ''"),
     ],
 )
-def test_a_bad_cell_is_named(tmp_path, column, value, complaint):
+def test_a_bad_cell_is_named(tmp_path, column, value, message):
     rows = [dict(row) for row in ROUTERBENCH]
     rows[1][column] = value
-    with pytest.raises(ValueError, match=f"^table a.csv, {complaint}"):
+    with pytest.raises(ValueError, match=f"^table a.csv, {message}"):
         read_routerbench(write_rows(tmp_path / "a.csv", rows))
 
 

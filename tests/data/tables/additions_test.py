@@ -1,4 +1,4 @@
-"""What is brought at scoring time: new rows follow the old ones, ids meet, and every complaint names its row."""
+"""Histories and LLM additions: new rows follow existing rows, ids match, and every error names its row."""
 
 import dataclasses
 
@@ -74,15 +74,15 @@ def base(tmp_path):
     return read_tables(folder)
 
 
-def _said(data, first=0):
+def _feedback_rows(data, first=0):
     """Feedback from row `first` on in words: user, query, candidates, kind, LLM, value."""
-    said = []
+    rows = []
     for decision, kind, llm, value in zip(*(column[first:] for column in vars(data.feedback).values()), strict=True):
         table = data.decisions
         offer = "".join(data.llms.ids[data.offers[table.offer[decision]]])
         user, query = data.users.ids[table.user[decision]], data.queries.ids[table.query[decision]]
-        said.append((user, query, offer, {CHOICE: "choice", RATING: "rating"}[kind], data.llms.ids[llm], float(value)))
-    return said
+        rows.append((user, query, offer, {CHOICE: "choice", RATING: "rating"}[kind], data.llms.ids[llm], float(value)))
+    return rows
 
 
 def _assert_starts_with(data, base, changed=()):
@@ -101,7 +101,7 @@ def _assert_starts_with(data, base, changed=()):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_a_history_follows_what_is_known(tmp_path, base, suffix):
+def test_history_rows_follow_existing_rows(tmp_path, base, suffix):
     rows = [
         {"user_id": "v", "query_id": "q2", "llm": "b", "candidates": None, "time": 5.0},
         {"user_id": "z", "query_id": "q0", "llm": "a", "candidates": ["a", "b"], "time": None},
@@ -110,7 +110,7 @@ def test_a_history_follows_what_is_known(tmp_path, base, suffix):
     ]
     data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
     _assert_starts_with(data, base)
-    assert _said(data, len(base.feedback.llm)) == [
+    assert _feedback_rows(data, len(base.feedback.llm)) == [
         ("v", "q2", "ab", "choice", "b", 0.5),
         ("z", "q0", "ab", "choice", "a", 1),
         ("v", "q2", "ab", "choice", "a", 0.5),
@@ -125,7 +125,7 @@ def test_a_history_follows_what_is_known(tmp_path, base, suffix):
     assert len(again.feedback.llm) == len(data.feedback.llm) + 4
 
 
-def test_a_history_may_tell_who_was_shown_first(tmp_path, base):
+def test_a_history_may_have_the_column_first(tmp_path, base):
     rows = [{"user_id": "v", "query_id": "q2", "llm": "a", "first": "b"}]
     data = read_history(write_rows(tmp_path / "history.jsonl", rows), base)
     assert list(data.decisions.first[len(base.decisions.first) :]) == [1]
@@ -139,7 +139,7 @@ def test_ratings_of_a_query_are_one_decision(tmp_path, base, suffix):
         {"user_id": "u", "query_id": "q1", "llm": "b", "rating": -4.0},
     ]
     data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
-    assert _said(data, len(base.feedback.llm)) == [
+    assert _feedback_rows(data, len(base.feedback.llm)) == [
         ("u", "q1", "ab", "rating", "a", 2.5),
         ("v", "q1", "b", "rating", "b", 1),
         ("u", "q1", "ab", "rating", "b", -4),
@@ -153,7 +153,7 @@ def test_votes_are_choices_between_two(tmp_path, base, suffix):
         {"user_id": "z", "query_id": "q1", "llm_a": "a", "llm_b": "b", "winner": "tie"},
     ]
     data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
-    assert _said(data, len(base.feedback.llm)) == [
+    assert _feedback_rows(data, len(base.feedback.llm)) == [
         ("v", "q1", "ab", "choice", "a", 1),
         ("z", "q1", "ab", "choice", "a", 0.5),
         ("z", "q1", "ab", "choice", "b", 0.5),
@@ -162,7 +162,7 @@ def test_votes_are_choices_between_two(tmp_path, base, suffix):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"llm_b": None}, "column llm_b, row 0: expected an id, found nothing"),
         ({"winner": None, "thumb": 1}, "expected a column thumb or a column winner, found both"),
@@ -170,13 +170,13 @@ def test_votes_are_choices_between_two(tmp_path, base, suffix):
         ({"llm_b": "a"}, "column llm_b, row 0: expected another LLM than llm_a, found 'a'"),
     ],
 )
-def test_bad_votes_are_named(tmp_path, base, changes, said):
+def test_bad_votes_are_named(tmp_path, base, changes, message):
     rows = [{"user_id": "v", "query_id": "q1", "llm_a": "a", "llm_b": "b", "winner": "a", **changes}]
-    assert _complaint(read_history, write_rows(tmp_path / "history.parquet", rows), base).endswith(said)
+    assert _error(read_history, write_rows(tmp_path / "history.parquet", rows), base).endswith(message)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_texts_find_their_query_or_make_one(tmp_path, base, suffix):
+def test_a_text_without_id_is_an_existing_or_a_new_query(tmp_path, base, suffix):
     rows = [
         {"user_id": "u", "query_id": None, "query": "Sing", "task_id": "art", "llm": "a"},
         {"user_id": "u", "query_id": None, "query": "Add 1 and 1", "task_id": None, "llm": "a"},
@@ -230,11 +230,11 @@ def test_a_bad_cell_of_a_history_is_named(tmp_path, base, suffix, column, row, v
     ]
     rows[row][column] = value
     path = write_rows(tmp_path / f"history.{suffix}", rows)
-    place = f"table history.{suffix}, column {column}, row {row}"
-    assert _complaint(read_history, path, base) == f"{place}: expected {expected}, found {found}"
+    prefix = f"table history.{suffix}, column {column}, row {row}"
+    assert _error(read_history, path, base) == f"{prefix}: expected {expected}, found {found}"
 
 
-def _complaint(read, path, base):
+def _error(read, path, base):
     with pytest.raises(ValueError, match="expected") as caught:
         read(path, base)
     assert "\n" not in str(caught.value)
@@ -243,17 +243,15 @@ def _complaint(read, path, base):
 
 def test_other_bad_histories_are_named(tmp_path, base):
     path = write_rows(tmp_path / "history.csv", [{"user_id": "u", "llm": "a", "query_id": "q0"}] * 2)
-    assert _complaint(read_history, path, base).startswith(
-        "table history.csv, column llm, row 1: expected each LLM once"
-    )
+    assert _error(read_history, path, base).startswith("table history.csv, column llm, row 1: expected each LLM once")
     path = write_rows(tmp_path / "history.csv", [{"user_id": "u", "query_id": "q0"}])
-    assert _complaint(read_history, path, base).startswith("table history.csv, column llm: expected this column")
-    assert _complaint(read_history, tmp_path / "history.txt", base).startswith("table history.txt: expected one of .p")
-    assert _complaint(read_history, tmp_path / "none.parquet", base).startswith("table none.parquet: expected a read")
+    assert _error(read_history, path, base).startswith("table history.csv, column llm: expected this column")
+    assert _error(read_history, tmp_path / "history.txt", base).startswith("table history.txt: expected one of .p")
+    assert _error(read_history, tmp_path / "none.parquet", base).startswith("table none.parquet: expected a read")
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_new_llms_follow_and_known_ones_take_new_prices(tmp_path, base, suffix):
+def test_new_llms_follow_and_existing_ones_are_updated(tmp_path, base, suffix):
     data = read_llm_additions(_folder(tmp_path / "new", {"llms": NEW_LLMS}, suffix), base)
     _assert_starts_with(data, base, changed=["llms"])
     assert list(data.llms.ids) == ["a", "b", "c"]
@@ -262,11 +260,11 @@ def test_new_llms_follow_and_known_ones_take_new_prices(tmp_path, base, suffix):
     assert list(data.llms.input_price) == [0.5, 4, 0.25]
     assert list(data.llms.output_price) == [1, 1.5, 2]
     assert np.isnan(base.llms.input_price[1])
-    assert _said(data) == _said(base)
+    assert _feedback_rows(data) == _feedback_rows(base)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_what_is_known_of_new_llms_refers_to_base_and_folder(tmp_path, base, suffix):
+def test_ids_of_additions_refer_to_base_and_folder(tmp_path, base, suffix):
     data = read_llm_additions(_folder(tmp_path / "new", ADDED, suffix), base)
     _assert_starts_with(data, base, changed=["llms"])
     assert list(data.users.ids) == [*base.users.ids, "x", "y"]
@@ -276,7 +274,7 @@ def test_what_is_known_of_new_llms_refers_to_base_and_folder(tmp_path, base, suf
     assert list(data.queries.ids[data.outcomes.query[2:]]) == ["q1", "n0"]
     assert list(data.llms.ids[data.outcomes.llm[2:]]) == ["c", "a"]
     assert list(data.outcomes.effect[2:]) == [0.75, 0]
-    assert _said(data, len(base.feedback.llm)) == [
+    assert _feedback_rows(data, len(base.feedback.llm)) == [
         ("v", "q2", "ac", "choice", "c", 1),
         ("x", "q0", "abc", "choice", "c", 1),
         ("u", "n1", "abc", "choice", "a", 1),
@@ -307,25 +305,25 @@ def test_a_bad_cell_of_additions_is_named(tmp_path, base, table, column, row, va
     rows = [dict(cells) for cells in ADDED[table]]
     rows[row][column] = value
     folder = _folder(tmp_path / "new", ADDED | {table: rows})
-    place = f"table {table}.jsonl, column {column}, row {row}"
-    assert _complaint(read_llm_additions, folder, base) == f"{place}: expected {expected}, found {found}"
+    prefix = f"table {table}.jsonl, column {column}, row {row}"
+    assert _error(read_llm_additions, folder, base) == f"{prefix}: expected {expected}, found {found}"
 
 
-def test_a_known_outcome_is_not_said_again(tmp_path, base):
+def test_an_outcome_that_exists_is_refused(tmp_path, base):
     outcomes = [*ADDED["outcomes"], {"query_id": "q0", "llm": "a", "effect": 1.0, "cost": 0.125}]
     folder = _folder(tmp_path / "new", ADDED | {"outcomes": outcomes})
-    place = "table outcomes.jsonl, column query_id and llm, row 2"
-    expected = f"{place}: expected a pair without an outcome, found 'q0, a'"
-    assert _complaint(read_llm_additions, folder, base) == expected
+    prefix = "table outcomes.jsonl, column query_id and llm, row 2"
+    expected = f"{prefix}: expected a pair without an outcome, found 'q0, a'"
+    assert _error(read_llm_additions, folder, base) == expected
 
 
 def test_additions_need_llms(tmp_path, base):
     folder = _folder(tmp_path / "new", {"queries": ADDED["queries"]})
-    assert _complaint(read_llm_additions, folder, base).startswith("table llms: expected llms.parquet or")
-    assert "expected a folder of tables" in _complaint(read_llm_additions, tmp_path / "none", base)
+    assert _error(read_llm_additions, folder, base).startswith("table llms: expected llms.parquet or")
+    assert "expected a folder of tables" in _error(read_llm_additions, tmp_path / "none", base)
 
 
-def test_new_queries_may_not_make_up_tasks(tmp_path, base):
+def test_new_queries_need_existing_tasks(tmp_path, base):
     folder = _folder(tmp_path / "new", {"llms": NEW_LLMS, "queries": ADDED["queries"]})
-    message = _complaint(read_llm_additions, folder, base)
+    message = _error(read_llm_additions, folder, base)
     assert message.startswith("table queries.jsonl, column task_id, row 0: expected a task_id")

@@ -1,4 +1,4 @@
-"""Mutated files of every format: one clear line, or rows that are right wherever nothing was touched."""
+"""Mutated files of every format: an error of one line, or data whose untouched records are unchanged."""
 
 import re
 import signal
@@ -20,12 +20,12 @@ def test_some_mutated_files(tmp_path):
 @pytest.mark.slow
 def test_a_thousand_mutated_files(tmp_path):
     refused, compared = _fuzz(tmp_path, range(1000, 2000))
-    assert refused > 300  # else the mutations are too mild to tell
+    assert refused > 300  # fewer would mean that the mutations are too mild
     assert compared > 200
 
 
 @pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.first == 1 and name != "squad"])
-def test_a_column_that_stands_twice_is_refused(tmp_path, name):
+def test_a_repeated_column_is_refused(tmp_path, name):
     path = FORMATS[name].write(tmp_path, FORMATS[name].records)
     if path.suffix == ".csv":
         path.write_text(with_column_twice(path.read_text()))
@@ -53,18 +53,18 @@ def _fuzz(tmp_path, numbers):
 
 
 def _read(form, path, what):
-    """What is read, None for one clear line."""
+    """The data by query, None for an error of one line."""
     signal.signal(signal.SIGALRM, _hung)
     signal.alarm(SECONDS)
     try:
         return form.read(path)
     except ValueError as error:
-        complaint = str(error)
+        message = str(error)
     except Exception as error:
         raise AssertionError(f"{what}: {''.join(traceback.format_exception(error))}") from None
     finally:
         signal.alarm(0)
-    assert re.fullmatch(r"(table|folder) .*(expected|found).*", complaint), f"{what}: {complaint}"
+    assert re.fullmatch(r"(table|folder) .*(expected|found).*", message), f"{what}: {message}"
     return None
 
 
@@ -73,7 +73,7 @@ def _hung(*_):
 
 
 def _compare(before, after, touched, what):
-    """Of an untouched query nothing is said but what was said before; new queries are those of touched records."""
+    """Untouched queries have the same data as before; new queries are those of touched records."""
     for query in set(before) - touched:
         assert after.get(query) == before[query], f"{what}: {query!r}"
     new = set(after) - set(before)
@@ -92,16 +92,16 @@ def _mutated(form, folder, rng):
         return path, None if rows is None else {form.query(form.records[row]) for row in rows}
     path = form.write(folder, form.records)
     content = path.read_bytes()
-    mutated, places = mutate_bytes(content, rng)
+    mutated, positions = mutate_bytes(content, rng)
     path.write_bytes(mutated)
-    if places is None or path.suffix == ".parquet":
+    if positions is None or path.suffix == ".parquet":
         return path, None
-    return path, _queries_between(form, content, *places)
+    return path, _queries_between(form, content, *positions)
 
 
 def _queries_between(form, content, first, last):
-    """The queries of the records on the lines with these places, and next to them; all after a broken head."""
-    lines = [content[:place].count(b"\n") - form.first for place in (first, last)]
+    """The queries of the records on and next to the lines from byte `first` to `last`; all for a mutated header."""
+    lines = [content[:position].count(b"\n") - form.first for position in (first, last)]
     if lines[0] < 0:
         return None
     rows = range(max(lines[0] - 1, 0), min(lines[1] + 2, len(form.records)))

@@ -1,4 +1,4 @@
-"""JSON arrays element by element: the same as reading the whole, whatever the width of the window."""
+"""JSON arrays element by element: equal to reading the whole file, for every width of the window."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_the_window_does_not_grow_with_the_file(tmp_path, monkeypatch):
     assert max(widths) < 300
 
 
-def test_what_is_wrong_ends_the_reading(tmp_path, monkeypatch):
+def test_reading_ends_at_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_CHARACTERS", 100)
     reads = []
     read = module._Window._read
@@ -43,13 +43,19 @@ def test_what_is_wrong_ends_the_reading(tmp_path, monkeypatch):
     assert len(reads) < 5
 
 
+def test_nan_and_invalid_utf8_are_read(tmp_path):
+    elements = _read(tmp_path / "a.json", b'[NaN, -Infinity, "a\xffb", "\\udcff"]')
+    assert [str(element) for element in elements[:2]] == ["nan", "-inf"]
+    assert elements[2:] == ["a\udcffb", "\udcff"]
+
+
 def test_lengths_add_up_to_the_file(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"a": "x" * 50}] * 10))
     assert sum(size for _, size in json_elements(tmp_path / "a.json")) == 10 * len(json.dumps({"a": "x" * 50}))
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "complaint"),
+    ("content", "name", "message"),
     [
         ("", "", "row 0: expected an array, found the end"),
         ("{}", "", "row 0: expected an array, found '{'"),
@@ -68,6 +74,6 @@ def test_lengths_add_up_to_the_file(tmp_path):
         ("[" + "9" * 5000 + "]", "", "row 0: Exceeds the limit"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, content, name, complaint):
-    with pytest.raises(ValueError, match=f"^table a.json, {complaint}"):
+def test_an_error_names_the_element(tmp_path, content, name, message):
+    with pytest.raises(ValueError, match=f"^table a.json, {message}"):
         _read(tmp_path / "a.json", content, name)

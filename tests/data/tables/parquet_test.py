@@ -19,7 +19,7 @@ def _table():
 
 @pytest.mark.parametrize("group", [1, 7, 30, 100])
 @pytest.mark.parametrize(("first", "last"), [(0, 100), (0, 32), (32, 100), (48, 64), (90, 100), (16, 16), (100, 100)])
-def test_tables_are_of_the_asked_length_whatever_the_row_groups(tmp_path, group, first, last):
+def test_chunks_have_the_given_length_for_all_row_groups(tmp_path, group, first, last):
     table = _table()
     pq.write_table(table, tmp_path / "in.parquet", row_group_size=group)
     assert parquet_size(tmp_path / "in.parquet") == (table.schema, ROWS)
@@ -28,20 +28,20 @@ def test_tables_are_of_the_asked_length_whatever_the_row_groups(tmp_path, group,
     assert pa.concat_tables([table.slice(0, 0), *found]).to_pylist() == table.slice(first, last - first).to_pylist()
 
 
-def test_row_groups_beside_the_asked_rows_are_not_read(tmp_path, monkeypatch):
+def test_other_row_groups_are_not_read(tmp_path, monkeypatch):
     pq.write_table(_table(), tmp_path / "in.parquet", row_group_size=10)
-    asked = []
+    groups_read = []
 
     class Watched(pq.ParquetFile):
         def iter_batches(self, rows, row_groups, columns):
-            asked.extend(row_groups)
+            groups_read.extend(row_groups)
             return super().iter_batches(rows, row_groups=row_groups, columns=columns)
 
     monkeypatch.setattr(parquet.pq, "ParquetFile", Watched)
     for first, last, groups in ((20, 40, [2, 3]), (25, 41, [2, 3, 4]), (0, 1, [0])):
-        asked.clear()
+        groups_read.clear()
         assert sum(table.num_rows for table in parquet_tables(tmp_path / "in.parquet", 16, first, last)) == last - first
-        assert asked == groups
+        assert groups_read == groups
 
 
 def test_a_bad_text_is_named_by_its_row_of_the_file(tmp_path):
@@ -52,13 +52,13 @@ def test_a_bad_text_is_named_by_its_row_of_the_file(tmp_path):
         list(parquet_tables(tmp_path / "in.parquet", 16, 48, 60))
 
 
-def test_columns_that_are_not_asked_for_are_not_read(tmp_path):
+def test_other_columns_are_not_read(tmp_path):
     pq.write_table(_table(), tmp_path / "in.parquet")
     (table,) = parquet_tables(tmp_path / "in.parquet", ROWS, 0, ROWS, ["text"])
     assert table.column_names == ["text"]
 
 
-def test_fewer_rows_than_the_file_says_are_named(tmp_path, monkeypatch):
+def test_missing_rows_are_named(tmp_path, monkeypatch):
     pq.write_table(_table(), tmp_path / "in.parquet")
 
     class Short(pq.ParquetFile):

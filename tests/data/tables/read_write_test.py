@@ -1,4 +1,4 @@
-"""Folders of tables: what the forms of feedback mean, the round trip, and every complaint with its row."""
+"""Folders of tables: the forms of feedback, reading after writing, and the row in every error message."""
 
 import dataclasses
 import os
@@ -70,15 +70,15 @@ def _save(folder, suffix="parquet", **tables):
     return folder
 
 
-def _said(data):
+def _feedback_rows(data):
     """Feedback in words: user, query, candidates, time, kind, LLM, value."""
-    said = []
+    rows = []
     for decision, kind, llm, value in zip(*vars(data.feedback).values(), strict=True):
         table = data.decisions
         offer = "".join(data.llms.ids[data.offers[table.offer[decision]]])
         user, query = data.users.ids[table.user[decision]], data.queries.ids[table.query[decision]]
-        said.append((user, query, offer, {CHOICE: "choice", RATING: "rating"}[kind], data.llms.ids[llm], float(value)))
-    return said
+        rows.append((user, query, offer, {CHOICE: "choice", RATING: "rating"}[kind], data.llms.ids[llm], float(value)))
+    return rows
 
 
 def _assert_equal(one, other):
@@ -91,7 +91,7 @@ def _assert_equal(one, other):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_every_format_says_the_same(tmp_path, suffix):
+def test_every_format_reads_as_the_same_data(tmp_path, suffix):
     data = read_tables(_save(tmp_path, suffix, **SMALL, choices=CHOICES))
     assert list(data.queries.texts) == [row["query"] for row in SMALL["queries"]]
     assert list(data.queries.task) == [1, 0, -1]
@@ -108,9 +108,9 @@ def test_every_format_says_the_same(tmp_path, suffix):
     assert np.isnan(data.users.preference).all()
 
 
-def test_choices_fall_on_the_whole_pool_and_ties_share(tmp_path):
+def test_choices_are_among_all_llms_and_ties_share(tmp_path):
     data = read_tables(_save(tmp_path, **SMALL, choices=CHOICES))
-    assert _said(data) == [
+    assert _feedback_rows(data) == [
         ("v", "q0", "abc", "choice", "a", 0.5),
         ("u", "q1", "abc", "choice", "b", 1),
         ("v", "q0", "abc", "choice", "b", 0.5),
@@ -125,14 +125,14 @@ def test_choices_may_list_candidates_and_time(tmp_path, suffix):
     rows = [row | {"candidates": ["b", row["llm"]] if row["llm"] != "b" else None, "time": 2.0} for row in CHOICES[1:]]
     rows[0], rows[2] = rows[2], rows[0]
     data = read_tables(_save(tmp_path, suffix, **SMALL, choices=rows))
-    assert [words[2] for words in _said(data)] == ["bc", "abc", "abc"]
+    assert [words[2] for words in _feedback_rows(data)] == ["bc", "abc", "abc"]
     assert list(data.decisions.time) == [2, 2, 2]
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_each_vote_is_a_decision_between_two(tmp_path, suffix):
     data = read_tables(_save(tmp_path, suffix, **SMALL, votes=VOTES))
-    assert _said(data) == [
+    assert _feedback_rows(data) == [
         ("u", "q0", "ab", "choice", "b", 1),
         ("u", "q0", "bc", "choice", "b", 0.5),
         ("u", "q0", "bc", "choice", "c", 0.5),
@@ -153,10 +153,10 @@ def test_votes_of_a_user_on_a_query_stay_apart(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_who_was_shown_first_may_be_told(tmp_path, suffix):
-    said = [row | {"first": first} for row, first in zip(CHOICES, ("b", None, "b", "a"), strict=True)]
+def test_the_column_first_is_read(tmp_path, suffix):
+    choices = [row | {"first": first} for row, first in zip(CHOICES, ("b", None, "b", "a"), strict=True)]
     rated = [row | {"first": first} for row, first in zip(RATINGS, ("c", None, "c"), strict=True)]
-    data = read_tables(_save(tmp_path, suffix, **SMALL, choices=said, ratings=rated))
+    data = read_tables(_save(tmp_path, suffix, **SMALL, choices=choices, ratings=rated))
     assert list(np.append(data.llms.ids, None)[data.decisions.first]) == ["b", None, "a", "c", None]
     assert data.decisions.first.dtype == np.int32
     assert list(read_tables(_save(tmp_path / suffix, suffix, **SMALL, choices=CHOICES)).decisions.first) == [-1] * 3
@@ -172,7 +172,7 @@ def test_feedback_may_be_skipped(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_texts_of_answers_are_read_where_they_stand(tmp_path, suffix):
+def test_texts_of_answers_are_read_in_their_rows(tmp_path, suffix):
     texts = ['Two,\n"of course" - ä', None, "A poem."]
     outcomes = [row | {"response": text} for row, text in zip(SMALL["outcomes"], texts, strict=True)]
     data = read_tables(_save(tmp_path, suffix, **SMALL | {"outcomes": outcomes}))
@@ -182,7 +182,7 @@ def test_texts_of_answers_are_read_where_they_stand(tmp_path, suffix):
 
 def test_ratings_of_a_query_are_one_decision(tmp_path):
     data = read_tables(_save(tmp_path, **SMALL, ratings=RATINGS))
-    assert _said(data) == [
+    assert _feedback_rows(data) == [
         ("u", "q0", "ac", "rating", "a", 7),
         ("v", "q0", "c", "rating", "c", -1.5),
         ("u", "q0", "ac", "rating", "c", 2),
@@ -190,9 +190,9 @@ def test_ratings_of_a_query_are_one_decision(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_the_long_form_is_read_as_it_stands(tmp_path, suffix):
+def test_the_long_form_is_read(tmp_path, suffix):
     data = read_tables(_save(tmp_path, suffix, **SMALL, **LONG, choices=CHOICES[:1]))
-    assert _said(data) == [
+    assert _feedback_rows(data) == [
         ("v", "q2", "ac", "choice", "c", 1),
         ("u", "q0", "ab", "choice", "a", 1),
         ("u", "q0", "ab", "rating", "b", 3),
@@ -203,10 +203,10 @@ def test_the_long_form_is_read_as_it_stands(tmp_path, suffix):
     assert len(data.offers) == 3
 
 
-def test_a_pool_drops_what_fell_on_others(tmp_path):
+def test_a_pool_drops_choices_of_other_llms(tmp_path):
     data = read_tables(_save(tmp_path, **SMALL, choices=CHOICES, votes=VOTES, ratings=RATINGS), pool="core")
     assert list(data.llms.ids) == ["a", "b"]
-    assert _said(data) == [
+    assert _feedback_rows(data) == [
         ("v", "q0", "ab", "choice", "a", 0.5),
         ("u", "q1", "ab", "choice", "b", 1),
         ("v", "q0", "ab", "choice", "b", 0.5),
@@ -234,7 +234,7 @@ def test_tasks_keep_the_order_of_their_table(tmp_path):
     assert list(data.tasks.descriptions) == ["Sums.", ""]
 
 
-def test_any_arrow_text_will_do_and_other_columns_stay_unread(tmp_path):
+def test_any_arrow_text_type_is_read_and_other_columns_are_not(tmp_path):
     ids = pa.chunked_array([pa.array(["q0", "q1"]).dictionary_encode(), pa.array(["q2"]).dictionary_encode()])
     texts = pa.array(["one", "two", "three"], pa.string_view())
     broken = _broken_texts(3, 0)
@@ -287,7 +287,7 @@ def _broken_texts(num_rows, row):
     return pa.Array.from_buffers(pa.string(), num_rows, pa.array(texts, pa.binary()).buffers())
 
 
-def _complaint(folder, pool=""):
+def _error(folder, pool=""):
     with pytest.raises(ValueError, match="expected") as caught:
         read_tables(folder, pool)
     assert "\n" not in str(caught.value)
@@ -347,10 +347,10 @@ def test_a_bad_cell_is_named(tmp_path, suffix, table, column, row, value, expect
     rows = [dict(cells) for cells in ALL[table]]
     rows[row][column] = value
     _save(tmp_path, suffix, **ALL | {table: rows})
-    place = f"table {table}.{suffix}, column {column}, row {row}"
+    prefix = f"table {table}.{suffix}, column {column}, row {row}"
     if expected == "each pair once":
-        place = place.replace("llm,", "query_id and llm,")
-    assert _complaint(tmp_path) == f"{place}: expected {expected.format(suffix)}, found {found}"
+        prefix = prefix.replace("llm,", "query_id and llm,")
+    assert _error(tmp_path) == f"{prefix}: expected {expected.format(suffix)}, found {found}"
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -359,24 +359,22 @@ def test_a_choice_outside_its_candidates_is_named(tmp_path, suffix, candidates):
     rows = [row | {"candidates": ["a", "b", "c"]} for row in CHOICES]
     rows[1]["candidates"] = candidates
     _save(tmp_path, suffix, **SMALL, choices=rows)
-    assert (
-        _complaint(tmp_path) == f"table choices.{suffix}, column llm, row 1: expected one of the candidates, found 'b'"
-    )
+    assert _error(tmp_path) == f"table choices.{suffix}, column llm, row 1: expected one of the candidates, found 'b'"
 
 
-def test_who_was_shown_first_must_be_on_offer(tmp_path):
+def test_the_llm_shown_first_must_be_a_candidate(tmp_path):
     rows = [row | {"candidates": ["a", "b", "c"], "first": "c"} for row in CHOICES]
     rows[1] |= {"candidates": ["a", "b"]}
     _save(tmp_path, **SMALL, choices=rows)
-    place = "table choices.parquet, column first, row 1"
-    assert _complaint(tmp_path) == f"{place}: expected one of the candidates, found 'c'"
+    prefix = "table choices.parquet, column first, row 1"
+    assert _error(tmp_path) == f"{prefix}: expected one of the candidates, found 'c'"
     rows[1] |= {"first": "z"}
     _save(tmp_path, choices=rows)
-    assert _complaint(tmp_path) == f"{place}: expected an llm of llms.parquet, found 'z'"
+    assert _error(tmp_path) == f"{prefix}: expected an llm of llms.parquet, found 'z'"
     decisions = [row | {"first": first} for row, first in zip(LONG["decisions"], ("a", None, "c"), strict=True)]
     _save(tmp_path / "long", **SMALL, decisions=decisions)
-    place = "table decisions.parquet, column first, row 2"
-    assert _complaint(tmp_path / "long") == f"{place}: expected one of the candidates, found 'c'"
+    prefix = "table decisions.parquet, column first, row 2"
+    assert _error(tmp_path / "long") == f"{prefix}: expected one of the candidates, found 'c'"
 
 
 @pytest.mark.parametrize(
@@ -393,8 +391,8 @@ def test_who_was_shown_first_must_be_on_offer(tmp_path):
 def test_rows_of_a_tie_must_agree(tmp_path, column, one, other, found):
     rows = [row | {column: cell} for row, cell in zip(CHOICES[:3], (one, one, other), strict=True)]
     _save(tmp_path, **SMALL, choices=rows)
-    place = f"table choices.parquet, column {column}, row 2"
-    assert _complaint(tmp_path) == f"{place}: expected what row 0 of the same user and query has, found {found}"
+    prefix = f"table choices.parquet, column {column}, row 2"
+    assert _error(tmp_path) == f"{prefix}: expected what row 0 of the same user and query has, found {found}"
 
 
 @pytest.mark.parametrize(
@@ -416,9 +414,7 @@ def test_a_wrong_type_is_named(tmp_path, suffix, column, values, expected, found
     _save(tmp_path, **SMALL)
     (tmp_path / "outcomes.parquet").unlink()
     _save(tmp_path, suffix, outcomes=rows)
-    assert (
-        _complaint(tmp_path) == f"table outcomes.{suffix}, column {column}, row 1: expected {expected}, found {found}"
-    )
+    assert _error(tmp_path) == f"table outcomes.{suffix}, column {column}, row 1: expected {expected}, found {found}"
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -426,20 +422,20 @@ def test_a_wrong_type_is_named(tmp_path, suffix, column, values, expected, found
 def test_a_missing_column_is_named(tmp_path, suffix, table, column):
     rows = [{name: cell for name, cell in row.items() if name != column} for row in ALL[table]]
     _save(tmp_path, suffix, **SMALL | {table: rows})
-    assert _complaint(tmp_path) == f"table {table}.{suffix}, column {column}: expected this column, found none"
+    assert _error(tmp_path) == f"table {table}.{suffix}, column {column}: expected this column, found none"
 
 
 def test_an_empty_table_is_named(tmp_path):
     _save(tmp_path, **SMALL)
     schema = pa.schema({"user_id": pa.string(), "query_id": pa.string(), "llm": pa.string()})
     pq.write_table(schema.empty_table(), tmp_path / "choices.parquet")
-    assert _complaint(tmp_path) == "table choices.parquet: expected at least one row, found none"
+    assert _error(tmp_path) == "table choices.parquet: expected at least one row, found none"
     (tmp_path / "choices.parquet").unlink()
     (tmp_path / "choices.csv").write_text("user_id,query_id,llm\n")
-    assert _complaint(tmp_path) == "table choices.csv: expected at least one row, found none"
+    assert _error(tmp_path) == "table choices.csv: expected at least one row, found none"
     (tmp_path / "choices.csv").unlink()
     (tmp_path / "choices.jsonl").write_text("\n")
-    assert _complaint(tmp_path) == "table choices.jsonl: expected at least one row, found none"
+    assert _error(tmp_path) == "table choices.jsonl: expected at least one row, found none"
 
 
 @pytest.mark.parametrize("name", ["queries.parquet", "queries.csv", "queries.jsonl"])
@@ -451,7 +447,7 @@ def test_broken_utf8_is_named(tmp_path, name):
     else:
         _save(tmp_path, name.split(".")[1], queries=SMALL["queries"])
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes().replace(b"please", b"pl\xff\xfe"))
-    assert _complaint(tmp_path).startswith(f"table {name}, column query, row 1: expected UTF-8 text, found b")
+    assert _error(tmp_path).startswith(f"table {name}, column query, row 1: expected UTF-8 text, found b")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, 0.5, -1])
@@ -459,7 +455,7 @@ def test_a_truncated_parquet_file_is_named(tmp_path, keep):
     path = _save(tmp_path, **SMALL) / "outcomes.parquet"
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
-    assert _complaint(tmp_path).startswith("table outcomes.parquet: expected a readable Parquet file, found ")
+    assert _error(tmp_path).startswith("table outcomes.parquet: expected a readable Parquet file, found ")
 
 
 def test_parquet_that_miscounts_its_rows_is_named(tmp_path, monkeypatch):
@@ -470,21 +466,21 @@ def test_parquet_that_miscounts_its_rows_is_named(tmp_path, monkeypatch):
     folder = _save(tmp_path, **SMALL)
     monkeypatch.setattr(pq, "ParquetFile", Short)
     found = "found 2 rows in place of 3"
-    assert _complaint(folder) == f"table queries.parquet: expected a readable Parquet file, {found}"
+    assert _error(folder) == f"table queries.parquet: expected a readable Parquet file, {found}"
 
 
 def test_parquet_with_broken_or_doubled_names_is_named(tmp_path):
     path = _save(tmp_path, **SMALL) / "outcomes.parquet"
     content = path.read_bytes()
     path.write_bytes(content.replace(b"cost", b"c\xffst"))
-    assert _complaint(tmp_path).startswith("table outcomes.parquet: expected a readable Parquet file, found ")
+    assert _error(tmp_path).startswith("table outcomes.parquet: expected a readable Parquet file, found ")
     doubled = pa.table([["q0"], ["a"], ["b"]], names=["query_id", "llm", "llm"])
     pq.write_table(doubled, path)
-    assert _complaint(tmp_path) == "table outcomes.parquet, column llm: expected it once, found it 2 times"
+    assert _error(tmp_path) == "table outcomes.parquet, column llm: expected it once, found it 2 times"
 
 
 @pytest.mark.parametrize(
-    ("suffix", "content", "complaint"),
+    ("suffix", "content", "message"),
     [
         ("jsonl", '{"query_id": "q0"}\n\n{"query_id"\n', "table outcomes.jsonl, row 1: expected a JSON object"),
         ("jsonl", '{"query_id": "q0"}\n[1]\n', "table outcomes.jsonl, row 1: expected a JSON object"),
@@ -494,44 +490,42 @@ def test_parquet_with_broken_or_doubled_names_is_named(tmp_path):
         ("csv", "query_id,llm,llm\nq0,a,a\n", "table outcomes.csv, column llm: expected it once"),
     ],
 )
-def test_an_unreadable_line_is_named(tmp_path, suffix, content, complaint):
+def test_an_unreadable_line_is_named(tmp_path, suffix, content, message):
     _save(tmp_path, **SMALL)
     (tmp_path / "outcomes.parquet").unlink()
     (tmp_path / f"outcomes.{suffix}").write_text(content)
-    assert _complaint(tmp_path).startswith(complaint)
+    assert _error(tmp_path).startswith(message)
 
 
 def test_missing_and_doubled_files_are_named(tmp_path):
-    assert "expected a folder of tables, found none" in _complaint(tmp_path / "nowhere")
-    assert _complaint(tmp_path).startswith("table queries: expected queries.parquet or queries.csv or queries.jsonl")
+    assert "expected a folder of tables, found none" in _error(tmp_path / "nowhere")
+    assert _error(tmp_path).startswith("table queries: expected queries.parquet or queries.csv or queries.jsonl")
     _save(tmp_path, **SMALL, feedback=LONG["feedback"])
-    assert _complaint(tmp_path).startswith("table decisions: expected decisions.parquet or")
+    assert _error(tmp_path).startswith("table decisions: expected decisions.parquet or")
     _save(tmp_path, "csv", llms=SMALL["llms"])
-    assert _complaint(tmp_path) == "table llms: expected one file, found llms.parquet and llms.csv"
+    assert _error(tmp_path) == "table llms: expected one file, found llms.parquet and llms.csv"
 
 
 def test_bad_vectors_are_named(tmp_path):
     _save(tmp_path, **SMALL)
     path = tmp_path / "queries_vectors.npy"
     np.save(path, np.zeros((2, 4)))
-    assert (
-        _complaint(tmp_path) == "table queries_vectors.npy: expected floats [3, width], found float64 of shape (2, 4)"
-    )
+    assert _error(tmp_path) == "table queries_vectors.npy: expected floats [3, width], found float64 of shape (2, 4)"
     np.save(path, np.array([[0, 1], [1, np.nan], [0, 0]]))
-    assert _complaint(tmp_path) == "table queries_vectors.npy, column 1, row 1: expected a finite number, found NaN"
+    assert _error(tmp_path) == "table queries_vectors.npy, column 1, row 1: expected a finite number, found NaN"
     np.save(path, np.array([{}, {}, {}]), allow_pickle=True)
-    assert _complaint(tmp_path).startswith("table queries_vectors.npy: expected a NumPy array")
+    assert _error(tmp_path).startswith("table queries_vectors.npy: expected a NumPy array")
 
 
 def test_offers_must_be_known(tmp_path):
     decisions = [{"decision_id": "d", "user_id": "u", "query_id": "q0", "offer": 1}]
     _save(tmp_path, **SMALL, decisions=decisions)
-    assert "expected a table offers" in _complaint(tmp_path)
+    assert "expected a table offers" in _error(tmp_path)
     _save(tmp_path, offers=[{"offer": 0, "llm": "a"}])
-    place = "table decisions.parquet, column offer, row 0"
-    assert _complaint(tmp_path) == f"{place}: expected an offer of offers.parquet, found '1'"
+    prefix = "table decisions.parquet, column offer, row 0"
+    assert _error(tmp_path) == f"{prefix}: expected an offer of offers.parquet, found '1'"
     _save(tmp_path, decisions=[{"decision_id": "d", "user_id": "u", "query_id": "q0"}])
-    assert _complaint(tmp_path).startswith("table decisions.parquet, column candidates: expected this column or offer")
+    assert _error(tmp_path).startswith("table decisions.parquet, column candidates: expected this column or offer")
 
 
 @pytest.mark.skipif(not (DATA / "alpaca_route").is_dir(), reason=f"no alpaca_route in {DATA}")
