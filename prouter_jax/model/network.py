@@ -183,7 +183,14 @@ class EmNetwork:
           steps: number of Newton steps.
         """
         start = self.cold_start_users(params, graph) if start is None else start
-        return self.e_step(graph, read_histories(graph), answers, self.population(params), start, steps)[0]
+        population = self.population(params)
+
+        def of_user(answers, feedback, _, visible, theta):
+            feedback = only(feedback, visible)
+            answers = with_shown_first(self.columns, answers, feedback)
+            return posterior_mode(theta, answers, feedback, population, steps)
+
+        return over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
 
     def e_step(
         self,

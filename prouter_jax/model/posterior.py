@@ -17,6 +17,7 @@ Arrays are those of one user, or have a last axis of users who share their queri
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from prouter_jax.graph.history import HistoryFeedback
@@ -48,12 +49,9 @@ def posterior_mode(
       steps: the number of Newton steps.
     """
     uniform = _uniform_choices(feedback)
-    logit_scale = _covariance(answers, uniform)
-    if feedback.thumbed is not None:
-        logit_scale += _second_moment(answers, feedback.thumbed)
 
     def step(_, theta):
-        return _newton_step(theta, answers, feedback, population, uniform, logit_scale)
+        return _newton_step(theta, answers, feedback, population, uniform)
 
     return jax.lax.fori_loop(0, steps, step, theta)
 
@@ -69,7 +67,7 @@ def posterior_covariance(
     return inverse(curvature + population.precision)
 
 
-def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population, uniform, logit_scale) -> jax.Array:
+def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population, uniform: jax.Array) -> jax.Array:
     """theta + scale * H^-1 g."""
     mean = population.mean.reshape(-1, *[1] * (theta.ndim - 1))
     utility = utilities(theta, answers)
@@ -77,8 +75,8 @@ def _newton_step(theta, answers, feedback: HistoryFeedback, population: Populati
     flat = answers.reshape(-1, answers.shape[-1])
     gradient = flat.T @ residual.reshape(len(flat), *theta.shape[1:]) - population.precision @ (theta - mean)
     curvature = _curvature(utility, answers, feedback, population, uniform) + population.precision
-    step = solve(curvature, jnp.moveaxis(gradient, 0, -1))
-    return theta + jnp.moveaxis(step * _damping(step, logit_scale, feedback, population), -1, 0)
+    step = jnp.moveaxis(solve(curvature, jnp.moveaxis(gradient, 0, -1)), -1, 0)
+    return theta + step * _damping(utilities(step, answers), feedback, population, uniform)
 
 
 def _curvature(utility, answers, feedback: HistoryFeedback, population: Population, uniform: jax.Array) -> jax.Array:
@@ -94,17 +92,22 @@ def _curvature(utility, answers, feedback: HistoryFeedback, population: Populati
     return curvature
 
 
-def _damping(step: jax.Array, logit_scale: jax.Array, feedback: HistoryFeedback, population: Population) -> jax.Array:
-    """The factor, at most 1, that limits the change of the logits to `_MAX_LOGIT_CHANGE`; [*users, 1].
+def _damping(change: jax.Array, feedback: HistoryFeedback, population: Population, uniform: jax.Array) -> jax.Array:
+    """The factor, at most 1, that limits the change of the logits to `_MAX_LOGIT_CHANGE`; [*users].
 
     Args:
-      step: [*users, features].
-      logit_scale: summed second moments of the candidates' features, [*users, features, features].
+      change: of the utilities by the full step, [decisions, candidates, *users].
+      uniform: equal probabilities of the candidates, of the same shape.
     """
-    squares = jnp.einsum("...a,...ab,...b->...", step, logit_scale, step)
-    number = feedback.target.sum((0, 1)) + (0 if feedback.thumbed is None else feedback.thumbed.sum((0, 1)))
-    change = population.sharpness * jnp.sqrt(squares / jnp.maximum(number, 1) + 1e-12)
-    return jnp.minimum(1, _MAX_LOGIT_CHANGE / change)[..., None]
+    # a choice does not depend on what changes all its candidates alike
+    relative = change - (uniform * change).sum(1, keepdims=True)
+    squares = (uniform * relative**2).sum((0, 1))
+    number = feedback.target.sum((0, 1))
+    if feedback.thumbed is not None:
+        squares += (feedback.thumbed * change**2).sum((0, 1))
+        number += feedback.thumbed.sum((0, 1))
+    logits = population.sharpness * jnp.sqrt(squares / jnp.maximum(number, 1) + 1e-12)
+    return jnp.minimum(1, _MAX_LOGIT_CHANGE / logits)
 
 
 def _uniform_choices(feedback: HistoryFeedback) -> jax.Array:
@@ -119,9 +122,12 @@ def _second_moment(answers: jax.Array, weight: jax.Array) -> jax.Array:
     if not users:
         flat = answers.reshape(-1, size)
         return (flat * weight.reshape(-1, 1)).T @ flat
-    outer = (answers[..., :, None] * answers[..., None, :]).reshape(-1, size**2)
-    total = outer.T @ weight.reshape(len(outer), *users)
-    return jnp.moveaxis(total.reshape(size, size, *users), (0, 1), (-2, -1))
+    rows, columns = np.triu_indices(size)  # the matrix is symmetric
+    products = (answers[..., rows] * answers[..., columns]).reshape(-1, len(rows))
+    total = (products.T @ weight.reshape(len(products), *users)).T
+    index = np.empty((size, size), np.int32)
+    index[rows, columns] = index[columns, rows] = np.arange(len(rows))
+    return total[..., index]
 
 
 def _covariance(answers: jax.Array, share: jax.Array) -> jax.Array:
@@ -129,5 +135,5 @@ def _covariance(answers: jax.Array, share: jax.Array) -> jax.Array:
 
     The probabilities of a decision sum to 1 if it has a choice; else all are 0.
     """
-    mean = jnp.einsum("kca,kc...->ka...", answers, share)
-    return _second_moment(answers, share) - jnp.einsum("ka...,kb...->...ab", mean, mean)
+    mean = jnp.einsum("kca,kc...->...ka", answers, share)
+    return _second_moment(answers, share) - jnp.einsum("...ka,...kb->...ab", mean, mean)
