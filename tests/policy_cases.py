@@ -1,4 +1,4 @@
-"""What tests of policies share: small worlds and hand-made decisions."""
+"""Small datasets and hand-made decisions for tests of policies."""
 
 import copy
 import dataclasses
@@ -20,7 +20,7 @@ def small_world(users: str = "recorded", split: str = "cold_query", seed: int = 
 
 
 def without_outcomes(dataset: Dataset) -> Dataset:
-    """The same world, whose effects and costs nobody knows."""
+    """The same dataset without effects and costs."""
     world = dataset.world.interactions
     unknown = np.full(len(world.outcomes.effect), np.nan, np.float32)
     outcomes = dataclasses.replace(world.outcomes, effect=unknown, cost=unknown)
@@ -30,7 +30,7 @@ def without_outcomes(dataset: Dataset) -> Dataset:
 
 
 def labelled(user, query, rewards, first=None) -> Labelled:
-    """Decisions with the given rewards; an LLM whose reward is NaN is not on offer."""
+    """Decisions with the given rewards; an LLM with reward NaN is not a candidate."""
     rewards = np.array(rewards, np.float32)
     first = np.full(len(rewards), -1) if first is None else np.array(first)
     given = np.nan_to_num(rewards)

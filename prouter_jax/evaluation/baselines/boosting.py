@@ -26,7 +26,6 @@ class Boosting:
     them (see `QueryForecast`).
 
     Args:
-      dataset: the dataset.
       rounds: number of trees.
       leaves: leaves of a tree (`num_leaves`).
       learning_rate: of boosting.
@@ -75,7 +74,6 @@ class BoostingTruePreference(Boosting):
         self._model.fit(train, validation)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        del history
         return self._model.score_with_preferences(self._dataset.data.users.preference, decisions)
 
 

@@ -24,16 +24,13 @@ class BradleyTerry:
     name = "bradley_terry"
 
     def __init__(self, dataset: Dataset, penalty: float = 1.0):
-        del dataset
         self._penalty = penalty
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del validation
         group, prior = np.zeros(len(train.rewards), int), np.zeros((1, train.rewards.shape[1]))
         self._strength = fit_strengths(train, group, prior, self._penalty)[0]
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        del history
         return np.broadcast_to(self._strength, decisions.offered.shape)
 
 
@@ -59,7 +56,6 @@ class BradleyTerryTask(BradleyTerry):
         self._by_task = fit_strengths(train, self._task[train.decisions.query], prior, self._task_penalty)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        del history
         return self._by_task[self._task[decisions.query]]
 
 

@@ -27,7 +27,6 @@ class Cascade:
     is that of the last LLM called: the costs of earlier calls are not charged.
 
     Args:
-      dataset: the dataset.
       length: number of LLMs in the chain, at least 2.
       penalty, text_weight: of the ridge regression, see `ridge.Ridge`.
       seed: of the sample of chains.
@@ -57,7 +56,6 @@ class Cascade:
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
         """The population's mean rewards (for choices as logits); the selected LLM has the maximum plus 1."""
-        del history
         queries, row = np.unique(decisions.query, return_inverse=True)
         selected = self._select_llms(queries, self._chain, self._threshold)
         scores = as_logits(self._population, self._choices)
@@ -87,7 +85,6 @@ class Switch(Cascade):
     The large one answers where its forecast reward exceeds the small one's by a threshold that is tuned on validation.
 
     Args:
-      dataset: the dataset.
       penalty, text_weight: of the ridge regression, see `ridge.Ridge`.
     """
 

@@ -46,7 +46,6 @@ class DecisionFeatures:
     """Builds features of decisions from training decisions and histories.
 
     Args:
-      dataset: the dataset.
       components: number of principal components of the text vectors.
       choices: whether rewards are shares of choices.
       warm: whether the queries to score have training decisions and outcomes, see `is_warm`.

@@ -23,7 +23,6 @@ class EmpiricalBayes:
     v, summed over the answers that both rated. The user's own mean is then smoothed towards the weighted average.
 
     Args:
-      dataset: the dataset.
       strength: number of decisions that the population's mean counts for beside a training user's mean.
       own_strength: number of decisions that the weighted average counts for beside the user's own mean.
       temperature: of the weights.
@@ -46,7 +45,6 @@ class EmpiricalBayes:
         self._temperature, self._cap = temperature, cap
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del validation
         self._train, self._choices = train, are_choices(train)
         self._means = user_means(train, self._num_users, population_means(train.rewards), self._strength)
         length = np.bincount(train.decisions.user, minlength=self._num_users)

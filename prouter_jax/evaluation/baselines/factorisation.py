@@ -29,7 +29,6 @@ class Factorisation:
     histories other than the training decisions, the users' parameters alone are fitted anew.
 
     Args:
-      dataset: the dataset.
       rank: number of factors.
       penalty: of the squared factors.
       user_penalty: of the squared biases user x LLM.

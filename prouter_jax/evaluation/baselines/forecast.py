@@ -34,7 +34,6 @@ class QueryForecast:
     implement `_fit_deviations` and `_predict_deviations`, which model deviations from each target's mean.
 
     Args:
-      dataset: the dataset.
       own_strength: number of decisions that the population's mean counts for beside the user's own mean.
       query_strength: number of decisions that the forecast counts for beside decisions on the query itself.
     """
@@ -48,7 +47,6 @@ class QueryForecast:
         self._effect, self._cost = observed_outcomes(dataset)
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del validation
         self._choices = are_choices(train)
         self._population = population_means(train.rewards)
         self._by_outcomes = has_outcomes(self._dataset) and not self._choices

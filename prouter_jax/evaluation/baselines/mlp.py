@@ -30,7 +30,6 @@ class MlpPolicy:
     combines them (see `QueryForecast`).
 
     Args:
-      dataset: the dataset.
       hidden, dropout, weight_decay, learning_rate, steps: see `Mlp`.
       components: number of principal components of the text vectors.
       most_rows: maximum number of training decisions; larger training sets are sampled.

@@ -18,7 +18,6 @@ class Neighbours(QueryForecast):
     """Forecast of a query: `trust` times the weighted mean over its nearest seen queries, see `nearest`.
 
     Args:
-      dataset: the dataset.
       number, sharpness, task_bonus: see `nearest`.
       trust: factor in [0, 1] of the neighbours' mean deviation.
       strengths: `own_strength` and `query_strength` of `QueryForecast`.
@@ -52,7 +51,6 @@ class NeighboursPerUser(SmoothedFavourite):
     """The user's own mean reward on the query's nearest neighbours, smoothed towards the user's overall mean.
 
     Args:
-      dataset: the dataset.
       strength: number of decisions that the population's mean counts for beside the user's overall mean.
       near_strength: number of decisions on the nearest query that the user's overall mean counts for. A decision on
         another neighbour counts by its weight relative to the nearest.

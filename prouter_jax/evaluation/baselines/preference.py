@@ -88,7 +88,6 @@ class InferredPreference:
         self._strength, self._sharpness = task_strength, sharpness
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del validation
         self._choices = are_choices(train)
         self._forecast = [self._by_task(table) for table in (self._effect, self._cost)]
 

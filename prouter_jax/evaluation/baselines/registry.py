@@ -21,9 +21,7 @@ from prouter_jax.evaluation.baselines.simple import (
     BestPerUser,
     BestPerUserTask,
     BestSingle,
-    Oracle,
-    Random,
-    SameForAll,
+    FixedScores,
     SmoothedFavourite,
     SmoothedUserTask,
 )
@@ -47,17 +45,17 @@ def applicable(dataset: Dataset) -> list[str]:
 def make_policies(dataset: Dataset) -> dict[str, Policy]:
     """Baselines without hyperparameters that apply to the dataset, by name; some need effects, costs or preferences."""
     seen, data = dataset.world.interactions, dataset.data
-    task = data.queries.task
     effect, cost = (_llm_means(values, dataset) for values in (seen.outcomes.effect, seen.outcomes.cost))
-    policies: list[Policy] = [Random(), BestSingle(), BestPerUser(len(data.users.ids))]
-    policies.append(BestPerUserTask(len(data.users.ids), task, len(data.tasks.ids)))
+    policies: list[Policy] = [FixedScores("random", lambda d: np.random.default_rng(0).random(d.offered.shape))]
+    policies += [BestSingle(), BestPerUser(len(data.users.ids))]
+    policies.append(BestPerUserTask(len(data.users.ids), data.queries.task, len(data.tasks.ids)))
     if not np.isnan(cost).all():
-        policies.append(SameForAll("cheapest", -cost))
+        policies.append(FixedScores("cheapest", lambda decisions: -cost))
     if not np.isnan(effect).all():
-        policies.append(SameForAll("strongest", effect))
+        policies.append(FixedScores("strongest", lambda decisions: effect))
     if not np.isnan(effect).all() and not np.isnan(cost).all() and not np.isnan(data.users.preference).any():
         policies.append(RidgeTruePreference(dataset))
-    policies.append(Oracle(lambda decisions: build_rewards(data, dataset.truth_scale, decisions)))
+    policies.append(FixedScores("oracle", lambda decisions: build_rewards(data, dataset.truth_scale, decisions)))
     return {policy.name: policy for policy in policies}
 
 

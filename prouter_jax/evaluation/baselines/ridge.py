@@ -16,7 +16,6 @@ class Ridge(QueryForecast):
     """Ridge regression of the forecast on text vector and task.
 
     Args:
-      dataset: the dataset.
       penalty: of the squared coefficients.
       text_weight: scale of the text vector (length about 1) beside the one-hot task.
       strengths: `own_strength` and `query_strength` of `QueryForecast`.
@@ -37,7 +36,6 @@ class Ridge(QueryForecast):
 
     def _features(self, seen: np.ndarray) -> np.ndarray:
         """Features [queries, features], given the mask of the queries with observations."""
-        del seen
         return query_features(self._dataset, self._text_weight)
 
 
@@ -45,7 +43,6 @@ class KernelRidge(Ridge):
     """Ridge regression on the task and on features of the text kernel exp((cosine - 1) / width^2).
 
     Args:
-      dataset: the dataset.
       penalty, text_weight, strengths: see `Ridge`.
       width, landmarks: see `text_features.kernel_features`.
     """
@@ -87,13 +84,11 @@ class RidgeTruePreference:
         self._outcomes = np.concatenate([effect[rows], cost[rows]], axis=1).astype(np.float64)
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del train
         forecasts = ridge_forecasts(self._features, self._seen, self._outcomes, self.penalties)
         rewards = [self._reward(forecast, validation) for forecast in forecasts]
         self._forecast = forecasts[int(np.argmax(rewards))]
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        del history
         return self._scores(self._forecast, decisions)
 
     def _reward(self, forecast: np.ndarray, labelled: Labelled) -> float:

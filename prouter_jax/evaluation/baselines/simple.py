@@ -1,9 +1,9 @@
-"""Baselines from mean rewards (overall, per user, per user and task), constant or random scores, and the oracle."""
+"""Baselines from mean rewards overall, per user, or per user and task, and policies with fixed scores."""
 
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays
@@ -18,44 +18,23 @@ from prouter_jax.evaluation.baselines.means import (
 )
 
 
-class Random:
-    """Random scores.
-
-    Args:
-      seed: of the scores.
-    """
-
-    name = "random"
-
-    def __init__(self, seed: int = 0):
-        self._seed = seed
-
-    def fit(self, train: Labelled, validation: Labelled) -> None:
-        del train, validation
-
-    def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        del history
-        return np.random.default_rng(self._seed).random(decisions.offered.shape)
-
-
-class SameForAll:
-    """A given score for each LLM, the same in all decisions.
+class FixedScores:
+    """A policy without training, such as random scores, constant scores or true rewards (the oracle).
 
     Args:
       name: name of the policy.
-      scores: score of each LLM; LLMs with NaN come last.
+      scores_of: returns scores of decisions that broadcast to [decisions, llms]; NaN comes last.
     """
 
-    def __init__(self, name: str, scores: Float[np.ndarray, " llms"]):
-        self.name = name
-        self._scores = np.where(np.isnan(scores), -np.inf, scores)
+    def __init__(self, name: str, scores_of: Callable[[DecisionArrays], np.ndarray]):
+        self.name, self._scores_of = name, scores_of
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del train, validation
+        """Does nothing."""
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        del history
-        return np.broadcast_to(self._scores, decisions.offered.shape)
+        scores = self._scores_of(decisions)
+        return np.broadcast_to(np.where(np.isnan(scores), -np.inf, scores), decisions.offered.shape)
 
 
 class BestSingle:
@@ -64,7 +43,6 @@ class BestSingle:
     name = "best_single"
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del validation
         overall = _cell_means(train.rewards, np.zeros(len(train.rewards), int), 1)[0]
         # an LLM without training rewards counts as an average one
         self._overall = np.where(np.isnan(overall), np.nan_to_num(metrics.mean(train.rewards)), overall)
@@ -114,32 +92,10 @@ class BestPerUserTask(BestPerUser):
         return decisions.user.astype(np.int64) * self._num_tasks + self._task[decisions.query]
 
 
-class Oracle:
-    """The candidate with the highest true reward: an upper bound. Candidates with an unobserved reward come last.
-
-    Args:
-      rewards_of: returns the true rewards [decisions, llms] of decisions.
-    """
-
-    name = "oracle"
-
-    def __init__(self, rewards_of: Callable[[DecisionArrays], np.ndarray]):
-        self._rewards_of = rewards_of
-
-    def fit(self, train: Labelled, validation: Labelled) -> None:
-        del train, validation
-
-    def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        del history
-        rewards = self._rewards_of(decisions)
-        return np.where(np.isnan(rewards), -np.inf, rewards)
-
-
 class SmoothedFavourite:
     """The user's mean reward of each LLM, smoothed towards the population's mean.
 
     Args:
-      dataset: the dataset.
       strength: number of decisions that the population's mean counts for.
     """
 
@@ -150,7 +106,6 @@ class SmoothedFavourite:
         self._strength = strength
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
-        del validation
         self._choices = are_choices(train)
         self._population = population_means(train.rewards)
 
@@ -165,7 +120,6 @@ class SmoothedUserTask(SmoothedFavourite):
     """The user's mean reward of each LLM on the task, smoothed towards user mean + task mean - population mean.
 
     Args:
-      dataset: the dataset.
       strength: number of decisions that the population's mean counts for beside the user's mean.
       task_strength: number of decisions on the task that the prior counts for; also for the task's mean over all users,
         whose prior is the population's mean.

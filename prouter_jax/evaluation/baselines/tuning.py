@@ -117,7 +117,7 @@ def configurations(name: str, budget: int = 20, seed: int = 0) -> list[dict[str,
     Raises:
       ValueError: if the policy is unknown or the budget is not positive.
     """
-    _require_known(name)
+    _check_name(name)
     if budget < 1:
         raise ValueError(f"budget: expected at least 1 configuration, found {budget}")
     rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -132,14 +132,16 @@ def tune(name: str, dataset: Dataset, budget: int = 20, seed: int = 0, by_log_lo
     defaults and the best three of the others are then compared without them.
 
     Args:
+      name: name of the policy.
+      dataset: has the training and validation decisions.
       budget: number of configurations.
       seed: of the draws.
       by_log_loss: compare by log loss, not by reward.
 
     Raises:
-      ValueError: if the policy is unknown or no validation decision has a known reward.
+      ValueError: if the policy is unknown or no validation decision has an observed reward.
     """
-    _require_known(name)
+    _check_name(name)
     trier, cheaper = _Trier(name, dataset, seed), CHEAPER.get(name, {})
     trials = [trier.trial(settings, cheaper) for settings in configurations(name, budget, seed)]
     if not cheaper:
@@ -170,14 +172,18 @@ def make_trial(
     """A trial from the scores of labelled decisions.
 
     Args:
+      settings: hyperparameters of the trial.
+      scores: of the policy.
+      scored: the decisions with rewards.
       begun: `time.perf_counter()` at the start of the trial.
     """
-    known, (asked, query) = ~np.isnan(scored.rewards), np.unique(scored.decisions.query, return_inverse=True)
-    rewards = metrics.values_of_selected(scored.rewards, metrics.choose(scores, known))
+    observed = ~np.isnan(scored.rewards)
+    queries, query = np.unique(scored.decisions.query, return_inverse=True)
+    rewards = metrics.values_of_selected(scored.rewards, metrics.choose(scores, observed))
     losses = np.full(len(rewards), np.nan)
     if are_choices(scored):
-        losses = metrics.log_loss(scores, known, np.nan_to_num(scored.rewards))
-    by_query = (metrics.group_means(values, query, len(asked)) for values in (rewards, losses))
+        losses = metrics.log_loss(scores, observed, np.nan_to_num(scored.rewards))
+    by_query = (metrics.group_means(values, query, len(queries)) for values in (rewards, losses))
     means = metrics.mean(rewards), metrics.mean(losses)
     return Trial(settings, *means, time.perf_counter() - begun, *by_query)
 
@@ -189,7 +195,7 @@ def make_tuned(dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]) -> d
       ValueError: if a policy is unknown.
     """
     for name in settings:
-        _require_known(name)
+        _check_name(name)
     return {name: BUILDERS[name](dataset, **chosen) for name, chosen in settings.items()}
 
 
@@ -205,11 +211,11 @@ class _Trier:
     """Fits configurations of one policy and measures them on validation."""
 
     def __init__(self, name: str, dataset: Dataset, seed: int):
-        self._name, self._prepared = name, dataset
+        self._name, self._dataset = name, dataset
         self._train, self._validation = (dataset.labelled(part) for part in ("train", "validation"))
         rows = np.flatnonzero(~np.isnan(self._validation.rewards).all(1))
         if not len(rows):
-            raise ValueError("validation decisions: expected a known reward, found none")
+            raise ValueError("validation decisions: expected an observed reward, found none")
         if name in CHEAPER and len(rows) > _MOST_SCORED:
             rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_SCORED, replace=False))
         self._scored = select(self._validation, rows)
@@ -217,11 +223,11 @@ class _Trier:
     def trial(self, settings: dict[str, Any], cheaper: Mapping[str, Any]) -> Trial:
         """A trial of `settings`, with `cheaper` settings in place of some."""
         begun = time.perf_counter()
-        policy = BUILDERS[self._name](self._prepared, **{**settings, **cheaper})
+        policy = BUILDERS[self._name](self._dataset, **{**settings, **cheaper})
         policy.fit(self._train, self._validation)
         return make_trial(settings, policy.score(self._train, self._scored.decisions), self._scored, begun)
 
 
-def _require_known(name: str) -> None:
+def _check_name(name: str) -> None:
     if name not in BUILDERS:
         raise ValueError(f"policy: expected one of {', '.join(BUILDERS)}, found {name!r}")

@@ -1,4 +1,4 @@
-"""Strengths of LLMs from who is chosen over whom."""
+"""Bradley-Terry strengths of LLMs, against a general optimiser and planted choices."""
 
 import numpy as np
 from policy_cases import labelled, small_world
@@ -29,7 +29,7 @@ def test_strengths_are_the_most_likely_ones():
 
 
 def test_an_llm_is_as_strong_as_those_it_beats():
-    """c beats b, b beats a; a beats a weak d always and c never meets it."""
+    """c beats b, b beats a; a beats a weak d always never against c."""
     rewards = [[NAN, 0, 1, NAN]] * 8 + [[0, 1, NAN, NAN]] * 8 + [[1, NAN, NAN, 0]] * 20
     votes = labelled([0] * 36, [0] * 36, rewards)
     found = fit_strengths(votes, np.zeros(36, int), np.zeros((1, 4)), 0.1)[0]

@@ -27,7 +27,7 @@ def test_rewards_are_compared_on_the_answers_that_both_users_rated():
 
 
 def test_one_choice_of_a_new_user_predicts_its_other_choices():
-    """Those who choose LLM 3 now and then mostly choose LLM 2; the others choose LLM 0."""
+    """Users who sometimes choose LLM 3 mostly choose LLM 2; the others choose LLM 0."""
     dataset = small_world()
     kinds = ([0] * 40, [0] * 40, [0] * 40, [2] * 30 + [3] * 10)
     user = np.repeat(np.arange(4), 40)

@@ -35,9 +35,9 @@ def test_a_users_group_tells_what_it_likes_on_a_query():
 
 def test_a_new_user_joins_its_group_without_a_new_fit():
     train, _ = _two_groups(np.random.default_rng(0), 0.0)
-    known = select(train, train.decisions.user != 7)
+    seen = select(train, train.decisions.user != 7)
     policy = Factorisation(PREPARED, rank=4, penalty=0.5)
-    policy.fit(known, known)
+    policy.fit(seen, seen)
     half = (train.decisions.user != 7) | (train.decisions.query < 30)
     asked = select(train, ~half)
     assert (policy.score(select(train, half), asked.decisions).argmax(1) == asked.rewards.argmax(1)).mean() > 0.9
@@ -77,8 +77,8 @@ def test_rewards_are_factorised_by_their_squares():
     policy = Factorisation(dataset, rank=2)
     policy.fit(train, validation)
     fitted = policy.score(train, train.decisions)
-    known = ~np.isnan(train.rewards)
-    assert np.corrcoef(fitted[known], train.rewards[known])[0, 1] > 0.9
+    observed = ~np.isnan(train.rewards)
+    assert np.corrcoef(fitted[observed], train.rewards[observed])[0, 1] > 0.9
     picked = metrics.choose(policy.score(train, test.decisions), ~np.isnan(test.rewards))
     assert metrics.mean(metrics.values_of_selected(test.rewards, picked)) > np.nanmean(test.rewards)
 

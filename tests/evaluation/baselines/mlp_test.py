@@ -31,26 +31,26 @@ def test_training_beats_the_best_single_llm(users):
 def test_an_untrained_network_is_the_users_mean_on_the_task():
     dataset = small_world()
     train, validation, test = parts(dataset)
-    known = SmoothedUserTask(dataset, strength=8.0, task_strength=10.0)
-    known.fit(train, validation)
+    expected = SmoothedUserTask(dataset, strength=8.0, task_strength=10.0)
+    expected.fit(train, validation)
     found = _untrained(train, validation, test, dataset)
-    np.testing.assert_allclose(found, known.score(train, test.decisions), atol=1e-4)
+    np.testing.assert_allclose(found, expected.score(train, test.decisions), atol=1e-4)
 
 
 def test_the_network_learns_a_softmax_over_what_is_on_offer():
-    """The input's sign tells which of the first two outputs is chosen; the third is never on offer."""
+    """The input's sign determines which of the first two outputs is chosen; the third is never a candidate."""
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(600, 3)).astype(np.float32)
     target = np.stack([inputs[:, 0] > 0, inputs[:, 0] <= 0, np.ones(600)], 1)
-    known = np.tile([True, True, False], (600, 1))
+    observed = np.tile([True, True, False], (600, 1))
     network = Mlp(hidden=16, dropout=0.0, weight_decay=0.0, learning_rate=0.02, steps=150)
-    network.fit(inputs, np.zeros((600, 3)), target, known, choices=True)
+    network.fit(inputs, np.zeros((600, 3)), target, observed, choices=True)
     found = network.predict(inputs, np.zeros((600, 3)))
     assert ((found[:, 0] > found[:, 1]) == (inputs[:, 0] > 0)).mean() > 0.97
     np.testing.assert_allclose(found[:, 2], 0, atol=1e-6)
 
 
-def test_the_network_fits_squares_and_starts_where_told():
+def test_the_network_fits_squares_and_starts_at_the_given_values():
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(600, 2)).astype(np.float32)
     start = np.full((600, 1), 5.0)

@@ -1,4 +1,4 @@
-"""Policies: each learns what it says and no more, and scores every candidate."""
+"""Baselines without hyperparameters: their scores, what they depend on, and that every candidate has a score."""
 
 import dataclasses
 import math
@@ -16,7 +16,8 @@ from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.text_encoders import make_encoder
 from prouter_jax.dataset import Dataset, Labelled, Source, prepare_dataset
 from prouter_jax.evaluation.baselines import Policy, make_policies
-from prouter_jax.evaluation.baselines.simple import BestPerUser, BestPerUserTask, BestSingle, Oracle, SameForAll
+from prouter_jax.evaluation.baselines.base import select_decisions
+from prouter_jax.evaluation.baselines.simple import BestPerUser, BestPerUserTask, BestSingle, FixedScores
 from prouter_jax.graph.build import NodeVectors
 
 NAN = math.nan
@@ -49,14 +50,14 @@ def _asked(user, query, num_llms: int) -> DecisionArrays:
     )
 
 
-# Users 0 and 1 on queries 0 (task 0), 1 (task 1), 2 (no task); nobody has met the last LLM.
+# Users 0 and 1 on queries 0 (task 0), 1 (task 1), 2 (no task); the last LLM has no rewards.
 HISTORY = Labelled(
     _asked([0, 0, 0, 1], [0, 0, 1, 0], 3),
     np.array([[1, 0, NAN], [0.5, NAN, NAN], [0, 0.6, NAN], [NAN, 1, NAN]], np.float32),
 )
 TASK = np.array([0, 1, -1])
 NEW = _asked([0, 0, 0, 1, 2], [0, 1, 2, 1, 0], 3)
-OVERALL = [0.5, 1.6 / 3, 3.1 / 6]  # an LLM nobody met counts as an average one
+OVERALL = [0.5, 1.6 / 3, 3.1 / 6]  # an LLM without rewards counts as an average one
 
 
 @pytest.mark.parametrize(
@@ -71,12 +72,12 @@ OVERALL = [0.5, 1.6 / 3, 3.1 / 6]  # an LLM nobody met counts as an average one
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_means_of_the_history_fall_back_on_what_is_known(policy, expected):
+def test_means_of_the_history_fall_back_on_wider_means(policy, expected):
     policy.fit(HISTORY, HISTORY)
     np.testing.assert_allclose(policy.score(HISTORY, NEW), expected, rtol=1e-6)
 
 
-def test_a_user_without_history_is_scored_as_everybody():
+def test_a_user_without_history_gets_the_scores_of_the_population():
     dataset = _prepare(build_embedded(SMALL))
     train, decisions = dataset.labelled("train"), dataset.labelled("test").decisions
     others = train.decisions.user != 2
@@ -102,12 +103,14 @@ def test_cheapest_and_strongest_use_the_training_outcomes_alone():
 
 
 def test_an_llm_of_unknown_cost_is_never_the_cheapest():
-    scores = SameForAll("cheapest", -np.array([0.3, NAN, 0.2])).score(HISTORY, NEW)
+    scores = FixedScores("cheapest", lambda _: -np.array([0.3, NAN, 0.2])).score(HISTORY, NEW)
     assert metrics.choose(scores, NEW.offered).tolist() == [2] * 5
 
 
-def test_the_oracle_takes_an_unknown_reward_only_where_there_is_no_other():
-    scores = Oracle(lambda _: np.array([[NAN, -5, -7], [NAN] * 3])).score(HISTORY, NEW)
+def test_the_oracle_selects_an_unobserved_reward_only_without_another():
+    scores = FixedScores("oracle", lambda _: np.array([[NAN, -5, -7], [NAN] * 3])).score(
+        HISTORY, select_decisions(NEW, slice(2))
+    )
     assert metrics.choose(scores, np.ones((2, 3), bool)).tolist() == [1, 0]
 
 
@@ -127,7 +130,7 @@ def test_policies_that_do_not_apply_are_left_out():
 @pytest.mark.parametrize("split", ["cold_query", "warm_query"])
 @pytest.mark.parametrize("users", ["recorded", "multi_cost_efficiency"])
 @pytest.mark.parametrize("feedback", ["choice", "rating"])
-def test_every_candidate_has_a_score_and_nobody_beats_the_oracle(split, users, feedback):
+def test_every_candidate_has_a_score_and_none_beats_the_oracle(split, users, feedback):
     dataset = _prepare(build_embedded(SMALL), users, split=split, feedback=feedback)
     test = dataset.labelled("test")
     reward = {}
@@ -139,7 +142,7 @@ def test_every_candidate_has_a_score_and_nobody_beats_the_oracle(split, users, f
     assert reward["random"] < reward["best_per_user"]
 
 
-def test_policies_know_nothing_of_the_test_decisions():
+def test_no_score_depends_on_the_test_decisions():
     """Other choices and other outcomes on the test queries change no score but the oracle's."""
     data, rng = build_embedded(SMALL), np.random.default_rng(0)
     dataset = _prepare(data, "multi_cost_efficiency")

@@ -1,4 +1,4 @@
-"""Tuning, and what holds for every policy that has settings."""
+"""Tuning of baselines, and properties of every baseline with hyperparameters."""
 
 import dataclasses
 import importlib
@@ -35,13 +35,13 @@ def _names(dataset):
 
 @pytest.mark.parametrize(("users", "split"), WORLDS)
 def test_every_candidate_has_a_number_even_if_unknown(users, split):
-    """LLM 4 and user 3 are new: nobody met them; query 0 lost all its decisions."""
+    """LLM 4, user 3 and query 0 have no training decisions."""
     dataset = small_world(users, split)
     train, _, test = parts(dataset)
-    known = train.rewards.copy()
-    known[:, 4] = np.nan
+    rewards = train.rewards.copy()
+    rewards[:, 4] = np.nan
     offered = train.decisions.offered & (np.arange(5) != 4)
-    reduced = Labelled(dataclasses.replace(train.decisions, offered=offered), known)
+    reduced = Labelled(dataclasses.replace(train.decisions, offered=offered), rewards)
     reduced = select(reduced, (train.decisions.user != 3) & (train.decisions.query != 0))
     for name in _names(dataset):
         scores = _scores(name, dataset, train=reduced, history=reduced)
@@ -50,7 +50,7 @@ def test_every_candidate_has_a_number_even_if_unknown(users, split):
 
 
 @pytest.mark.parametrize(("users", "split"), WORLDS)
-def test_a_user_without_history_is_anybody(users, split):
+def test_users_without_history_have_equal_scores(users, split):
     """Two users without history get the same scores for the same query; with history they do not."""
     dataset = small_world(users, split)
     train, validation, _ = parts(dataset)
