@@ -1,4 +1,4 @@
-"""From a configuration to data that is split: what may be known (`World`) and what is asked (decisions)."""
+"""From a configuration to a split data set: the visible training world and the decisions of each part."""
 
 import dataclasses
 import sys
@@ -18,9 +18,9 @@ from prouter_jax.data.splits import (
     Division,
     Parts,
     divide,
-    exchange,
     find_llms,
     hide_outcomes,
+    replace_decisions,
     rows_by_pair,
     split_queries,
     split_times,
@@ -40,9 +40,13 @@ from prouter_jax.llm.simulated_users import build_llm_as_judge, build_multi_cost
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """All data of an experiment before any split, with its text vectors; shared by all seeds.
+    """All data of an experiment before the split, shared by all seeds.
 
-    `store` has the histories of the users who only train, over the same queries and LLMs; None without such users.
+    Attributes:
+      interactions: the data.
+      vectors: text vectors of its tasks, queries and LLMs.
+      encoder: name of the text encoder.
+      store: histories of additional training users over the same queries and LLMs; None without.
     """
 
     interactions: Interactions
@@ -53,19 +57,19 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """One split of a source, with `config.given` decisions seen.
+    """A split of a source.
 
     Attributes:
-      data: all queries, outcomes and decisions, simulated users included. Where LLMs are new, decisions that must
-        not know of them have them not on offer, and those that this leaves without meaning are not there.
-      vectors: of `data`.
-      world: what may be known: the training part, with what is given. Its users, tasks and LLMs have the rows they
-        have in `data`, a new user without decisions, a new LLM without outcomes; its cost scale is that of
-        nothing given, so that a router trained there reads it alike.
-      world_query: the row in `world` of each query of `data`, -1 for those it does not hold.
-      parts: rows of `data.decisions`; some may be in no part. What is given is in train.
-      truth_scale: of the costs in rewards and in what simulated users decide: fitted on all LLMs' training
-        queries, so that a reward is the same whatever is seen. Differs from `world.scale` only where LLMs are new.
+      data: all queries, outcomes and decisions, simulated users included. With new LLMs, these are removed from
+        decisions outside the test that are not given (see `data.splits.without_llms`).
+      vectors: text vectors of `data`.
+      world: the visible data: training decisions and given ones. Users, tasks and LLMs have the same rows as in
+        `data`; new users have no decisions but given ones, new LLMs no outcomes but given ones. The cost scale is
+        fitted on training queries only, so it is identical with and without given decisions.
+      world_query: int [queries], row in `world` of each query of `data`, -1 for hidden queries.
+      parts: rows of `data.decisions`; given decisions are in train, and some decisions may be in no part.
+      truth_scale: cost scale of rewards and of simulated users' decisions, fitted on the training queries of all LLMs.
+        It differs from `world.scale` only with new LLMs.
       store: of the source.
 
     Example:
@@ -86,24 +90,29 @@ class Dataset:
     store: HistoryStore | None = None
 
     def labelled(self, part: str) -> "Labelled":
-        """The decisions of "train", "validation" or "test" with what each candidate would have been worth."""
+        """The decisions of "train", "validation" or "test" with their rewards."""
         decisions = build_decisions(self.data, getattr(self.parts, part))
         return Labelled(decisions, build_rewards(self.data, self.truth_scale, decisions))
 
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Decisions and the reward of each candidate, float32 [decisions, llms], NaN where unknown or not on offer."""
+    """Decisions with rewards.
+
+    Attributes:
+      decisions: the decisions.
+      rewards: float32 [decisions, llms], NaN if missing or not a candidate.
+    """
 
     decisions: DecisionArrays
     rewards: np.ndarray
 
 
 def read_source(config: Data) -> Source:
-    """Reads or makes the data that `config` names, measures its answers and encodes its texts.
+    """Reads or generates the data of a configuration, computes style features and text vectors.
 
     Raises:
-      ValueError: on bad data, in one line.
+      ValueError: if the data is invalid.
 
     Example:
       >>> from prouter_jax import ExperimentConfig, read_source
@@ -114,24 +123,24 @@ def read_source(config: Data) -> Source:
     """
     data = with_answer_style(read_interactions(config))
     if config.ignore_effects:
-        unknown = np.full_like(data.outcomes.effect, np.nan)
-        data = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=unknown))
+        missing = np.full_like(data.outcomes.effect, np.nan)
+        data = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=missing))
     if config.users == "llm_as_judge":
-        # the same people for every seed of the split: a verdict may cost money
+        # the same judgements for every seed of the split, because a verdict may cost money
         judge = make_judge(config.judge, data)
         data = validate(build_llm_as_judge(data, judge, config.num_users, config.judge.seed))
-    # of an answer's text nothing but its style is used from here on
+    # later steps read only the style of answers, not their texts
     data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=None))
-    pa.default_memory_pool().release_unused()  # Arrow would keep what the texts took
+    pa.default_memory_pool().release_unused()  # otherwise Arrow keeps the memory of the texts
     store = open_more_users(config.embedded) if config.embedded.more_users else None
     return Source(data, encode_texts(data, config.encoder), config.encoder, store)
 
 
 def read_interactions(config: Data) -> Interactions:
-    """Reads or makes the data that `config` names, with the texts of its answers.
+    """Reads or generates the data of a configuration, with the texts of answers.
 
     Raises:
-      ValueError: on bad data, in one line.
+      ValueError: if the data is invalid or has no recorded decisions where `config.users` needs them.
     """
     if config.source == "embedded":
         data = build_embedded(config.embedded)
@@ -152,19 +161,23 @@ def read_interactions(config: Data) -> Interactions:
 
 
 def _read_public(config: Data) -> Interactions:
-    """Tells what was dropped: nothing else of a run would."""
+    """Reads a public format and prints the numbers of dropped records."""
     read = read_public(config.source, config.path, config.llms_path)
     if read.dropped:
-        dropped = ", ".join(f"{times} {what}" for what, times in read.dropped.items())
+        dropped = ", ".join(f"{number} {reason}" for reason, number in read.dropped.items())
         print(f"{config.source}: of {read.records} records dropped: {dropped}", file=sys.stderr)
     return read.data
 
 
 def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
-    """Text vectors of tasks, queries and LLM descriptions; "given" takes those of tasks and queries from the data.
+    """Text vectors of tasks, queries and LLM descriptions, and the style of queries.
+
+    Args:
+      data: the texts.
+      encoder_name: as for `make_encoder`; "given" takes the vectors of tasks and queries from the data.
 
     Raises:
-      ValueError: if vectors are to be given and are not, or the encoder is unknown.
+      ValueError: if the data has no vectors for "given", or the encoder does not exist.
     """
     encoder = make_encoder("wordllama" if encoder_name == "given" else encoder_name)
     llm = encode_cached(encoder, list(data.llms.descriptions))
@@ -179,10 +192,15 @@ def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
 
 
 def prepare_dataset(source: Source, config: Data, seed: int) -> Dataset:
-    """Splits a source with a seed, fits the cost scales on the training queries and simulates users if asked to.
+    """Splits a source, fits the cost scales on training queries and simulates users if configured.
+
+    Args:
+      source: from `read_source`.
+      config: the settings of the split and of simulated users.
+      seed: of the split.
 
     Raises:
-      ValueError: if `config.new_llms` names an LLM that is not there.
+      ValueError: if `config.new_llms` names an LLM that the data lacks.
 
     Example:
       >>> from prouter_jax import ExperimentConfig, prepare_dataset, read_source
@@ -198,41 +216,41 @@ def prepare_dataset(source: Source, config: Data, seed: int) -> Dataset:
     queries = None
     visible = np.ones(len(data.queries.ids), bool)
     if config.split == TIME:
-        visible = _asked_early(data, split_times(data, config.train_share, config.validation_share))
+        visible = _visible_before(data, split_times(data, config.train_share, config.validation_share))
     elif config.split not in WARM:
         queries = split_queries(data, config.train_share, config.validation_share, seed)
         visible = queries.numbers(len(visible)) == TRAIN
     truth_scale, scale = (_fit_scale(some, visible) for some in (data, hide_outcomes(data, new)))
     data, division = _divide(data, queries, config, new, truth_scale, seed)
-    known = tables.select_decisions(hide_outcomes(data, new, division.shown), division.part == TRAIN)
-    known = tables.distinct_offers(tables.select_queries(known, visible))
+    train = tables.select_decisions(hide_outcomes(data, new, division.shown), division.part == TRAIN)
+    train = tables.distinct_offers(tables.select_queries(train, visible))
     vectors = source.vectors.of_queries(visible)
-    world = World(known, vectors, scale, source.encoder)
+    world = World(train, vectors, scale, source.encoder)
     world_query = np.where(visible, np.cumsum(visible) - 1, -1)
     return Dataset(data, source.vectors, world, world_query, division.parts(), truth_scale, source.store)
 
 
-def _asked_early(data: Interactions, parts: Parts) -> np.ndarray:
-    """bool [queries]: those with a training decision, and those that nobody ever asked, measured beforehand.
+def _visible_before(data: Interactions, parts: Parts) -> np.ndarray:
+    """bool [queries]: queries with a training decision, and queries without any decision.
 
-    Outcomes tell no time: all of a query that was asked early are seen.
+    Outcomes have no time, so all outcomes of a visible query are visible.
     """
-    asked, early = np.zeros((2, len(data.queries.ids)), bool)
-    asked[data.decisions.query] = True
-    early[data.decisions.query[parts.train]] = True
-    return early | ~asked
+    has_decision, in_training = np.zeros((2, len(data.queries.ids)), bool)
+    has_decision[data.decisions.query] = True
+    in_training[data.decisions.query[parts.train]] = True
+    return in_training | ~has_decision
 
 
 def _fit_scale(data: Interactions, visible: np.ndarray) -> CostScale:
-    """Of the outcomes on the queries where `visible` [queries]."""
-    alone = data.replace(decisions=tables.no_decisions(), feedback=tables.no_feedback())
-    return fit_cost_scale(tables.select_queries(alone, visible))
+    """The cost scale of the outcomes on visible queries, bool [queries]."""
+    outcomes_only = data.replace(decisions=tables.no_decisions(), feedback=tables.no_feedback())
+    return fit_cost_scale(tables.select_queries(outcomes_only, visible))
 
 
 def _divide(
     data: Interactions, queries: Parts | None, config: Data, new: np.ndarray, scale: CostScale, seed: int
 ) -> tuple[Interactions, Division]:
-    """The decisions and what becomes of them: the `new` LLMs are on offer in the test and where given."""
+    """The decisions and their division; new LLMs are removed from decisions outside the test that are not given."""
     source, data = data, _with_users(data, scale, config)
     division = divide(data, queries, config, new, seed)
     touched = (division.part != TEST) & ~division.given & ((data.offers & new).sum(1) > 0)[data.decisions.offer]
@@ -243,11 +261,12 @@ def _divide(
         rows = rows_by_pair(other, data)
     else:
         other, rows = without_llms(data, new)
-    data, kept = exchange(data, touched, other, rows)
+    data, kept = replace_decisions(data, touched, other, rows)
     return data, Division(division.part[kept], division.given[kept], division.shown)
 
 
 def _with_users(data: Interactions, scale: CostScale, config: Data) -> Interactions:
+    """Adds multi_cost_efficiency users if configured."""
     if config.users != "multi_cost_efficiency":
         return data
     limits = (config.num_users, config.preference_min, config.preference_max)

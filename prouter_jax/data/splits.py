@@ -1,4 +1,4 @@
-"""The only split: which queries, users and decisions are trained on, validated on, tested on; by chance or by time."""
+"""Splits into training, validation and test parts: by queries, decisions, users, LLMs or time; and hidden LLMs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from prouter_jax.data.validation import row_error
 
 TRAIN, VALIDATION, TEST = range(3)
 UNUSED = -1
-# Each draw has its own stream, so that none moves another; not zero, for the stream of (seed, 0) is that of seed.
+# Each draw has a random stream of its own, so that draws are independent; (seed, 0) would be the stream of seed.
 _USERS, _LIMIT, _GIVEN = 1, 2, 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """Row numbers of one table, divided in three; disjoint, sorted."""
+    """Sorted, disjoint rows of one table: int64 [rows of the part] each."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -34,12 +34,12 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Division:
-    """What becomes of the decisions.
+    """The part of each decision.
 
     Attributes:
       part: int8 [decisions], TRAIN, VALIDATION, TEST or UNUSED.
-      given: bool [decisions], those that are seen (TRAIN) as they were made: new users' and with new LLMs on offer.
-      shown: bool [queries], where the new LLMs' outcomes are seen.
+      given: bool [decisions], decisions of new users or with new LLMs on offer that are in TRAIN by `config.given`.
+      shown: bool [queries], queries whose outcomes of new LLMs are visible.
     """
 
     part: np.ndarray
@@ -47,14 +47,15 @@ class Division:
     shown: np.ndarray
 
     def parts(self) -> Parts:
+        """The rows of each part."""
         return Parts(*(np.flatnonzero(self.part == number) for number in (TRAIN, VALIDATION, TEST)))
 
 
 def split_queries(data: Interactions, train_share: float, validation_share: float, seed: int) -> Parts:
-    """Divides the queries at random within each task, tasks in the order of their ids.
+    """Splits the queries at random within each task.
 
-    The first `int(train_share * n)` of a task's shuffled queries train, those up to
-    `int((train_share + validation_share) * n)` validate, the rest test.
+    Of a task's n shuffled queries, the first `int(train_share * n)` are for training, those up to
+    `int((train_share + validation_share) * n)` for validation, the rest for the test.
     """
     names = np.append(data.tasks.ids, "").astype(str)[data.queries.task]
     groups = [np.flatnonzero(names == name) for name in sorted(set(names.tolist()))]
@@ -62,21 +63,21 @@ def split_queries(data: Interactions, train_share: float, validation_share: floa
 
 
 def split_decisions(data: Interactions, train_share: float, validation_share: float, seed: int) -> Parts:
-    """Divides each user's decisions at random, users in their order: queries are shared by the parts."""
+    """Splits each user's decisions at random; a query may be in several parts."""
     order = np.argsort(data.decisions.user, kind="stable")
     starts = np.searchsorted(data.decisions.user[order], np.arange(1, len(data.users.ids)))
     return _divide(np.split(order, starts), train_share, validation_share, seed)
 
 
 def split_users(num_users: int, train_share: float, validation_share: float, seed: int) -> Parts:
-    """Divides the users at random into known ones, those to validate with and those to test with."""
+    """Splits the users at random."""
     return _divide([np.arange(num_users)], train_share, validation_share, (seed, _USERS))
 
 
 def split_times(data: Interactions, train_share: float, validation_share: float) -> Parts:
-    """Divides the decisions by their times: the earliest share trains, the next validates, the latest is tested on.
+    """Splits the decisions by time: the earliest share is for training, the latest for the test.
 
-    Users and queries may come again. Of decisions at the same time, those of earlier rows come first.
+    Users and queries may be in several parts. Decisions at the same time are ordered by row.
 
     Raises:
       ValueError: if a decision has no time.
@@ -91,41 +92,44 @@ def split_times(data: Interactions, train_share: float, validation_share: float)
 
 
 def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np.ndarray, seed: int) -> Division:
-    """Divides the decisions by `config.split`.
+    """Assigns a part to each decision by `config.split`.
 
-    cold_query: by their queries. warm_query: each user's at random. warm_user: all of known users train; a new
-    user's are divided at random, of the training part some are given, the rest is tested on. cold_user: known
-    users' on training queries, validation users' on validation queries, test users' on test queries. cold_llm: by
-    their queries; outside the test the new LLMs are not on offer (`data.splits.withhold` sees to it).
-    cold_user_llm: both. time: by `split_times`.
+    cold_query: the part of its query. warm_query: at random for each user. warm_user: decisions of training users are
+    TRAIN; of validation and test users, a random training share can be given and the others have the user's part.
+    cold_user: the part of its query if the user has the same part, else UNUSED. cold_llm: the part of its query;
+    `without_llms` removes new LLMs from decisions outside the test. cold_user_llm: cold_user with new LLMs.
+    time: by `split_times`.
 
-    `config.decisions_per_user` draws from each known user's training decisions. `config.given` = k gives, of
-    decisions on training queries that are drawn in a seeded order, so that those of k are among those of k + 1:
-    k of each new user; k of all users with a new LLM on offer (cold_llm). With new LLMs and simulated users, who
-    decide on every query, it gives k queries that a new LLM answered, and what all (cold_llm) or new users decided.
+    `config.decisions_per_user` limits each user's training decisions. `config.given` = k adds decisions on training
+    queries to TRAIN: k of each new user, or k with a new LLM on offer (cold_llm). They are drawn in a seeded order, so
+    those of k are among those of k + 1. Simulated users decide on every query, so with new LLMs k queries that a new
+    LLM answered are given, with the decisions of all users (cold_llm) or of new users.
 
     Args:
-      queries: `split_queries`, or None for the splits of `WARM` and by time.
+      data: all decisions.
+      queries: from `split_queries`; None for the splits of `WARM` and for TIME.
+      config: the settings.
       new_llms: bool [llms].
+      seed: of all random draws.
     """
-    who, query = data.decisions.user, data.decisions.query
+    user, query = data.decisions.user, data.decisions.query
     shares = (config.train_share, config.validation_share, seed)
     if config.split == TIME:
-        part = split_times(data, *shares[:2]).numbers(len(who))
+        part = split_times(data, *shares[:2]).numbers(len(user))
     elif queries is None:
-        part = split_decisions(data, *shares).numbers(len(who))
+        part = split_decisions(data, *shares).numbers(len(user))
     else:
         part = queries.numbers(len(data.queries.ids))[query]
     may_give = (part == TRAIN) & ((data.offers & new_llms).sum(1) > 0)[data.decisions.offer]
     if config.split in NEW_USERS:
-        part_of_user = split_users(len(data.users.ids), *shares).numbers(len(data.users.ids))[who]
+        part_of_user = split_users(len(data.users.ids), *shares).numbers(len(data.users.ids))[user]
         may_give = (part == TRAIN) & (part_of_user != TRAIN)
         if config.split in WARM:
             part = np.where(may_give, UNUSED, part_of_user).astype(np.int8)
         else:
             part = np.where(part == part_of_user, part, UNUSED).astype(np.int8)
     if config.decisions_per_user:
-        within = draw_first(np.where(part == TRAIN, who, -1), config.decisions_per_user, (seed, _LIMIT))
+        within = draw_first(np.where(part == TRAIN, user, -1), config.decisions_per_user, (seed, _LIMIT))
         may_give &= within | (part != TRAIN)
         part[(part == TRAIN) & ~within] = UNUSED
     given, shown = _give(data, queries, config, new_llms, may_give, seed)
@@ -134,10 +138,15 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
 
 
 def draw_first(group: np.ndarray, number: int, seed: int | Sequence[int]) -> np.ndarray:
-    """The first `number` members of each group in a random order: bool [rows]; those of 3 are among those of 4.
+    """Draws `number` random members of each group; the draw for 3 is a subset of the draw for 4.
 
     Args:
       group: int [rows], -1 for rows that are never drawn.
+      number: drawn rows of each group, at most.
+      seed: of the order.
+
+    Returns:
+      bool [rows], the drawn rows.
     """
     order = np.lexsort((np.random.default_rng(seed).random(len(group)), group))
     ordered = group[order]
@@ -147,11 +156,106 @@ def draw_first(group: np.ndarray, number: int, seed: int | Sequence[int]) -> np.
     return drawn
 
 
+def find_llms(ids: np.ndarray, names: str) -> np.ndarray:
+    """Finds LLMs by name.
+
+    Args:
+      ids: str [llms].
+      names: names separated by commas.
+
+    Returns:
+      bool [llms], the named LLMs.
+
+    Raises:
+      ValueError: if a name is not in `ids`, or if all LLMs are named.
+    """
+    wanted = {name.strip() for name in names.split(",")} - {""}
+    missing = sorted(wanted - set(ids))
+    if missing:
+        raise ValueError(f"config.data.new_llms: expected names of LLMs in the data, found {missing[0]!r}")
+    if len(wanted) == len(ids):
+        raise ValueError(f"config.data.new_llms: expected to leave some LLM known, found all {len(ids)} named")
+    return np.isin(ids, sorted(wanted))
+
+
+def hide_outcomes(data: Interactions, llms: np.ndarray, shown: np.ndarray | None = None) -> Interactions:
+    """Removes the outcomes of `llms` (bool [llms]), except those on the queries `shown` (bool [queries])."""
+    outcomes = data.outcomes
+    seen = ~llms[outcomes.llm] if shown is None else ~llms[outcomes.llm] | shown[outcomes.query]
+    return data.replace(outcomes=tables.take(outcomes, seen))
+
+
+def without_llms(data: Interactions, llms: np.ndarray) -> tuple[Interactions, np.ndarray]:
+    """Removes LLMs from the candidates of recorded decisions; the table of LLMs stays.
+
+    Dropped are decisions whose choice fell (also in part) on a removed LLM, choices with fewer than two candidates
+    left, and decisions without feedback left: the user's choice among the others was not observed.
+
+    Args:
+      data: recorded decisions.
+      llms: bool [llms], the removed ones.
+
+    Returns:
+      The data, and the row in `data` of each kept decision.
+    """
+    decisions, feedback, offers = data.decisions, data.feedback, data.offers & ~llms
+    choice, gone = feedback.kind == CHOICE, llms[feedback.llm]
+    alone = ((offers.sum(1) < data.offers.sum(1)) & (offers.sum(1) < 2))[decisions.offer]
+    lost = np.zeros(len(decisions.user), bool)
+    lost[feedback.decision[choice & (gone | alone[feedback.decision])]] = True
+    has_feedback = np.zeros(len(lost), bool)
+    has_feedback[feedback.decision[~gone]] = True
+    first = np.where(llms[decisions.first], -1, decisions.first).astype(np.int32)
+    kept = data.replace(
+        offers=offers, decisions=dataclasses.replace(decisions, first=first), feedback=tables.take(feedback, ~gone)
+    )
+    return tables.select_decisions(kept, has_feedback & ~lost), np.flatnonzero(has_feedback & ~lost)
+
+
+def rows_by_pair(data: Interactions, whole: Interactions) -> np.ndarray:
+    """The row in `whole` of each decision of `data`, found by user and query, which must be unique pairs."""
+    wide = len(whole.queries.ids)
+    keys, all_keys = (t.decisions.user.astype(np.int64) * wide + t.decisions.query for t in (data, whole))
+    order = np.argsort(all_keys)
+    return order[np.searchsorted(all_keys, keys, sorter=order)]
+
+
+def replace_decisions(
+    whole: Interactions, touched: np.ndarray, other: Interactions, row: np.ndarray
+) -> tuple[Interactions, np.ndarray]:
+    """Replaces decisions, with their feedback, by those of other data. Decisions missing in the other data are dropped.
+
+    Args:
+      whole: the original.
+      touched: bool [decisions of whole], the decisions to replace.
+      other: decisions over the same users, queries and LLMs.
+      row: int [decisions of other], their rows in `whole`.
+
+    Returns:
+      The data, and bool [decisions of whole], the kept decisions.
+    """
+    moved = touched[row]
+    kept = ~touched
+    kept[row[moved]] = True
+    offer, first = whole.decisions.offer.copy(), whole.decisions.first.copy()
+    offer[row[moved]] = len(whole.offers) + other.decisions.offer[moved]
+    first[row[moved]] = other.decisions.first[moved]
+    new = tables.take(other.feedback, moved[other.feedback.decision])
+    new = dataclasses.replace(new, decision=row[new.decision].astype(np.int32))
+    feedback = tables.concatenate([tables.take(whole.feedback, ~touched[whole.feedback.decision]), new])
+    data = whole.replace(
+        offers=np.concatenate([whole.offers, other.offers]),
+        decisions=dataclasses.replace(whole.decisions, offer=offer, first=first),
+        feedback=tables.take(feedback, np.argsort(feedback.decision, kind="stable")),
+    )
+    return tables.distinct_offers(tables.select_decisions(data, kept)), kept
+
+
 def _give(data, queries, config, new_llms, may_give, seed) -> tuple[np.ndarray, np.ndarray]:
     """`given` and `shown` of a `Division`."""
     shown = np.zeros(len(data.queries.ids), bool)
     if config.split in NEW_LLMS and config.users == "multi_cost_efficiency":
-        # were each new user to bring queries of its own, few new users would show every query
+        # with queries drawn for each new user, a few users would reveal all queries
         answered = np.zeros(len(shown), bool)
         answered[data.outcomes.query[new_llms[data.outcomes.llm]]] = True
         answered &= queries.numbers(len(shown)) == TRAIN
@@ -164,7 +268,7 @@ def _give(data, queries, config, new_llms, may_give, seed) -> tuple[np.ndarray, 
 
 
 def _ends(rows: int, train_share: float, validation_share: float) -> tuple[int, int]:
-    """Where train and validation end; the sum of the shares is rounded, for 0.7 + 0.1 is a little under 0.8."""
+    """Ends of train and validation. The sum of the shares is rounded, because 0.7 + 0.1 is less than 0.8."""
     return int(train_share * rows), int(round(train_share + validation_share, 9) * rows)
 
 
@@ -177,85 +281,3 @@ def _divide(groups: list[np.ndarray], train_share: float, validation_share: floa
         for part, some in zip(parts, np.split(shuffled, ends), strict=True):
             part.append(some)
     return Parts(*(np.sort(np.concatenate([*part, np.zeros(0, int)])).astype(np.int64) for part in parts))
-
-
-def find_llms(ids: np.ndarray, names: str) -> np.ndarray:
-    """Where the LLMs of `ids` are among `names`, with commas between: bool [llms].
-
-    Raises:
-      ValueError: on a name that no LLM has, or if no other LLM is left.
-    """
-    wanted = {name.strip() for name in names.split(",")} - {""}
-    unknown = sorted(wanted - set(ids))
-    if unknown:
-        raise ValueError(f"config.data.new_llms: expected names of LLMs in the data, found {unknown[0]!r}")
-    if len(wanted) == len(ids):
-        raise ValueError(f"config.data.new_llms: expected to leave some LLM known, found all {len(ids)} named")
-    return np.isin(ids, sorted(wanted))
-
-
-def hide_outcomes(data: Interactions, llms: np.ndarray, shown: np.ndarray | None = None) -> Interactions:
-    """`data` without the outcomes of `llms` (bool [llms]), but for those on the queries `shown` (bool [queries])."""
-    outcomes = data.outcomes
-    seen = ~llms[outcomes.llm] if shown is None else ~llms[outcomes.llm] | shown[outcomes.query]
-    return data.replace(outcomes=tables.take(outcomes, seen))
-
-
-def without_llms(data: Interactions, llms: np.ndarray) -> tuple[Interactions, np.ndarray]:
-    """The recorded decisions with `llms` (bool [llms]) not on offer; every LLM keeps its row.
-
-    Dropped are decisions whose choice, or a share of it, fell on one of them, choices that are left without an
-    alternative, and decisions left without feedback: what the user would have said otherwise is not known.
-
-    Returns:
-      The data, and the row in `data` of each decision that is left.
-    """
-    decisions, feedback, offers = data.decisions, data.feedback, data.offers & ~llms
-    choice, gone = feedback.kind == CHOICE, llms[feedback.llm]
-    alone = ((offers.sum(1) < data.offers.sum(1)) & (offers.sum(1) < 2))[decisions.offer]
-    lost = np.zeros(len(decisions.user), bool)
-    lost[feedback.decision[choice & (gone | alone[feedback.decision])]] = True
-    told = np.zeros(len(lost), bool)
-    told[feedback.decision[~gone]] = True
-    first = np.where(llms[decisions.first], -1, decisions.first).astype(np.int32)
-    kept = data.replace(
-        offers=offers, decisions=dataclasses.replace(decisions, first=first), feedback=tables.take(feedback, ~gone)
-    )
-    return tables.select_decisions(kept, told & ~lost), np.flatnonzero(told & ~lost)
-
-
-def rows_by_pair(data: Interactions, whole: Interactions) -> np.ndarray:
-    """The row in `whole` of each decision of `data`, which its user and query tell alone."""
-    wide = len(whole.queries.ids)
-    keys, known = (t.decisions.user.astype(np.int64) * wide + t.decisions.query for t in (data, whole))
-    order = np.argsort(known)
-    return order[np.searchsorted(known, keys, sorter=order)]
-
-
-def exchange(
-    whole: Interactions, touched: np.ndarray, other: Interactions, row: np.ndarray
-) -> tuple[Interactions, np.ndarray]:
-    """`whole` with the decisions where `touched` (bool [decisions]) as they are in `other`.
-
-    Args:
-      other: decisions over the same users, queries and LLMs.
-      row: of each decision of `other` in `whole`. A touched one that `other` lacks is dropped.
-
-    Returns:
-      The data, and which decisions of `whole` are left, bool [decisions].
-    """
-    moved = touched[row]
-    kept = ~touched
-    kept[row[moved]] = True
-    offer, first = whole.decisions.offer.copy(), whole.decisions.first.copy()
-    offer[row[moved]] = len(whole.offers) + other.decisions.offer[moved]
-    first[row[moved]] = other.decisions.first[moved]
-    told = tables.take(other.feedback, moved[other.feedback.decision])
-    told = dataclasses.replace(told, decision=row[told.decision].astype(np.int32))
-    feedback = tables.concatenate([tables.take(whole.feedback, ~touched[whole.feedback.decision]), told])
-    data = whole.replace(
-        offers=np.concatenate([whole.offers, other.offers]),
-        decisions=dataclasses.replace(whole.decisions, offer=offer, first=first),
-        feedback=tables.take(feedback, np.argsort(feedback.decision, kind="stable")),
-    )
-    return tables.distinct_offers(tables.select_decisions(data, kept)), kept

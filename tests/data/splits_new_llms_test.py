@@ -8,7 +8,7 @@ import pytest
 from prouter_jax.config import Embedded
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import CHOICE, RATING, Feedback, strings
-from prouter_jax.data.splits import exchange, find_llms, hide_outcomes, rows_by_pair, without_llms
+from prouter_jax.data.splits import find_llms, hide_outcomes, replace_decisions, rows_by_pair, without_llms
 from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.validation import validate
 
@@ -85,7 +85,7 @@ def test_touched_decisions_are_exchanged_or_dropped_and_the_others_stay():
     new = np.arange(5) == 2
     touched = np.random.default_rng(0).random(len(data.decisions.user)) < 0.5
     other, rows = without_llms(data, new)
-    mixed, kept = exchange(data, touched, other, rows)
+    mixed, kept = replace_decisions(data, touched, other, rows)
     validate(mixed)
     lost = np.setdiff1d(np.flatnonzero(touched), rows)
     assert 0 < len(lost) < touched.sum()
