@@ -1,8 +1,8 @@
-"""The style of an answer in numbers: how long, how built, how warm, how sure; read off its text, for any data set.
+"""Style features of an answer, computed from its text: length, structure, warmth, hedging and others.
 
-What is counted is turned into numbers of the order of one by fixed constants. Counts become log(1 + count), kinds of
-words log(1 + 100 * count / (words + 20)), ratios are taken with a few words of usual prose added, so that a short
-answer cannot drive either far; then (x - centre) / width of a usual answer, cut off at -5 and 5.
+Counts become log(1 + count), kinds of words log(1 + 100 * count / (words + 20)). Ratios include a few words of average
+prose, so that they are stable for short answers. Each value x becomes (x - centre) / width with fixed constants of an
+average answer, clipped to [-5, 5].
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from prouter_jax.data.interactions import Interactions
 
@@ -19,7 +20,7 @@ def _words(kind: str, listed: str) -> dict[str, str]:
     return dict.fromkeys(listed.split(), kind)
 
 
-# Each word counts for one kind.
+# word: its kind
 KIND_OF = {
     **_words("first_person", "i i'm i've i'd i'll me my mine myself we we're we've we'll us our ours ourselves"),
     **_words("second_person", "you you're you've you'd you'll your yours yourself yourselves"),
@@ -82,17 +83,21 @@ _RATES = (
 )
 _SIGNS = ("starts_with_affirmation", "refuses", "offers_more")
 FEATURES: tuple[str, ...] = (*_SIZES, *_RATIOS, *_COUNTS, *_RATES, *_SIGNS)
+"""Names of the style features, in the order of their columns."""
 
 
-def answer_features(queries: Sequence[str], answers: Sequence[str]) -> np.ndarray:
-    """The style of answers to queries, float32 [answers, FEATURES]; finite whatever the texts.
+def answer_features(queries: Sequence[str], answers: Sequence[str]) -> Float[np.ndarray, "answers features"]:
+    """Style features of answers.
 
     Args:
-      queries: the query of each answer: how many of its words the answer takes up is a feature.
-      answers: texts, Markdown or plain; kinds of words are those of English.
+      queries: the query of each answer; the share of its words that the answer repeats is a feature.
+      answers: texts, Markdown or plain, best in English.
+
+    Returns:
+      float32 [answers, FEATURES], finite.
 
     Raises:
-      ValueError: unless there is a query for each answer.
+      ValueError: if the numbers of queries and answers differ.
     """
     if len(queries) != len(answers):
         raise ValueError(f"answers: expected one for each of {len(queries)} queries, found {len(answers)}")
@@ -104,15 +109,15 @@ def answer_features(queries: Sequence[str], answers: Sequence[str]) -> np.ndarra
     return _standardise(dict(zip(_RAW, raw.T, strict=True)))
 
 
-def text_style(texts: Sequence[str] | np.ndarray) -> np.ndarray:
-    """The same measures of texts by themselves, such as queries, float32 [texts, FEATURES]."""
+def text_style(texts: Sequence[str] | np.ndarray) -> Float[np.ndarray, "texts features"]:
+    """The same features of texts without a query, such as queries themselves: float32 [texts, FEATURES]."""
     return answer_features([""] * len(texts), list(texts))
 
 
 def with_answer_style(data: Interactions) -> Interactions:
-    """`data` with the style of every answer whose text is there and whose style is not known yet.
+    """Adds `Outcomes.style` for answers that have a text and no style yet.
 
-    Where there is neither text nor style, the row of `Outcomes.style` is NaN; without any text `data` is as it was.
+    The rows of answers without text and style are NaN. Data without any text is returned as it is.
     """
     outcomes = data.outcomes
     if outcomes.response is None:
@@ -142,7 +147,7 @@ def _plain(text: str) -> str:
 
 
 def _measure(answer: str, topic: frozenset[str]) -> tuple[float, ...]:
-    """The raw counts of one answer, in the order of _RAW; `topic` are the query's words."""
+    """Raw counts of one answer, in the order of _RAW; `topic` holds the query's words."""
     plain = _plain(answer)
     words = _WORD.findall(plain)
     distinct = set(words)
@@ -177,26 +182,26 @@ class _Lines:
 
 
 def _measure_lines(answer: str) -> _Lines:
-    """What the lines of an answer are; a line is at least one sentence, a paragraph ends with an empty line."""
-    seen, new_paragraph = _Lines(), True
+    """Counts lines by kind; a line has at least one sentence, a paragraph ends with an empty line."""
+    counts, new_paragraph = _Lines(), True
     for raw_line in answer.splitlines():
         line = raw_line.strip()
         if not line:
             new_paragraph = True
             continue
-        seen.paragraphs += new_paragraph
+        counts.paragraphs += new_paragraph
         new_paragraph = False
         numbered = _NUMBERED.match(line) is not None
-        seen.sentences += max(1, len(_SENTENCE_END.findall(line)) - numbered)
-        seen.numbered += numbered
-        seen.items += line.startswith(("- ", "* ", "+ ", "• "))
-        seen.headings += line.startswith("#") and line.lstrip("#").startswith(" ")
-        seen.table_rows += line.startswith("|")
-    return seen
+        counts.sentences += max(1, len(_SENTENCE_END.findall(line)) - numbered)
+        counts.numbered += numbered
+        counts.items += line.startswith(("- ", "* ", "+ ", "• "))
+        counts.headings += line.startswith("#") and line.lstrip("#").startswith(" ")
+        counts.table_rows += line.startswith("|")
+    return counts
 
 
 def _standardise(raw: dict[str, np.ndarray]) -> np.ndarray:
-    """Features from raw counts, each [answers], of any answers."""
+    """Features [answers, FEATURES] from raw counts, each [answers]."""
     words = raw["words"]
     values = {name: np.log1p(raw[name]) for name in (*_SIZES, *_COUNTS)}
     values |= {name: np.log1p(100 * raw[name] / (words + 20)) for name in _RATES}
@@ -206,7 +211,7 @@ def _standardise(raw: dict[str, np.ndarray]) -> np.ndarray:
         "letters_per_word": (raw["letters"] + 20 * 4.7) / (words + 20),
         "long_words": (raw["long"] + 20 * 0.2) / (words + 20),
         "digits": raw["digit"] / (raw["letters"] + raw["digit"] + 100),
-        # Herdan's measure: unlike the share of distinct words it hardly falls with length
+        # Herdan's C: unlike the share of distinct words it hardly depends on length
         "vocabulary": np.log(raw["distinct"] + 20 * 0.75) / np.log(words + 20),
         "query_overlap": raw["overlap"],
     }
@@ -215,7 +220,7 @@ def _standardise(raw: dict[str, np.ndarray]) -> np.ndarray:
     return np.clip(scaled, -_LIMIT, _LIMIT).astype(np.float32)
 
 
-# Centre and width of a usual answer: one of a few paragraphs of plain English prose.
+# Centre and width of each feature for an average answer: a few paragraphs of plain English prose.
 _SCALES = {
     "letters": (6.5, 1.0),
     "words": (5.0, 1.0),

@@ -1,4 +1,4 @@
-"""Texts to vectors of unit length, kept on disk by the content of the texts."""
+"""Text encoders: texts to vectors of unit length, with a cache on disk."""
 
 import functools
 import hashlib
@@ -20,12 +20,12 @@ from prouter_jax.io.paths import local_path
 
 
 class Encoder(typing.NamedTuple):
-    """A named function from one text to one vector.
+    """A text encoder.
 
     Attributes:
-      name: what `make_encoder` knows it by.
-      width: length of a vector.
-      embed: one text -> float32 [width], of any length.
+      name: its name in `make_encoder`.
+      width: number of elements of a vector.
+      embed: one text -> float32 [width], of any norm.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Encoder(typing.NamedTuple):
         """Encodes each distinct text once.
 
         Returns:
-          float32 [len(texts), width]; rows have unit length, or are zero for a text without any token.
+          float32 [len(texts), width]; rows have norm 1, or 0 for a text without tokens.
         """
         distinct = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         vectors = np.zeros((len(distinct), self.width), np.float32)
@@ -49,11 +49,11 @@ class Encoder(typing.NamedTuple):
 
 
 def make_encoder(name: str) -> Encoder:
-    """The encoder called `name`: "wordllama", "minilm" (needs an extra), or "hash" for tests and tiny runs.
+    """The encoder of a name: "wordllama", "minilm" (an extra), or "hash" (for tests).
 
     Raises:
-      ValueError: if there is no such encoder.
-      ImportError: if it is an extra that is not installed, saying which.
+      ValueError: if the name is none of these.
+      ImportError: if its extra is not installed; the message names it.
     """
     if name not in _MAKERS:
         raise ValueError(f"encoder: expected one of {', '.join(_MAKERS)}, found {name!r}")
@@ -61,10 +61,15 @@ def make_encoder(name: str) -> Encoder:
 
 
 def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathLike | None = None) -> np.ndarray:
-    """`encoder.encode(texts)`, read from disk if the same list of texts was encoded before.
+    """`encoder.encode(texts)`, read from the cache if the same list of texts was encoded before.
 
     Args:
-      folder: of the cache; by default $XDG_CACHE_HOME/prouter_jax or ~/.cache/prouter_jax.
+      encoder: the encoder.
+      texts: any number.
+      folder: of the cache; by default `io.cache.cache_folder`.
+
+    Returns:
+      float32 [texts, encoder.width].
 
     Raises:
       ValueError: if the folder is in a bucket.
@@ -80,15 +85,15 @@ def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathL
     return vectors
 
 
-# ---- The encoders. Each makes the function from one text to one vector, of any length.
+# ---- the encoders
 
 
 @functools.cache
 def _make_wordllama() -> Encoder:
     """The mean of WordLlama's token vectors, from the weights and the tokenizer in its wheel.
 
-    Not through `import wordllama`: that turns on INFO logging for the whole process, looks for the tokenizer in
-    another folder than the wheel's, and pads every text to the longest of its batch, which takes several times as long.
+    It does not `import wordllama`, which turns on INFO logging for the whole process, expects the tokenizer in another
+    folder than the wheel's, and is several times slower because it pads every text to the longest of its batch.
     """
     package = importlib.util.find_spec("wordllama")
     if package is None or package.origin is None:
@@ -97,7 +102,7 @@ def _make_wordllama() -> Encoder:
 
     @functools.cache
     def load():
-        """Only where there is a text to encode: vectors are often kept, and these are 50 MB."""
+        """Loads 50 MB, so only if a text is not in the cache."""
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
@@ -109,8 +114,8 @@ def _make_wordllama() -> Encoder:
 
     def embed(text: str) -> np.ndarray:
         tokenizer, table = load()
-        text = text.encode("utf-8", "replace").decode()  # the tokenizer refuses half of a surrogate pair
-        # One text at a time: a batch would start threads, which warn when the process forks afterwards.
+        text = text.encode("utf-8", "replace").decode()  # the tokenizer rejects lone surrogates
+        # One text at a time: a batch would start threads, and a later fork of the process would warn.
         return table[tokenizer.encode(text, add_special_tokens=False).ids].mean(axis=0)
 
     return Encoder("wordllama", 256, embed)
@@ -133,7 +138,7 @@ def _make_minilm() -> Encoder:
 
 
 def _make_hash() -> Encoder:
-    """Words, hashed with signs into 64 buckets: no meaning, no dependencies; for tests and tiny runs."""
+    """Signed feature hashing of words into 64 buckets; needs no weights."""
     width, seed = 64, 20240
 
     def embed(text: str) -> np.ndarray:
@@ -149,9 +154,9 @@ def _make_hash() -> Encoder:
 _MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_hash}
 
 
-# ---- The cache: one file for a list of texts, an .npy followed by its SHA-256.
+# ---- the cache: one file for a list of texts, an .npy followed by its SHA-256
 
-_VERSION = 1  # raise it when an encoder of the same name gives other vectors
+_VERSION = 1  # increase it when the vectors of an encoder change
 
 
 def _write_vectors(path: pathlib.Path, vectors: np.ndarray) -> None:

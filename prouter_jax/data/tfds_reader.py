@@ -1,6 +1,6 @@
-"""A data set that `data.tfds_builder` built: as `Interactions`, or as a source that Grain takes; without TensorFlow.
+"""Reads a data set of `data.tfds_builder` as `Interactions` or as a Grain source; needs no TensorFlow.
 
-One in a bucket is read from a copy in a temporary folder: array_record asks Google itself for records, past fsspec.
+A data set in a bucket is read from a temporary local copy, because array_record does not read through fsspec.
 """
 
 import contextlib
@@ -20,15 +20,18 @@ from prouter_jax.io.files import downloaded
 from prouter_jax.io.paths import list_folder, make_path
 
 NAME = "personal_routing"
+"""Name of the TFDS data set."""
 SPLIT = "users"
+"""Name of its only split."""
 TABLES, OFFERS = "tables", "offers.npy"
+"""Names of the folder of shared tables and of the file of candidate sets."""
 
 
 def require_tfds():
-    """The package tensorflow_datasets.
+    """Imports the package tensorflow_datasets.
 
     Raises:
-      ImportError: if it is not installed, saying what to do.
+      ImportError: if it or array_record is not installed; the message names the extra.
     """
     try:
         import array_record  # noqa: F401  # pyright: ignore[reportMissingImports]
@@ -39,14 +42,14 @@ def require_tfds():
 
 
 def open_users(path: str | os.PathLike) -> Sequence[dict]:
-    """The examples of a data set, one a user, by number: a source as `grain.MapDataset.source` takes it.
+    """The examples of a data set, one for each user, as a source for `grain.MapDataset.source`.
 
     Args:
-      path: the folder it was built in, if there is one data set in it, or that of its version. The copy of one in a
-        bucket is on this machine for as long as what is returned is.
+      path: the folder of data sets, if it holds one, or the folder of the data set's version. The local copy of a
+        data set in a bucket lives as long as the returned source.
 
     Raises:
-      ValueError: if there is none, or a file of it is not what was written.
+      ValueError: if there is no data set or several, or a file differs from the manifest.
       ImportError: if tensorflow-datasets is not installed.
     """
     with contextlib.ExitStack() as stack:
@@ -56,11 +59,11 @@ def open_users(path: str | os.PathLike) -> Sequence[dict]:
 
 
 def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
-    """What a data set was built of, row for row.
+    """The `Interactions` of a data set, in the original order of rows.
 
     Args:
-      path: as of `open_users`.
-      pool: as of `read_tables`.
+      path: as for `open_users`.
+      pool: as for `read_tables`.
 
     Raises:
       ValueError, ImportError: as `open_users`.
@@ -70,7 +73,7 @@ def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
 
 
 def read_version(folder: pathlib.Path) -> Interactions:
-    """What is in the folder of a version, whose files nobody has verified."""
+    """The `Interactions` in the folder of a version, without a check of its manifest."""
     users = list(_open_users(folder))
     world = read_tables(folder / TABLES, feedback=False)
     with (folder / OFFERS).open("rb") as file:
@@ -80,7 +83,7 @@ def read_version(folder: pathlib.Path) -> Interactions:
 
 @contextlib.contextmanager
 def _verified(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """The folder, on this machine, of the one data set that is meant, its files verified."""
+    """The local folder of the data set, checked against its manifest."""
     found = _find(path)
     with downloaded(found) as folder:
         try:

@@ -1,6 +1,6 @@
-"""What every `Interactions` must hold: unique ids, references that lead somewhere, numbers in their ranges.
+"""Validation of `Interactions`: unique ids, valid references, numbers in range.
 
-Whatever is wrong is told in one form, with the table, the column and the row of the first bad cell.
+Every error names the table, the column and the row of the first bad cell.
 """
 
 import dataclasses
@@ -12,13 +12,17 @@ from prouter_jax.data.interactions import CHOICE, KINDS, THUMB, Feedback, Intera
 
 
 def validate(data: Interactions, table_names: dict[str, str] | None = None) -> Interactions:
-    """Checks ids, references and ranges; returns its argument.
+    """Checks ids, references and ranges.
 
     Args:
-      table_names: what to call a table in messages (a file name), by field name.
+      data: all tables.
+      table_names: names of tables in messages (such as file names), by field of `Interactions`.
+
+    Returns:
+      `data`.
 
     Raises:
-      ValueError: naming table, column and row (counted from 0), what was expected and found.
+      ValueError: with table, column, row (counted from 0), the expected and the found value.
     """
     names = {f.name: f.name for f in dataclasses.fields(Interactions)} | (table_names or {})
     _check_lengths(data, names)
@@ -36,11 +40,12 @@ def validate(data: Interactions, table_names: dict[str, str] | None = None) -> I
 
 
 def check_ranges(field: str, table, name: str) -> None:
-    """The part of `validate` that looks at the numbers of one table of `Interactions`.
+    """Checks the ranges of the numbers of one table, as `validate` does.
 
     Args:
-      field: of `Interactions`, where `table` stands or is going to stand.
-      name: what to call the table in messages.
+      field: the table's field in `Interactions`.
+      table: the table.
+      name: its name in messages.
 
     Raises:
       ValueError: as `validate`.
@@ -53,11 +58,13 @@ def check_ranges(field: str, table, name: str) -> None:
 
 
 def row_error(table: str, column: str, row: int, expected: str, found) -> ValueError:
-    """The one form of a complaint about a cell, one line.
+    """The error for a wrong cell, a message of one line.
 
     Args:
+      table, column: names.
       row: counted from 0 at the first row of data.
-      found: None for a missing cell.
+      expected: description of a valid cell.
+      found: the cell; None if missing.
     """
     missing = isinstance(found, float | np.floating) and np.isnan(found)
     text = repr(found[:80]) if isinstance(found, str) else str(found)[:80]
@@ -106,7 +113,7 @@ def _rows(data: Interactions, field: str) -> int:
 
 
 def _check_lengths(data: Interactions, names: dict[str, str]) -> None:
-    """Every column of a table is as long as its first; there is a query and an LLM to speak of."""
+    """Columns of a table have equal lengths; there is at least one query and one LLM."""
     for field in ("queries", "llms"):
         if not _rows(data, field):
             raise ValueError(f"table {names[field]}: expected at least one row, found none")
@@ -124,13 +131,13 @@ def _check_lengths(data: Interactions, names: dict[str, str]) -> None:
 def _check_ids(ids: np.ndarray, table: str, column: str) -> None:
     if len(set(ids)) == len(ids) and "" not in ids:
         return
-    seen: dict[str, int] = {}
+    rows: dict[str, int] = {}
     for row, name in enumerate(ids):
         if not name:
             raise row_error(table, column, row, "an id", "")
-        if name in seen:
-            raise row_error(table, column, row, f"unique ids (row {seen[name]} has the same)", name)
-        seen[name] = row
+        if name in rows:
+            raise row_error(table, column, row, f"unique ids (row {rows[name]} has the same)", name)
+        rows[name] = row
 
 
 def _check_reference(data: Interactions, names: dict[str, str], field: str, column: str, other: str) -> None:
@@ -148,7 +155,7 @@ def _check_pairs(data: Interactions, table: str) -> None:
 
 
 def _check_style(data: Interactions, table: str) -> None:
-    """Features in two dimensions, a row of which is finite or, as a whole, missing."""
+    """Style features are a matrix; each row is finite or all NaN."""
     style = data.outcomes.style
     if style is None:
         return
