@@ -133,20 +133,16 @@ class InteractionsBuilder:
 
     def build(self) -> Interactions:
         """The validated data."""
-        names = interactions.strings(list(self.llms))
-        empty, missing = interactions.strings([""] * len(names)), np.full(len(names), np.nan)
-        tasks = interactions.strings(list(self._tasks))
-        offers = np.zeros((len(self._offers), len(names)), bool)
+        tasks, ids = interactions.strings(list(self._tasks)), interactions.strings(list(self._queries))
+        offers = np.zeros((len(self._offers), len(self.llms)), bool)
         for number, members in enumerate(self._offers):
             offers[number, list(members)] = True
         return validate(
             Interactions(
                 users=Users(interactions.strings(list(self._users)), np.full(len(self._users), np.nan)),
                 tasks=Tasks(tasks, tasks),
-                queries=Queries(
-                    interactions.strings(list(self._queries)), interactions.strings(self._texts), _rows(self._task)
-                ),
-                llms=Llms(names, empty, empty, missing, missing, empty),
+                queries=Queries(ids, interactions.strings(self._texts), _rows(self._task)),
+                llms=named_llms(list(self.llms)),
                 outcomes=self._outcomes(),
                 offers=offers,
                 decisions=self._all_decisions(),
@@ -178,6 +174,12 @@ class InteractionsBuilder:
 
 def _rows(column: array.array) -> np.ndarray:
     return np.array(column, np.int32)
+
+
+def named_llms(names: list[str]) -> Llms:
+    """LLMs without families, descriptions, prices and pools."""
+    empty, missing = interactions.strings([""] * len(names)), np.full(len(names), np.nan)
+    return Llms(interactions.strings(names), empty, empty, missing, missing, empty)
 
 
 @dataclasses.dataclass(frozen=True)

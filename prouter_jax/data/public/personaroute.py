@@ -18,6 +18,7 @@ import numpy as np
 from prouter_jax.data import interactions
 from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen
 from prouter_jax.data.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
+from prouter_jax.data.public.builder import named_llms
 from prouter_jax.data.public.file_set import FileSet, ProgressCallback, PublicData
 from prouter_jax.data.public.personaroute_rows import RowStore, read_rows
 from prouter_jax.data.tables.json_elements import unique_keys
@@ -54,7 +55,7 @@ def read_personaroute(
     for row in read_rows(files):
         store.add(row)
     if not llms_path:
-        return files.result(validate(_interactions(store, _named_llms(list(store.llms)))))
+        return files.result(validate(_interactions(store, named_llms(list(store.llms)))))
     table = make_path(llms_path)
     files.paths += (table,)
     return files.result(validate(_interactions(store, _read_llms(table)), {"llms": table.name}))
@@ -76,12 +77,6 @@ def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
     return sorted(matches, key=lambda file: _PARTS.index(matches[file][1]))
 
 
-def _named_llms(names: list[str]) -> Llms:
-    """LLMs without descriptions and prices."""
-    empty, missing = interactions.strings([""] * len(names)), np.full(len(names), np.nan)
-    return Llms(interactions.strings(names), empty, empty, missing, missing, empty)
-
-
 def _read_llms(path: pathlib.Path) -> Llms:
     """The LLMs of a JSON file in its order."""
     prefix = f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found"
@@ -101,7 +96,7 @@ def _read_llms(path: pathlib.Path) -> Llms:
         name: np.array([np.nan if entry[name] is None else entry[name] for entry in fields], float) for name in _PRICES
     }
     features = interactions.strings([entry["feature"] for entry in fields])
-    return dataclasses.replace(_named_llms(list(entries)), descriptions=features, **prices)
+    return dataclasses.replace(named_llms(list(entries)), descriptions=features, **prices)
 
 
 def _checked(file: str, row: int, entry: dict) -> dict:
@@ -122,17 +117,13 @@ def _interactions(store: RowStore, llms: Llms) -> Interactions:
     if (rows < 0).any():
         row = int((rows < 0).argmax())
         raise store.error(row, "llm", "an LLM of the JSON file", list(store.llms)[store.llm[row]])
-    task = np.array([task for task, _ in store.queries], np.int32)
+    tasks, task = interactions.strings(list(store.tasks)), np.array([task for task, _ in store.queries], np.int32)
     texts = interactions.strings([text for _, text in store.queries])
     ids = interactions.strings([f"q{number}" for number in range(len(texts))])
     decisions, offers, feedback = _decisions(store, rows, len(llms.ids))
     return Interactions(
         users=Users(interactions.strings(list(store.users)), np.array(store.preferences)),
-        tasks=Tasks(
-            interactions.strings(list(store.tasks)),
-            interactions.strings(store.descriptions),
-            np.stack(store.task_vectors),
-        ),
+        tasks=Tasks(tasks, interactions.strings(store.descriptions), np.stack(store.task_vectors)),
         queries=Queries(ids, texts, task, np.stack(store.query_vectors)),
         llms=llms,
         outcomes=_outcomes(store, rows, len(llms.ids)),

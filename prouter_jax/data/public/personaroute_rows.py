@@ -77,13 +77,11 @@ class RowStore:
         self.query.append(self._query(row))
         self.llm.append(self.llms[row.text("llm")])
         self.best.append(self._best(row))
-        self._keep_response(row, self.query[-1], self.llm[-1])
+        answer = self.query[-1], self.llm[-1]
+        if answer not in self.responses:
+            self.responses[answer] = row.text_or_empty("response")
         self.effect.append(row.float("effect", 0, 1))
         self.cost.append(row.float("cost", 0))
-
-    def _keep_response(self, row: Record, query: int, llm: int) -> None:
-        if (query, llm) not in self.responses:
-            self.responses[query, llm] = row.text_or_empty("response")
 
     def _user(self, row: Record) -> int:
         user = self.users[row.text("user_id")]

@@ -18,7 +18,7 @@ from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.columns import EXPECTED, load_table
 from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.files import SUFFIXES
-from prouter_jax.data.tables.schema import file_names, load_folder
+from prouter_jax.data.tables.schema import load_folder
 from prouter_jax.data.tables.table import AllowedIds, Table, TextColumn
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io.paths import make_path
@@ -93,7 +93,7 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
       ValueError: one line that names the table (file), column and row, what was expected and what was found.
     """
     tables = load_folder(make_path(folder), ("llms",))
-    return _append(base, assemble(tables, base), file_names(tables))
+    return _append(base, assemble(tables, base), {name: table.name for name, table in tables.items()})
 
 
 def _form_of(table: Table) -> str:

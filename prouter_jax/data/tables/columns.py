@@ -23,8 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int
 
+from prouter_jax.data.distinct import first_repeat
 from prouter_jax.data.tables.files import read_cells
-from prouter_jax.data.tables.parquet import one_line
+from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.tables.table import Table, TextColumn
 
 EXPECTED = {  # descriptions of the kinds for error messages
@@ -94,8 +95,10 @@ def _add_column(table: Table, name: str, kind: str, optional: bool, cells) -> No
         table.texts[name] = _list_column(table, name, cells)
     else:
         texts = table.texts[name] = _text_column(table, name, cells, np.arange(len(cells)), optional)
-        if kind == "key" and len(texts.values) < len(cells):
-            _raise_repeated(table, name, texts)
+        row = first_repeat(texts.codes) if kind == "key" else None
+        if row is not None:
+            expected = f"unique ids (row {(texts.codes == texts.codes[row]).argmax()} has the same)"
+            raise table.error(name, row, expected, texts.values[texts.codes[row]].as_py())
 
 
 def _convert(table: Table, name: str, kind: str, cells: list) -> pa.Array:
@@ -153,27 +156,12 @@ def _check_present(table: Table, name: str, kind: str, cells, row: Int[np.ndarra
         raise table.error(name, int(row[missing.argmax()]), EXPECTED[kind], None)
 
 
-def _raise_repeated(table: Table, name: str, texts: TextColumn) -> None:
-    """Raises the error about the first row of a key column that repeats an id."""
-    seen: dict[int, int] = {}
-    for row, code in enumerate(texts.codes.tolist()):
-        if code in seen:
-            raise table.error(name, row, f"unique ids (row {seen[code]} has the same)", texts.values[code].as_py())
-        seen[code] = row
-
-
 def _check_type(table: Table, name: str, kind: str, cells) -> None:
     """Checks the Arrow type of a column; an error names the first cell."""
     whole, text = pa.types.is_integer(cells.type), _is_text(cells.type)
-    fits = {
-        "id": text or whole,
-        "key": text or whole,
-        "text": text,
-        "number": whole or pa.types.is_floating(cells.type),
-        "list": text or _is_list_of_texts(cells.type),
-        "texts": text,
-    }
-    if not fits[kind] and not pa.types.is_null(cells.type):
+    fits = {"number": whole or pa.types.is_floating(cells.type), "list": text or _is_list_of_texts(cells.type)}
+    fits |= {"id": text or whole, "key": text or whole}
+    if not fits.get(kind, text) and not pa.types.is_null(cells.type):
         present = cells.is_valid().to_numpy(zero_copy_only=False)
         row = int(present.argmax()) if len(present) else 0
         raise table.error(name, row, EXPECTED[kind], cells[row].as_py() if len(cells) else cells.type)
@@ -181,8 +169,8 @@ def _check_type(table: Table, name: str, kind: str, cells) -> None:
 
 def _is_text(kind: pa.DataType) -> bool:
     types = pa.types
-    return any(
-        test(kind) for test in (types.is_string, types.is_large_string, types.is_string_view, types.is_large_binary)
+    return (
+        types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or kind == pa.large_binary()
     )
 
 
@@ -234,18 +222,9 @@ def _text_column(table: Table, name: str, cells, row: Int[np.ndarray, " entries"
     try:
         values = distinct.cast(pa.large_string())
     except pa.ArrowInvalid as error:
-        bad = _first_not_utf8(distinct)
+        bad = next(code for code, text in enumerate(distinct.to_pylist()) if not is_utf8(text))
         raise table.error(name, int(row[(codes == bad).argmax()]), "UTF-8 text", distinct[bad].as_py()) from error
     empty = pc.index(distinct, pa.scalar(b"", pa.large_binary())).as_py()
     if empty >= 0 and not optional:
         raise table.error(name, int(row[(codes == empty).argmax()]), "a text that is not empty", "")
     return TextColumn(np.where(codes == empty, -1, codes) if empty >= 0 else codes, values, row)
-
-
-def _first_not_utf8(texts: pa.Array) -> int:
-    for index, text in enumerate(texts.to_pylist()):
-        try:
-            text.decode()
-        except UnicodeDecodeError:
-            return index
-    raise AssertionError("all texts are UTF-8")

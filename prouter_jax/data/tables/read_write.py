@@ -20,7 +20,7 @@ from prouter_jax.data.interactions import CHOICE, KINDS, Interactions, select_de
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.files import SUFFIXES
 from prouter_jax.data.tables.parquet import write_parquet
-from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, file_names, load_folder
+from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io import files
 from prouter_jax.io.paths import list_folder, make_path
@@ -51,7 +51,7 @@ def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True
     folder = make_path(folder)
     tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
     data = _with_arrays(assemble(tables), folder)
-    return keep_pool(validate(data, file_names(tables)), pool)
+    return keep_pool(validate(data, {name: table.name for name, table in tables.items()}), pool)
 
 
 def keep_pool(data: Interactions, pool: str) -> Interactions:

@@ -62,8 +62,3 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
             expected = " or ".join(name + suffix for suffix in SUFFIXES)
             raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found none")
     return tables
-
-
-def file_names(tables: dict[str, Table]) -> dict[str, str]:
-    """The file name of each table by table name, for error messages."""
-    return {name: table.name for name, table in tables.items()}
