@@ -1,1 +1,1 @@
-"""Production logs of gateways, converted to a folder of tables."""
+"""Conversion of a gateway's request logs to a folder of tables."""

@@ -1,4 +1,4 @@
-"""From log files to a folder of tables, piece by piece: memory hardly grows with their length."""
+"""Converts log files to a folder of tables in pieces; memory is nearly independent of their length."""
 
 import collections
 import contextlib
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from prouter_jax.data.logs.privacy import hash_users, mask_texts, require_mask
-from prouter_jax.data.logs.queries import MOST_TO_MERGE, Merged, Seen, merge_near, query_ids
+from prouter_jax.data.logs.queries import MOST_TO_MERGE, Merged, SeenIds, merge_near, query_ids
 from prouter_jax.data.logs.reader import read_pieces
 from prouter_jax.data.logs.requests import FIELDS, Requests, read_requests
 from prouter_jax.data.logs.tables import LogTables, OutcomeMeans, TableWriter
@@ -21,19 +21,20 @@ from prouter_jax.io.concurrency import prefetch
 from prouter_jax.io.paths import make_path
 
 COUNTS = "log.json"
+"""File name of the counts in the folder."""
 _Progress = Callable[[int, float], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How a log is read.
+    """Options of a conversion.
 
     Attributes:
-      columns: by field, see `fields.parse_columns`.
-      rating_range: lowest and highest rating, which become 0 and 1; None leaves ratings as they are.
-      hash_key: users are hashed with it; None leaves them as they are.
+      columns: names of the columns of each field, see `requests.parse_columns`.
+      rating_range: lowest and highest rating, mapped to 0 and 1; None keeps ratings.
+      hash_key: key of the hash of users; None keeps users.
       mask: whether secrets and e-mail addresses in queries are masked.
-      merge_near: from which cosine of text vectors on queries are taken for one; None merges equal texts alone.
+      merge_near: least cosine of text vectors at which two queries are merged; None merges equal texts only.
     """
 
     columns: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=lambda: dict(FIELDS))
@@ -45,12 +46,15 @@ class Options:
 
 @dataclasses.dataclass
 class Counts:
-    """What was read.
+    """Counts of a conversion.
 
     Attributes:
-      rows: of the files; `kept` of them are decisions, `dropped` are not, by reason (see `requests`).
-      judged: decisions with a thumb or rating; told: with a propensity.
-      queries, llms: different ones.
+      rows: rows of the files.
+      kept: rows that became decisions.
+      judged: decisions with a thumb or rating.
+      told: decisions with a propensity.
+      queries, llms: numbers of distinct ones.
+      dropped: rows that are no decisions, by reason (see `requests`).
     """
 
     rows: int = 0
@@ -68,19 +72,23 @@ def convert_log(
     options: Options,
     on_progress: _Progress = lambda rows, share: None,
 ) -> Counts:
-    """Writes tables that `read_tables` reads, logged.parquet for off-policy estimates, and the counts in log.json.
+    """Writes tables for `read_tables`, logged.parquet for off-policy estimates, and the counts in log.json.
 
-    Each request is a decision. A thumb (1 or 0) or rating is feedback of that kind on the LLM that was served; the
-    other candidates are on offer and not rated. Outcomes are mean cost and tokens of each query and LLM.
+    Each request becomes a decision. A thumb (1 or 0) or rating becomes feedback on the served LLM; the other candidates
+    are on offer without feedback. Outcomes are the mean cost and tokens of each query and LLM.
 
     Args:
-      inputs: files, .jsonl or .parquet.
-      folder: made where it is missing.
-      on_progress: called with the rows read and the share of the work that is done.
+      inputs: log files, .jsonl or .parquet.
+      folder: of the tables; created if missing.
+      options: of the conversion.
+      on_progress: called with the number of rows read and the finished share of the work.
+
+    Returns:
+      The counts.
 
     Raises:
-      ValueError: one line; of bad input, of a folder that holds other tables, or if no row is left. Nothing is written.
-      ImportError: if texts are to be masked and what does it is not installed.
+      ValueError: if the input is invalid, the folder holds other tables, or no row is usable. Nothing is written.
+      ImportError: if `options.mask` needs an extra that is not installed.
     """
     if options.mask:
         require_mask()
@@ -108,7 +116,7 @@ def convert_log(
 def _read(
     inputs: Sequence[str | os.PathLike], options: Options
 ) -> Iterator[tuple[Requests, collections.Counter, float]]:
-    """Rows of all files that can be used, those that cannot by reason, and the share of the files that is read."""
+    """Usable rows of all files, numbers of dropped rows by reason, and the share of the files read."""
     for number, path in enumerate(inputs):
         with contextlib.closing(prefetch(read_pieces(path, options.columns))) as pieces:
             for piece in pieces:
@@ -130,8 +138,8 @@ def _count(counts: Counts, requests: Requests, dropped: collections.Counter) -> 
 
 
 def _find_near(inputs: Sequence[str | os.PathLike], options: Options, on_progress: _Progress) -> Merged:
-    """A pass over the texts alone."""
-    seen, ids, tasks, texts, rows = Seen(), [], [], [], 0
+    """Merges near queries in a first pass over the files."""
+    seen, ids, tasks, texts, rows = SeenIds(), [], [], [], 0
     for requests, dropped, share in _read(inputs, options):
         found = query_ids(requests.task, requests.query)
         new = seen.first(found)
@@ -140,6 +148,6 @@ def _find_near(inputs: Sequence[str | os.PathLike], options: Options, on_progres
         texts += requests.query.take(pa.array(new)).to_pylist()
         rows += len(found) + dropped.total()
         if len(texts) > MOST_TO_MERGE:
-            break  # it will be refused: all pairs would be looked at
+            break  # merge_near raises an error for so many
         on_progress(rows, share)
     return merge_near(np.concatenate([*ids, np.zeros(0, np.int64)]), tasks, texts, options.merge_near or 1.0)

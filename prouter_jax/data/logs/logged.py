@@ -1,4 +1,4 @@
-"""The table logged: what off-policy estimates need of each decision, beside the tables that `read_tables` reads."""
+"""The table logged.parquet: served LLM, propensity, reward and latency of each decision, for off-policy estimates."""
 
 import dataclasses
 import os
@@ -12,17 +12,19 @@ from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import make_path
 
 LOGGED = "logged.parquet"
+"""File name of the table."""
 _SCHEMA = {"decision_id": "key", "llm": "id", "propensity": "number?", "reward": "number?", "latency": "number?"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Logged:
-    """One row for each decision of an `Interactions`, in its order.
+    """Logged values of the decisions of an `Interactions`, in its order.
 
     Attributes:
       served: int32 [decisions], the LLM that answered.
-      propensity: float64 [decisions], with which probability it was picked; reward: what its answer was worth, and
-      latency: its seconds; NaN where unknown.
+      propensity: float64 [decisions], probability with which the logging policy chose it, NaN if missing.
+      reward: float64 [decisions], rating or thumb (1 up, 0 down), NaN if missing.
+      latency: float64 [decisions], seconds, NaN if missing.
     """
 
     served: np.ndarray
@@ -32,10 +34,14 @@ class Logged:
 
 
 def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
-    """Reads the table logged of a folder of which `data` was read.
+    """Reads logged.parquet.
+
+    Args:
+      folder: of the tables.
+      data: the tables of this folder.
 
     Raises:
-      ValueError: if it is not there, or does not go with the decisions.
+      ValueError: if the file is missing or does not match the decisions.
     """
     path = make_path(folder) / LOGGED
     if not path.is_file():
@@ -47,8 +53,8 @@ def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
     served = table.find_ids("llm", AllowedIds(data.llms.ids, "an llm of llms"))
     offered = data.offers[data.decisions.offer[row], served]
     if not offered.all():
-        place = int(offered.argmin())
-        raise row_error(LOGGED, "llm", place, "an LLM on offer in its decision", data.llms.ids[served[place]])
+        bad = int(offered.argmin())
+        raise row_error(LOGGED, "llm", bad, "an LLM on offer in its decision", data.llms.ids[served[bad]])
     order = np.argsort(row)
     numbers = (table.floats(name)[order] for name in ("propensity", "reward", "latency"))
     return Logged(served[order], *numbers)

@@ -1,4 +1,4 @@
-"""What must not be in a table: who the users are, their secrets and e-mail addresses."""
+"""Privacy of logs: hashed user names, masked secrets and e-mail addresses."""
 
 import functools
 import hashlib
@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-_DIGITS = 32  # of 64 in hexadecimal: 128 bits name a user well enough
+_DIGITS = 32  # hexadecimal digits of a user's hash: 128 of 256 bits
 _FEWEST_BYTES = 16
 _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _LONG_WORD = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
 _SHORTEST = 4
-_NO_SECRETS = ("Public IP (ipv4)",)
+_IGNORED_TYPES = ("Public IP (ipv4)",)
 EMAIL, SECRET = "<email>", "<secret>"
+"""Replacements of masked texts."""
 
 
 def read_key(variable: str) -> bytes:
-    """The key in an environment variable, as UTF-8.
+    """Reads the key of `hash_users` from an environment variable.
 
     Raises:
-      ValueError: naming the variable, if it is not set or shorter than 16 bytes; never with what it holds.
+      ValueError: if the key is missing or shorter than 16 bytes; the message never contains the key.
     """
     key = os.environ.get(variable, "").encode("utf-8", "surrogateescape")
     if len(key) < _FEWEST_BYTES:
@@ -34,25 +35,31 @@ def read_key(variable: str) -> bytes:
 
 
 def hash_users(users: pa.Array, key: bytes) -> pa.Array:
-    """HMAC-SHA256 of each text under the key (RFC 2104), its first 128 bits in hexadecimal: who lacks the key can
-    neither tell users nor try names out."""
+    """Pseudonyms: the first 128 bits of HMAC-SHA256 (RFC 2104) in hexadecimal.
+
+    Without the key, users can neither be identified nor guessed by hashing names.
+
+    Args:
+      users: texts [rows].
+      key: at least 16 bytes.
+    """
     return _each_once(users, lambda user: hmac.digest(key, user.encode(), hashlib.sha256).hex()[:_DIGITS])
 
 
 def mask_texts(texts: pa.Array) -> pa.Array:
-    """Texts with <email> and <secret> in place of e-mail addresses and of what detect-secrets finds.
+    """Replaces e-mail addresses by <email> and secrets by <secret>.
 
-    detect-secrets knows keys, tokens and passwords, but no addresses: those are found by a pattern. (presidio and
-    scrubadub find names and places as well, with hundreds of MB of language models.)
+    detect-secrets finds keys, tokens and passwords; a pattern finds addresses. (presidio and scrubadub also find names
+    and locations, but need hundreds of MB of language models.)
 
     Raises:
-      ImportError: if detect-secrets is not installed, saying what to install.
+      ImportError: if detect-secrets is not installed.
     """
     return _each_once(texts, _mask)
 
 
 def require_mask() -> None:
-    """Raises an ImportError if what masks texts is not installed."""
+    """Raises an ImportError if detect-secrets, which `mask_texts` needs, is not installed."""
     try:
         import detect_secrets  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -73,22 +80,24 @@ def _mask(text: str) -> str:
 
 
 def _secrets(line: str) -> Iterator[str]:
-    """Tokens, keys and passwords by their form or by the words beside them, and long words as random as keys are."""
-    detectors, chance = _detectors()
+    """Tokens, keys and passwords, found by their form or context, and long words with a high entropy."""
+    detectors, entropy_detectors = _detectors()
     for detector in detectors:
         for found in detector.analyze_line("", line):
-            if len(found.secret_value or "") >= _SHORTEST:  # of a GitHub token it tells the first letters as well
+            if (
+                len(found.secret_value or "") >= _SHORTEST
+            ):  # for a GitHub token the detector also reports its first letters alone
                 yield found.secret_value
     for word in _LONG_WORD.findall(line):
-        if any(one.calculate_shannon_entropy(word) > one.entropy_limit for one in chance):
+        if any(one.calculate_shannon_entropy(word) > one.entropy_limit for one in entropy_detectors):
             yield word
 
 
 @functools.cache
 def _detectors() -> tuple[list, list]:
-    """Those of detect-secrets that look at forms, and those that look at randomness; none asks a server.
+    """The detectors of forms and those of entropy; none contacts a server.
 
-    Its own scan of a line of text takes every word for random.
+    The scan function of detect-secrets is not used: it takes every word of a text for random.
     """
     from detect_secrets.core.plugins.util import (  # pyright: ignore[reportMissingImports]
         get_mapping_from_secret_type_to_class,
@@ -96,4 +105,4 @@ def _detectors() -> tuple[list, list]:
 
     made = [plugin() for plugin in get_mapping_from_secret_type_to_class().values()]
     chance = [plugin for plugin in made if hasattr(plugin, "entropy_limit")]
-    return [plugin for plugin in made if plugin not in chance and plugin.secret_type not in _NO_SECRETS], chance
+    return [plugin for plugin in made if plugin not in chance and plugin.secret_type not in _IGNORED_TYPES], chance

@@ -1,8 +1,8 @@
-"""Lines of JSON to columns: by Arrow's reader where lines are of one mould, one by one where they are not.
+"""Reads log files (JSON lines or Parquet) in pieces, as Arrow tables.
 
-Arrow wants to be told each column's type and gives up a whole block for one odd line. So a block that it refuses is
-halved until the odd line is in a small one, whose lines are read by the json module; what types are found there, Arrow
-is told from then on. A column that was not met yet has the type null, so that its first cell is such an oddity.
+Arrow's JSON reader needs the type of each column and rejects a whole block for one irregular line. A rejected block is
+halved until the irregular line is in a small block, whose lines the json module reads. The types found there are
+Arrow's schema for the next blocks. A column not found so far has type null, so its first cell makes a line irregular.
 """
 
 import collections
@@ -21,15 +21,19 @@ from prouter_jax.data.tables.parquet import one_line
 from prouter_jax.io.paths import arrow_file, file_size, make_path
 
 NOT_AN_OBJECT = "not a JSON object"
+"""Reason of dropped lines."""
 _SMALL = 1 << 16  # bytes of a block whose lines are read one by one
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
 class LineParser:
-    """Remembers the types of columns from block to block.
+    """Parses blocks of JSON lines; keeps the types of columns from block to block.
+
+    Args:
+      columns: names of the columns of each field.
 
     Attributes:
-      types: of the columns met so far that may hold a field.
+      types: of the columns found so far.
       names: of all columns of the lines that were read one by one.
     """
 
@@ -39,7 +43,11 @@ class LineParser:
         self._field = {name: field for field, names in columns.items() for name in names}
 
     def parse(self, block: bytes) -> Iterator[tuple[pa.Table, collections.Counter]]:
-        """The rows of whole lines, as tables whose types may differ, each with the lines dropped, by reason."""
+        """Parses a block of whole lines.
+
+        Yields:
+          Tables of rows, whose types may differ, with the number of dropped lines by reason.
+        """
         table = self._at_once(block) if self.types else None
         if table is not None:
             yield table, collections.Counter()
@@ -50,14 +58,14 @@ class LineParser:
             yield self._one_by_one(block)
 
     def _at_once(self, block: bytes) -> pa.Table | None:
-        """The rows, if Arrow can read them all."""
+        """The rows, or None if Arrow cannot read all lines."""
         schema = pa.schema([(name, self.types.get(name, pa.null())) for name in self._field])
         options = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
         try:
-            block.decode()  # Arrow would take any bytes for text
-            # one thread does it in less time of the processor; other threads read and write meanwhile
-            how = pj.ReadOptions(use_threads=False, block_size=max(len(block), 1))
-            table = pj.read_json(pa.BufferReader(block), how, options)
+            block.decode()  # Arrow accepts bytes that are not UTF-8
+            # one thread needs less processor time, and other threads read and write at the same time
+            reading = pj.ReadOptions(use_threads=False, block_size=max(len(block), 1))
+            table = pj.read_json(pa.BufferReader(block), reading, options)
         except (pa.ArrowException, UnicodeDecodeError):
             return None
         lines = block.count(b"\n") + (not block.endswith(b"\n"))
@@ -69,24 +77,24 @@ class LineParser:
             if not line.strip():
                 continue
             record = _read_line(line)
-            reason = NOT_AN_OBJECT if record is None else self._complaint(record)
+            reason = NOT_AN_OBJECT if record is None else self._unreadable(record)
             if reason:
                 dropped[reason] += 1
             elif record is not None:
                 rows.append(record)
         self.names = list(dict.fromkeys([*self.names, *(name for row in rows for name in row)]))
         columns = {name: _column([row.get(name) for row in rows], field) for name, field in self._field.items()}
-        self._learn(columns)
+        self._update_types(columns)
         return pa.table({name: columns[name] for name in self.types}), dropped
 
-    def _learn(self, columns: dict[str, pa.Array]) -> None:
+    def _update_types(self, columns: dict[str, pa.Array]) -> None:
         for name, column in columns.items():
             whole_after_any = column.type == pa.int64() and self.types.get(name) == pa.float64()
             if not pa.types.is_null(column.type) and not whole_after_any:
                 self.types[name] = column.type
 
-    def _complaint(self, record: dict) -> str:
-        """What cell of a line is of no use, or nothing."""
+    def _unreadable(self, record: dict) -> str:
+        """The reason to drop a line, "" if all its fields are readable."""
         for name, cell in record.items():
             if (field := self._field.get(name)) and not _READABLE.get(field, _is_plain)(cell):
                 return f"{field} not readable"
@@ -94,7 +102,14 @@ class LineParser:
 
 
 def last_question(messages) -> str | None:
-    """The text of the user's last message in a list of {role, content}, or in the JSON of one."""
+    """The text of the user's last message.
+
+    Args:
+      messages: a list of {role, content}, or its JSON text.
+
+    Returns:
+      The text, None without a readable one.
+    """
     if isinstance(messages, str):
         try:
             messages = json.loads(messages)
@@ -123,7 +138,7 @@ def _refuse(name: str):
 
 
 def _is_plain(cell) -> bool:
-    """Whether it is a number or a text that can be written as UTF-8: JSON can name half a character."""
+    """Whether a cell is a number or a text without lone surrogates, which JSON allows and UTF-8 does not."""
     try:
         return cell is None or isinstance(cell, int | float) or bool(cell.encode()) or not cell
     except (AttributeError, UnicodeEncodeError):
@@ -143,7 +158,7 @@ def _are_messages(cell) -> bool:
 
 
 def _column(cells: list, field: str) -> pa.Array:
-    """Cells of one type as that, of several as texts; of messages the user's last alone."""
+    """An Arrow array of cells: of their type, or of texts for several types; of messages only the user's last."""
     if field == "messages":
         asked = [last_question(cell) for cell in cells]
         rows = [None if text is None else [{"role": "user", "content": text}] for text in asked]
@@ -176,12 +191,12 @@ _ROWS_AT_ONCE = 1 << 15
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """Some rows of a file.
+    """Consecutive rows of a file.
 
     Attributes:
-      table: their columns; of any type.
-      dropped: lines that are no rows, by reason.
-      share: of the file, up to the end of this piece.
+      table: the rows; columns have any type.
+      dropped: numbers of dropped lines by reason.
+      share: share of the file up to the end of this piece.
     """
 
     table: pa.Table
@@ -190,13 +205,14 @@ class Piece:
 
 
 def read_pieces(path: str | os.PathLike, columns: dict[str, tuple[str, ...]]) -> Generator[Piece, None, None]:
-    """The rows of a file in order.
+    """Reads a file in pieces, in order.
 
     Args:
-      columns: by field, see `fields.parse_columns`; no others are loaded.
+      path: .jsonl or .parquet.
+      columns: names of the columns of each field, see `requests.parse_columns`; other columns are not loaded.
 
     Raises:
-      ValueError: one line that names the file, if it is not of its format or holds no user, query or served LLM.
+      ValueError: if the file does not have its format, or has no column of users, queries or served LLMs.
     """
     path = make_path(path)
     if path.suffix not in _READERS:
@@ -222,7 +238,7 @@ def _json_pieces(path: pathlib.Path, columns: dict[str, tuple[str, ...]]) -> Ite
 
 
 def _blocks(path: pathlib.Path) -> Iterator[bytes]:
-    """The bytes of a file, cut behind ends of lines; a first small block shows the columns."""
+    """The bytes of a file in blocks of whole lines; the first block is small."""
     with path.open("rb") as file:
         rest, wanted = b"", _FIRST_BYTES
         while piece := file.read(wanted):
@@ -256,7 +272,7 @@ def _parquet_pieces(path: pathlib.Path, columns: dict[str, tuple[str, ...]]) -> 
                 if batch is None:
                     break
                 table = pa.Table.from_batches([batch])
-                table.validate(full=True)  # Arrow believes a file that its texts are UTF-8
+                table.validate(full=True)  # Arrow does not check by itself that texts are UTF-8
             done += table.num_rows
             yield Piece(table, collections.Counter(), done / total)
 
@@ -270,7 +286,7 @@ def _readable(path: pathlib.Path) -> Iterator[None]:
 
 
 def _check_columns(path: pathlib.Path, columns: dict[str, tuple[str, ...]], names: list[str]) -> None:
-    """There are a user, a query and a served LLM, each column once."""
+    """Checks that there are columns of users, queries and served LLMs, and each column at most once."""
     for fields in (("user",), ("query", "messages"), ("served",)):
         wanted = [name for field in fields for name in columns[field]]
         if not set(names) & set(wanted):

@@ -1,16 +1,17 @@
-"""`Requests`: rows of a log that can be used, and why the others cannot.
+"""`Requests`: the usable rows of a log, and the reasons why other rows are dropped.
 
-A row is dropped, and counted under the first of these that holds, where
+A dropped row is counted under the first of these reasons:
 
-    not a JSON object                                    its line is something else
+    not a JSON object                                    the line is no JSON object
     no user, no query, no model served                   the cell is missing, empty or not a text
     FIELD not readable                                   the cell is of the wrong kind: "high" for a cost, 0 for a thumb
     FIELD below 0                                        tokens, cost or latency
     propensity outside (0, 1]
-    rating outside LOW:HIGH                              where the range of ratings is told
+    rating outside LOW:HIGH                              if the range of ratings is given
     served model not among the candidates
 
-A row without candidates may have had any LLM of the log; one without thumb or rating is a decision nobody judged.
+The candidates of a row without a list of candidates are all LLMs of the log. A row without thumb or rating is a
+decision without feedback.
 """
 
 import collections
@@ -44,13 +45,13 @@ AMOUNTS = ("input_tokens", "output_tokens", "cost", "latency")
 
 
 def parse_columns(named: str) -> dict[str, tuple[str, ...]]:
-    """The columns that may hold each field: those named, else the usual ones, of which the first with a cell counts.
+    """The columns of each field: the named one, else the defaults. In each row, the first column with a cell counts.
 
     Args:
       named: such as "user=customer_id,served=deployment".
 
     Raises:
-      ValueError: on anything but FIELD=COLUMN of the fields above, each once.
+      ValueError: if a part is not FIELD=COLUMN, or a field is not in `FIELDS` or occurs twice.
     """
     found = {}
     for part in filter(None, named.split(",")):
@@ -62,10 +63,10 @@ def parse_columns(named: str) -> dict[str, tuple[str, ...]]:
 
 
 def parse_range(text: str) -> tuple[float, float]:
-    """The lowest and highest rating of "LOW:HIGH".
+    """Parses the lowest and highest rating from "LOW:HIGH".
 
     Raises:
-      ValueError: on anything else.
+      ValueError: if the text has another form, or LOW is not less than HIGH.
     """
     low, _, high = text.partition(":")
     try:
@@ -78,21 +79,25 @@ def parse_range(text: str) -> tuple[float, float]:
 
 
 MOST_LLMS = 1000
+"""Largest number of LLMs in a log."""
 _NUMBERS = (*AMOUNTS, "time", "propensity", "thumb", "rating")
 _READ = {"messages": cells.questions, "thumb": cells.thumbs, "time": cells.times}
 
 
 @dataclasses.dataclass(frozen=True)
 class Requests:
-    """Some rows, none of them bad.
+    """Usable rows of a log.
 
     Attributes:
-      user, query, task: texts [rows]; task null where there is none.
-      llms: names; `served` int [rows] is one of them.
-      sets: bool [candidate sets, llms]; `offer` int [rows] is one of them, -1 for no candidates.
-      numbers: float64 [rows] by field: `AMOUNTS`, time and propensity, NaN where unknown.
-      reward: float64 [rows], 1 for a thumb up, 0 for down, or the rating; NaN where nobody judged.
-      rated: bool [rows], whether it is a rating; scaled: whether ratings were brought to 0..1.
+      user, query, task: texts [rows]; task is null if missing.
+      llms: names of LLMs.
+      served: int [rows], the LLM that answered, a row of `llms`.
+      sets: bool [candidate sets, llms].
+      offer: int [rows], the candidate set, -1 without a list of candidates.
+      numbers: float64 [rows] by field: `AMOUNTS`, time and propensity, NaN if missing.
+      reward: float64 [rows], 1 for thumb up, 0 for thumb down, or the rating; NaN without feedback.
+      rated: bool [rows], whether the reward is a rating.
+      scaled: whether ratings were scaled to [0, 1].
     """
 
     user: pa.Array
@@ -124,12 +129,15 @@ class _Bad:
 def read_requests(
     table: pa.Table, columns: dict[str, tuple[str, ...]], rating_range: tuple[float, float] | None
 ) -> tuple[Requests, collections.Counter]:
-    """The rows that can be used, and how many cannot, by reason.
+    """Selects and converts the usable rows.
 
     Args:
-      table: of `pieces.read_pieces`.
-      columns: by field, see `fields.parse_columns`.
-      rating_range: the lowest and highest rating, which become 0 and 1; None leaves ratings as they are.
+      table: from `reader.read_pieces`.
+      columns: names of the columns of each field, see `parse_columns`.
+      rating_range: lowest and highest rating, mapped to 0 and 1; None keeps ratings.
+
+    Returns:
+      The rows, and the numbers of dropped rows by reason.
 
     Raises:
       ValueError: if there are more than `MOST_LLMS` different LLMs.
@@ -150,7 +158,7 @@ def _select(
     offers: tuple[np.ndarray, list[str], np.ndarray, np.ndarray],
     rating_range: tuple[float, float] | None,
 ) -> Requests:
-    """The rows `kept`, their candidates as few sets and their thumbs or ratings as rewards."""
+    """The rows `kept`, with distinct candidate sets, and thumbs or ratings as rewards."""
     served, llms, member, listed = offers
     sets, offer = distinct_sets(member[kept])
     rated = ~np.isnan(numbers["rating"])
@@ -214,7 +222,7 @@ def _check_numbers(numbers: dict[str, np.ndarray], rating_range: tuple[float, fl
 
 
 def _candidates(columns: list[pa.Array], served: pa.Array, bad: _Bad):
-    """Each row's LLM as a number, the LLMs, bool [rows, llms] of its candidates, and which rows list any."""
+    """Served LLM of each row, names of LLMs, candidates bool [rows, llms], and bool [rows] of rows that list any."""
     lists = pa.nulls(len(served), pa.large_list(pa.large_string()))
     for column in columns:
         values, odd = cells.names(column)

@@ -1,4 +1,4 @@
-"""Requests as tables: decisions, their feedback, what was logged of them, queries and outcomes."""
+"""Writes the tables of a converted log: decisions, feedback, logged values, queries, outcomes, LLMs and offers."""
 
 import contextlib
 import pathlib
@@ -11,16 +11,20 @@ import pyarrow.parquet as pq
 
 from prouter_jax.data.distinct import sorted_distinct
 from prouter_jax.data.interactions import KINDS, RATING, THUMB
-from prouter_jax.data.logs.queries import Merged, Seen, query_ids
+from prouter_jax.data.logs.queries import Merged, SeenIds, query_ids
 from prouter_jax.data.logs.requests import MOST_LLMS, Requests
 from prouter_jax.data.tables.read_write import nullable_numbers
 from prouter_jax.io import files
 
 
 class TableWriter:
-    """A context manager; a table that nothing was written to does not appear.
+    """Writes Parquet tables in pieces; a context manager that completes the files at its end.
 
-    What is written first appears last, so that a folder without it passes for nothing.
+    Tables without rows are not created. The table written first (decisions) is completed last, so that a partial folder
+    lacks it and cannot be read.
+
+    Args:
+      folder: of the tables.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -35,11 +39,11 @@ class TableWriter:
 
     @property
     def files(self) -> set[str]:
-        """Names of those that were begun."""
+        """Names of the files with rows."""
         return {f"{name}.parquet" for name in self._writers}
 
     def write(self, name: str, columns: dict) -> None:
-        """More rows of a table; columns as `pa.table` takes them, of the same types each time."""
+        """Appends rows to a table; `columns` are arguments of `pa.table`, of the same types in each call."""
         table = pa.table(columns)
         if not table.num_rows:
             return
@@ -51,12 +55,16 @@ class TableWriter:
 
 
 OF_OUTCOMES = ("cost", "input_tokens", "output_tokens")
+"""Measured columns of the table of outcomes."""
 _FILES = 32
 _ROW = np.dtype([("query", "<i8"), ("llm", "<i4"), ("values", "<f4", len(OF_OUTCOMES))])
 
 
 class OutcomeMeans:
-    """Rows are dealt to files by their query as they come; each file is averaged by itself. A context manager."""
+    """Means of outcomes by query and LLM, with rows in temporary files; a context manager.
+
+    A hash of the query chooses the file of a row, so each file can be averaged alone.
+    """
 
     def __init__(self):
         self._stack = contextlib.ExitStack()
@@ -71,21 +79,23 @@ class OutcomeMeans:
         self._stack.close()
 
     def add(self, query: np.ndarray, llm: np.ndarray, values: np.ndarray) -> None:
-        """More rows.
+        """Adds rows.
 
         Args:
-          query: ids [rows]; llm: rows of LLMs [rows]; values: `OF_OUTCOMES` [rows, 3], NaN where unknown.
+          query: int64 [rows], query ids.
+          llm: int [rows], numbers of LLMs.
+          values: [rows, OF_OUTCOMES], NaN if missing.
         """
-        known = ~np.isnan(values).all(1)
-        rows = np.empty(int(known.sum()), _ROW)
-        rows["query"], rows["llm"], rows["values"] = query[known], llm[known], values[known]
+        measured = ~np.isnan(values).all(1)
+        rows = np.empty(int(measured.sum()), _ROW)
+        rows["query"], rows["llm"], rows["values"] = query[measured], llm[measured], values[measured]
         file = rows["query"] % _FILES
         order = np.argsort(file, kind="stable")
         for number, some in enumerate(np.split(rows[order], np.searchsorted(file[order], np.arange(1, _FILES)))):
             self._files[number].write(some.tobytes())
 
     def means(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Query ids, LLM rows and means [pairs, 3], each pair once, some pairs at a time."""
+        """Yields query ids [pairs], LLMs [pairs] and means [pairs, OF_OUTCOMES], in groups of distinct pairs."""
         for file in self._files:
             file.seek(0)
             rows = np.frombuffer(file.read(), _ROW)
@@ -98,25 +108,27 @@ def _average(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     width = int(rows["llm"].max()) + 1
     pairs, pair = sorted_distinct(query * width + rows["llm"])
     means = np.empty((len(pairs), len(OF_OUTCOMES)))
-    for place in range(len(OF_OUTCOMES)):
-        values = rows["values"][:, place].astype(np.float64)
-        known = ~np.isnan(values)
-        total = np.bincount(pair[known], values[known], len(pairs))
-        count = np.bincount(pair[known], minlength=len(pairs))
-        means[:, place] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    for column in range(len(OF_OUTCOMES)):
+        values = rows["values"][:, column].astype(np.float64)
+        present = ~np.isnan(values)
+        total = np.bincount(pair[present], values[present], len(pairs))
+        count = np.bincount(pair[present], minlength=len(pairs))
+        means[:, column] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return queries[pairs // width], (pairs % width).astype(np.int32), means
 
 
 class LogTables:
-    """Numbers decisions, LLMs and candidate sets as they come, and writes what is known of each.
+    """Numbers decisions, LLMs and candidate sets in their order of appearance and writes the tables.
 
     Args:
-      merged: which queries stand for which others, None where each stands for itself.
+      writer: of the tables.
+      outcomes: collects the outcomes.
+      merged: the merged queries; None without merging.
     """
 
     def __init__(self, writer: TableWriter, outcomes: OutcomeMeans, merged: Merged | None):
         self._writer, self._outcomes, self._merged = writer, outcomes, merged
-        self._seen = Seen()
+        self._seen = SeenIds()
         self._llms: dict[str, int] = {}
         self._offers: dict[frozenset[int] | None, int] = {}
         self._scales: set[bool] = set()
@@ -124,14 +136,14 @@ class LogTables:
 
     @property
     def llms(self) -> int:
-        """How many there are so far."""
+        """Number of LLMs so far."""
         return len(self._llms)
 
     def add(self, requests: Requests) -> None:
-        """Some decisions more.
+        """Adds decisions.
 
         Raises:
-          ValueError: if thumbs come beside ratings whose range is not known, or there are too many LLMs.
+          ValueError: if there are both thumbs and ratings of unknown range, or more than `MOST_LLMS` LLMs.
         """
         if not len(requests.served):
             return
@@ -141,7 +153,7 @@ class LogTables:
         measured, time = requests.numbers, nullable_numbers(requests.numbers["time"])
         decisions = {"decision_id": number, "user_id": requests.user, "query_id": query}
         self._writer.write("decisions", decisions | {"offer": self._number_offers(requests), "time": time})
-        # LLMs that dropped rows alone name have no number
+        # LLMs that occur only in dropped rows have no number
         llm = np.array([self._llms.get(name, -1) for name in requests.llms], np.int32)[requests.served]
         names = pa.DictionaryArray.from_arrays(pa.array(llm), pa.array(list(self._llms), pa.string()))
         names = names.dictionary_decode()
@@ -153,7 +165,7 @@ class LogTables:
         self.decisions += len(query)
 
     def finish(self) -> None:
-        """What is known at the end alone."""
+        """Writes the tables that need all decisions: outcomes, LLMs and offers."""
         names = list(self._llms)
         for query, llm, means in self._outcomes.means():
             columns = {name: nullable_numbers(means[:, place]) for place, name in enumerate(OF_OUTCOMES)}
@@ -164,10 +176,10 @@ class LogTables:
         self._writer.write("offers", {"offer": [number for number, _ in rows], "llm": [llm for _, llm in rows]})
 
     def _add_queries(self, requests: Requests) -> np.ndarray:
-        """The query id of each row; those that did not come before are written."""
+        """The query id of each row; writes the new queries."""
         query = query_ids(requests.task, requests.query)
         leader = query if self._merged is None else self._merged.of(query)
-        own = np.flatnonzero(leader == query)  # of merged queries, the leader's text stands for all
+        own = np.flatnonzero(leader == query)  # only the leader of merged queries is written
         new = own[self._seen.first(query[own])]
         texts = (column.take(pa.array(new)) for column in (requests.query, requests.task))
         self._writer.write("queries", dict(zip(("query_id", "query", "task_id"), (query[new], *texts), strict=True)))
@@ -177,19 +189,19 @@ class LogTables:
     def _add_feedback(self, requests: Requests, number: np.ndarray, names: pa.Array) -> None:
         judged = np.flatnonzero(~np.isnan(requests.reward))
         kind = pa.array(np.where(requests.rated[judged], KINDS[RATING], KINDS[THUMB]), pa.string())
-        said = {"decision_id": number[judged], "kind": kind, "llm": names.take(pa.array(judged))}
-        self._writer.write("feedback", said | {"value": requests.reward[judged]})
+        feedback = {"decision_id": number[judged], "kind": kind, "llm": names.take(pa.array(judged))}
+        self._writer.write("feedback", feedback | {"value": requests.reward[judged]})
 
     def _number_offers(self, requests: Requests) -> np.ndarray:
         """The number of each row's candidate set, int64 [rows]."""
-        known = [frozenset(self._llms[requests.llms[llm]] for llm in np.flatnonzero(row)) for row in requests.sets]
-        numbers = [self._offers.setdefault(llms, len(self._offers)) for llms in known]
-        if (requests.offer < 0).any():  # any LLM of the log, those that are yet to come included
+        sets = [frozenset(self._llms[requests.llms[llm]] for llm in np.flatnonzero(row)) for row in requests.sets]
+        numbers = [self._offers.setdefault(llms, len(self._offers)) for llms in sets]
+        if (requests.offer < 0).any():  # all LLMs of the log, later ones included
             numbers.append(self._offers.setdefault(None, len(self._offers)))
         return np.array(numbers)[requests.offer]
 
     def _check_llms(self, requests: Requests) -> None:
-        """Numbers the new LLMs; ratings and thumbs are on one scale."""
+        """Numbers the new LLMs; checks that ratings and thumbs are on one scale."""
         self._scales |= set(np.unique(requests.rated[~np.isnan(requests.reward)]).tolist())
         if len(self._scales) > 1 and not requests.scaled:
             raise ValueError(

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from prouter_jax.data.logs import queries as module
-from prouter_jax.data.logs.queries import Merged, Seen, merge_near, query_ids
+from prouter_jax.data.logs.queries import Merged, SeenIds, merge_near, query_ids
 
 
 def _ids(tasks, texts):
@@ -24,7 +24,7 @@ def test_an_id_is_that_of_text_and_task():
 @pytest.mark.parametrize("recent", [0, 10, 1 << 20])
 def test_each_id_is_new_once(monkeypatch, recent):
     monkeypatch.setattr(module, "_RECENT", recent)
-    seen, before, rng = Seen(), set(), np.random.default_rng(0)
+    seen, before, rng = SeenIds(), set(), np.random.default_rng(0)
     for _ in range(30):
         ids = rng.integers(0, 200, 20)
         expected = [row for row, id_ in enumerate(ids) if id_ not in before and id_ not in ids[:row]]
