@@ -14,6 +14,6 @@ def measure(setting: Setting) -> Iterator[Figure]:
     import numpy as np
 
     router, rng = quick_router(setting, _USERS), np.random.default_rng(0)
-    known = {"user_id": router.known.users.ids, "query_id": router.world.interactions.queries.ids}
+    known = {"user_id": router.interactions.users.ids, "query_id": router.world.interactions.queries.ids}
     rates = score_rates(setting, router, {name: rng.choice(list(ids), _PAIRS) for name, ids in known.items()})
     yield Figure("pairs", "scoring pairs from stored vectors, Parquet to Parquet", "pairs/s", rates, at_least=1e6)

@@ -17,7 +17,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
     router = quick_router(setting, _USERS)
     queries = read_interactions(alpaca_config(setting, _USERS).data).queries.texts
     texts = [f"{text} ({copy})" for copy in range(_COPIES) for text in queries]
-    users = np.random.default_rng(0).choice(list(router.known.users.ids), len(texts))
+    users = np.random.default_rng(0).choice(list(router.interactions.users.ids), len(texts))
     rates = score_rates(setting, router, {"user_id": users, "query": texts})
     name = "scoring different raw texts of alpaca_route's length, Parquet to Parquet"
     yield Figure("texts", name, "texts/s", rates)

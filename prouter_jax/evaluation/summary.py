@@ -153,7 +153,7 @@ def explain_users(router: Router, dataset: Dataset, result: SeedResult) -> list[
       router: trained on `prepared`; result: its picks for the test decisions.
     """
     test = dataset.labelled("test").decisions
-    counts = np.bincount(router.known.decisions.user, minlength=len(router.known.users.ids))
+    counts = np.bincount(router.interactions.decisions.user, minlength=len(router.interactions.users.ids))
     rows = np.flatnonzero((test.offered.sum(1) > 1) & (counts[test.user] > 0))
     users = _first_to_last(result, np.intersect1d(test.user[rows], result.user))
     asked_by = [rows[test.user[rows] == user] for user in users]
@@ -195,7 +195,7 @@ def map_users(router: Router) -> UserMap | None:
     Returns:
       None where fewer than three users have a history, or all are alike.
     """
-    data, answers = router.known, router.scorer.answers
+    data, answers = router.interactions, router.scorer.answers
     users = np.unique(data.decisions.user)
     users = users[np.linspace(0, len(users) - 1, min(len(users), _MOST_ON_MAP)).round().astype(int)]
     spread = (answers - answers.mean(1, keepdims=True)).std((0, 1))
@@ -216,7 +216,7 @@ def map_users(router: Router) -> UserMap | None:
 
 def _favourites(router: Router, users: np.ndarray) -> np.ndarray:
     """The LLM that each of the `users` liked most often, a row of the pool, [users]."""
-    data = router.known
+    data = router.interactions
     said = build_decisions(data, np.flatnonzero(np.isin(data.decisions.user, users)))
     liked = np.zeros((len(users), len(data.llms.ids)))
     np.add.at(liked, np.searchsorted(users, said.user), choice_shares(said))

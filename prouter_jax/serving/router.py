@@ -1,4 +1,4 @@
-"""`Router`: the trained policy that everybody uses, loaded from a workdir; new users, new LLMs, new prices."""
+"""`Router`: a trained routing policy, loaded from a workdir; it scores queries and takes new users, LLMs and prices."""
 
 import dataclasses
 import functools
@@ -33,13 +33,13 @@ WORLD = "world"
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What `Router.score` answers, one row for each pair.
+    """The result of `Router.score`, one entry for each (user, query) pair.
 
     Attributes:
-      llm: the choice, None where there is an error.
-      probabilities: LLM -> probability that this user would choose it, over the candidates.
-      basis: "history", or "cold_start" for a user without one.
-      error: None, or what was wrong with the row.
+      llm: the picked LLM, None if the pair has an error.
+      probabilities: probability that the user chooses each candidate, by LLM; empty if the pair has an error.
+      basis: "history", or "cold_start" for a user without history; None if the pair has an error.
+      error: error message, or None.
 
     Example:
       >>> from prouter_jax import Router, Scores
@@ -56,7 +56,14 @@ class Scores:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What training left: the model's configuration, its network and parameters, and what calibrates its logits."""
+    """A trained network.
+
+    Attributes:
+      model: its configuration.
+      network: its architecture.
+      params: its parameters.
+      temperature: factor on the logits that calibrates them.
+    """
 
     model: Model
     network: Network
@@ -77,13 +84,14 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True)
 class Router:
-    """Immutable: `with_history` and `with_llms` return another router.
+    """A trained router; immutable: `with_history` and `with_llms` return another router.
 
     Attributes:
-      trained: as it was; `scorer` is what becomes of it in this world.
-      world: what message passing ran over, with the prices of that time.
-      known: the same with today's prices, and with the histories brought since.
-      users: states of the users of `known`, float32 [users, properties].
+      trained: the trained network.
+      world: the data of the graph that the network is applied to, with the prices at training.
+      scorer: the network applied to `world`.
+      interactions: those of `world` with current prices, and with histories added after training.
+      users: states of the users of `interactions`, float32 [users, properties].
 
     Example:
       >>> from prouter_jax import Router
@@ -96,15 +104,15 @@ class Router:
     trained: Trained
     world: World
     scorer: Scorer
-    known: Interactions
+    interactions: Interactions
     users: np.ndarray
 
     @classmethod
     def load(cls, workdir: str | os.PathLike) -> "Router":
-        """Loads the best checkpoint of a run and what it knows of users, queries and LLMs, updates included.
+        """Loads the best checkpoint of a run, its users, queries and LLMs, and its updates.
 
         Raises:
-          ValueError: if anything is missing, damaged or does not fit together. Never random weights.
+          ValueError: if a file is missing, damaged or from another run; the weights are never random.
         """
         workdir = make_path(workdir)
         config = read_config(workdir)
@@ -119,12 +127,12 @@ class Router:
         for addition in read_updates(workdir):
             if addition.llms is not None:
                 router = router.with_llms(addition.llms)
-            router = dataclasses.replace(router, known=read_history(addition.feedback, router.known))
-        return router._knowing(router.known)
+            router = dataclasses.replace(router, interactions=read_history(addition.feedback, router.interactions))
+        return router._with_interactions(router.interactions)
 
     @property
     def llms(self) -> list[str]:
-        """The pool."""
+        """Names of the LLMs that the router can pick."""
         return list(self.world.interactions.llms.ids)
 
     def score(
@@ -141,11 +149,13 @@ class Router:
         """Picks an LLM for each (user, query).
 
         Args:
-          users: user ids; one that is not known gets the answer for a user without history.
-          queries, query_ids: texts, or ids of queries known from training; an id goes before a text.
-          candidates: the LLMs on offer for each row; all by default.
-          max_cost: the highest expected cost in USD.
-          allow: the only LLMs to choose from.
+          users: user ids; an unknown id is scored as a user without history.
+          queries: texts of the queries.
+          query_ids: ids of training queries; for a pair with both, the id is used.
+          task_ids: ids of the tasks of new queries, None for none.
+          candidates: the LLMs on offer for each pair; all by default.
+          max_cost: highest expected cost of an answer in USD.
+          allow: the allowed LLMs; all by default.
 
         Raises:
           ValueError: on arguments of different lengths, an unknown LLM in `allow`, a `max_cost` that is not positive.
@@ -165,7 +175,7 @@ class Router:
         return Scores(scored.llm.to_pylist(), chosen, scored.basis.to_pylist(), scored.error.to_pylist())
 
     def constraints(self, max_cost: float | None = None, allow: Sequence[str] | None = None) -> Constraints:
-        """Checks what `score` and `score_columns` are given.
+        """Checks the constraints of `score` and makes them for `score_columns`.
 
         Raises:
           ValueError: on an unknown LLM or a cost that is not positive.
@@ -182,52 +192,54 @@ class Router:
         return route(self._pool, columns, constraints)
 
     def explain(self, user_id: str, text: str, task: str = "", most: int = 5) -> Explanation:
-        """Why the LLM that is picked for a user and a text is picked: by which decisions, and which properties.
+        """Explains the pick for a user and a text by past decisions and properties of answers.
 
         Args:
-          task: its id, "" for none.
-          most: how many decisions, and properties, are told.
+          user_id: a user with history.
+          text: text of the query.
+          task: id of its task, "" for none.
+          most: largest number of decisions, and of properties, in the explanation.
 
         Raises:
-          ValueError: on an unknown user or task, no text, or a router that was trained on vectors without texts.
+          ValueError: on an unknown user or task, an empty text, or a router trained on vectors without texts.
         """
         return self.explain_question(ask(self._pool, user_id, text, task), most)
 
     def explain_question(self, question: Question, most: int = 5) -> Explanation:
-        """`explain` for a query that may be known and may have only some LLMs on offer."""
-        return explain(self._pool, self.known, self._read, question, most)
+        """Explains the pick for a question, which can be a training query or have only some LLMs as candidates."""
+        return explain(self._pool, self.interactions, self._encode_users, question, most)
 
     def with_history(self, path: str | os.PathLike) -> "Router":
-        """A router that also knows the choices, votes, ratings or thumbs in a file: new users, or more of known ones.
+        """Returns a router with the choices, votes, ratings or thumbs in a file added to the users' histories.
 
-        Nothing is trained and no other user's scores change.
+        Users of the file may be new. Nothing is trained, and the scores of other users do not change.
 
         Raises:
           ValueError: on bad rows, see `data.tables.additions.read_history`.
         """
-        return self._knowing(read_history(path, self.known))
+        return self._with_interactions(read_history(path, self.interactions))
 
     def with_llms(self, folder: str | os.PathLike) -> "Router":
-        """A router whose pool also has the LLMs in a folder of tables, with the outcomes and feedback there.
+        """Returns a router with the LLMs, outcomes and feedback in a folder of tables added.
 
-        An LLM that is known already takes the prices given there: its expected costs change with them,
-        what users said when it cost something else does not. Nothing is trained.
+        An LLM of the pool gets the prices given there: its expected costs change, the effect of past feedback does
+        not. Nothing is trained.
 
         Raises:
           ValueError: on bad tables, see `data.tables.additions.read_llm_additions`.
         """
-        merged = read_llm_additions(folder, self.known)
+        merged = read_llm_additions(folder, self.interactions)
         world = grow_world(self.world, merged)
         factor = price_factors(world.interactions, merged)
-        return dataclasses.replace(_make(self.trained, world, factor), known=merged)
+        return dataclasses.replace(_make(self.trained, world, factor), interactions=merged)
 
     def digest(self) -> str:
-        """SHA-256 of all that decides its answers: parameters, what is known of users and queries, LLMs and prices."""
+        """SHA-256 of everything that determines scores: parameters, users, queries, LLMs and prices."""
         total = hashlib.sha256(repr((self.trained.model, self.trained.temperature, self.world.encoder)).encode())
         arrays = (self.trained.params, dataclasses.astuple(self.world.vectors), dataclasses.astuple(self.world.scale))
         for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
             total.update(repr(path).encode() + np.asarray(leaf).tobytes())
-        for data in (self.world.interactions, self.known):
+        for data in (self.world.interactions, self.interactions):
             total.update(dataclasses.replace(self.world, interactions=data).digest().encode())
         return total.hexdigest()
 
@@ -235,18 +247,21 @@ class Router:
         """Empties the cache of texts that were scored before."""
         self._pool.text_cache.clear()
 
-    def _knowing(self, known: Interactions) -> "Router":
-        """This router where `known` is. Whoever said something since the world was made is read anew, so that the same
-        comes out, to the last bit, of files that are loaded and of files that are brought one by one."""
-        named = np.unique(known.decisions.user[len(self.world.interactions.decisions.user) :])
-        users = np.zeros((len(known.users.ids), self.users.shape[1]), self.users.dtype)
-        users[: len(self.scorer.users)] = self.scorer.users
-        if len(named):
-            users[named] = self._read(only_users(known, named))
-        return dataclasses.replace(self, known=known, users=users)
+    def _with_interactions(self, interactions: Interactions) -> "Router":
+        """This router with other histories.
 
-    def _read(self, data: Interactions) -> np.ndarray:
-        """States of the users of `data`, whose other rows start with those of the world, [users, properties]."""
+        Every user with decisions outside `world` is encoded again from the whole history. So the states are equal to
+        the last bit, whether files are added one by one or loaded together.
+        """
+        changed = np.unique(interactions.decisions.user[len(self.world.interactions.decisions.user) :])
+        users = np.zeros((len(interactions.users.ids), self.users.shape[1]), self.users.dtype)
+        users[: len(self.scorer.users)] = self.scorer.users
+        if len(changed):
+            users[changed] = self._encode_users(only_users(interactions, changed))
+        return dataclasses.replace(self, interactions=interactions, users=users)
+
+    def _encode_users(self, data: Interactions) -> np.ndarray:
+        """States of the users of `data` [users, properties]; its other tables start with the rows of the world."""
         world = grow_world(self.world, data)
         if self.scorer.read is not None and _same_answers(self.world.interactions, data):
             return self.scorer.read(world)
@@ -254,8 +269,8 @@ class Router:
 
     @functools.cached_property
     def _pool(self) -> Pool:
-        data, users = self.world.interactions, self.known.users.ids
-        has_history = np.bincount(self.known.decisions.user, minlength=len(users)) > 0
+        data, users = self.world.interactions, self.interactions.users.ids
+        has_history = np.bincount(self.interactions.decisions.user, minlength=len(users)) > 0
         return Pool(
             scorer=self.scorer,
             temperature=self.trained.temperature,
@@ -272,16 +287,16 @@ class Router:
 
 
 def trained_seeds(workdir: pathlib.Path) -> list[pathlib.Path]:
-    """Folders of the routers of a run of several seeds; none if `workdir` holds no such run."""
+    """The workdirs of the seeds of a run, in order; empty if `workdir` has no run of several seeds."""
     seeds = [path for path in list_folder(workdir) if path.name.startswith("seed_") and (path / CONFIG).exists()]
     return sorted(seeds, key=lambda path: (len(path.name), path.name))  # seed_2 before seed_10
 
 
 def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
-    """The configuration that a run was made with.
+    """Reads the configuration of a run.
 
     Raises:
-      ValueError: if `workdir` holds no run, or several seeds of one.
+      ValueError: if `workdir` has no run, or several seeds of one.
     """
     try:
         text = (workdir / CONFIG).read_text()
@@ -292,11 +307,11 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
     try:
         return configuration.from_json(text)
     except ValueError as error:
-        raise ValueError(f"{workdir / CONFIG}: expected what was written at the start, found: {error}") from error
+        raise ValueError(f"{workdir / CONFIG}: expected an unchanged configuration, found: {error}") from error
 
 
 def _same_answers(before: Interactions, now: Interactions) -> bool:
-    """Whether there are no other queries, LLMs and outcomes, where the rows of `now` start with those of `before`."""
+    """Whether `now`, whose rows start with those of `before`, adds no tasks, queries, LLMs or outcomes."""
     return len(before.outcomes.query) == len(now.outcomes.query) and all(
         len(getattr(before, table).ids) == len(getattr(now, table).ids) for table in ("tasks", "queries", "llms")
     )

@@ -72,7 +72,7 @@ def measure_drift(workdir: pathlib.Path, router: Router, merged: Interactions) -
       merged: the router's interactions, followed by the new decisions.
     """
     trained = load_world(workdir / WORLD)
-    rows = np.arange(len(router.known.decisions.user), len(merged.decisions.user))
+    rows = np.arange(len(router.interactions.decisions.user), len(merged.decisions.user))
     world = grow_world(router.world, merged)
     now = _logged_choices(merged, rows)
     before = _logged_choices(trained.interactions, np.arange(len(trained.interactions.decisions.user)))
@@ -98,7 +98,7 @@ def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> UpdateR
     router = Router.load(workdir)
     if llms is not None:
         router = router.with_llms(llms)
-    drift = measure_drift(workdir, router, read_history(feedback, router.known))
+    drift = measure_drift(workdir, router, read_history(feedback, router.interactions))
     if dry_run:
         return UpdateResult(workdir, None, drift)
     if read_pending(feedback, llms) != pending:

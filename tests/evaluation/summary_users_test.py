@@ -69,12 +69,12 @@ def test_the_explained_pick_is_the_evaluated_pick(router, experiment):
         logits = router.trained.temperature * scores[row]
         shares = np.exp(logits - logits.max())
         assert explained.probability == pytest.approx(1 / shares.sum(), abs=1e-5)
-        assert explained.num_decisions == (ids[router.known.decisions.user] == explained.user_id).sum()
+        assert explained.num_decisions == (ids[router.interactions.decisions.user] == explained.user_id).sum()
 
 
 def test_a_map_shows_the_directions_in_which_users_differ_most(router):
     """States on a line are on a line on the map, in the same order."""
-    data = router.known
+    data = router.interactions
     number, width = router.users.shape
     place = np.linspace(-1, 2, number)
     along = np.random.default_rng(0).normal(size=width)
@@ -89,7 +89,7 @@ def test_a_map_shows_the_directions_in_which_users_differ_most(router):
 
 
 def test_a_map_has_favourites_and_leaves_out_users_without_history(router, monkeypatch):
-    data = router.known
+    data = router.interactions
     found = map_users(router)
     assert found is not None
     for user, favourite in enumerate(found.favourite):
@@ -97,7 +97,7 @@ def test_a_map_has_favourites_and_leaves_out_users_without_history(router, monke
         counts = np.bincount(data.feedback.llm[theirs], data.feedback.value[theirs], len(data.llms.ids))
         assert counts[list(data.llms.ids).index(favourite)] == counts.max()
     kept = dataclasses.replace(data.decisions, user=np.maximum(data.decisions.user, 2).astype(np.int32))
-    fewer = map_users(dataclasses.replace(router, known=data.replace(decisions=kept)))
+    fewer = map_users(dataclasses.replace(router, interactions=data.replace(decisions=kept)))
     assert fewer is not None
     assert fewer.users == data.users.ids[2:].tolist()
     monkeypatch.setattr(module, "_MOST_ON_MAP", 4)

@@ -79,7 +79,7 @@ def _log_odds(router: Router, user: str, why) -> float:
 
 def _pair(router: Router, user: int, wanted) -> Question:
     """A question with two candidates: the LLMs that differ most by `wanted` of the differences of effect and cost."""
-    question = module.ask(router._pool, router.known.users.ids[user], TEXT)
+    question = module.ask(router._pool, router.interactions.users.ids[user], TEXT)
     effect, cost = question.batch.answers[0, :, :2].T
     apart = wanted(np.abs(effect[:, None] - effect), np.abs(cost[:, None] - cost))
     first, second = np.unravel_index(apart.argmax(), apart.shape)
@@ -101,10 +101,10 @@ def test_the_planted_preference_leads(planted):
 @pytest.mark.parametrize("user", [0, 1, -1])
 def test_the_numbers_are_those_of_the_planted_preference(planted, user):
     """The true weights are w on effect and w - 1 on cost; a new user's are the mean of the normalised ones."""
-    w = planted.known.users.preference
+    w = planted.interactions.users.preference
     truth = np.stack([w, w - 1], 1)
     cold_start_user = (truth / np.linalg.norm(truth, axis=1, keepdims=True)).mean(0)
-    question = module.ask(planted._pool, planted.known.users.ids[user], TEXT)
+    question = module.ask(planted._pool, planted.interactions.users.ids[user], TEXT)
     why = planted.explain_question(question)
     pick, second = (planted.llms.index(llm) for llm in (why.llm, why.runner_up))
     apart = question.batch.answers[0, pick, :2] - question.batch.answers[0, second, :2]
@@ -114,8 +114,8 @@ def test_the_numbers_are_those_of_the_planted_preference(planted, user):
 
 
 def test_a_property_influence_is_the_change_under_a_new_users_weight(planted):
-    user, named = planted.known.users.ids[0], planted.scorer.named
-    row = list(planted.known.users.ids).index(user)
+    user, named = planted.interactions.users.ids[0], planted.scorer.named
+    row = list(planted.interactions.users.ids).index(user)
     why = planted.explain(user, TEXT)
     for found in why.properties:
         users = planted.users.copy()
@@ -196,10 +196,10 @@ def test_without_its_only_decision_a_user_is_a_new_user(router, tmp_path):
 
 
 def test_a_user_without_history_has_no_influences(router):
-    users = router.known.users
+    users = router.interactions.users
     more = tables.Users(strings([*users.ids, "without"]), np.append(users.preference, np.nan))
     states = np.concatenate([router.users, router.scorer.cold_start_user[None]])
-    without = dataclasses.replace(router, known=router.known.replace(users=more), users=states)
+    without = dataclasses.replace(router, interactions=router.interactions.replace(users=more), users=states)
     why = without.explain("without", TEXT)
     assert (why.decisions, why.properties, why.num_decisions) == ([], [], 0)
     assert "no past decisions" in why.to_text()
@@ -208,7 +208,7 @@ def test_a_user_without_history_has_no_influences(router):
 
 def test_of_many_decisions_some_are_left_out(router, monkeypatch):
     monkeypatch.setattr(module, "_MOST_LEFT_OUT", 4)
-    known = router.known
+    known = router.interactions
     theirs = np.flatnonzero(known.decisions.user == 0)
     untimed = _at(router, np.full(len(known.decisions.user), np.nan))
     even = untimed.explain("u0", TEXT, most=100)
@@ -228,8 +228,8 @@ def test_of_many_decisions_some_are_left_out(router, monkeypatch):
 
 def _at(router, time):
     """The router with decisions of other times."""
-    decisions = dataclasses.replace(router.known.decisions, time=time)
-    return dataclasses.replace(router, known=router.known.replace(decisions=decisions))
+    decisions = dataclasses.replace(router.interactions.decisions, time=time)
+    return dataclasses.replace(router, interactions=router.interactions.replace(decisions=decisions))
 
 
 def _all_of(router, monkeypatch):
@@ -251,7 +251,7 @@ def test_only_llms_on_offer_are_compared(router):
 
 
 def test_a_rating_is_put_into_words(router):
-    known = copy.copy(router.known)
+    known = copy.copy(router.interactions)
     feedback = known.feedback
     rated = dataclasses.replace(feedback, kind=np.full_like(feedback.kind, tables.RATING))
     decisions = module.build_decisions(known.replace(feedback=rated), np.arange(1))

@@ -221,7 +221,7 @@ def test_a_history_of_texts_is_read_in_balance_with_the_population(router, tmp_p
     choice = np.arange(9) % 3
     rows = [{"user_id": "new", "query": text, "llm": llms[i]} for text, i in zip(texts, choice, strict=True)]
     grown = router.with_history(_write(tmp_path / "history.jsonl", rows))
-    theta, graph = grown.users[-1], grow_world(router.world, grown.known).build_graph()
+    theta, graph = grown.users[-1], grow_world(router.world, grown.interactions).build_graph()
     network, params = extend(router.trained.network, router.trained.params, graph)
     known, population = len(router.world.interactions.queries.ids), network.population(params)
     answers = np.asarray(network.answers(params, graph))[known : known + 9]
@@ -259,7 +259,7 @@ def test_histories_add_up(router, tmp_path):
 
 
 def _priced(router, tmp_path, name, factor):
-    table = router.known.llms
+    table = router.interactions.llms
     row = list(table.ids).index(name)
     prices = {column: float(getattr(table, column)[row]) * factor for column in ("input_price", "output_price")}
     _write(tmp_path / "prices" / "llms.jsonl", [{"llm": name, **prices}])

@@ -58,7 +58,7 @@ def held_out(experiment):
 
 
 def _answers(router):
-    users = [*router.known.users.ids, "no one"]
+    users = [*router.interactions.users.ids, "no one"]
     scores = router.score(users * 2, [TEXT] * len(users) + ["Write a poem"] * len(users))
     return scores.probabilities, scores.basis
 
@@ -186,7 +186,7 @@ def test_ratings_and_known_queries_are_feedback_too(workdir, tmp_path):
     rows = [
         {"user_id": user, "query_id": query, "llm": llm, "rating": float(place)}
         for user in ("u00", "rater")
-        for query in router.known.queries.ids[:20]
+        for query in router.interactions.queries.ids[:20]
         for place, llm in enumerate(router.llms[:3])
     ]
     (result,) = update(workdir, _write(tmp_path / "new.jsonl", rows), dry_run=True)

@@ -1,4 +1,4 @@
-"""Streams a file of (user, query) pairs through a scoring function into a file that holds them and the answers."""
+"""Scores a file of (user, query) pairs in chunks: reads it, calls a scoring function and writes the picks."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ __all__ = ["Counts", "Job", "Scored", "make_job", "open_job", "score_file", "wri
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """How many rows were written, and how many of them with an error."""
+    """Numbers of rows written, and of rows with an error among them."""
 
     rows: int
     errors: int
@@ -29,7 +29,7 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What `score_file` is asked to do, with its arguments as attributes."""
+    """The arguments of one `score_file` call, which its docstring explains."""
 
     score: Callable[[dict[str, pa.Array]], Scored]
     input_path: pathlib.Path
@@ -45,33 +45,33 @@ def score_file(
     output_path: str | os.PathLike,
     **options,
 ) -> Counts:
-    """Scores every row of a file; the output holds the input's columns, then llm, probabilities, basis and error.
+    """Scores every row of a file; the output has the input's columns, then llm, probabilities, basis and error.
 
-    Rows keep their order; memory does not grow with their number. The output appears whole or not at all. Formats
-    are told by suffix (.parquet, .csv, .jsonl) and may differ. From JSONL to Parquet or CSV, columns of one
-    plain type or of lists of texts stay what they are, all others become JSON text.
+    Rows keep their order, and memory does not grow with their number. The output appears whole or not at all. The
+    suffix of each path is its format (.parquet, .csv, .jsonl). From JSONL to Parquet or CSV, columns of one simple
+    type or of lists of texts keep their type; all others become JSON text.
 
     Args:
-      score: is given those of the columns user_id, query, query_id, task_id (string) and candidates (list of
-        string) that the input has; empty cells are null. It is called by one thread, reading and writing are
-        done by others.
-      input_path: with a column user_id, and query or query_id.
-      output_path: in a folder that exists; an old file is replaced.
-      options: strict: stop at the first row with an error; rows_at_once: the most rows that `score` is given;
-        on_progress: called after each chunk with the rows done and, if known, the fraction of the file.
+      score: function from the columns of a chunk to its picks. It gets those of user_id, query, query_id, task_id
+        (string) and candidates (list of string) that the input has; empty cells are null. One thread calls it, other
+        threads read and write.
+      input_path: a file with the column user_id, and query or query_id.
+      output_path: a path in an existing folder; an old file is replaced.
+      **options: strict (bool): stop at the first row with an error. rows_at_once (int): largest number of rows in a
+        chunk. on_progress: called after each chunk with the number of rows scored and the fraction of the file.
 
     Raises:
-      ValueError: one line that names the file, and column and row (counted from 0) where there is one.
+      ValueError: one line with the file and, where it applies, column and row (from 0).
     """
     job = make_job(score, input_path, output_path, **options)
     return write_rows(job, open_job(job), job.output_path)
 
 
 def make_job(score: Callable, input_path: str | os.PathLike, output_path: str | os.PathLike, **options) -> Job:
-    """What `score_file` would do with these arguments.
+    """Checks the paths of a `score_file` call and returns its arguments.
 
     Raises:
-      ValueError: as `score_file`, of the paths.
+      ValueError: as `check_paths`.
     """
     check_paths(input_path, output_path)
     source, target = make_path(input_path), make_path(output_path)
@@ -82,7 +82,7 @@ def check_paths(input_path: str | os.PathLike, output_path: str | os.PathLike) -
     """Checks paths before anything is loaded.
 
     Raises:
-      ValueError: on a suffix of no known format, an input or a folder that is not there, or one file for both.
+      ValueError: on an unsupported suffix, a missing input or output folder, or the same file for both.
     """
     source, target = make_path(input_path), make_path(output_path)
     for path in (source, target):
@@ -97,7 +97,7 @@ def check_paths(input_path: str | os.PathLike, output_path: str | os.PathLike) -
 
 
 def open_job(job: Job) -> Pairs:
-    """The input.
+    """Opens the input.
 
     Raises:
       ValueError: as `score_file`.
@@ -106,9 +106,13 @@ def open_job(job: Job) -> Pairs:
 
 
 def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, int] | None = None) -> Counts:
-    """Scores the rows from the first to before the last, all by default, into a file in the format of the output.
+    """Scores rows of the input and writes them in the output's format.
 
-    A file of some rows alone has no heading: it is to be joined with others.
+    Args:
+      job: the arguments of `score_file`.
+      pairs: the open input.
+      target: the file to write.
+      rows: first and last row (exclusive); None for all. A file of a range has no CSV header, as for a joined file.
 
     Raises:
       ValueError: as `score_file`.
@@ -122,11 +126,11 @@ def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, in
         contextlib.closing(prefetch(pairs.chunks(first, last))) as chunks,
     ):
         for chunk in chunks:
-            scored = _overruled(job.score(chunk.columns), chunk.bad)
+            scored = _with_errors(job.score(chunk.columns), chunk.bad)
             wrong = len(scored.error) - scored.error.null_count
             if job.strict and wrong:
-                place = int(scored.error.is_valid().to_numpy(zero_copy_only=False).argmax())
-                raise ValueError(f"table {job.input_path.name}, row {first + done + place}: {scored.error[place]}")
+                bad = int(scored.error.is_valid().to_numpy(zero_copy_only=False).argmax())
+                raise ValueError(f"table {job.input_path.name}, row {first + done + bad}: {scored.error[bad]}")
             write(chunk, scored)
             done, errors = done + len(scored.error), errors + wrong
             if job.on_progress is not None:
@@ -134,8 +138,8 @@ def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, in
     return Counts(done, errors)
 
 
-def _overruled(scored: Scored, bad: dict[int, str]) -> Scored:
-    """With the errors of cells that could not even be given to the scoring function."""
+def _with_errors(scored: Scored, bad: dict[int, str]) -> Scored:
+    """Replaces the picks of the rows in `bad` by their error messages."""
     if not bad:
         return scored
     wrong = np.zeros(len(scored.error), bool)
