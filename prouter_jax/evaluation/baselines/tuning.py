@@ -1,6 +1,6 @@
-"""Tuning of baselines: a random search over the settings of each, compared on validation decisions.
+"""Hyperparameter tuning of baselines: random search, compared on validation decisions.
 
-The default settings are replaced only by settings that are better by more than one standard error.
+The defaults are replaced only by settings that are better by more than one standard error.
 """
 
 import math
@@ -21,7 +21,7 @@ from prouter_jax.evaluation.baselines.registry import BUILDERS
 from prouter_jax.search import Space, draw, log_uniform, one_of, uniform
 
 _FINALISTS = 3
-_MOST_SCORED = 20_000  # validation decisions on which a policy of `CHEAPER` is tuned
+_MAX_SCORED = 20_000  # validation decisions on which a policy of `CHEAPER` is tuned
 
 _STRENGTHS = {"own_strength": log_uniform(0.3, 100), "query_strength": log_uniform(1, 100)}
 _NEAR = {
@@ -38,6 +38,7 @@ _TREES = {
     "components": one_of(4, 8, 16, 32),
 }
 
+# Search space of each baseline in `registry.BUILDERS`; keys are arguments of its constructor.
 SPACES: Mapping[str, Space] = {
     "smoothed_favourite": {"strength": log_uniform(0.1, 300)},
     "smoothed_user_task": {"strength": log_uniform(0.1, 100), "task_strength": log_uniform(1, 1000)},
@@ -89,10 +90,12 @@ class Trial(typing.NamedTuple):
     """One configuration on the validation decisions.
 
     Attributes:
-      reward: mean reward of the best-scored candidates.
-      log_loss: mean of the scores as logits; NaN for feedback without choices.
-      seconds: to fit and score.
-      rewards, losses: the same means for each query of the validation decisions.
+      settings: hyperparameters that differ from the defaults.
+      reward: mean reward of the candidates with the highest scores.
+      log_loss: mean log loss with scores as logits; NaN for feedback without choices.
+      seconds: time to fit and score.
+      rewards: mean reward for each query of the validation decisions.
+      losses: mean log loss for each query of the validation decisions.
     """
 
     settings: dict[str, Any]
@@ -104,7 +107,7 @@ class Trial(typing.NamedTuple):
 
 
 class Tuned(typing.NamedTuple):
-    """The best settings of a policy, their validation reward, and all trials in order."""
+    """Result of tuning a policy: the best settings, their validation reward, and all trials in order."""
 
     settings: dict[str, Any]
     reward: float
@@ -142,13 +145,13 @@ def tune(name: str, dataset: Dataset, budget: int = 20, seed: int = 0, by_log_lo
       ValueError: if the policy is unknown or no validation decision has an observed reward.
     """
     _check_name(name)
-    trier, cheaper = _Trier(name, dataset, seed), CHEAPER.get(name, {})
-    trials = [trier.trial(settings, cheaper) for settings in configurations(name, budget, seed)]
+    on_validation, cheaper = _Validation(name, dataset, seed), CHEAPER.get(name, {})
+    trials = [on_validation.trial(settings, cheaper) for settings in configurations(name, budget, seed)]
     if not cheaper:
         return pick_best(trials, by_log_loss)
     merit = _log_loss_first if by_log_loss else _reward_first
     finalists = [trials[0], *sorted(trials[1:], key=merit, reverse=True)[:_FINALISTS]]
-    best = pick_best([trier.trial(trial.settings, {}) for trial in finalists], by_log_loss)
+    best = pick_best([on_validation.trial(trial.settings, {}) for trial in finalists], by_log_loss)
     return best._replace(trials=trials)
 
 
@@ -191,6 +194,10 @@ def make_trial(
 def make_tuned(dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
     """The named policies with the given settings.
 
+    Args:
+      dataset: argument of all constructors.
+      settings: hyperparameters by name of the policy.
+
     Raises:
       ValueError: if a policy is unknown.
     """
@@ -207,8 +214,8 @@ def _log_loss_first(trial: Trial) -> tuple[float, float]:
     return -float(np.nan_to_num(trial.log_loss)), trial.reward
 
 
-class _Trier:
-    """Fits configurations of one policy and measures them on validation."""
+class _Validation:
+    """Fits configurations of one policy on training decisions and evaluates them on validation decisions."""
 
     def __init__(self, name: str, dataset: Dataset, seed: int):
         self._name, self._dataset = name, dataset
@@ -216,8 +223,8 @@ class _Trier:
         rows = np.flatnonzero(~np.isnan(self._validation.rewards).all(1))
         if not len(rows):
             raise ValueError("validation decisions: expected an observed reward, found none")
-        if name in CHEAPER and len(rows) > _MOST_SCORED:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_SCORED, replace=False))
+        if name in CHEAPER and len(rows) > _MAX_SCORED:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, _MAX_SCORED, replace=False))
         self._scored = select(self._validation, rows)
 
     def trial(self, settings: dict[str, Any], cheaper: Mapping[str, Any]) -> Trial:
