@@ -12,17 +12,7 @@ import numpy as np
 
 from prouter_jax.data import interactions
 from prouter_jax.data.distinct import first_seen
-from prouter_jax.data.interactions import (
-    RATING,
-    Decisions,
-    Feedback,
-    Interactions,
-    Llms,
-    Outcomes,
-    Queries,
-    Tasks,
-    Users,
-)
+from prouter_jax.data.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.data.public.file_set import FileSet, PublicData
 from prouter_jax.data.tables.schema import OUTCOME_NUMBERS
 from prouter_jax.data.validation import validate
@@ -225,7 +215,7 @@ def build_from_ratings(files: FileSet, decisions: Iterable[RatedDecision]) -> Pu
         ratings = {builder.llms[name]: rating for name, rating in rated.ratings.items()}
         for name, response in rated.responses.items():
             builder.add_outcome(query, builder.llms[name], response)
-        builder.add_decision(rated.user, query, ratings, RATING, ratings)
+        builder.add_decision(rated.user, query, ratings, interactions.RATING, ratings)
     if not builder.llms:
         raise files.empty_error("two rated answers to a query")
     return files.result(builder.build())

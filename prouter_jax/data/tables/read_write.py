@@ -19,7 +19,7 @@ from jaxtyping import Float
 from prouter_jax.data.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.files import SUFFIXES
-from prouter_jax.data.tables.parquet import write_parquet
+from prouter_jax.data.tables.parquet import one_line, write_parquet
 from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io import files
@@ -115,8 +115,8 @@ def check_no_other_tables(folder: pathlib.Path, written: set[str]) -> None:
     """Checks that a folder holds no other tables, because `read_tables` would read them as well.
 
     Args:
-      folder: the folder.
-      written: the names of the files that are written to it.
+      folder: a folder of tables.
+      written: the names of the files that may be in it.
 
     Raises:
       ValueError: naming a table outside `written`.
@@ -144,7 +144,7 @@ def _read_array(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
         with path.open("rb") as file:
             array = np.load(file, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"table {path.name}: expected a NumPy array, found {' '.join(str(error).split())}") from error
+        raise ValueError(f"table {path.name}: expected a NumPy array, found {one_line(error)}") from error
     if array.ndim != 2 or array.dtype.kind != "f" or len(array) != num_rows:
         found = f"{array.dtype} of shape {array.shape}"
         raise ValueError(f"table {path.name}: expected floats [{num_rows}, width], found {found}")
