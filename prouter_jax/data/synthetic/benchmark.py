@@ -1,7 +1,7 @@
-"""The embedded benchmark: a made-up world that needs no files and whose truth is known.
+"""The embedded benchmark: synthetic data with planted user preferences; needs no files.
 
-Cheap and strong LLMs answer queries whose topic and difficulty stand in their texts; users weigh
-quality against cost and like different styles, and choose the answer that pleases them most.
+Cheap and strong LLMs answer queries whose texts show topic and difficulty. Users weigh quality against cost, have
+weights of answer styles, and choose the answer of the highest utility, with noise.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ import shutil
 
 import numpy as np
 
-from prouter_jax import config as config_data
 from prouter_jax.config import Embedded
 from prouter_jax.data import interactions
 from prouter_jax.data.distinct import distinct_sets
@@ -29,10 +28,10 @@ _CHOICE_NOISE = 0.03
 _WHOLE_POOL_SHARE = 2 / 3
 
 
-def build_embedded(config: config_data.Embedded) -> interactions.Interactions:
-    """The embedded benchmark of the given size; the same for the same config.
+def build_embedded(config: Embedded) -> interactions.Interactions:
+    """Generates the embedded benchmark; deterministic in `config`.
 
-    `Users.preference` is NaN: a user's utility is more than a weight of quality, see `planted_utility`.
+    `Users.preference` is NaN: the utility (`planted_utility`) has more terms than effect and cost.
     """
     world = draw_world(config)
     offers, decisions, feedback = _draw_decisions(world, config, np.random.default_rng([config.seed, 4]))
@@ -49,31 +48,41 @@ def build_embedded(config: config_data.Embedded) -> interactions.Interactions:
     return validate(data)
 
 
-def planted_utility(config: config_data.Embedded) -> np.ndarray:
-    """What each answer is truly worth to each user, without the noise of a choice.
+def planted_utility(config: Embedded) -> np.ndarray:
+    """The true utility of each answer for each user, without the noise of choices.
 
     Returns:
-      float32 [users, queries, llms], NaN where there is no outcome; about 4 GB for a thousand users,
+      float32 [users, queries, llms], NaN without an outcome; about 4 GB for a thousand users,
       a hundred thousand queries and ten LLMs.
     """
     world = draw_world(config)
-    everybody, everything = np.arange(config.num_users)[:, None], np.arange(config.num_queries)[None]
-    return np.where(world.seen, utility(world, everybody, everything), np.float32(np.nan))
+    users, queries = np.arange(config.num_users)[:, None], np.arange(config.num_queries)[None]
+    return np.where(world.seen, utility(world, users, queries), np.float32(np.nan))
 
 
-def draw_histories(world: World, config: config_data.Embedded, num_users: int, part: int) -> HistoryStore:
-    """Histories of further users of the same world, who are not in `build_embedded`; another `part`, other users."""
+def draw_histories(world: World, config: Embedded, num_users: int, part: int) -> HistoryStore:
+    """Histories of additional users of the same world, not in `build_embedded`.
+
+    Args:
+      world: queries, LLMs and outcomes.
+      config: the settings.
+      num_users: number of users.
+      part: number of the group of users; each part has other users.
+    """
     rng = np.random.default_rng([config.seed, 6, part])
-    weight, taste = draw_users(num_users, config.preferences, rng)
-    offers, decisions, said = _draw_decisions(dataclasses.replace(world, weight=weight, taste=taste), config, rng)
+    weight, style_weights = draw_users(num_users, config.preferences, rng)
+    offers, decisions, feedback = _draw_decisions(
+        dataclasses.replace(world, weight=weight, style_weights=style_weights), config, rng
+    )
     users = np.arange(num_users + 1) * (len(decisions.user) // num_users)
-    starts = np.searchsorted(said.decision, np.arange(len(decisions.user) + 1))
+    starts = np.searchsorted(feedback.decision, np.arange(len(decisions.user) + 1))
     first = decisions.first.astype(np.int16)
-    return HistoryStore(users, decisions.query, decisions.offer, first, starts, said.llm, said.value, said.kind, offers)
+    columns = feedback.llm, feedback.value, feedback.kind
+    return HistoryStore(users, decisions.query, decisions.offer, first, starts, *columns, offers)
 
 
 def _draw_decisions(
-    world: World, config: config_data.Embedded, rng: np.random.Generator
+    world: World, config: Embedded, rng: np.random.Generator
 ) -> tuple[np.ndarray, interactions.Decisions, interactions.Feedback]:
     each, num_users = min(config.decisions_per_user, config.num_queries), len(world.weight)
     asked = [rng.choice(config.num_queries, each, replace=False) for _ in range(num_users)]
@@ -81,9 +90,9 @@ def _draw_decisions(
     user = np.repeat(np.arange(num_users, dtype=np.int32), each)
     time = rng.exponential(size=(num_users, each)).cumsum(1).ravel()
     on_offer = _draw_offers(world.seen[query], rng)
-    pleasure = utility(world, user, query) + _CHOICE_NOISE * rng.gumbel(size=on_offer.shape)
-    pleasure[~on_offer] = -np.inf
-    best = pleasure == pleasure.max(1, keepdims=True)
+    noisy_utility = utility(world, user, query) + _CHOICE_NOISE * rng.gumbel(size=on_offer.shape)
+    noisy_utility[~on_offer] = -np.inf
+    best = noisy_utility == noisy_utility.max(1, keepdims=True)
     decision, llm = (rows.astype(np.int32) for rows in np.nonzero(best))
     share = (1 / best.sum(1))[decision].astype(np.float32)
     offers, offer = distinct_sets(on_offer)
@@ -97,11 +106,11 @@ def _draw_decisions(
 
 
 def _draw_offers(seen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bool [decisions, llms]: all that have an outcome, or a random few of them."""
+    """Bool [decisions, llms], the candidates: all LLMs with an outcome, or a random subset of them."""
     num_decisions, num_llms = seen.shape
     size = rng.integers(max(2, min(3, num_llms - 1)), num_llms, num_decisions, endpoint=True)
     size[rng.random(num_decisions) < _WHOLE_POOL_SHARE] = num_llms
-    # LLMs without an outcome come last in the draw, so at least two of the drawn ones have one.
+    # LLMs without an outcome are last in the order, so at least two drawn LLMs have an outcome.
     order = np.where(seen, rng.random(seen.shape, np.float32), np.float32(2)).argsort(1)
     on_offer = np.zeros_like(seen)
     np.put_along_axis(on_offer, order, np.arange(num_llms) < size[:, None], axis=1)
@@ -115,7 +124,7 @@ def _tasks(num_tasks: int) -> interactions.Tasks:
     return interactions.Tasks(interactions.strings(names), interactions.strings(descriptions))
 
 
-def _outcomes(world: World, config: config_data.Embedded) -> interactions.Outcomes:
+def _outcomes(world: World, config: Embedded) -> interactions.Outcomes:
     query, llm = (rows.astype(np.int32) for rows in np.nonzero(world.seen))
     columns = (world.effect, world.cost, world.input_tokens, world.output_tokens)
     topic = np.array(text.task_kinds(config.num_tasks))[world.task, 0]
@@ -128,8 +137,8 @@ def _llm_table(world: World) -> interactions.Llms:
     pool = world.pool
     families = [text.family_name(family) for family in pool.family]
     member = np.arange(len(families)) // (pool.family.max() + 1)
-    seen_from_outside = zip(families, pool.skill, pool.topic_skill, pool.style, pool.output_price, strict=True)
-    descriptions = [text.llm_description(*llm) for llm in seen_from_outside]
+    properties = zip(families, pool.skill, pool.topic_skill, pool.style, pool.output_price, strict=True)
+    descriptions = [text.llm_description(*llm) for llm in properties]
     return interactions.Llms(
         ids=interactions.strings([f"{family}-{number + 1}" for family, number in zip(families, member, strict=True)]),
         families=interactions.strings(families),
@@ -149,7 +158,7 @@ _USERS_AT_ONCE = 20_000
 
 
 def open_more_users(config: Embedded) -> HistoryStore:
-    """The histories of `config.more_users` users besides `config.num_users`; the same for the same config."""
+    """Histories of `config.more_users` additional users, generated on the first call and then read from the cache."""
     name = hashlib.sha256(json.dumps(dataclasses.asdict(config), sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder() / "users" / name
     if not folder.exists():
@@ -158,7 +167,7 @@ def open_more_users(config: Embedded) -> HistoryStore:
 
 
 def _write(config: Embedded, folder: pathlib.Path) -> None:
-    """Whole or not at all; of several processes that draw the same, the first to finish wins."""
+    """Writes the histories atomically; of several processes, the first to finish provides the folder."""
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     world = draw_world(dataclasses.replace(config, num_users=1))

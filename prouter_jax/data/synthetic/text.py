@@ -1,7 +1,7 @@
-"""The words of the embedded benchmark: query texts made from templates, tasks, and LLMs described.
+"""Texts of the embedded benchmark: queries from templates, tasks, descriptions of LLMs, answers.
 
-A text tells its topic by its nouns and its difficulty by how it is asked: easy queries are one short
-everyday sentence; hard ones use technical terms, long numbers and up to five further demands.
+The nouns of a query show its topic. An easy query is one short everyday sentence; a hard one has technical terms, long
+numbers and up to five further demands.
 """
 
 import random
@@ -15,7 +15,7 @@ MOST_DEMANDS = 5
 
 
 def task_kinds(count: int) -> list[tuple[int, int]]:
-    """The first `count` pairs (topic row, register row): all topics plainly, then topic x register."""
+    """The first `count` pairs (topic, register), rows of `TOPICS` and `REGISTERS`: first all topics with register 0."""
     return [(kind % len(TOPICS), kind // len(TOPICS)) for kind in range(count)]
 
 
@@ -25,7 +25,7 @@ def task_name(topic: int, register: int) -> str:
 
 
 def task_description(topic: int, register: int) -> str:
-    """One sentence, or two where the register adds something."""
+    """The description of a task: one or two sentences."""
     return f"{TOPICS[topic].description} {REGISTERS[register][1]}".strip()
 
 
@@ -35,7 +35,7 @@ def query_texts(kinds: Sequence[tuple[int, int]], difficulty: Sequence[float], s
     Args:
       kinds: (topic, register) of each query.
       difficulty: in [0, 1], of each query.
-      seed: of the slots.
+      seed: of the random words.
     """
     draw = random.Random(seed)
     texts: dict[str, None] = {}
@@ -45,24 +45,25 @@ def query_texts(kinds: Sequence[tuple[int, int]], difficulty: Sequence[float], s
             if text not in texts:
                 break
             text = _text(*kind, hardness, draw)
-        # Millions of queries exhaust the short templates: then people number their questions.
+        # Millions of queries exhaust the short templates; further ones are numbered.
         texts[text if text not in texts else f"Question {len(texts) + 1}: {text}"] = None
     return list(texts)
 
 
 def family_name(family: int) -> str:
-    """A name for a row of the families; unique."""
+    """The name of a family by its number; unique."""
     again, row = divmod(family, len(_FAMILIES))
     return f"{_FAMILIES[row]}{again + 1 if again else ''}"
 
 
 def llm_description(family: str, skill: float, topic_skill: np.ndarray, style: np.ndarray, output_price: float) -> str:
-    """What a provider would say of its LLM, in plain words.
+    """A provider's description of an LLM.
 
     Args:
+      family: its name.
       skill: general skill, about 0.25 to 0.95.
       topic_skill: [topics], strong or weak where it differs from the general skill.
-      style: [STYLES] in [-1, 1]; weak traits go without saying.
+      style: [STYLES] in [-1, 1]; weak traits are not mentioned.
       output_price: USD per million tokens.
     """
     order = np.argsort(skill - topic_skill)
@@ -105,7 +106,7 @@ def _split(items: str) -> list[str]:
     return items.split("|")
 
 
-# What answers are like, with more and with less of each trait: warmth, brevity, steps, playfulness, detail.
+# Style traits (warmth, brevity, steps, playfulness, detail): phrases for a high and a low value.
 STYLES = (
     ("warm and encouraging", "cool and matter-of-fact"),
     ("in short sentences", "in flowing prose"),
@@ -148,15 +149,19 @@ _LONG_QUERY = 150
 def answer_texts(
     texts: list[str], topic: np.ndarray, style: np.ndarray, query: np.ndarray, llm: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """One answer for each pair of a query and an LLM, object array of str [pairs].
+    """Answers of LLMs to queries.
 
-    An LLM's answer shows each of its traits more often the stronger the trait is; long queries get longer answers.
+    The stronger a trait of an LLM, the more of its answers have it; long queries get longer answers.
 
     Args:
       texts: of the queries.
       topic: [queries], row of TOPICS.
       style: [llms, STYLES] in [-1, 1].
-      query, llm: int [pairs], rows of the above.
+      query, llm: int [pairs], the pairs to write an answer for.
+      rng: source of the random choices.
+
+    Returns:
+      Texts, an object array of str [pairs].
     """
     inclined = 1 / (1 + np.exp(-_SHARPNESS * style))
     warm, brief, steps, playful, detailed = (rng.random((len(llm), len(STYLES))) < inclined[llm]).T
@@ -172,7 +177,7 @@ def answer_texts(
 def _answer(
     topic: int, start: int, count: int, phrase: int, warm: bool, steps: bool, playful: bool, detailed: bool
 ) -> str:
-    """The sentences `start` and on about a topic, with what the traits add before, between and after."""
+    """`count` sentences about a topic from `start` on, with the phrases of the traits."""
     sentences = _SENTENCES[topic][start : start + count]
     body = "\n".join([f"{n}. {text}" for n, text in enumerate(sentences, 1)]) if steps else " ".join(sentences)
     opener = _WARM_OPENERS[phrase] if warm else ""
@@ -182,7 +187,7 @@ def _answer(
 
 
 def _about(topic: int) -> list[str]:
-    """Sentences about a topic, twice over, so that a slice from anywhere in the first round is long enough."""
+    """Sentences about a topic, repeated once, so that a slice from any start is long enough."""
     things, terms = TOPICS[topic].things.split("|"), TOPICS[topic].terms.split("|")
     rounds = range(_NUM_SENTENCES)
     once = [

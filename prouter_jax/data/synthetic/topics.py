@@ -1,14 +1,18 @@
-"""What the embedded benchmark talks of: topics with their templates, and the registers they are asked in."""
+"""Word lists of the embedded benchmark: topics with templates of queries, and registers (audiences)."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Topic:
-    """Templates and what fills them; the lists are written with `|` between their items.
+    """A topic. All lists are texts with `|` between their items.
 
-    `things` fills {thing} anywhere, `terms` fills {term} in hard templates; `demands` are what makes
-    a query harder the more of them it carries.
+    Attributes:
+      name, description: of the topic's task.
+      things: words for {thing} in templates.
+      terms: words for {term} in hard templates.
+      easy, hard: templates of queries.
+      demands: further sentences; the more of them, the harder the query.
     """
 
     name: str

@@ -1,18 +1,18 @@
-"""The truth of the embedded benchmark: what LLMs are good at, what their answers are like, what users want."""
+"""The planted truth of the embedded benchmark: skills of LLMs, styles of answers, utilities of users."""
 
 import dataclasses
 
 import numpy as np
 
-from prouter_jax import config as config_data
+from prouter_jax.config import Embedded
 from prouter_jax.data.synthetic import text
 
-_TASTE_STRENGTH = 0.10
+_STYLE_STRENGTH = 0.10
 _EFFECT_SLOPE = 5.0
 _EFFECT_NOISE = 0.5
 _MISSING_SHARE = 0.01
 _TOKENS = 250.0
-# Kinds of people, by how much they like warmth, brevity, step-by-step, playfulness and detail.
+# Mean style weights of kinds of users: warmth, brevity, steps, playfulness, detail.
 _ARCHETYPES = np.array(
     [
         [1.2, 0.0, 0.0, 0.4, 0.0],
@@ -27,7 +27,16 @@ _ARCHETYPES = np.array(
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """The LLMs: `family` [llms], `skill` [llms], `topic_skill` [llms, topics], `style` [llms, styles] in [-1, 1]."""
+    """The LLMs.
+
+    Attributes:
+      family: int [llms].
+      skill: float [llms], general skill; compared with the difficulty of queries in [0, 1].
+      topic_skill: float [llms, topics], skill on each topic.
+      style: float [llms, styles] in [-1, 1].
+      input_price, output_price: float [llms], USD per million tokens.
+      verbosity: float [llms], factor of the length of answers.
+    """
 
     family: np.ndarray
     skill: np.ndarray
@@ -40,7 +49,17 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """All but the decisions: `task` [queries], [queries, llms] from effect to seen, `weight` [users], `taste`."""
+    """Everything but the decisions.
+
+    Attributes:
+      pool: the LLMs.
+      texts: of the queries.
+      task: int32 [queries].
+      effect, cost, input_tokens, output_tokens: float32 [queries, llms], as in `Outcomes`.
+      seen: bool [queries, llms], whether the outcome is in the data.
+      weight: float32 [users], weight of effect against cost.
+      style_weights: float32 [users, styles].
+    """
 
     pool: Pool
     texts: list[str]
@@ -51,12 +70,12 @@ class World:
     output_tokens: np.ndarray
     seen: np.ndarray
     weight: np.ndarray
-    taste: np.ndarray
+    style_weights: np.ndarray
 
 
-def draw_world(config: config_data.Embedded) -> World:
-    """The world of the given size; the same for the same config."""
-    # A generator for each part: more users or other preferences leave queries, LLMs and outcomes as they were.
+def draw_world(config: Embedded) -> World:
+    """Draws the world; deterministic in `config`."""
+    # One random generator for each part, so that queries, LLMs and outcomes do not depend on the users.
     query_rng, llm_rng, outcome_rng, user_rng = (np.random.default_rng([config.seed, part]) for part in range(4))
     kinds = np.array(text.task_kinds(config.num_tasks))
     task = (np.arange(config.num_queries) % config.num_tasks).astype(np.int32)
@@ -65,44 +84,54 @@ def draw_world(config: config_data.Embedded) -> World:
     pool = _draw_pool(config.num_llms, int(kinds[:, 0].max()) + 1, llm_rng)
     length = np.array([len(written) for written in texts])
     answers = _draw_answers(pool, kinds[task, 0], difficulty, length, outcome_rng)
-    weight, taste = draw_users(config.num_users, config.preferences, user_rng)
-    return World(pool, texts, task, *answers, weight=weight, taste=taste)
+    weight, style_weights = draw_users(config.num_users, config.preferences, user_rng)
+    return World(pool, texts, task, *answers, weight=weight, style_weights=style_weights)
 
 
 def utility(world: World, user: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """The planted utility of every LLM for rows of users and queries: their broadcast shape + [llms]."""
-    # People feel a price by its root: with the plain cost all but the dearest LLMs would seem free.
+    """The planted utility of every LLM.
+
+    weight * effect - (1 - weight) * sqrt(cost / highest cost) + strength * (style weights . style).
+
+    Args:
+      world: the world.
+      user, query: int, rows of users and queries, of shapes that broadcast.
+
+    Returns:
+      float32, the broadcast shape + [llms].
+    """
+    # The square root of the cost: with the cost itself, all but the most expensive LLMs would seem free.
     felt_cost = np.sqrt(world.cost / world.cost.max())
     weight = world.weight[user][..., None]
-    feedback_weights = world.taste @ world.pool.style.T.astype(np.float32)
-    return weight * world.effect[query] - (1 - weight) * felt_cost[query] + _TASTE_STRENGTH * feedback_weights[user]
+    style_utility = world.style_weights @ world.pool.style.T.astype(np.float32)
+    return weight * world.effect[query] - (1 - weight) * felt_cost[query] + _STYLE_STRENGTH * style_utility[user]
 
 
 def draw_users(num_users: int, preferences: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of quality [users] and tastes [users, styles]."""
+    """Weights of effect [users] and style weights [users, styles]; equal for all users without `preferences`."""
     weight = rng.uniform(0.2, 1.0, num_users)
     kind = rng.integers(len(_ARCHETYPES), size=num_users)
-    taste = _ARCHETYPES[kind] + 0.3 * rng.standard_normal((num_users, len(text.STYLES)))
+    style_weights = _ARCHETYPES[kind] + 0.3 * rng.standard_normal((num_users, len(text.STYLES)))
     if not preferences:
-        weight[:], taste[:] = weight.mean(), taste.mean(0)
-    return weight.astype(np.float32), taste.astype(np.float32)
+        weight[:], style_weights[:] = weight.mean(), style_weights.mean(0)
+    return weight.astype(np.float32), style_weights.astype(np.float32)
 
 
 def _draw_pool(num_llms: int, num_topics: int, rng: np.random.Generator) -> Pool:
-    """LLMs of a family are alike in topics and style; who is more skilled costs more."""
+    """Draws the LLMs: families share topics and style, and more skilled LLMs cost more."""
     family = np.arange(num_llms) % max(1, round(num_llms / 3))
     rank = rng.permutation(num_llms)
     skill = 0.25 + 0.7 * (rank + rng.uniform(-0.2, 0.2, num_llms)) / (num_llms - 1)
-    topic_skill = skill[:, None] + 0.25 * _alike(family, num_topics, rng)
-    style = np.tanh(0.8 * _alike(family, len(text.STYLES), rng))
+    topic_skill = skill[:, None] + 0.25 * _draw_correlated(family, num_topics, rng)
+    style = np.tanh(0.8 * _draw_correlated(family, len(text.STYLES), rng))
     output_price = 0.1 * 300 ** (rank / (num_llms - 1))
     _, brevity, steps, _, detail = style.T
     verbosity = np.exp(0.4 * (detail + steps / 2 - brevity) + 0.1 * rng.standard_normal(num_llms))
     return Pool(family, skill, topic_skill, style, output_price / 4, output_price, verbosity)
 
 
-def _alike(family: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Unit-variance normals [llms, width], half of whose variance members of a family share."""
+def _draw_correlated(family: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Normal variables of variance 1 [llms, width]; their correlation within a family is 1/2."""
     shared = rng.standard_normal((family.max() + 1, width))[family]
     return (shared + rng.standard_normal(shared.shape)) / np.sqrt(2)
 

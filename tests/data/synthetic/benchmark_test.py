@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from prouter_jax import config as config_data
+from prouter_jax.config import Embedded
 from prouter_jax.data import interactions
 from prouter_jax.data.synthetic import benchmark as embedded
 from prouter_jax.data.synthetic import text
@@ -23,11 +23,11 @@ SIZES = [
 ]
 
 
-def _config(tasks: int, queries: int, llms: int, users: int, decisions: int, **more) -> config_data.Embedded:
-    return config_data.Embedded(tasks, queries, llms, users, decisions, **more)
+def _config(tasks: int, queries: int, llms: int, users: int, decisions: int, **more) -> Embedded:
+    return Embedded(tasks, queries, llms, users, decisions, **more)
 
 
-def _judge(**more) -> config_data.Embedded:
+def _judge(**more) -> Embedded:
     return _config(5, 600, 8, 60, 200, **more)
 
 
@@ -61,7 +61,7 @@ def _favourites(data: interactions.Interactions, key: np.ndarray, train: np.ndar
     return counts[key]
 
 
-def _policies(config: config_data.Embedded) -> dict[str, float]:
+def _policies(config: Embedded) -> dict[str, float]:
     data = embedded.build_embedded(config)
     user, query = data.decisions.user, data.decisions.query
     task = data.queries.task[query]
