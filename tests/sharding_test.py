@@ -85,7 +85,7 @@ def _sent(config, dataset, users):
     step = make_train_step(run).lower(initial_state(run, 0), run.world, batch, jax.random.key(0))
     module = parse_module(step.compile().as_text())
     found = [x for _, x in module.instructions() if KIND.fullmatch(x.opcode)]
-    return sum(math.prod(shape.dims) for x in found for shape in x.shapes), run.network.columns.size
+    return sum(math.prod(shape.dims) for x in found for shape in x.shapes), run.network.features.size
 
 
 def test_devices_tell_each_other_sums_and_nothing_of_their_users(tiny_config, dataset):

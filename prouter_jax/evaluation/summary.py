@@ -8,7 +8,7 @@ from prouter_jax import metrics
 from prouter_jax.data.rewards import build_decisions, choice_shares
 from prouter_jax.dataset import Dataset
 from prouter_jax.evaluation.evaluate import SeedResult
-from prouter_jax.model.inference import ask_prepared
+from prouter_jax.model.inference import prepare_queries
 from prouter_jax.report import types as report
 from prouter_jax.report.types import ROUTER, UserMap
 from prouter_jax.serving.explain import Explanation, Question
@@ -164,7 +164,7 @@ def explain_users(router: Router, dataset: Dataset, result: SeedResult) -> list[
 
 
 def _question(router: Router, dataset: Dataset, test, row: int) -> Question:
-    asked, _ = ask_prepared(router.scorer, dataset, test.query[[row]])
+    asked, _ = prepare_queries(router.scorer, dataset, test.query[[row]])
     return Question(test.user[row], str(dataset.data.queries.texts[test.query[row]]), asked, test.offered[row])
 
 

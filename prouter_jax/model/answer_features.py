@@ -28,15 +28,15 @@ class AnswerFeatures:
     Attributes:
       style: style features of the answer's text.
       llms: one-hot columns of the LLM, 0 or the number of LLMs.
-      sides: 1 if the features say whether the answer was shown first, else 0.
-      population_mean: 1 if the features have the population utility, else 0.
+      shown_first: 1 if the features say whether the answer was shown first, else 0.
+      population_utility: 1 if the features have the population utility, else 0.
       latent_factors: latent factors.
     """
 
     style: int
     llms: int
-    sides: int
-    population_mean: int
+    shown_first: int
+    population_utility: int
     latent_factors: int
 
     @property
@@ -45,39 +45,39 @@ class AnswerFeatures:
         return _NUM_FIXED + sum(dataclasses.astuple(self))
 
     @property
-    def plain(self) -> bool:
+    def only_effect_and_cost(self) -> bool:
         """Whether the only columns are effect, cost and constant."""
         return self.size == _NUM_FIXED
 
     @property
-    def llms_at(self) -> int:
+    def llm_start(self) -> int:
         """The first one-hot column of the LLMs."""
         return _NUM_FIXED + self.style
 
     @property
-    def side(self) -> int:
-        """The column "shown first"; only if `sides`."""
-        return self.llms_at + self.llms
+    def shown_first_index(self) -> int:
+        """The column "shown first"; only if `shown_first`."""
+        return self.llm_start + self.llms
 
     @property
-    def population_mean_at(self) -> int:
-        """The column of the population utility; only if `population_mean`."""
-        return self.side + self.sides
+    def population_index(self) -> int:
+        """The column of the population utility; only if `population_utility`."""
+        return self.shown_first_index + self.shown_first
 
     @property
-    def latent_factors_at(self) -> int:
+    def factor_start(self) -> int:
         """The first column of the latent factors, which are the last columns."""
-        return self.population_mean_at + self.population_mean
+        return self.population_index + self.population_utility
 
-    def named(self) -> dict[str, slice]:
+    def columns_by_name(self) -> dict[str, slice]:
         """Returns the columns of each property by its name, except "shown first" and the constant."""
         columns = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}
         columns |= {_style_name(i): slice(_NUM_FIXED + i, _NUM_FIXED + i + 1) for i in range(self.style)}
-        columns["this LLM"] = slice(self.llms_at, self.llms_at + self.llms)
+        columns["this LLM"] = slice(self.llm_start, self.llm_start + self.llms)
         columns["population mean utility"] = slice(
-            self.population_mean_at, self.population_mean_at + self.population_mean
+            self.population_index, self.population_index + self.population_utility
         )
-        columns["latent factors"] = slice(self.latent_factors_at, self.latent_factors_at + self.latent_factors)
+        columns["latent factors"] = slice(self.factor_start, self.factor_start + self.latent_factors)
         return {name: columns_of for name, columns_of in columns.items() if columns_of.start < columns_of.stop}
 
 
@@ -184,12 +184,12 @@ def assemble(
     one_hot = jnp.broadcast_to(jnp.eye(llms), (*shape, llms)) if features.llms else jnp.zeros((*shape, 0))
     parts = [
         *(values[..., :2], jnp.ones((*shape, 1)), values[..., 2 : 2 + features.style], one_hot),
-        *(jnp.zeros((*shape, features.sides + features.population_mean)), latent_factors),
+        *(jnp.zeros((*shape, features.shown_first + features.population_utility)), latent_factors),
     ]
     rows = jnp.concatenate(parts, -1)
-    if not features.population_mean:
+    if not features.population_utility:
         return rows
-    return rows.at[..., features.population_mean_at].set(rows @ population_mean)
+    return rows.at[..., features.population_index].set(rows @ population_mean)
 
 
 def _style_name(feature: int) -> str:

@@ -1,4 +1,4 @@
-"""From parameters and a world to scores of decisions: the same lines for validation, test and serving."""
+"""`Scorer`: scores LLMs for users and queries with a trained network; used by validation, evaluation and serving."""
 
 import dataclasses
 import functools
@@ -17,27 +17,28 @@ from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
 from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
-from prouter_jax.model.cold_start import compare_with_known, extend_network
+from prouter_jax.model.cold_start import compare_with_known
 from prouter_jax.model.network import EmNetwork, make_em_network
+from prouter_jax.model.new_llms import extend_network
 from prouter_jax.model.paper_network import GraphNetwork, GraphStates, make_graph_network
-from prouter_jax.model.prior import middle, prior_mean
+from prouter_jax.model.prior import mean_direction, prior_mean
 from prouter_jax.model.query_kernel import KnownQueryKernel, SharePredictor, coefficients, kernel_to, make_query_kernel
 
 Network = EmNetwork | GraphNetwork
 
-_DECISIONS_AT_ONCE = 1 << 16
-_MOST_KEPT = 1024  # users of a batch whose states stay among the parameters, to compare newcomers with
+_DECISIONS_AT_ONCE = 1 << 16  # bounds the memory of gathered answer features
+_MAX_TRAINING_USERS = 1024  # of a batch, whose weights stay among the parameters, for the cold start of users
 
 
 @dataclasses.dataclass(frozen=True)
 class QueryBatch:
-    """Queries in the form that scoring needs.
+    """Queries prepared for scoring.
 
     Attributes:
-      answers: properties of the answers, observed or expected, float32 [queries, llms, properties].
+      answers: features of the answers, observed or expected, float32 [queries, llms, features].
       cost: scaled cost of the answers, observed or expected, float32 [queries, llms].
-      kernel: nearness to known queries, [queries, known queries], where that is how they are judged; else None.
-      known: bool [queries], whether the answers were observed.
+      kernel: kernel values with known queries, [queries, known]; None unless choice probabilities are regressed.
+      known: whether the query is in the world, so its answers were observed, bool [queries].
     """
 
     answers: np.ndarray
@@ -48,21 +49,25 @@ class QueryBatch:
 
 @dataclasses.dataclass(frozen=True)
 class Scorer:
-    """A trained network applied to a world.
+    """A trained network applied to a world: states of its users and of the answers to its queries.
+
+    The logits of a choice are sharpness * (user . answer features). For new queries they are computed from expected
+    answer features, or regressed from the user's choice probabilities on known queries (`config.model.unseen_queries`).
 
     Attributes:
-      users: float32 [users, properties]; `stranger` [properties] is a user without history.
-      answers, cost: of the answers to known queries, as in `Asked`.
-      predict: what the answers to new queries are expected to be, Places -> (answers, cost).
-      nearness: Places -> [queries, known queries], and
-      foresight: how an unasked query is judged by known ones, (users, kernel, user, place) -> logits as in
-        `logits`; both None where it is by its expected answers.
-      side: the column of the answer that is shown first, None where nobody knows.
-      sharpness: what utilities are multiplied with before the softmax.
-      named: where in a user's state its weight on each property of answers stands, by the property's name; empty
-        where states have no such meaning.
-      read: states of the users of another world with the same queries, LLMs and outcomes, World -> [users,
-        properties]; None where a state also depends on the other users.
+      users: weights of the users, float32 [users, features].
+      cold_start_user: weights of a user without history, [features].
+      answers, cost: of the answers to known queries, as in `QueryBatch`.
+      predict: function from features of new queries to expected (answers, cost), as in `QueryBatch`.
+      nearness: function from features of new queries to kernel values [queries, known]; None unless choice
+        probabilities are regressed.
+      unseen_queries: function (users, kernel, user, place) -> logits that regresses choice probabilities, see
+        `query_kernel.SharePredictor.logits`; None with `nearness`.
+      side: column of the feature "shown first"; None if the data does not say which answer was shown first.
+      sharpness: inverse temperature of choices, in 1 / utility.
+      named: columns of each answer feature in `users`, by its name; empty if states are not weights on features.
+      read: function from another world with the same queries, LLMs and outcomes to the weights of its users, [users,
+        features]; None where weights also depend on the other users.
     """
 
     users: np.ndarray
@@ -78,20 +83,25 @@ class Scorer:
     read: Callable[[World], np.ndarray] | None = None
 
     def ask(self, places: QueryFeatures) -> QueryBatch:
-        """New queries."""
+        """Prepares new queries from their features."""
         kernel = None if self.nearness is None else self.nearness(places)
         return QueryBatch(*self.predict(places), kernel, np.zeros(len(places.task), bool))
 
     def recall(self, rows: np.ndarray) -> QueryBatch:
-        """Known queries."""
+        """Prepares known queries.
+
+        Args:
+          rows: rows of the queries in the world, int [queries].
+        """
         return QueryBatch(self.answers[rows], self.cost[rows], None, np.ones(len(rows), bool))
 
     def logits(self, users: np.ndarray, asked: QueryBatch, user: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """Logits of the choice among all LLMs, float32 [decisions, llms].
+        """Returns the logits of a choice among all LLMs, float32 [decisions, llms].
 
         Args:
-          users: [users, properties].
-          user, place: rows of `users` and of `asked`, [decisions].
+          users: weights of users, [users, features].
+          asked: the queries.
+          user, place: rows of each decision's user in `users` and query in `asked`, [decisions].
         """
         direct = np.ones(len(user), bool) if self.unseen_queries is None else asked.known[place]
         if direct.all():
@@ -103,7 +113,7 @@ class Scorer:
         return found
 
     def _products(self, users: np.ndarray, answers: np.ndarray, user: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """Logits by the answers themselves, some decisions at a time: each brings its answers along."""
+        """Logits sharpness * (user . answer), computed for some decisions at a time."""
         found = np.empty((len(user), answers.shape[1]), np.float32)
         for start in range(0, len(user), _DECISIONS_AT_ONCE):
             some = slice(start, start + _DECISIONS_AT_ONCE)
@@ -113,7 +123,7 @@ class Scorer:
 
 
 def join(first: QueryBatch, second: QueryBatch) -> QueryBatch:
-    """The queries of both, one after the other."""
+    """Concatenates two batches of queries."""
     parts = [asked.kernel for asked in (first, second)]
     width = next((part.shape[1] for part in parts if part is not None), None)
     kernel = None
@@ -127,10 +137,14 @@ def join(first: QueryBatch, second: QueryBatch) -> QueryBatch:
     return QueryBatch(answers, cost, kernel, known)
 
 
-def ask_prepared(scorer: Scorer, dataset: Dataset, queries: np.ndarray) -> tuple[QueryBatch, np.ndarray]:
-    """Queries of `prepared.data` [queries], and where each of them stands in what is returned.
+def prepare_queries(scorer: Scorer, dataset: Dataset, queries: np.ndarray) -> tuple[QueryBatch, np.ndarray]:
+    """Prepares queries of a data set: known ones with their observed answers, new ones from their text and task.
 
-    A query of the world is asked with what was observed of it, any other by its text and task.
+    Args:
+      queries: rows of the queries in `dataset.data`, [queries].
+
+    Returns:
+      The prepared queries, known ones first, and the row of each query among them, [queries].
     """
     row = dataset.world_query[queries]
     new, known = queries[row < 0], row[row >= 0]
@@ -143,13 +157,14 @@ def ask_prepared(scorer: Scorer, dataset: Dataset, queries: np.ndarray) -> tuple
 
 
 def score_decisions(scorer: Scorer, dataset: Dataset, decisions: DecisionArrays, blind: bool = False) -> np.ndarray:
-    """Logits of every LLM for decisions over the users and queries of `prepared.data`, [decisions, llms].
+    """Returns the logits of every LLM for decisions of a data set, float32 [decisions, llms].
 
     Args:
-      blind: whether all users are taken for strangers.
+      decisions: over the users and queries of `dataset.data`.
+      blind: whether to score every user as one without history.
     """
     distinct, place = np.unique(decisions.query, return_inverse=True)
-    asked, order = ask_prepared(scorer, dataset, distinct)
+    asked, order = prepare_queries(scorer, dataset, distinct)
     users = scorer.cold_start_user[None] if blind else scorer.users
     user = np.zeros(len(place), np.int64) if blind else decisions.user
     logits = scorer.logits(users, asked, user, order[place])
@@ -168,17 +183,18 @@ def make_em_scorer(
     price_factor: np.ndarray,
     users: np.ndarray | None = None,
 ) -> Scorer:
-    """Reads every user of `graph`, which is that of `world`, and prepares messages from its queries to new ones.
+    """Makes the scorer of the EM network: infers users' weights and fits the kernel regression over known queries.
 
     Args:
-      price_factor: today's over that time's price of each LLM, [llms]; moves the costs that are foreseen.
-      users: `Scorer.users` of an earlier scorer with these parameters in this world; read from histories if None.
+      graph: the graph of the world.
+      price_factor: current price of each LLM over its price in training, [llms]; scales observed and expected costs.
+      users: `Scorer.users` of an earlier scorer with these parameters in this world; inferred if None.
     """
     count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
     by_share = model.unseen_queries == "share"
-    every, answers, means, beside, prior, cold_start_user = _encode(network, params, graph, count, by_share)
+    every, answers, means, deviations, prior, cold_start_user = _encode(network, params, graph, count, by_share)
     kernel = make_query_kernel(_places(world, num_tasks), num_tasks, model.query_kernel)
-    told = coefficients(kernel, np.asarray(beside)[kernel.rows])
+    weights = coefficients(kernel, np.asarray(deviations)[kernel.rows])
     sharpness, cold_start_user = float(np.float32(network.sharpness)), np.asarray(cold_start_user)
 
     def priced(answers: np.ndarray, task: np.ndarray) -> np.ndarray:
@@ -187,7 +203,7 @@ def make_em_scorer(
         return answers
 
     def predict(places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
-        expected = in_parts(lambda some: _predict(kernel, means, told, some), places)
+        expected = in_parts(lambda some: _predict(kernel, means, weights, some), places)
         expected = priced(expected, np.asarray(places.task))
         return expected, expected[..., COST]
 
@@ -196,11 +212,13 @@ def make_em_scorer(
         return states(other.interactions, other.build_graph(least_decisions=graph.layout.decisions))
 
     def states(data: Interactions, graph: RouterGraph) -> np.ndarray:
-        found = np.asarray(_read_users(network, params, graph, every))
-        if network.columns.plain and not (by_share or graph.layout.has_ratings or graph.layout.has_thumbs):
-            found = compare_with_known(network, params, graph, every, found, np.asarray(prior))
+        inferred = np.asarray(_read_users(network, params, graph, every))
+        if network.features.only_effect_and_cost and not (
+            by_share or graph.layout.has_ratings or graph.layout.has_thumbs
+        ):
+            inferred = compare_with_known(network, params, graph, every, inferred, np.asarray(prior))
         decided = np.bincount(data.decisions.user, minlength=len(data.users.ids)) > 0
-        return np.where(decided[:, None], found[: len(decided)], cold_start_user)
+        return np.where(decided[:, None], inferred[: len(decided)], cold_start_user)
 
     answers = priced(answers, world.interactions.queries.task)
     return Scorer(
@@ -213,9 +231,9 @@ def make_em_scorer(
         unseen_queries=SharePredictor(kernel, jax.device_put(answers[kernel.rows]), sharpness).logits
         if by_share
         else None,
-        side=network.columns.side if network.columns.sides else None,
+        side=network.features.shown_first_index if network.features.shown_first else None,
         sharpness=sharpness,
-        named=network.columns.named(),
+        named=network.features.columns_by_name(),
         read=read,
     )
 
@@ -227,49 +245,50 @@ def _places(world: World, num_tasks: int) -> QueryFeatures:
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
 def _encode(network: EmNetwork, params: dict, graph: RouterGraph, count: int, by_share: bool):
-    """All that scoring takes from a world beside its users.
+    """Computes all that scoring needs of a world besides its users.
 
     Returns:
-      all answers; those to the `count` known queries; their means by task and what is told beside these; the state of
-      a user before its history is read, and the state that stands for a user without any: the same where shares are
-      compared, the mean of the known users where utilities are.
+      Features of all answers, padding included; those of the answers to the `count` known queries; their means by task;
+      their deviations from these; the prior mean of users' weights; the weights of a user without history, which are
+      the prior mean if choice probabilities are regressed, else the mean direction of the training users.
     """
     every = network.answers(params, graph)
     answers, task, num_tasks = every[:count], tasks_of(graph)[:count], graph.layout.num("task")
     means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
-    prior = prior_mean(network.columns, params["population_mean"])
-    cold_start_user = prior if by_share else middle(params["users"], params["has_history"])
+    prior = prior_mean(network.features, params["population_mean"])
+    cold_start_user = prior if by_share else mean_direction(params["users"], params["has_history"])
     return every, answers, means, answers - means[task], prior, cold_start_user
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _read_users(network: EmNetwork, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
-    """States of the users of a graph, [users, properties], from their histories over these answers."""
+    """Infers the weights of the users of a graph, [users, features]."""
     return network.read_users(params, graph, answers)
 
 
 @jax.jit
-def _predict(kernel: KnownQueryKernel, means: jax.Array, told: jax.Array, places: QueryFeatures) -> jax.Array:
-    """Expected properties of the answers to new queries: the task's mean and what near queries say beside it."""
-    flat = kernel_to(kernel, places) @ told.reshape(len(told), -1)
-    return means[places.task] + flat.reshape(-1, *told.shape[1:])
+def _predict(kernel: KnownQueryKernel, means: jax.Array, weights: jax.Array, places: QueryFeatures) -> jax.Array:
+    """Expected features of the answers to new queries: the mean of the task plus the regressed deviation."""
+    flat = kernel_to(kernel, places) @ weights.reshape(len(weights), -1)
+    return means[places.task] + flat.reshape(-1, *weights.shape[1:])
 
 
 def make_graph_scorer(
     network: GraphNetwork, params: dict, world: World, graph: RouterGraph, price_factor: np.ndarray
 ) -> Scorer:
-    """Passes messages once over `graph`, which is that of `world`; scores are products of what comes of it.
+    """Makes the scorer of the paper's network: passes messages once over the graph of the world.
 
     Args:
-      price_factor: today's over that time's price of each LLM, [llms]; moves the expected costs alone, the states
-        know an LLM by the prices it was met with.
+      graph: the graph of the world.
+      price_factor: current price of each LLM over its price in training, [llms]; scales the costs alone, for the
+        states were trained on the prices of training.
     """
     count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
-    states, cost, mean_cost = _encode_scorer(network, params, graph, count)
+    states, cost, mean_cost = _encode_graph(network, params, graph, count)
     mean_cost = np.asarray(mean_cost)
 
     def predict(places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
-        answers = in_parts(lambda some: _predict_scorer(network, params, states, some), places)
+        answers = in_parts(lambda some: _predict_graph(network, params, states, some), places)
         task = np.where(places.task < num_tasks, places.task, -1)
         return answers, world.scale.reprice(mean_cost[places.task], task, price_factor)
 
@@ -287,29 +306,33 @@ def make_graph_scorer(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def _encode_scorer(
+def _encode_graph(
     network: GraphNetwork, params: dict, graph: RouterGraph, count: int
 ) -> tuple[GraphStates, jax.Array, jax.Array]:
-    """States; scaled costs of the answers to the `count` known queries, gaps filled; their means by task."""
-    values, known = (x[..., COST] for x in measured(graph))
+    """Node states; scaled costs of the answers to the `count` known queries, gaps filled; mean costs by task."""
+    values, seen = (x[..., COST] for x in measured(graph))
     task = tasks_of(graph)
-    means = task_means(values, known, task, graph.layout.num("task"))
-    return network.bind(params)(graph), jnp.where(known > 0, values, means[task])[:count], means
+    means = task_means(values, seen, task, graph.layout.num("task"))
+    return network.bind(params)(graph), jnp.where(seen > 0, values, means[task])[:count], means
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _predict_scorer(network: GraphNetwork, params: dict, states: GraphStates, places: QueryFeatures) -> jax.Array:
+def _predict_graph(network: GraphNetwork, params: dict, states: GraphStates, places: QueryFeatures) -> jax.Array:
     vectors = jnp.pad(places.vectors, ((0, 0), (0, network.width - places.vectors.shape[1])))
     task = jnp.asarray(places.task)
     return network.bind(params).predict_answers(states.tasks, states.llms, vectors, task)
 
 
 def make_network(experiment: config.ExperimentConfig, graph: RouterGraph, num_users: int) -> Network:
-    """The network of a configuration for the world of a graph."""
+    """Makes the network of a configuration for the sizes of a graph.
+
+    Args:
+      num_users: number of users in the graph, without padding.
+    """
     model, batch = experiment.model, experiment.train.users_per_step
     if model.preset != "em":
         return make_graph_network(model, graph)
-    return make_em_network(model, graph, min(batch, _MOST_KEPT) if batch else num_users)
+    return make_em_network(model, graph, min(batch, _MAX_TRAINING_USERS) if batch else num_users)
 
 
 def make_scorer(
@@ -321,11 +344,12 @@ def make_scorer(
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
 ) -> Scorer:
-    """The network applied to a world, of which `graph` is the graph; not to LLMs it never met, see `meet`.
+    """Applies a network to a world with the LLMs of training; `extend` adds LLMs.
 
     Args:
-      price_factor: today's over that time's price of each LLM, [llms]; None where none has changed.
-      users: as of `make_bayes_scorer`; the paper's network computes states with everything else.
+      graph: the graph of the world.
+      price_factor: current price of each LLM over its price in training, [llms]; None if no price changed.
+      users: as in `make_em_scorer`; the paper's network ignores it.
     """
     factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
     if isinstance(network, EmNetwork):
@@ -334,10 +358,10 @@ def make_scorer(
 
 
 def extend(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, dict]:
-    """The network and parameters for a world that has grown: more users, queries and LLMs, without training.
+    """Returns the network and parameters for a graph with more users, queries or LLMs; see `extend_network`.
 
     Args:
-      graph: of the world, whose rows start with those that the network was trained on.
+      graph: its rows start with those of the graph in training.
     """
     if isinstance(network, EmNetwork):
         return extend_network(network, params, graph)
@@ -353,13 +377,14 @@ def apply_network(
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
 ) -> Scorer:
-    """A trained network in a world that may have grown since; nothing is trained.
+    """Applies a trained network to a world that may have more users, queries or LLMs than in training.
 
     Args:
-      price_factor, users: as of `make_scorer`; the states of users are of the world before it has grown.
+      graph: the graph of the world.
+      price_factor, users: as in `make_scorer`; `users` is ignored if the network had to be extended.
     """
     extended, params = extend(network, params, graph)
     if extended is network:
         return make_scorer(network, params, world, graph, model, price_factor, users)
-    # what is learnt of new LLMs depends on all users of the world, so none is read without the others
+    # the parameters of new LLMs depend on all users of the world, so no user's weights can be inferred alone
     return dataclasses.replace(make_scorer(extended, params, world, graph, model, price_factor), read=None)

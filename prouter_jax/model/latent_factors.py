@@ -27,9 +27,9 @@ def with_shown_first(
     features: AnswerFeatures, answers: Float[Array, "*decisions candidates features"], feedback: HistoryFeedback
 ) -> Float[Array, "*decisions candidates features"]:
     """Sets the feature "shown first" of a decision's candidates, where the features have it."""
-    if not features.sides or feedback.shown_first is None:
+    if not features.shown_first or feedback.shown_first is None:
         return answers
-    return answers.at[..., features.side].set(feedback.shown_first)
+    return answers.at[..., features.shown_first_index].set(feedback.shown_first)
 
 
 def loadings(
@@ -40,10 +40,10 @@ def loadings(
     It is the user's weights on the factors, plus the population's weights times the user's weight on the population
     utility where that is a feature.
     """
-    own = users[:, features.latent_factors_at :]
-    if not features.population_mean:
+    own = users[:, features.factor_start :]
+    if not features.population_utility:
         return own
-    return own + users[:, features.population_mean_at, None] * population_mean[features.latent_factors_at :]
+    return own + users[:, features.population_index, None] * population_mean[features.factor_start :]
 
 
 def update_latent_factors(

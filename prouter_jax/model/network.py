@@ -42,7 +42,7 @@ class EmNetwork:
     """Sizes and hyperparameters of the network; hashable, so a static argument of compiled functions.
 
     Attributes:
-      columns: the features of an answer.
+      features: the features of an answer.
       queries: padded number of queries in the graph.
       llms: number of LLMs.
       users: number of users whose weights are among the parameters, not padded.
@@ -52,7 +52,7 @@ class EmNetwork:
       sharpness: inverse temperature of choices, in 1 / utility.
     """
 
-    columns: AnswerFeatures
+    features: AnswerFeatures
     queries: int
     llms: int
     users: int
@@ -74,17 +74,17 @@ class EmNetwork:
           users: weights of the training users, [users, features].
           has_history: 1 for training users with a visible decision, [users].
         """
-        size = self.columns.size
+        size = self.features.size
         population_mean = jnp.zeros(size).at[EFFECT].set(0.5).at[COST].set(-0.5)
-        shape = (self.queries, self.llms, self.columns.latent_factors)
+        shape = (self.queries, self.llms, self.features.latent_factors)
         return {
             "population_mean": population_mean,
-            "precision": initial_precision(self.columns),
+            "precision": initial_precision(self.features),
             "log_noise": jnp.log(jnp.full((), _INITIAL_NOISE)),
             "threshold": jnp.zeros(()),
             "latent_factors": _INITIAL_FACTOR_SCALE * jax.random.normal(key, shape),
             "llm_offers": jnp.zeros(self.llms),
-            "users": jnp.broadcast_to(prior_mean(self.columns, population_mean), (self.users, size)),
+            "users": jnp.broadcast_to(prior_mean(self.features, population_mean), (self.users, size)),
             "has_history": jnp.zeros(self.users),
         }
 
@@ -97,7 +97,7 @@ class EmNetwork:
         Returns:
           The new parameters, and the mean losses of the visible feedback under the old ones.
         """
-        features, histories, population = self.columns, read_histories(graph), self.population(params)
+        features, histories, population = self.features, read_histories(graph), self.population(params)
         visible = graph.visibility.decisions * _has_decision(graph, histories)
         latent_factors = self.active_factors(params, step)
         answers = self.answers(params, graph, latent_factors)
@@ -127,7 +127,7 @@ class EmNetwork:
 
     def population(self, params: dict) -> Population:
         """Returns the prior and the scales of the likelihood that all users share."""
-        mean, rating_precision = prior_mean(self.columns, params["population_mean"]), jnp.exp(-2 * params["log_noise"])
+        mean, rating_precision = prior_mean(self.features, params["population_mean"]), jnp.exp(-2 * params["log_noise"])
         sharpness = jnp.float32(self.sharpness)
         return Population(mean, params["precision"], sharpness, rating_precision, params["threshold"])
 
@@ -156,16 +156,16 @@ class EmNetwork:
         """
         values, seen = observed.values, observed.seen
         expected = answer_features.task_means(values, seen, observed.task, observed.num_tasks)[observed.task]
-        if self.columns.plain:
+        if self.features.only_effect_and_cost:
             offers = (params["llm_offers"] > 0).astype(jnp.float32)
             error = answer_features.mean_errors(values[..., EFFECT], seen[..., EFFECT], offers)
             is_new = (1 - offers) * offers.max()  # before the first round no LLM counts as new
             expected = expected.at[..., EFFECT].add(-error * is_new)
-        return assemble(self.columns, jnp.where(seen > 0, values, expected), latent_factors, params["population_mean"])
+        return assemble(self.features, jnp.where(seen > 0, values, expected), latent_factors, params["population_mean"])
 
     def cold_start_users(self, params: dict, graph: RouterGraph) -> Float[Array, "users features"]:
         """Returns the prior mean as the weights of every user of a graph."""
-        return jnp.broadcast_to(self.population(params).mean, (graph.layout.users, self.columns.size))
+        return jnp.broadcast_to(self.population(params).mean, (graph.layout.users, self.features.size))
 
     def read_users(
         self,
@@ -213,7 +213,7 @@ class EmNetwork:
 
         def of_user(answers, feedback, _, visible, theta):
             feedback = only(feedback, visible)
-            answers = with_shown_first(self.columns, answers, feedback)
+            answers = with_shown_first(self.features, answers, feedback)
             losses = negative_log_likelihood(utilities(theta, answers), feedback, population)
             theta = posterior_mode(theta, answers, feedback, population, steps)
             covariance = posterior_covariance(theta, answers, feedback, population)
@@ -229,15 +229,15 @@ def make_em_network(model: Model, graph: RouterGraph, num_users: int) -> EmNetwo
       num_users: number of users whose weights are among the parameters.
     """
     layout = graph.layout
-    columns = AnswerFeatures(
+    features = AnswerFeatures(
         style=graph.style.shape[-1] if model.style else 0,
         llms=layout.num("llm") if model.llm_weights else 0,
-        sides=int(layout.has_sides),
-        population_mean=int(model.population_mean),
+        shown_first=int(layout.has_sides),
+        population_utility=int(model.population_mean),
         latent_factors=model.factor_dim,
     )
     return EmNetwork(
-        columns=columns,
+        features=features,
         queries=layout.num("query"),
         llms=layout.num("llm"),
         users=num_users,

@@ -8,8 +8,8 @@ E-step, `posterior`), the M-step over n users with feedback is
 
 so the prior before training counts for one user in the mean and for `strength` users in the covariance.
 
-Where the answer features include the utility under the population mean (`AnswerFeatures.population_mean`), a user is a
-deviation from the population: the prior mean is a weight of 1 on that feature, and the shift moves the population mean.
+Where the answer features include the population utility (the utility under the population's mean weights), a user is
+a deviation from the population: its prior mean is 1 on that feature, and the shift moves the population mean.
 """
 
 import jax
@@ -30,13 +30,19 @@ def prior_mean(features: AnswerFeatures, population_mean: Float[Array, " feature
     Args:
       population_mean: mean weights of the population.
     """
-    if not features.population_mean:
+    if not features.population_utility:
         return population_mean
-    mean = jnp.zeros_like(population_mean).at[features.population_mean_at].set(1.0)
-    return mean.at[features.side].set(population_mean[features.side]) if features.sides else mean
+    mean = jnp.zeros_like(population_mean).at[features.population_index].set(1.0)
+    return (
+        mean.at[features.shown_first_index].set(population_mean[features.shown_first_index])
+        if features.shown_first
+        else mean
+    )
 
 
-def middle(users: Float[Array, "users features"], has_history: Float[Array, " users"]) -> Float[Array, " features"]:
+def mean_direction(
+    users: Float[Array, "users features"], has_history: Float[Array, " users"]
+) -> Float[Array, " features"]:
     """Returns the mean direction of the users' weights: the mean of theta / |theta| over users with feedback.
 
     The scale of the weights is not identified for a user whose choices have no noise, so every user counts the same.
@@ -93,9 +99,9 @@ def m_step(
     """
     count = jnp.maximum(moments.count, 1)
     shift = moments.deviation / (count + 1)
-    if features.population_mean:
+    if features.population_utility:
         # the weight on the population utility stays 1: this fixes the scale of the population mean
-        shift = shift.at[features.population_mean_at].set(0.0)
+        shift = shift.at[features.population_index].set(0.0)
     cross = jnp.outer(shift, moments.deviation)
     total = moments.outer - cross - cross.T + moments.count * jnp.outer(shift, shift)
     covariance = (total + strength * PRIOR_VARIANCE * jnp.eye(features.size)) / (count + strength)
@@ -106,6 +112,6 @@ def recentre(
     features: AnswerFeatures, users: Float[Array, "users features"], shift: Float[Array, " features"]
 ) -> Float[Array, "users features"]:
     """Re-centres user weights after the population mean moved by `shift`; the users' utilities are unchanged."""
-    if not features.population_mean:
+    if not features.population_utility:
         return users
-    return users - shift.at[features.side].set(0.0) if features.sides else users - shift
+    return users - shift.at[features.shown_first_index].set(0.0) if features.shown_first else users - shift

@@ -58,7 +58,7 @@ class SufficientStatistics:
 
 def zero_statistics(network: EmNetwork) -> SufficientStatistics:
     """Returns the statistics of no users, the state at the start of a round."""
-    size, factors = network.columns.size, network.columns.latent_factors
+    size, factors = network.features.size, network.features.latent_factors
     zero = jnp.zeros(())
     return SufficientStatistics(
         moments=SecondMoments(zero, jnp.zeros(size), jnp.zeros((size, size))),
@@ -132,7 +132,7 @@ def batch_statistics(
       The statistics; the parameters "users" and "has_history" of the batch's users; the sums over users of
       `likelihood.negative_log_likelihood`.
     """
-    features, table = network.columns, answers.reshape(-1, answers.shape[-1])
+    features, table = network.features, answers.reshape(-1, answers.shape[-1])
 
     def on_chunk(total, feedback: HistoryFeedback, query, llm, visible):
         feedback = jax.vmap(only)(feedback, visible)
@@ -162,7 +162,7 @@ def update_params(
     mesh: jax.sharding.Mesh,
 ) -> dict:
     """Returns the parameters after a round (M-step); each device updates the latent factors of its queries."""
-    shift, precision = m_step(network.columns, statistics.moments, network.prior_strength)
+    shift, precision = m_step(network.features, statistics.moments, network.prior_strength)
     new = {
         **params,
         **update_scales(params, statistics.scales),
@@ -170,7 +170,7 @@ def update_params(
         "precision": precision,
         "llm_offers": statistics.offers,
     }
-    size = network.columns.latent_factors
+    size = network.features.latent_factors
     if size:
         factors, spec = network.active_factors(params, round_number), _answers_spec(network, mesh)
         diagonal = size + np.flatnonzero(np.equal(*np.triu_indices(size)))
@@ -211,7 +211,7 @@ def _sum_messages(
     """
     users, zeros = len(row), zero_statistics(network).messages
     at_once = users if users <= _USERS_AT_ONCE else math.gcd(users, _USERS_AT_ONCE)
-    upper = np.triu_indices(network.columns.latent_factors)
+    upper = np.triu_indices(network.features.latent_factors)
     chunks = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (loading, residual, curvature, row))
 
     def add(total, chunk):
@@ -225,7 +225,7 @@ def _sum_messages(
 
 def _update_factors(network: EmNetwork, latent_factors: jax.Array, messages: jax.Array, mean: jax.Array) -> jax.Array:
     """The latent factors after the Newton step of the summed messages."""
-    size = network.columns.latent_factors
+    size = network.features.latent_factors
     rows, columns = np.triu_indices(size)
     gradient, triangle = messages[..., :size], messages[..., size:]
     curvature = jnp.zeros((*latent_factors.shape, size))

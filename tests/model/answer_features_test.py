@@ -40,10 +40,10 @@ def test_columns_stand_one_after_the_other(sizes):
     columns = AnswerFeatures(*sizes)
     style, llms, sides, population_mean, latent_factors = sizes
     assert columns.size == 3 + sum(sizes)
-    assert columns.llms_at == 3 + style
-    assert columns.side == columns.llms_at + llms
-    assert columns.population_mean_at == columns.side + sides
-    assert columns.latent_factors_at == columns.population_mean_at + population_mean == columns.size - latent_factors
+    assert columns.llm_start == 3 + style
+    assert columns.shown_first_index == columns.llm_start + llms
+    assert columns.population_index == columns.shown_first_index + sides
+    assert columns.factor_start == columns.population_index + population_mean == columns.size - latent_factors
 
 
 def test_what_was_measured_is_there_and_gaps_are_told(world):
@@ -116,7 +116,7 @@ def test_a_query_without_a_task_belongs_to_none(dataset):
 
 
 def test_a_row_holds_every_kind_and_the_crowds_liking_of_the_rest():
-    columns = AnswerFeatures(style=1, llms=2, sides=1, population_mean=1, latent_factors=2)
+    columns = AnswerFeatures(style=1, llms=2, shown_first=1, population_utility=1, latent_factors=2)
     rng = np.random.default_rng(0)
     values, latent_factors, population_mean = (
         rng.normal(size=(3, 2, 3)),
@@ -127,12 +127,14 @@ def test_a_row_holds_every_kind_and_the_crowds_liking_of_the_rest():
     np.testing.assert_allclose(rows[..., [EFFECT, COST]], values[..., :2], rtol=1e-6)
     np.testing.assert_array_equal(rows[..., 2], 1)
     np.testing.assert_allclose(rows[..., 3], values[..., 2], rtol=1e-6)
-    np.testing.assert_array_equal(rows[..., columns.llms_at : columns.side], np.tile(np.eye(2), (3, 1, 1)))
-    np.testing.assert_array_equal(rows[..., columns.side], 0)
-    np.testing.assert_allclose(rows[..., columns.latent_factors_at :], latent_factors, rtol=1e-6)
+    np.testing.assert_array_equal(
+        rows[..., columns.llm_start : columns.shown_first_index], np.tile(np.eye(2), (3, 1, 1))
+    )
+    np.testing.assert_array_equal(rows[..., columns.shown_first_index], 0)
+    np.testing.assert_allclose(rows[..., columns.factor_start :], latent_factors, rtol=1e-6)
     rest = rows.copy()
-    rest[..., columns.population_mean_at] = 0
-    np.testing.assert_allclose(rows[..., columns.population_mean_at], rest @ population_mean, rtol=1e-4)
+    rest[..., columns.population_index] = 0
+    np.testing.assert_allclose(rows[..., columns.population_index], rest @ population_mean, rtol=1e-4)
 
 
 def test_the_network_fills_gaps_with_means_and_pads_with_them_too(world):

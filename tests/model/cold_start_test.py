@@ -1,183 +1,58 @@
-"""A world that has grown: nothing changes for what was there, and new LLMs are met as they are talked of."""
-
-import dataclasses
-import functools
+"""A few choices tell which known users somebody is like; many tell who it is."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import pytest
-from em_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
+from em_cases import make_world, network_of, rounds
 
-from prouter_jax.model.answer_features import EFFECT
-from prouter_jax.model.cold_start import extend_network
+from prouter_jax.model.cold_start import compare_with_known
 
-FACTS = some_facts(queries=30)
-SMALL = {"factor_dim": 2, "warmup_rounds": 1}
+_KNOWN, _QUERIES, _EACH = 12, 80, 30
+COST_MODEL = {"style": False, "llm_weights": False, "factor_dim": 0, "population_mean": False, "warmup_rounds": 0}
 
 
-@pytest.fixture(scope="module")
-def trained():
-    network, graph = network_of(FACTS.world(), **SMALL)
-    return network, graph, rounds(network, graph, 6)
+def _world(decisions=0, effect_weight=0.0, cost_weight=0.0):
+    """Known users who look at effect alone or at cost alone and never err; and one more who weighs as told."""
+    rng = np.random.default_rng(1)
+    effect, cost = rng.random((2, _QUERIES, 4))
+    weights = [(1, 0) if user % 2 else (0, -1) for user in range(_KNOWN)] + [(effect_weight, cost_weight)]
+    user = np.append(np.repeat(np.arange(_KNOWN), _EACH), np.full(decisions, _KNOWN))
+    query = np.concatenate([rng.choice(_QUERIES, _EACH, replace=False) for _ in range(_KNOWN)])
+    query = np.append(query, np.arange(decisions))
+    worth = np.einsum("dk,dlk->dl", np.array(weights)[user], np.stack([effect, cost], -1)[query])
+    feedback = np.eye(4)[worth.argmax(1)]
+    return make_world(effect, cost, user, query, np.ones(feedback.shape, bool), feedback)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _liking(network, params, graph):
-    """What every user thinks of every answer, [users, queries, llms]."""
+def _directions(decisions, effect_weight, cost_weight):
+    """Effect and cost as the last user weighs them: read by itself, and compared with known users; of size 1."""
+    network, graph = network_of(_world(), **COST_MODEL)
+    params = rounds(network, graph, 12)
+    graph = _world(decisions, effect_weight, cost_weight).build_graph()
     answers = network.answers(params, graph)
-    return jnp.einsum("up,qlp->uql", network.read_users(params, graph, answers), answers)
+    alone = np.asarray(network.read_users(params, graph, answers))
+    both = np.stack(
+        [alone, compare_with_known(network, params, graph, answers, alone, np.asarray(network.population(params).mean))]
+    )[:, _KNOWN, :2]
+    return both / np.linalg.norm(both, axis=1, keepdims=True)
 
 
-def _grown(users=0, queries=0, llms=0, offered_to=0, liked=0.0) -> Facts:
-    """More users, queries and LLMs; of the new LLMs nothing is measured, `offered_to` users may choose them on new
-    queries, and choose them with probability `liked`."""
-    rng = np.random.default_rng(7)
-    effect, cost = (np.pad(x, ((0, queries), (0, llms)), constant_values=NAN) for x in (FACTS.effect, FACTS.cost))
-    offered, feedback = (np.pad(x, ((0, 0), (0, llms))) for x in (FACTS.offered, FACTS.feedback))
-    user, query = FACTS.user, FACTS.query
-    if offered_to:
-        at = np.repeat(np.arange(offered_to), queries)
-        user, query = np.append(user, at), np.append(query, np.tile(30 + np.arange(queries), offered_to))
-        every = np.ones((len(at), 4 + llms), bool)
-        new = rng.random(len(at)) < liked
-        choice = np.where(new, 4, rng.integers(0, 4, len(at)))
-        offered, feedback = np.concatenate([offered, every]), np.concatenate([feedback, np.eye(4 + llms)[choice]])
-    if users:
-        last = FACTS.user == 5
-        user, query = np.append(user, np.full(last.sum(), 5 + users)), np.append(query, FACTS.query[last])
-        offered, feedback = (
-            np.concatenate([offered, FACTS.offered[last] @ np.eye(4, 4 + llms, dtype=bool)]),
-            np.concatenate([feedback, FACTS.feedback[last] @ np.eye(4, 4 + llms)]),
-        )
-    return Facts(effect, cost, user, query, offered, feedback)
+def test_a_few_choices_make_somebody_one_of_the_known():
+    alone, compared = _directions(2, 0, -1)
+    assert compared[1] < -0.97
+    assert compared[1] < alone[1] - 0.01
 
 
-def test_a_world_that_is_as_it_was_changes_nothing(trained):
-    network, graph, params = trained
-    same, kept = extend_network(network, params, graph)
-    assert same is network
-    assert kept is params
+def test_somebody_unlike_any_known_user_is_known_by_its_own_choices():
+    alone, compared = _directions(75, 1, 1)  # the dearer the better
+    assert compared[1] > 0.3
+    np.testing.assert_allclose(compared, alone, atol=0.01)
 
 
-def test_new_users_and_queries_change_nothing_for_the_others(trained):
-    network, graph, params = trained
-    bigger = _grown(users=1, queries=5).world().build_graph()
-    grown, found = extend_network(network, params, bigger)
-    assert (grown.queries, grown.llms) == (bigger.layout.num("query"), 4)
-    for name in ("population_mean", "precision", "llm_offers", "users", "has_history"):
-        np.testing.assert_array_equal(found[name], params[name])
-    after, before = _liking(grown, found, bigger), _liking(network, params, graph)
-    np.testing.assert_allclose(after[:6, :30], before[:6, :30], atol=1e-3)
-    np.testing.assert_allclose(after[6, :30], before[5, :30], atol=1e-3)  # the newcomer has the history of the last
-
-
-def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
-    network, graph, params = trained
-    bigger = _grown(llms=2).world().build_graph()
-    grown, found = extend_network(network, params, bigger)
-    assert grown.columns.llms == 6
-    assert found["latent_factors"].shape == (grown.queries, 6, 2)
-    after, before = _liking(grown, found, bigger), _liking(network, params, graph)
-    np.testing.assert_allclose(after[:6, :30, :4], before[:6, :30], atol=5e-3)
-
-
-def test_a_new_llm_nobody_met_is_liked_as_llms_are_on_average(trained):
-    network, _, params = trained
-    bigger = _grown(llms=1).world().build_graph()
-    grown, found = extend_network(network, params, bigger)
-    at = grown.columns.llms_at
-    population_mean = np.asarray(found["population_mean"])[at : at + 5]
-    np.testing.assert_allclose(population_mean[:4], params["population_mean"][at : at + 4], atol=1e-6)
-    assert population_mean[4] == pytest.approx(population_mean[:4].mean(), abs=1e-4)
-    covariance = np.linalg.inv(np.asarray(found["precision"], float))
-    of_llms = np.diag(covariance)[at : at + 5]
-    assert of_llms[4] == pytest.approx(of_llms[:4].mean(), rel=1e-2)
-
-
-def test_what_users_say_of_a_new_llm_moves_the_crowd(trained):
-    network, _, params = trained
-    found = {}
-    for liked in (0.0, 0.2, 0.9):
-        bigger = _grown(queries=6, llms=1, offered_to=6, liked=liked).world().build_graph()
-        grown, new = extend_network(network, params, bigger)
-        at = grown.columns.llms_at
-        found[liked] = np.asarray(new["population_mean"])[at : at + 5]
-        np.testing.assert_allclose(found[liked][:4], params["population_mean"][at : at + 4], atol=1e-6)
-    assert found[0.0][4] < found[0.2][4] < found[0.9][4]
-    assert found[0.9][4] > found[0.9][:4].mean() + 0.3
-
-
-def test_a_measured_answer_of_a_new_llm_counts_for_what_it_is_others_for_less():
-    plain = {**SMALL, "factor_dim": 0, "style": False, "llm_weights": False, "population_mean": False}
-    network, graph = network_of(FACTS.world(), **plain)
-    params = rounds(network, graph, 4)
-    start = np.asarray(network.answers(network.init(jax.random.key(0)), graph))
-    np.testing.assert_array_equal(start, network.answers(params, graph))
-    found = {}
-    for shown in (0, 4):
-        facts = _grown(queries=4, llms=1)
-        facts.effect[:shown, 4] = 0.5
-        bigger = facts.world().build_graph()
-        grown, offers = extend_network(network, params, bigger)
-        found[shown] = np.asarray(grown.answers(offers, bigger))[:, :, EFFECT]
-    means = FACTS.effect.mean(0)
-    np.testing.assert_allclose(found[0][:34, 4], means.mean() - means.std(), rtol=1e-4)
-    np.testing.assert_allclose(found[4][:4, 4], 0.5)
-    usual = (4 * 0.5 + 3 * (FACTS.effect.sum() + 4 * 0.5) / (FACTS.effect.size + 4)) / 7
-    np.testing.assert_allclose(found[4][4:34, 4], usual - means.std() * np.sqrt(3 / 7), rtol=1e-4)
-
-
-def test_a_known_llm_that_training_never_offered_is_new_too():
-    offered = FACTS.offered & (np.arange(4) != 3)
-    rng = np.random.default_rng(3)
-    offered |= (offered.sum(1, keepdims=True) < 2) & (np.arange(4) < 3)
-    quiet = dataclasses.replace(FACTS, offered=offered, feedback=chosen(rng.normal(size=offered.shape), offered, rng))
-    network, graph = network_of(quiet.world(), **SMALL)
-    params = rounds(network, graph, 4)
-    assert params["llm_offers"][3] == 0
-    every = on_offer(len(FACTS.user), 4, 4, rng)
-    loved = dataclasses.replace(FACTS, offered=every, feedback=np.eye(4)[np.full(len(FACTS.user), 3)])
-    grown, found = extend_network(network, params, loved.world().build_graph())
-    at = network.columns.llms_at
-    assert grown == network
-    assert found["population_mean"][at + 3] > params["population_mean"][at : at + 3].max() + 0.5
-
-
-def _excellent(picked: np.ndarray | None = None) -> Facts:
-    """A new LLM whose answers have far more effect than any; nobody met it, or users chose it on new queries where
-    `picked` (bool [users, queries])."""
-    queries, users = (1, 0) if picked is None else picked.T.shape
-    facts = _grown(queries=queries, llms=1, offered_to=users)
-    feedback = facts.feedback.copy()
-    if picked is not None:
-        feedback[np.flatnonzero(facts.offered[:, 4])[picked.ravel()]] = np.eye(5)[4]
-    effect = np.where(np.arange(5) == 4, FACTS.effect.max() + 1, facts.effect)
-    return dataclasses.replace(facts, effect=effect, feedback=feedback)
-
-
-def test_users_weights_are_half_heeded_of_a_new_llm_unlike_the_known(trained):
-    network, _, params = trained
-    graph = _excellent().world().build_graph()
-    grown, found = extend_network(network, params, graph)
-    answers = grown.answers(found, graph)
-    users, usual = (np.asarray(x) for x in (grown.read_users(found, graph, answers), answers.mean(0)))
-    at = grown.columns.llms_at
-    told = users[:6, :at] @ (usual[4] - usual[:4].mean(0))[:at]
-    assert told.std() > 0.3
-    np.testing.assert_allclose(users[:6, at + 4], -told / 2, atol=0.02)
-
-
-def test_how_far_users_weights_are_heeded_is_learnt_from_what_they_choose(trained):
-    network, _, params = trained
-    weight = np.asarray(params["users"])[:6, EFFECT]
-    keen = np.tile((weight > np.median(weight))[:, None], 6)
-    shrinkage = {}
-    for name, picked in {"as told": keen, "by chance": np.arange(36).reshape(6, 6) % 2 == 0}.items():
-        graph = _excellent(picked).world().build_graph()
-        grown, found = extend_network(network, params, graph)
-        usual = np.asarray(grown.answers(found, graph).mean(0))[:, EFFECT]
-        of_new = np.asarray(found["precision"])[grown.columns.llms_at + 4]
-        shrinkage[name] = 1 - of_new[EFFECT] / of_new[grown.columns.llms_at + 4] / (usual[4] - usual[:4].mean())
-    assert shrinkage["as told"] > 0.6
-    assert shrinkage["by chance"] < 0.45
+def test_without_known_users_nothing_is_compared():
+    network, graph = network_of(_world(3, 1, 0), **COST_MODEL)
+    params = network.init(jax.random.key(0))
+    answers = network.answers(params, graph)
+    alone = np.asarray(network.read_users(params, graph, answers))
+    np.testing.assert_array_equal(
+        compare_with_known(network, params, graph, answers, alone, np.asarray(network.population(params).mean)), alone
+    )

@@ -44,7 +44,7 @@ def test_users_and_answers_are_those_of_the_network(trained):
     np.testing.assert_allclose(scorer.answers, answers[:30], atol=1e-5)
     read = jax.jit(network.read_users)(params, graph, answers)
     np.testing.assert_allclose(scorer.users, read[:6], atol=1e-4)
-    assert scorer.users.shape == (6, network.columns.size)
+    assert scorer.users.shape == (6, network.features.size)
     np.testing.assert_array_equal(scorer.cost, scorer.answers[..., COST])
     assert scorer.side is None
     assert len(world.interactions.users.ids) == 6
@@ -54,7 +54,7 @@ def test_a_user_without_history_is_the_stranger(trained):
     _, network, _, params = trained
     scorer = _scorer(trained)
     np.testing.assert_allclose(
-        scorer.cold_start_user, prior_mean(network.columns, params["population_mean"]), atol=1e-6
+        scorer.cold_start_user, prior_mean(network.features, params["population_mean"]), atol=1e-6
     )
     np.testing.assert_array_equal(scorer.users[2], scorer.cold_start_user)
     assert (np.abs(scorer.users - scorer.cold_start_user).max(1)[[0, 1, 3, 4, 5]] > 0.05).all()

@@ -33,18 +33,18 @@ def _world(kind):
 
 def _states(network, graph, seed=1):
     rng = np.random.default_rng(seed)
-    latent_factors = rng.normal(size=(graph.layout.num("query"), LLMS, network.columns.latent_factors))
-    answers = rng.normal(size=(*latent_factors.shape[:2], network.columns.size))
+    latent_factors = rng.normal(size=(graph.layout.num("query"), LLMS, network.features.latent_factors))
+    answers = rng.normal(size=(*latent_factors.shape[:2], network.features.size))
     users, population_mean = (
-        rng.normal(size=(graph.layout.users, network.columns.size)),
-        rng.normal(size=network.columns.size),
+        rng.normal(size=(graph.layout.users, network.features.size)),
+        rng.normal(size=network.features.size),
     )
     return tuple(jnp.asarray(x, jnp.float32) for x in (users, answers, latent_factors, population_mean))
 
 
 def _population(network, sharpness=2.0, certainty=3.0):
-    zeros = jnp.zeros(network.columns.size)
-    return Population(zeros, jnp.eye(network.columns.size), jnp.float32(sharpness), jnp.float32(certainty))
+    zeros = jnp.zeros(network.features.size)
+    return Population(zeros, jnp.eye(network.features.size), jnp.float32(sharpness), jnp.float32(certainty))
 
 
 def _moved(network, graph, states, precision=6.0):
@@ -53,21 +53,21 @@ def _moved(network, graph, states, precision=6.0):
     states = (users, answers, latent_factors)
     return np.asarray(
         update_latent_factors(
-            graph, histories, network.columns, _population(network), states, population_mean, precision
+            graph, histories, network.features, _population(network), states, population_mean, precision
         )
     )
 
 
 def _by_hand(network, world, visible, states, precision=6.0):
     users, answers, latent_factors, population_mean = (np.asarray(x, float) for x in states)
-    columns, size = network.columns, latent_factors.shape[-1]
+    columns, size = network.features, latent_factors.shape[-1]
     data = build_decisions(world.interactions, np.arange(len(world.interactions.decisions.user)))
     push, curvature = np.zeros(latent_factors.shape), np.zeros((*latent_factors.shape, size))
     for row in np.flatnonzero(visible):
         user, query = data.user[row], data.query[row]
         mine = answers[query].copy()
-        if columns.sides:
-            mine[:, columns.side] = np.arange(LLMS) == data.first[row]
+        if columns.shown_first:
+            mine[:, columns.shown_first_index] = np.arange(LLMS) == data.first[row]
         utility, target, rating = mine @ users[user], data.target[row], data.rating[row]
         logits = np.where(data.offered[row], 2.0 * utility, -np.inf)
         share = target.sum() * np.exp(logits - np.logaddexp.reduce(logits))
@@ -76,8 +76,8 @@ def _by_hand(network, world, visible, states, precision=6.0):
         residual += 3.0 * rated * (np.nan_to_num(rating) - utility)
         weight += 3.0 * rated
         t = (
-            users[user, columns.latent_factors_at :]
-            + users[user, columns.population_mean_at] * population_mean[columns.latent_factors_at :]
+            users[user, columns.factor_start :]
+            + users[user, columns.population_index] * population_mean[columns.factor_start :]
         )
         push[query] += residual[:, None] * t
         curvature[query] += weight[:, None, None] * np.outer(t, t)
@@ -121,18 +121,18 @@ def test_tastes_of_which_nobody_speaks_fall_back():
 
 
 def test_a_user_is_moved_by_its_own_tastes_and_by_the_crowds():
-    columns = AnswerFeatures(style=0, llms=0, sides=0, population_mean=1, latent_factors=2)
+    columns = AnswerFeatures(style=0, llms=0, shown_first=0, population_utility=1, latent_factors=2)
     users, population_mean = (
         np.random.default_rng(0).normal(size=(3, columns.size)),
         np.arange(columns.size, dtype=float),
     )
     found = loadings(columns, jnp.asarray(users), jnp.asarray(population_mean))
     expected = (
-        users[:, columns.latent_factors_at :]
-        + users[:, columns.population_mean_at, None] * population_mean[columns.latent_factors_at :]
+        users[:, columns.factor_start :]
+        + users[:, columns.population_index, None] * population_mean[columns.factor_start :]
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    alone = AnswerFeatures(style=0, llms=1, sides=0, population_mean=0, latent_factors=2)
+    alone = AnswerFeatures(style=0, llms=1, shown_first=0, population_utility=0, latent_factors=2)
     np.testing.assert_allclose(
         loadings(alone, jnp.asarray(users), jnp.asarray(population_mean)), users[:, -2:], rtol=1e-6
     )

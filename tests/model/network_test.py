@@ -37,7 +37,7 @@ def _liking(network, graph, params):
 
 def _whole(network, params, theta):
     """Users' weights with the crowd's liking written out, [users, properties]."""
-    return theta + theta[:, [network.columns.population_mean_at]] * np.asarray(params["population_mean"])
+    return theta + theta[:, [network.features.population_index]] * np.asarray(params["population_mean"])
 
 
 def _start(network, queries=slice(None), llms=slice(None)):
@@ -90,7 +90,7 @@ def test_a_user_without_history_is_a_stranger():
     params = rounds(network, graph, 4)
     found, cold_start_user = (
         _users(network, graph, params),
-        np.asarray(prior_mean(network.columns, params["population_mean"])),
+        np.asarray(prior_mean(network.features, params["population_mean"])),
     )
     np.testing.assert_allclose(found[2], cold_start_user, atol=1e-4)
     assert (np.abs(found - cold_start_user).max(1)[[0, 1, 3, 4, 5]] > 0.05).all()
@@ -183,9 +183,9 @@ def test_a_side_that_everybody_favours_is_found(bias):
     world = make_world(effect, NAN * effect, user, query, offered, chosen(utility, offered, rng), first=first)
     network, graph = network_of(world, factor_dim=0)
     params = rounds(network, graph, 64)
-    assert params["population_mean"][network.columns.side] == pytest.approx(bias, abs=0.3)
+    assert params["population_mean"][network.features.shown_first_index] == pytest.approx(bias, abs=0.3)
     theta = _users(network, graph, params)
-    assert theta[:, network.columns.side].mean() == pytest.approx(bias, abs=0.3)
+    assert theta[:, network.features.shown_first_index].mean() == pytest.approx(bias, abs=0.3)
     assert _whole(network, params, theta)[:, EFFECT].mean() == pytest.approx(3, abs=0.5)
 
 

@@ -8,8 +8,8 @@ from prouter_jax.model import prior as population
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.prior import PRIOR_VARIANCE, initial_precision, prior_mean, recentre, second_moments
 
-PLAIN = AnswerFeatures(style=2, llms=0, sides=0, population_mean=0, latent_factors=0)
-CROWD = AnswerFeatures(style=2, llms=0, sides=1, population_mean=1, latent_factors=0)
+PLAIN = AnswerFeatures(style=2, llms=0, shown_first=0, population_utility=0, latent_factors=0)
+CROWD = AnswerFeatures(style=2, llms=0, shown_first=1, population_utility=1, latent_factors=0)
 
 
 def m_step(columns, users, unknown, known, population_mean, strength):
@@ -31,7 +31,7 @@ def _users(columns, number, seed=0):
 def test_a_stranger_follows_the_crowd_once_and_sees_sides_as_it_does():
     population_mean = jnp.arange(1.0, CROWD.size + 1)
     expected = np.zeros(CROWD.size)
-    expected[CROWD.population_mean_at], expected[CROWD.side] = 1, population_mean[CROWD.side]
+    expected[CROWD.population_index], expected[CROWD.shown_first_index] = 1, population_mean[CROWD.shown_first_index]
     np.testing.assert_array_equal(prior_mean(CROWD, population_mean), expected)
     np.testing.assert_array_equal(prior_mean(PLAIN, population_mean[: PLAIN.size]), population_mean[: PLAIN.size])
 
@@ -78,17 +78,17 @@ def test_of_nobody_nothing_is_learnt():
 def test_what_moves_to_the_crowd_leaves_the_users_so_that_nobodys_liking_changes():
     """Utility counts the crowd's weights once, by the column of its liking, so they are taken from the user's own."""
     users, _, _ = _users(CROWD, 30)
-    users[:, CROWD.population_mean_at] = 1
+    users[:, CROWD.population_index] = 1
     population_mean = jnp.zeros(CROWD.size).at[0].set(0.5)
     zeros = jnp.zeros((30, CROWD.size, CROWD.size))
     told, new, _ = m_step(CROWD, jnp.asarray(users), zeros, jnp.ones(30), population_mean, 5.0)
 
     def whole(theta, population_mean):
         """Weights on the other columns when the crowd's liking is written out; a side is no part of the liking."""
-        weights = theta + theta[:, [CROWD.population_mean_at]] * population_mean
-        return np.delete(np.asarray(weights), [CROWD.population_mean_at, CROWD.side], 1)
+        weights = theta + theta[:, [CROWD.population_index]] * population_mean
+        return np.delete(np.asarray(weights), [CROWD.population_index, CROWD.shown_first_index], 1)
 
     assert np.abs(np.asarray(new - population_mean)).max() > 0.1
     np.testing.assert_allclose(whole(told, new), whole(jnp.asarray(users), population_mean), atol=1e-5)
-    np.testing.assert_allclose(told[:, CROWD.side], users[:, CROWD.side])
-    assert new[CROWD.population_mean_at] == pytest.approx(0)
+    np.testing.assert_allclose(told[:, CROWD.shown_first_index], users[:, CROWD.shown_first_index])
+    assert new[CROWD.population_index] == pytest.approx(0)

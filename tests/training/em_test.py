@@ -53,10 +53,10 @@ def test_a_round_updates_factors_and_prior_as_on_the_whole_graph(dataset, networ
     population, answers = network.population(params), network.answers(params, graph)
     states = (users, answers, params["latent_factors"])
     histories = read_histories(graph)
-    args = (graph, histories, network.columns, population, states, params["population_mean"], network.factor_precision)
+    args = (graph, histories, network.features, population, states, params["population_mean"], network.factor_precision)
     np.testing.assert_allclose(moved["latent_factors"], update_latent_factors(*args), rtol=1e-3, atol=1e-4)
     _, covariance, _ = network.e_step(graph, histories, answers, population, users, 0)
-    moments = second_moments(network.columns, users, covariance, jnp.ones(6), params["population_mean"])
+    moments = second_moments(network.features, users, covariance, jnp.ones(6), params["population_mean"])
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), sums.moments, moments)
 
 

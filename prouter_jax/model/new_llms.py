@@ -1,0 +1,173 @@
+"""Extension of a trained network to a graph with more queries and LLMs; learns the intercepts of new LLMs.
+
+The answers of a new LLM have the observed features. Beside these, two numbers per new LLM are learnt by Newton steps
+from the decisions in which it was on offer, with the users' weights inferred in between:
+
+    intercept b   its weight in the population mean; prior: mean and variance of the intercepts of the trained LLMs
+    shrinkage s   prior: mean 1/2 and variance 1/12, those of the uniform distribution on [0, 1]
+
+Users' weights are learnt on answers of the trained LLMs and extrapolate badly to answers with other mean features. Let
+d be the mean features of the new LLM's answers minus those of the trained LLMs'. The prior of a user's own weight on
+the new LLM is centred at -(1 - s) theta . d, which cancels a share 1 - s of the extrapolation theta . d.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from prouter_jax.graph.history import only, over_users, read_histories, sum_by_llm
+from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.model.answer_features import AnswerFeatures
+from prouter_jax.model.latent_factors import with_shown_first
+from prouter_jax.model.likelihood import residuals, utilities
+from prouter_jax.model.network import EmNetwork
+
+_MAX_ROUNDS = 8
+_USER_STEPS = 4  # Newton steps of the users' weights in a round, from those of the round before
+_MIN_INTERCEPT_VARIANCE = 0.05
+_PRIOR_SHRINKAGE, _SHRINKAGE_VARIANCE = 1 / 2, 1 / 12
+_TOLERANCE = 1e-3  # rounds end when no intercept or shrinkage moves by more
+
+
+def extend_network(network: EmNetwork, params: dict, graph: RouterGraph) -> tuple[EmNetwork, dict]:
+    """Returns the network and parameters for a graph with more queries or LLMs; unchanged if it has no more.
+
+    The weights of the training users are kept.
+
+    Args:
+      graph: its queries and LLMs start with those of the trained network.
+    """
+    num_llms = graph.layout.num("llm")
+    extended = dataclasses.replace(
+        network,
+        features=dataclasses.replace(network.features, llms=num_llms if network.features.llms else 0),
+        queries=graph.layout.num("query"),
+        llms=num_llms,
+    )
+    new = np.pad(np.asarray(params["llm_offers"]) == 0, (0, num_llms - network.llms), constant_values=True)
+    if extended == network and not new.any():
+        return network, params
+    params = _pad_params(network, extended, jax.tree.map(np.asarray, params))
+    if not network.features.llms or not new.any() or new.all():
+        return extended, params
+    return extended, _learn_intercepts(extended, _with_average_prior(extended.features, params, new), graph, new)
+
+
+def _pad_params(network: EmNetwork, extended: EmNetwork, params: dict) -> dict:
+    """Parameters with zeros for new queries and LLMs, and a prior precision of 1."""
+    old, new = network.features, extended.features
+    extra, at = new.llms - old.llms, old.llm_start + old.llms
+    size = ((0, extended.queries - network.queries), (0, extended.llms - network.llms), (0, 0))
+    precision = np.insert(np.insert(params["precision"], [at] * extra, 0.0, 0), [at] * extra, 0.0, 1)
+    rows = np.arange(at, at + extra)
+    precision[rows, rows] = 1.0
+    return {
+        **params,
+        "population_mean": np.insert(params["population_mean"], [at] * extra, 0.0),
+        "precision": precision,
+        "latent_factors": np.pad(params["latent_factors"], size),
+        "llm_offers": np.pad(params["llm_offers"], (0, extended.llms - network.llms)),
+        "users": np.insert(params["users"], [at] * extra, 0.0, 1),
+    }
+
+
+def _with_average_prior(features: AnswerFeatures, params: dict, new: np.ndarray) -> dict:
+    """Gives each new LLM the mean intercept and the mean prior variance of the trained LLMs, uncorrelated.
+
+    Args:
+      new: True for the new LLMs, [llms].
+    """
+    rows = np.arange(features.llm_start, features.llm_start + features.llms)
+    covariance = np.linalg.inv(params["precision"].astype(np.float64))
+    variance = np.diag(covariance)[rows[~new]].mean()
+    covariance[rows[new]], covariance[:, rows[new]] = 0.0, 0.0
+    covariance[rows[new], rows[new]] = variance
+    population_mean = params["population_mean"].copy()
+    population_mean[rows[new]] = population_mean[rows[~new]].mean()
+    return {**params, "population_mean": population_mean, "precision": np.linalg.inv(covariance).astype(np.float32)}
+
+
+def _learn_intercepts(network: EmNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
+    """Newton steps on the intercepts and shrinkage factors of the new LLMs, users' weights inferred in between."""
+    at = network.features.llm_start
+    trained = params["population_mean"][at : at + len(new)][~new]
+    mean, prior_precision = float(trained.mean()), 1 / max(float(trained.var()), _MIN_INTERCEPT_VARIANCE)
+    offset = _feature_offsets(network, params, graph, new)
+    shrinkage, current = np.full(len(new), _PRIOR_SHRINKAGE), jax.tree.map(jnp.asarray, params)
+    current["precision"] = _shrunk_precision(network.features, params["precision"], offset, shrinkage)
+    users = network.cold_start_users(params, graph)
+    for _ in range(_MAX_ROUNDS):
+        users, *derivatives = _derivatives(network, current, graph, offset, users)
+        of_intercept, of_shrinkage = (np.asarray(x) for x in derivatives)
+        intercept = np.asarray(current["population_mean"])[at : at + len(new)]
+        steps = np.stack(
+            [
+                _newton(of_intercept, intercept - mean, prior_precision),
+                _newton(of_shrinkage, shrinkage - _PRIOR_SHRINKAGE, 1 / _SHRINKAGE_VARIANCE),
+            ]
+        )
+        steps *= new
+        if np.abs(steps).max() < _TOLERANCE:  # in the first round if no new LLM was on offer
+            break
+        shrinkage = shrinkage + steps[1]
+        current["population_mean"] = current["population_mean"].at[at : at + len(new)].add(steps[0])
+        current["precision"] = _shrunk_precision(network.features, params["precision"], offset, shrinkage)
+    return current
+
+
+def _newton(derivatives: np.ndarray, deviation: np.ndarray, prior_precision: float) -> np.ndarray:
+    """The Newton step of a parameter per LLM, [llms].
+
+    Args:
+      derivatives: gradient and curvature of the log-likelihood, [2, llms].
+      deviation: the parameter minus its prior mean, [llms].
+    """
+    gradient, curvature = derivatives
+    return (gradient - prior_precision * deviation) / (curvature + prior_precision)
+
+
+def _feature_offsets(network: EmNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
+    """d: mean features of each new LLM's answers minus those of the trained LLMs', [llms, features].
+
+    It has the outcomes and style alone; zero for trained LLMs.
+    """
+    means = np.asarray(network.answers(params, graph)).mean(0)
+    offset = np.where(new[:, None], means - means[~new].mean(0), 0.0)
+    offset[:, network.features.llm_start :] = 0.0
+    return offset
+
+
+def _shrunk_precision(
+    features: AnswerFeatures, precision: np.ndarray, offset: np.ndarray, shrinkage: np.ndarray
+) -> jax.Array:
+    """T' precision T, where T adds (1 - s) theta . d to a user's own weight on each new LLM; [features, features].
+
+    The prior of T theta is the one before, so that of the own weight is centred at -(1 - s) theta . d.
+    """
+    transform = np.eye(features.size)
+    transform[features.llm_start : features.llm_start + features.llms] += (1 - shrinkage)[:, None] * offset
+    return jnp.asarray(transform.T @ precision @ transform, jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _derivatives(network: EmNetwork, params: dict, graph: RouterGraph, offset: np.ndarray, users: jax.Array) -> tuple:
+    """Users' weights, and gradient and curvature of the log-likelihood in intercept and shrinkage, [2, llms] each."""
+    features, population = network.features, network.population(params)
+    answers = network.answers(params, graph)
+    users = network.read_users(params, graph, answers, users, _USER_STEPS)
+
+    def of_user(answers, feedback, llm, visible, theta):
+        feedback, answers = only(feedback, visible), with_shown_first(features, answers, feedback)
+        by_utility = residuals(utilities(theta, answers), feedback, population)
+        gradient, curvature = (sum_by_llm(x, llm, network.llms) for x in by_utility)
+        # derivatives of the utility in intercept and shrinkage
+        by_intercept = theta[features.population_index] if features.population_utility else 1.0
+        by_shrinkage = jnp.einsum("lp,p...->l...", offset, theta)
+        return tuple(jnp.stack([gradient * by, curvature * by**2]) for by in (by_intercept, by_shrinkage))
+
+    histories = read_histories(graph)
+    by_user = over_users(graph, of_user, answers, histories, graph.visibility.decisions, users)
+    return users, *(x.sum(0) for x in by_user)
