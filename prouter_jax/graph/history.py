@@ -1,8 +1,8 @@
-"""The histories of a graph, and how a function of one user is run over all of them.
+"""Users' histories as arrays, and map, sum and fold of a function over users.
 
-One function, two ways to run it: where users share the queries, users are the last axis of its
-arrays and its sums are matrix products; elsewhere each user has its own answers and it is mapped.
-Both go through the users a chunk at a time, so that memory does not grow with their number.
+Where users share queries (`Layout.shared_queries`), users are the last axis of the function's arrays and its sums are
+matrix products; else each user has own answers and the function is mapped. Users are processed in chunks, so memory
+does not grow with their number.
 """
 
 import dataclasses
@@ -19,14 +19,14 @@ from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, OBSERVED, Layout, Rou
 
 @struct.dataclass
 class HistoryFeedback:
-    """Feedback on the candidates of decisions, zero where hidden or not given.
+    """Feedback on the candidates of decisions; zero where masked or not given. Arrays [decisions, candidates, ...].
 
     Attributes:
-      offered: [decisions, candidates, ...], 1 for the candidates.
-      target: the same shape, shares of the choice.
-      rating, rated: the same shape, and whether it was given; None where nobody rates.
-      shown_first: the same shape, 1 for the candidate seen first; None where nobody knows.
-      thumb, thumbed: as rating and rated, 1 for a thumb up; None where nobody gives any.
+      offered: 1 for the candidates of the decision, 0 for padding.
+      target: share of the choice; ties share 1, a decision without a choice has zeros.
+      rating, rated: the rating, and 1 where it was given; None if no user rates.
+      shown_first: 1 for the candidate shown first; None if the data does not record it.
+      thumb, thumbed: 1 for a thumb up, and 1 where a thumb was given; None if no user gives thumbs.
     """
 
     offered: jax.Array
@@ -40,12 +40,13 @@ class HistoryFeedback:
 
 @struct.dataclass
 class Histories:
-    """Feedback and what it was about.
+    """Feedback of all users, with the queries and LLMs of their decisions.
 
     Attributes:
-      said: [users, decisions, candidates], or [decisions, candidates, users] where queries are shared.
-      query: [users, decisions], or [decisions].
-      llm: [users, decisions, candidates], or None where each candidate's column is its LLM.
+      feedback: arrays [users, decisions, candidates]; [decisions, candidates, users] where users share queries.
+      query: row of each decision's query, [users, decisions]; [decisions] where users share queries.
+      llm: row of each candidate's LLM, [users, decisions, candidates]; None where users share queries, for candidate c
+        is then LLM c.
     """
 
     feedback: HistoryFeedback
@@ -54,7 +55,7 @@ class Histories:
 
 
 def read_histories(graph: RouterGraph) -> Histories:
-    """The history edges as arrays, nothing hidden; `over_users` takes what is visible as a column."""
+    """Returns the history edges of a graph as arrays, not masked."""
     layout, edges = graph.layout, graph.edges("history")
     shape = (layout.users, layout.decisions, layout.candidates)
     if layout.shared_queries:
@@ -74,29 +75,31 @@ def read_histories(graph: RouterGraph) -> Histories:
     return Histories(feedback, edges.query.reshape(shape)[:, :, 0], edges.senders.reshape(shape))
 
 
-def only(feedback: HistoryFeedback, mask: jax.Array) -> HistoryFeedback:
-    """The feedback on the decisions where `mask` [decisions, ...] is 1."""
+def mask_feedback(feedback: HistoryFeedback, mask: jax.Array) -> HistoryFeedback:
+    """Multiplies all feedback by a mask of decisions, 1 or 0, [decisions, ...]."""
     return jax.tree.map(lambda x: x * mask[:, None], feedback)
 
 
 def sum_by_llm(values: jax.Array, llm: jax.Array | None, num_llms: int) -> jax.Array:
-    """Sums [decisions, candidates, ...] of one user, or of users that share queries, over decisions: [llms, ...]."""
+    """Sums values [decisions, candidates, ...] by LLM: [llms, ...]; `llm` as in `Histories`, of one user."""
     if llm is None:
         return values.sum(0)
     return jax.ops.segment_sum(values.reshape(-1), llm.reshape(-1), num_llms)
 
 
-def over_users(graph: RouterGraph, function: Callable, answers: jax.Array, histories: Histories, *columns: jax.Array):
-    """Runs `function(answers, said, llm, *columns)` over the users.
+def map_over_users(
+    graph: RouterGraph, function: Callable, answers: jax.Array, histories: Histories, *columns: jax.Array
+):
+    """Maps `function(answers, feedback, llm, *columns)` over users.
 
     Args:
-      function: takes answers [decisions, candidates, properties], said and llm [decisions, candidates, ...] and
-        each column [..., users] or [...]; returns arrays whose last axis is the users where it was given one.
-      answers: [queries, llms, properties].
+      function: takes answers [decisions, candidates, features], feedback and llm [decisions, candidates, ...] and
+        each column, of one user, or of all users of a chunk as the last axis; returns arrays with the same last axis.
+      answers: table of the answers, [queries, llms, features].
       columns: arrays [users, ...].
 
     Returns:
-      What `function` returned, users first.
+      The results of all users, with users as the first axis.
     """
     if graph.layout.shared_queries:
         return _over_shared(graph, function, answers[histories.query], histories, columns)
@@ -104,12 +107,11 @@ def over_users(graph: RouterGraph, function: Callable, answers: jax.Array, histo
 
 
 def sum_over_users(graph: RouterGraph, function: Callable, histories: Histories, *columns: jax.Array):
-    """Runs `function(said, query, llm, *columns)` over chunks of users and adds up what it returns.
+    """Sums the results of `function(feedback, query, llm, *columns)` over chunks of users.
 
     Args:
-      function: takes the axes as they are: said [decisions, candidates, users], query [decisions], llm None and
-        columns [..., users] where users share queries; said [users, decisions, candidates], query [users, decisions],
-        llm [users, decisions, candidates] and columns [users, ...] elsewhere.
+      function: takes the `Histories` of a chunk and its columns; users are the last axis of the feedback and columns
+        where users share queries, else the first.
       columns: arrays [users, ...].
     """
     layout = graph.layout
@@ -135,16 +137,17 @@ def sum_over_users(graph: RouterGraph, function: Callable, histories: Histories,
 
 
 def fold_over_users(function: Callable, start: Any, histories: Histories, *columns: jax.Array):
-    """Runs `function(total, said, query, llm, *columns)` over chunks of users, their axis first, one after the other.
+    """Folds `function(total, feedback, query, llm, *columns)` over chunks of users, users as the first axis.
 
-    For users of one device who do not share queries.
+    For users on one device who do not share queries.
 
     Args:
-      function: returns the next total, and arrays to keep whose first axis is the users.
-      start: the first total.
+      function: returns the new total, and arrays by user.
+      start: the initial total.
+      columns: arrays [users, ...].
 
     Returns:
-      the last total, and what was kept of all users.
+      The final total, and the arrays of all users.
     """
     chunks = _num_chunks(len(histories.query))
     arrays = (histories.feedback, histories.query, histories.llm, *columns)
@@ -158,7 +161,7 @@ def _first(arrays):
 
 
 def _num_chunks(users: int) -> int:
-    """Of the users of a device."""
+    """Number of chunks of the users of a device."""
     return max(users // USERS_AT_ONCE, 1)
 
 
@@ -220,24 +223,24 @@ _NUMBERS = ("rating", "rated", "thumb", "thumbed", "shown_first")
 
 
 def batch_histories(batch: dict[str, jax.Array]) -> Histories:
-    """What the users of a batch said, as `graph.history.read_histories` has it of their graph.
+    """Returns the histories of a batch of users, in the form of `read_histories`.
 
     Args:
-      batch: what `data.batches.Batches.rows` describes.
+      batch: arrays as in `data.batches.Batches.rows`.
     """
     given = {name: batch[name].astype(jnp.float32) for name in _NUMBERS if name in batch}
     if "thumbed" in given and "rated" in given:
-        given["thumbed"] *= 1 - given["rated"]  # one edge has one number
+        given["thumbed"] *= 1 - given["rated"]  # an edge has one number: the rating
     feedback = HistoryFeedback(batch["offered"].astype(jnp.float32), batch["target"], **dict.fromkeys(_NUMBERS) | given)
     return Histories(feedback, batch["query"], batch["llm"].astype(jnp.int32))
 
 
 def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> RouterGraph:
-    """The graph with the histories of a batch in place of its own; traceable.
+    """Returns the graph with the users and histories of a batch in place of its own; traceable.
 
     Args:
-      batch: what `data.batches.Batches.rows` describes, of all rows.
-      shards: devices along the data axis.
+      batch: arrays as in `data.batches.Batches.rows`, of all devices.
+      shards: number of devices along the data axis.
     """
     offered = batch["offered"]
     layout = _layout(graph.layout, batch, shards)
@@ -248,7 +251,7 @@ def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> 
     columns = {
         key: jnp.concatenate([old[key][: at.start], edges[key].astype(old[key].dtype)]) for key in ("query", *OBSERVED)
     }
-    # users come first on the node axis, so another number of them moves all other nodes
+    # users come first on the node axis, so their number shifts all other nodes
     moved = layout.users - graph.layout.users
     senders = [before.senders[: at.start] + moved, edges["senders"] + layout.node_range("llm").start]
     receivers = [before.receivers[: at.start] + moved, edges["receivers"]]
@@ -258,7 +261,7 @@ def with_batch(graph: RouterGraph, batch: dict[str, jax.Array], shards: int) -> 
         edges=columns,
         senders=jnp.concatenate(senders),
         receivers=jnp.concatenate(receivers),
-        n_node=None,  # the layout knows; the edges of a pod's batch are more than an int32 can count
+        n_node=None,  # the layout has them; the edges of a pod's batch overflow an int32
         n_edge=None,
     )
     visibility = dataclasses.replace(graph.visibility, decisions=batch["shown"])

@@ -1,19 +1,18 @@
-"""`RouterGraph`: users, tasks, queries and LLMs as one jraph.GraphsTuple with typed, static ranges.
+"""`RouterGraph`: users, tasks, queries and LLMs as one jraph.GraphsTuple with static ranges of nodes and edges.
 
-Node sets are contiguous ranges of the node axis and edge sets of the edge axis, each padded to a
-size of its own, so that one compilation serves every graph of the same `Layout`. An edge carries
-`weight` (0 for padding), `query` (the query node it is about), two observations, `first` and `second`,
-each with a flag that says whether it is known, and `shown_first`, for a candidate whose answer was seen first.
+Each node set is a contiguous range of the node axis and each edge set one of the edge axis, padded to a size of its
+own, so one compilation serves all graphs of the same `Layout`. An edge has `weight` (0 for padding), `query` (the
+query node it belongs to), two observations `first` and `second` with flags `first_known` and `second_known`, and
+`shown_first` (1 for a candidate whose answer was shown first).
 
 | edge set | sender -> receiver | first | second |
 |---|---|---|---|
 | query_to_task, task_to_query | a query and its task | | |
 | query_to_llm, llm_to_query | a query and an LLM that answered it | effect | scaled cost |
 | family | LLMs of one family | | |
-| history | an LLM on offer -> the user who decided | share of the choice | rating, or 1 for a thumb up |
+| history | a candidate LLM -> the user of the decision | share of the choice | rating, or 1 for a thumb up |
 
-A history edge with a thumb has the flag -1 in place of 1. History edges, read backwards, also bring the users'
-feedback to the LLMs.
+A history edge with a thumb has `second_known` -1 in place of 1.
 """
 
 import dataclasses
@@ -41,17 +40,18 @@ EDGE_SETS = tuple(EDGE_ENDS)
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The static sizes of a graph.
+    """Static sizes of a graph; hashable.
 
     Attributes:
       nodes, edges: padded size of each node set and edge set.
-      users, decisions, candidates: the history edges are ordered by user, then decision, then candidate.
-      shared_queries: a decision's place is that of its query, for all users, and its candidates are the whole pool
-        (a query that a user did not decide on has no weight there); the history edges are then ordered by decision,
-        candidate, user, and messages are matrix products.
+      users, decisions, candidates: padded sizes of the histories; history edges are ordered by user, then decision,
+        then candidate.
+      shared_queries: whether all users have a row for each query, with all LLMs as candidates. The edges of queries
+        that a user did not decide have weight 0, history edges are ordered by decision, candidate, user, and sums over
+        histories are matrix products.
       has_ratings, has_thumbs: whether any feedback is a rating, or a thumb.
-      has_sides: whether any decision says whose answer was shown first.
-      shards: the users come in that many equal groups, one for each device of the data axis.
+      has_sides: whether any decision records which answer was shown first.
+      shards: number of equal groups of users, one for each device of the data axis.
     """
 
     nodes: tuple[int, ...]
@@ -66,9 +66,11 @@ class Layout:
     shards: int
 
     def node_range(self, name: str) -> slice:
+        """The range of a node set on the node axis."""
         return _range(self.nodes, NODE_SETS.index(name))
 
     def edge_range(self, name: str) -> slice:
+        """The range of an edge set on the edge axis."""
         return _range(self.edges, EDGE_SETS.index(name))
 
     def num(self, name: str) -> int:
@@ -78,9 +80,10 @@ class Layout:
 
 @struct.dataclass
 class EdgeSet:
-    """One edge set, each array [edges], with senders and receivers counted within their own node sets.
+    """One edge set as arrays [edges]; columns as in the module docstring.
 
-    Flags are bytes where they are kept; those of world edges are numbers once `RouterGraph.edges` has hidden some.
+    Senders and receivers are numbered within their own node sets. Flags are stored as bytes; `RouterGraph.edges`
+    returns those of world edges as floats.
     """
 
     senders: Array
@@ -99,12 +102,12 @@ OBSERVED = ("weight", "first", "second", "first_known", "second_known", "shown_f
 
 @struct.dataclass
 class Visibility:
-    """What may be seen while some decisions are scored: 1 where visible, 0 where hidden.
+    """What a network sees of a graph: 1 where visible, 0 where masked.
 
     Attributes:
-      outcomes: [queries], the outcomes of a query; 0 makes it a query that nobody has asked yet.
-      tasks: [queries], whether a query's task is known.
-      decisions: [users, decisions], entries of the histories.
+      outcomes: the outcomes of each query, [queries]; a query with 0 looks like a new one.
+      tasks: the task of each query, [queries].
+      decisions: the decisions of the histories, [users, decisions].
     """
 
     outcomes: Array
@@ -114,12 +117,14 @@ class Visibility:
 
 @struct.dataclass
 class RouterGraph:
-    """A graph, its layout, and what of it is hidden; a pytree whose arrays may live on any device.
-
-    What `visibility` hides comes out of `edges` as zeros; `visibility.decisions` masks the history.
+    """A graph, its layout and its visibility; a pytree.
 
     Attributes:
-      style: what is measured of the answers' texts, [queries, llms, features], NaN where not known.
+      graph: nodes, edges, senders and receivers of all sets.
+      style: style features of the answers' texts, NaN where not observed, [queries, llms, style features].
+      visibility: what is masked; `edges` returns masked outcomes and tasks as zeros, `history.mask_feedback` masks
+        decisions.
+      layout: static sizes.
     """
 
     graph: jraph.GraphsTuple
@@ -128,22 +133,22 @@ class RouterGraph:
     layout: Layout = struct.field(pytree_node=False)
 
     def nodes(self, name: str) -> Array:
-        """Features [nodes of the set, width]."""
+        """Returns the features of a node set, [nodes, width]."""
         return self._all_nodes()[self.layout.node_range(name)]
 
     @property
     def width(self) -> int:
-        """Of a node's features."""
+        """Number of node features."""
         return self._all_nodes().shape[1]
 
     def with_nodes(self, name: str, features: Array) -> "RouterGraph":
-        """The graph with other features of one node set."""
+        """Returns the graph with other features [nodes, width] of one node set."""
         at, nodes = self.layout.node_range(name), self._all_nodes()
         nodes = jnp.concatenate([nodes[: at.start], features, nodes[at.stop :]])
         return dataclasses.replace(self, graph=self.graph._replace(nodes=nodes))
 
     def edges(self, name: str) -> EdgeSet:
-        """A world edge set with hidden edges zeroed; the history as it is, for `graph.history.only` to mask."""
+        """Returns an edge set; masked edges of world edge sets are zero, the history is not masked."""
         at = self.layout.edge_range(name)
         source, target = EDGE_ENDS[name]
         graph: Any = self.graph
@@ -156,7 +161,7 @@ class RouterGraph:
         )
 
     def without_histories(self) -> "RouterGraph":
-        """The graph as a user-blind router sees it."""
+        """Returns the graph with all histories masked."""
         nobody = np.zeros((self.layout.users, self.layout.decisions), np.float32)
         return dataclasses.replace(self, visibility=dataclasses.replace(self.visibility, decisions=nobody))
 
@@ -173,13 +178,13 @@ class RouterGraph:
 
 
 def see_all(layout: Layout) -> Visibility:
-    """Nothing hidden."""
+    """Returns the visibility that masks nothing."""
     queries = np.ones(layout.num("query"), np.float32)
     return Visibility(queries, queries, np.ones((layout.users, layout.decisions), np.float32))
 
 
 def hide(graph: RouterGraph, visibility: Visibility) -> RouterGraph:
-    """The graph of which the model sees no more than `visibility` says."""
+    """Returns the graph with another visibility."""
     return dataclasses.replace(graph, visibility=visibility)
 
 

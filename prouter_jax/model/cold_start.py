@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from prouter_jax.graph.history import only, over_users, read_histories
+from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import negative_log_likelihood, utilities
@@ -79,7 +79,7 @@ def _log_likelihoods(network: EmNetwork, params: dict, graph: RouterGraph, answe
     histories, population = read_histories(graph), network.population(params)
 
     def of_user(answers, feedback, _, visible):
-        feedback = only(feedback, visible)
+        feedback = mask_feedback(feedback, visible)
         answers = with_shown_first(network.features, answers, feedback)
 
         def under(theta):
@@ -90,6 +90,6 @@ def _log_likelihoods(network: EmNetwork, params: dict, graph: RouterGraph, answe
 
         return jax.lax.map(under, training_users)
 
-    by_training_user = over_users(graph, of_user, answers, histories, graph.visibility.decisions)
+    by_training_user = map_over_users(graph, of_user, answers, histories, graph.visibility.decisions)
     _, covariance, losses = network.e_step(graph, histories, answers, population, users, 0)
     return by_training_user, -losses["choice"], covariance

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from prouter_jax.graph.history import Histories, HistoryFeedback, only, sum_over_users
+from prouter_jax.graph.history import Histories, HistoryFeedback, mask_feedback, sum_over_users
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.batched_cholesky import solve
@@ -73,7 +73,7 @@ def update_latent_factors(
 
     def with_shared_queries(feedback, query, llm, visible, theta, loading):
         del llm
-        feedback = only(feedback, visible)
+        feedback = mask_feedback(feedback, visible)
         residual, curvature = residuals(utilities(theta, answers[query]), feedback, population)
         outer = (loading[:, None, :] * loading[None, :, :]).reshape(size**2, -1)
         row = (query[:, None] * llms + jnp.arange(llms)).reshape(-1)
@@ -86,7 +86,7 @@ def update_latent_factors(
         candidates = with_shown_first(features, table[row], feedback)
 
         def of_user(theta, candidates, feedback, visible):
-            return residuals(utilities(theta, candidates), only(feedback, visible), population)
+            return residuals(utilities(theta, candidates), mask_feedback(feedback, visible), population)
 
         residual, curvature = jax.vmap(of_user)(theta, candidates, feedback, visible)
         outer = (loading[:, :, None] * loading[:, None, :]).reshape(len(loading), -1)

@@ -15,7 +15,7 @@ import jraph
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from prouter_jax.graph.history import HistoryFeedback, only, over_users, read_histories
+from prouter_jax.graph.history import HistoryFeedback, map_over_users, mask_feedback, read_histories
 from prouter_jax.graph.schema import EDGE_ENDS, EDGE_SETS, NODE_SETS, EdgeSet, RouterGraph
 from prouter_jax.model.answer_features import measured
 
@@ -132,13 +132,13 @@ def mean_feedback_message(graph: RouterGraph, messages: Float[Array, "queries ll
 
     @jax.checkpoint
     def of_user(answers, feedback, _, visible):
-        feedback = only(feedback, visible)
+        feedback = mask_feedback(feedback, visible)
         weight = feedback_weights(feedback)
         flat = answers.reshape(-1, answers.shape[-1])
         total = flat.T @ weight.reshape(len(flat), *weight.shape[2:])
         return total / (feedback.offered.max(1).sum(0) + _PRIOR_DECISIONS)
 
-    return over_users(graph, of_user, messages, read_histories(graph), graph.visibility.decisions)
+    return map_over_users(graph, of_user, messages, read_histories(graph), graph.visibility.decisions)
 
 
 def feedback_weights(feedback: HistoryFeedback) -> Float[Array, "decisions candidates *users"]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from prouter_jax.config import Model
-from prouter_jax.graph.history import Histories, only, over_users, read_histories, sum_over_users
+from prouter_jax.graph.history import Histories, map_over_users, mask_feedback, read_histories, sum_over_users
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model import answer_features
 from prouter_jax.model.answer_features import COST, EFFECT, AnswerFeatures, Observed, assemble
@@ -212,14 +212,14 @@ class EmNetwork:
         """
 
         def of_user(answers, feedback, _, visible, theta):
-            feedback = only(feedback, visible)
+            feedback = mask_feedback(feedback, visible)
             answers = with_shown_first(self.features, answers, feedback)
             losses = negative_log_likelihood(utilities(theta, answers), feedback, population)
             theta = posterior_mode(theta, answers, feedback, population, steps)
             covariance = posterior_covariance(theta, answers, feedback, population)
             return theta, jnp.moveaxis(covariance, 0, -1) if theta.ndim > 1 else covariance, losses
 
-        return over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
+        return map_over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
 
 
 def make_em_network(model: Model, graph: RouterGraph, num_users: int) -> EmNetwork:

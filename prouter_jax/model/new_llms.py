@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.graph.history import only, over_users, read_histories, sum_by_llm
+from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories, sum_by_llm
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.latent_factors import with_shown_first
@@ -160,7 +160,7 @@ def _derivatives(network: EmNetwork, params: dict, graph: RouterGraph, offset: n
     users = network.read_users(params, graph, answers, users, _USER_STEPS)
 
     def of_user(answers, feedback, llm, visible, theta):
-        feedback, answers = only(feedback, visible), with_shown_first(features, answers, feedback)
+        feedback, answers = mask_feedback(feedback, visible), with_shown_first(features, answers, feedback)
         by_utility = residuals(utilities(theta, answers), feedback, population)
         gradient, curvature = (sum_by_llm(x, llm, network.llms) for x in by_utility)
         # derivatives of the utility in intercept and shrinkage
@@ -169,5 +169,5 @@ def _derivatives(network: EmNetwork, params: dict, graph: RouterGraph, offset: n
         return tuple(jnp.stack([gradient * by, curvature * by**2]) for by in (by_intercept, by_shrinkage))
 
     histories = read_histories(graph)
-    by_user = over_users(graph, of_user, answers, histories, graph.visibility.decisions, users)
+    by_user = map_over_users(graph, of_user, answers, histories, graph.visibility.decisions, users)
     return users, *(x.sum(0) for x in by_user)

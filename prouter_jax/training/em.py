@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-from prouter_jax.graph.history import HistoryFeedback, batch_histories, fold_over_users, only
+from prouter_jax.graph.history import HistoryFeedback, batch_histories, fold_over_users, mask_feedback
 from prouter_jax.model.latent_factors import llm_mean_factors, loadings, newton_update, with_shown_first
 from prouter_jax.model.likelihood import Population, negative_log_likelihood, residuals, utilities
 from prouter_jax.model.network import (
@@ -135,7 +135,7 @@ def batch_statistics(
     features, table = network.features, answers.reshape(-1, answers.shape[-1])
 
     def on_chunk(total, feedback: HistoryFeedback, query, llm, visible):
-        feedback = jax.vmap(only)(feedback, visible)
+        feedback = jax.vmap(mask_feedback)(feedback, visible)
         candidates = with_shown_first(features, table[query[..., None] * network.llms + llm], feedback)
         inferred = jax.vmap(_infer_user, (0, 0, None))(candidates, feedback, population)
         theta, covariance, losses, residual, curvature = inferred

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from prouter_jax.config import WARM, ExperimentConfig
-from prouter_jax.graph.history import only, over_users, read_histories
+from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories
 from prouter_jax.graph.schema import RouterGraph, Visibility, hide
 from prouter_jax.model.likelihood import log_choice_probabilities, utilities
 from prouter_jax.model.paper_network import GraphModel
@@ -105,7 +105,7 @@ def routing_loss(
 
     @jax.checkpoint
     def of_user(answers, feedback, _, scored, user):
-        feedback, score = only(feedback, scored), utilities(user, answers)
+        feedback, score = mask_feedback(feedback, scored), utilities(user, answers)
         log_share = log_choice_probabilities(sharpness * score, feedback.offered)
         sums = [-(feedback.target * log_share).sum((0, 1)), feedback.target.sum((0, 1))]
         for value, given in ((feedback.rating, feedback.rated), (feedback.thumb, feedback.thumbed)):
@@ -113,7 +113,7 @@ def routing_loss(
                 sums += [(given * (value - score) ** 2).sum((0, 1)), given.sum((0, 1))]
         return tuple(sums)
 
-    by_user = over_users(graph, of_user, states.answers, read_histories(graph), scored, states.users)
+    by_user = map_over_users(graph, of_user, states.answers, read_histories(graph), scored, states.users)
     sums = [x.sum() for x in by_user]
     present = {"choice": True, "rating": graph.layout.has_ratings, "thumb": graph.layout.has_thumbs}
     names = [name for name, is_present in present.items() if is_present]

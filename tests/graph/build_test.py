@@ -30,14 +30,14 @@ def _expected(decisions):
     return {(*facts, None if np.isnan(rating) else rating) for facts, rating in zip(told, ratings, strict=True)}
 
 
-@pytest.mark.parametrize("fixture", ["prepared", "shared_prepared"])
+@pytest.mark.parametrize("fixture", ["dataset", "shared_dataset"])
 @pytest.mark.parametrize("shards", [1, 4])
 def test_history_edges_are_the_decisions(request, fixture, shards):
     world = request.getfixturevalue(fixture).world
     graph = world.build_graph(shards)
     decisions = build_decisions(world.interactions, np.arange(len(world.interactions.decisions.user)))
-    assert graph.layout.shared_queries == (fixture == "shared_prepared")
-    assert graph.layout.has_ratings == (fixture == "shared_prepared")
+    assert graph.layout.shared_queries == (fixture == "shared_dataset")
+    assert graph.layout.has_ratings == (fixture == "shared_dataset")
     assert graph.layout.users % shards == 0
     assert _told(graph) == _expected(decisions)
 

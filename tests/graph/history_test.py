@@ -8,11 +8,11 @@ import pytest
 from prouter_jax.data.rewards import build_decisions
 from prouter_jax.graph import build as graph_build_history
 from prouter_jax.graph import history as histories
-from prouter_jax.graph.history import only, over_users, read_histories, sum_by_llm, sum_over_users
+from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories, sum_by_llm, sum_over_users
 from prouter_jax.model.likelihood import utilities
 
 
-@pytest.mark.parametrize("fixture", ["prepared", "shared_prepared"])
+@pytest.mark.parametrize("fixture", ["dataset", "shared_dataset"])
 @pytest.mark.parametrize(("shards", "at_once"), [(1, 128), (2, 2)])
 def test_over_users_is_a_loop_over_users(request, monkeypatch, fixture, shards, at_once):
     for module in (graph_build_history, histories):
@@ -27,11 +27,11 @@ def test_over_users_is_a_loop_over_users(request, monkeypatch, fixture, shards, 
     visible = (rng.random((layout.users, layout.decisions)) < 0.7).astype(np.float32)
 
     def function(answers, feedback, llm, visible, theta):
-        feedback = only(feedback, visible)
+        feedback = mask_feedback(feedback, visible)
         liked = (utilities(theta, answers) + 1) * feedback.offered
         return sum_by_llm(liked, llm, 4), (feedback.target * liked).sum((0, 1))
 
-    by_llm, of_choices = over_users(graph, function, jnp.asarray(answers), read_histories(graph), visible, theta)
+    by_llm, of_choices = map_over_users(graph, function, jnp.asarray(answers), read_histories(graph), visible, theta)
     decisions = build_decisions(world.interactions, np.arange(len(world.interactions.decisions.user)))
     expected = np.zeros((layout.users, 4)), np.zeros(layout.users)
     for user in range(6):
@@ -43,7 +43,7 @@ def test_over_users_is_a_loop_over_users(request, monkeypatch, fixture, shards, 
     np.testing.assert_allclose(of_choices, expected[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("fixture", ["prepared", "shared_prepared"])
+@pytest.mark.parametrize("fixture", ["dataset", "shared_dataset"])
 @pytest.mark.parametrize(("shards", "at_once"), [(1, 128), (2, 2)])
 def test_a_sum_over_users_adds_up_every_decision_once(request, monkeypatch, fixture, shards, at_once):
     for module in (graph_build_history, histories):
@@ -56,7 +56,9 @@ def test_a_sum_over_users_adds_up_every_decision_once(request, monkeypatch, fixt
 
     def on_shared(feedback, query, llm, visible, weight):
         assert llm is None
-        return jax.ops.segment_sum((only(feedback, visible).offered * weight).sum((1, 2)), query, layout.num("query"))
+        return jax.ops.segment_sum(
+            (mask_feedback(feedback, visible).offered * weight).sum((1, 2)), query, layout.num("query")
+        )
 
     def on_own(feedback, query, llm, visible, weight):
         assert llm.shape == feedback.offered.shape
@@ -92,7 +94,7 @@ def test_only_leaves_nothing_of_a_hidden_decision(shared_dataset):
     feedback = read_histories(shared_dataset.world.build_graph()).feedback
     mask = np.zeros((feedback.offered.shape[0], feedback.offered.shape[2]), np.float32)
     mask[2, 3] = 1
-    left = only(feedback, mask)
+    left = mask_feedback(feedback, mask)
     assert left.shown_first is None
     for name in ("offered", "target", "rating", "rated"):
         value = np.array(getattr(left, name))
