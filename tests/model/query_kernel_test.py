@@ -6,7 +6,7 @@ import pytest
 
 from prouter_jax.config import QueryKernel
 from prouter_jax.data.query_features import make_query_features
-from prouter_jax.model import query_kernel as foresight_module
+from prouter_jax.model import query_kernel as query_kernel_module
 from prouter_jax.model.query_kernel import SharePredictor, coefficients, kernel_to, make_query_kernel
 
 CONFIG = QueryKernel(text=1.5, style=0.1, task=0.2, noise=0.7)
@@ -60,7 +60,7 @@ def test_where_there_are_too_many_some_of_them_speak():
     kernel = make_query_kernel(known, NUM_TASKS, QueryKernel(most_queries=10))
     assert len(set(kernel.rows)) == 10
     assert (np.diff(kernel.rows) > 0).all()
-    np.testing.assert_array_equal(kernel.places.vectors, known.vectors[kernel.rows])
+    np.testing.assert_array_equal(kernel.queries.vectors, known.vectors[kernel.rows])
     np.testing.assert_array_equal(kernel.rows, make_query_kernel(known, NUM_TASKS, QueryKernel(most_queries=10)).rows)
     assert make_query_kernel(known, NUM_TASKS, QueryKernel(most_queries=30)).rows.tolist() == list(range(30))
 
@@ -79,7 +79,7 @@ def _by_hand(unseen_queries, theta, kernel):
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)
     base = shares.mean(0)
-    known = unseen_queries.kernel.places
+    known = unseen_queries.kernel.queries
     gram = _kernel(*[places_like(known)] * 2) + 0.7 * np.eye(12)
     return np.log(np.maximum(base + kernel @ np.linalg.solve(gram, shares - base), 1e-4))
 
@@ -90,7 +90,7 @@ def places_like(places):
 
 @pytest.mark.parametrize("at_once", [128, 2])
 def test_shares_near_by_are_foreseen(monkeypatch, unseen_queries, at_once):
-    monkeypatch.setattr(foresight_module, "_USERS_AT_ONCE", at_once)
+    monkeypatch.setattr(query_kernel_module, "_USERS_AT_ONCE", at_once)
     rng = np.random.default_rng(5)
     users, kernel = (
         rng.normal(size=(5, 4)).astype(np.float32),
