@@ -186,11 +186,11 @@ class EmNetwork:
         population = self.population(params)
 
         def of_user(answers, feedback, _, visible, theta):
-            feedback = only(feedback, visible)
+            feedback = mask_feedback(feedback, visible)
             answers = with_shown_first(self.columns, answers, feedback)
             return posterior_mode(theta, answers, feedback, population, steps)
 
-        return over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
+        return map_over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
 
     def e_step(
         self,
