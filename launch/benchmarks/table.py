@@ -28,7 +28,7 @@ def speed_table(entries: dict[str, dict]) -> str:
     ]
     facts = "; ".join(f"{name} {_joined(entries, name)}" for name in _FACTS)
     columns = ["", "median", "lowest to highest", "required"]
-    return f"{markdown.table(columns, rows)}\n\nMeasured by `make bench` ({markdown.cell(facts)})."
+    return f"{markdown.table(columns, rows)}\n\nMeasured by `make bench` ({markdown.escape(facts)})."
 
 
 def _spread(entry: dict) -> str:

@@ -133,10 +133,10 @@ def make_card(data: Interactions, name: str, licence: str, sources: Mapping[str,
       sources, built: SHA-256 of the input files and of the written files, by name.
     """
     parts = [
-        f"# personal_routing/{markdown.cell(name)}",
+        f"# personal_routing/{markdown.escape(name)}",
         "Which LLM each user wanted for each query. An example is a user with all decisions; texts, LLMs and outcomes "
         "are in tables/, sets of candidates in offers.npy, and numbers in examples are rows of these.",
-        f"Licence of the data: {markdown.cell(licence)}",
+        f"Licence of the data: {markdown.escape(licence)}",
         "## What is in it",
         markdown.table(["what", "number"], _counts(data)),
         "## LLMs",

@@ -17,13 +17,13 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
       rows: cells of each row, plain text; escaped here.
     """
     columns = list(columns)
-    lines = [[cell(str(text)) for text in line] for line in (columns, *rows)]
+    lines = [[escape(str(text)) for text in line] for line in (columns, *rows)]
     lines.insert(1, ["---"] * len(columns))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cell(text: str) -> str:
-    """Escapes plain text for a table cell: one line, no markup."""
+def escape(text: str) -> str:
+    """Plain text as one line of Markdown without markup."""
     return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 

@@ -14,8 +14,8 @@ def to_markdown(report: Report) -> str:
     """report.md: the main results, policies by reward, paired differences and facts."""
     policies = [[policy, *cells, POLICY_DESCRIPTIONS.get(policy, "")] for policy, *cells in policy_rows(report)]
     parts = [
-        f"# {markdown.cell(report.title)}",
-        "\n".join(f"- {markdown.cell(sentence)}" for sentence in headline(report)),
+        f"# {markdown.escape(report.title)}",
+        "\n".join(f"- {markdown.escape(sentence)}" for sentence in headline(report)),
         "## Policies",
         markdown.table([*policy_columns(report), "description"], policies),
         f"## Differences in {report.reward_name} on the same test decisions",

@@ -107,8 +107,8 @@ def to_markdown(drift: Drift, title: str) -> str:
     ]
     columns = ["LLM", "expected share", "found", "difference", "95 % interval"]
     parts = [
-        f"# {markdown.cell(title)}",
-        markdown.cell(advise(drift)),
+        f"# {markdown.escape(title)}",
+        markdown.escape(advise(drift)),
         "## What is new",
         markdown.table(["measured", "found", "limit"], _rows(drift)),
         "## Choices",

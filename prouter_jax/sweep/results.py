@@ -166,8 +166,8 @@ def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
     ]
     facts = {"experiment": result.experiment, "search": f"{spec.search}, seed {spec.seed}"} | provenance()
     parts = [
-        f"# Sweep: {markdown.cell(spec.config.name)}",
-        "\n".join(f"- {markdown.cell(line)}" for line in _findings(result, ranked)),
+        f"# Sweep: {markdown.escape(spec.config.name)}",
+        "\n".join(f"- {markdown.escape(line)}" for line in _findings(result, ranked)),
         *([f"![Validation reward by value]({_PLOT})", _HOW_TO_READ] if ranked else []),
         markdown.table(["trial", *paths, "validation reward", "seconds", "state"], rows),
         "## Facts",

@@ -212,7 +212,7 @@ class ProgressLine:
         self.total, self.concurrency = total, concurrency
         self._terminal, self._printed = sys.stderr.isatty(), time.monotonic()
         if self.trials:
-            self._print(f"{len(self.trials)} of {total} trials are there from before")
+            self._print(f"{len(self.trials)} of {total} trials have ended in an earlier run")
 
     def ended(self, trial: Trial) -> None:
         """Prints how one start of a trial ended."""

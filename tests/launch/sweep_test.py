@@ -162,7 +162,7 @@ def test_a_killed_sweep_goes_on_and_ends_where_an_undisturbed_one_ends(tmp_path)
     assert any("resumed from step" in path.read_text() for path in stopped.glob("trials/*/log.txt"))
     logs = {path: path.read_text() for path in stopped.glob("trials/*/log.txt")}
     code, _, err = _finish(_start(stopped, *GRID))
-    assert (code, err) == (0, "sweep: 4 of 4 trials are there from before\n")
+    assert (code, err) == (0, "sweep: 4 of 4 trials have ended in an earlier run\n")
     assert {path: path.read_text() for path in logs} == logs
     _check_best(stopped)
 

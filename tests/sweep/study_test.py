@@ -182,7 +182,7 @@ def test_time_left_is_that_of_the_median_trial_shared_by_those_that_run_at_a_tim
     assert ProgressLine([_done(0, 0.5, 10.0)], 1, 2).line([]) == "1/1 trials, best 0.5000 (trial 000), 0 s left"
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "sweep: trial 000 done, 0.5000, 10.0 s; 1/10 trials, best 0.5000 (trial 000), 45 s left"
-    assert said[-1] == "sweep: 1 of 1 trials are there from before"
+    assert said[-1] == "sweep: 1 of 1 trials have ended in an earlier run"
 
 
 def test_what_became_of_a_trial_is_said(capsys):

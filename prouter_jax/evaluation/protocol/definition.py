@@ -1,6 +1,7 @@
-"""Definition of a table: its units of work with the measurements that they return, and the numbers it requires.
+"""Definition of a result table: the units of work that measure it, and the numbers that it requires.
 
-A setting is an experiment's configuration as plain JSON, which the arguments of a unit can hold.
+A setting is one experimental condition: a data set, a kind of split and a model, as the configuration of an experiment.
+A unit measures one setting with one seed. Its arguments hold the configuration as plain JSON.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from prouter_jax import config as configuration
 from prouter_jax.config import Data, ExperimentConfig, from_dict, with_values
 from prouter_jax.dataset import Source, read_source
-from prouter_jax.evaluation.protocol.table import Cell
+from prouter_jax.evaluation.protocol.table import Group
 from prouter_jax.report.types import ROUTER
 
 MAIN, ABLATION = "main", "ablation"
@@ -26,9 +27,9 @@ class Size:
     """Size of a run of the protocol, and its folders.
 
     Attributes:
-      small: the embedded benchmark alone, with few users; for tests and a first look.
+      small: whether every setting uses the embedded benchmark with few users; for tests and a first look.
       data: folder of the data sets.
-      tuned: folder of the tuned settings, which units share.
+      tuned: folder of the tuned hyperparameters, which units share.
     """
 
     small: bool
@@ -40,16 +41,17 @@ class Size:
 class Unit:
     """One resumable piece of work: `function(**arguments)` returns one measurement or a list of them.
 
-    A measurement (a dict for JSON; NaN and None are unknown) is
+    A measurement is a dict of JSON values; NaN and None mean not measured. The value of k is the number of decisions in
+    a new user's history, "settings" are tuned hyperparameters:
       {"setting": str, "k": int or None, "seed": int, "metric": "reward" | "accuracy" | "log_loss",
        "policies": {name: {"reward": ..., "accuracy": ..., "top2": ..., "log_loss": ..., "calibration": ...,
                            "validation": the metric on validation, "seconds": ..., "settings": {tuned}}},
-       "facts": {name: value}, and where a share recovered is measured "blind" and "full", scores of that metric}.
+       "facts": {name: value}, and for a share recovered "blind" and "full", scores as in `table.Group`}.
 
     Attributes:
       key: name of the unit's file within the table.
       function: bind by functools.partial what a stored result does not depend on, such as paths.
-      arguments: everything that the result depends on, plain JSON.
+      arguments: everything that the result depends on, plain JSON; their hash is stored with the result.
     """
 
     key: str
@@ -58,11 +60,12 @@ class Unit:
 
 
 class Finding(NamedTuple):
-    """The number with the smallest margin to a requirement.
+    """The measured number that comes closest to missing a requirement.
 
     Attributes:
-      margin: how far the number exceeds the required one; below 0 it misses it, NaN is not measured.
-      where: the cell of the number.
+      margin: how far the number exceeds the required one; below 0 the requirement is missed; NaN if not measured.
+      value: the number.
+      where: the group of the number.
     """
 
     margin: float
@@ -72,23 +75,34 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Requirement:
-    """A required number.
+    """A number that the results of a table must reach.
 
     Attributes:
-      metric: "" for the metric of each setting.
-      check: the finding among the cells for this metric; `requirements` has the usual ones.
-      aim: whether missing it is acceptable.
+      text: the requirement in words.
+      metric: the metric to check; "" for the metric of each setting.
+      check: returns the finding with the smallest margin; arguments are the groups of the table and the metric. The
+        module `requirements` has functions that build checks.
+      aim: whether the requirement is an aim, which may be missed.
     """
 
     text: str
     metric: str
-    check: Callable[[Sequence[Cell], str], Finding]
+    check: Callable[[Sequence[Group], str], Finding]
     aim: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-    """A table to be measured; in an `ABLATION` each policy but the router is the router without one part."""
+    """A table to be measured.
+
+    Attributes:
+      name: name of its files.
+      title, caption: Markdown heading and explanation for readers.
+      units: the pieces of work that measure it.
+      requirements: the numbers that its results must reach.
+      kind: MAIN, where the router is compared with baselines, or ABLATION, where it is compared with variants that
+        lack one of its parts.
+    """
 
     name: str
     title: str

@@ -1,4 +1,8 @@
-"""Measurements of the protocol, each of one seed: functions of plain arguments, for `definition.Unit`."""
+"""Measures the settings of the evaluation protocol, one seed a call: the functions that `definition.Unit` runs.
+
+Each function trains the router and fits the baselines on one split, scores the test decisions, and returns measurements
+as `definition.Unit` describes them. Its arguments are plain JSON, which names the result.
+"""
 
 import dataclasses
 import functools
@@ -17,21 +21,21 @@ from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.data.splits import find_llms
 from prouter_jax.dataset import Dataset, Labelled, prepare_dataset
 from prouter_jax.evaluation.baselines.tuning import make_tuned
-from prouter_jax.evaluation.protocol.comparison import (
+from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
+from prouter_jax.evaluation.protocol.fitting import (
     USER_BLIND,
-    Comparison,
+    FittedPolicies,
     evaluate_scores,
     fit_all,
     train_router,
 )
-from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
 from prouter_jax.evaluation.protocol.table import ORACLE, sign
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.serving.router import Trained
 
-ALL = 10**9  # decisions of each new user in the history: every one there is
+ALL = 10**9  # for k: all decisions of each new user on training queries are in the history
 _NEVER = -1e6  # score of an LLM that must not be chosen
 # Fitted again at every k; other baselines would take too long.
 _FITTED_AGAIN = ("smoothed_favourite", "empirical_bayes", "neighbours_per_user", "kernel_ridge", "bradley_terry")
@@ -46,7 +50,14 @@ class Folders:
 
 
 def measure_split(setting: str, config: Mapping, metric: str, tuning: Mapping, seed: int, folders: Folders) -> dict:
-    """The router and all baselines on the test decisions of one split."""
+    """Scores the router and all baselines on the test decisions of one split.
+
+    Args:
+      setting: name of the setting.
+      config: configuration as `definition.to_arguments` gives it.
+      metric: "reward", "accuracy" or "log_loss", by which policies are compared.
+      tuning: fields of a `Tuning`, which finds the hyperparameters.
+    """
     fitted = _fit(config, tuning, seed, folders)
     return {"setting": setting, "k": None, "seed": seed, "metric": metric} | _measure(fitted, fitted.dataset, metric)
 
@@ -54,9 +65,14 @@ def measure_split(setting: str, config: Mapping, metric: str, tuning: Mapping, s
 def measure_new_users(
     setting: str, config: Mapping, metric: str, tuning: Mapping, seed: int, ks: Sequence[int], folders: Folders
 ) -> list[dict]:
-    """The router and all baselines on the decisions of users absent from training, with histories of k decisions.
+    """Scores the router and all baselines on users absent from training, with histories of k decisions.
 
-    "full" is the best score of any of them with all the new users' decisions on training queries as histories.
+    "blind" is the score of the router without histories, "full" the best score of any policy when the histories are all
+    decisions of the new users on training queries.
+
+    Args:
+      setting, config, metric, tuning: see `measure_split`.
+      ks: lengths of the histories; the result has a measurement for each.
     """
     fitted = _fit(config, tuning, seed, folders)
     whole = from_arguments(config, folders.data)
@@ -72,9 +88,13 @@ def measure_new_users(
 def measure_new_llms(
     setting: str, config: Mapping, tuning: Mapping, seed: int, ks: Sequence[int], folders: Folders
 ) -> list[dict]:
-    """The router and baselines with LLMs absent from training, after k decisions among which one of them was offered.
+    """Scores the router and baselines with LLMs absent from training, after k decisions with a new LLM as a candidate.
 
-    "blind" is the score of the router without the new LLMs, "full" that of a router trained with all LLMs.
+    "blind" is the score of the router that never chooses a new LLM, "full" that of a router trained with all LLMs.
+
+    Args:
+      setting, config, tuning: see `measure_split`.
+      ks: numbers of decisions; the result has a measurement for each.
     """
     whole = from_arguments(config, folders.data)
     settings = _settings(tuning, folders)
@@ -95,7 +115,12 @@ def measure_new_llms(
 
 
 def measure_parts(setting: str, config: Mapping, variants: Mapping[str, Mapping], seed: int, folders: Folders) -> dict:
-    """The router and its variants, each with some fields of the configuration changed: an ablation."""
+    """Scores the router and variants of it, each trained with some fields of the configuration changed: an ablation.
+
+    Args:
+      setting, config: see `measure_split`.
+      variants: changed fields by name of the variant.
+    """
     whole = from_arguments(config, folders.data)
     dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
     scores = {}
@@ -108,7 +133,7 @@ def measure_parts(setting: str, config: Mapping, variants: Mapping[str, Mapping]
     return {"setting": setting, "k": None, "seed": seed, "metric": "reward", "policies": numbers}
 
 
-def _fit(config: Mapping, tuning: Mapping, seed: int, folders: Folders) -> Comparison:
+def _fit(config: Mapping, tuning: Mapping, seed: int, folders: Folders) -> FittedPolicies:
     whole = from_arguments(config, folders.data)
     dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
     return fit_all(whole, dataset, seed, _settings(tuning, folders))
@@ -119,12 +144,12 @@ def _settings(tuning: Mapping, folders: Folders) -> dict[str, dict[str, Any]]:
 
 
 def _split_given(config: ExperimentConfig, k: int, seed: int) -> Dataset:
-    """The split with k decisions of each new user, or among new LLMs, in the histories."""
+    """The split whose histories have k decisions of each new user, or k decisions with a new LLM as a candidate."""
     return prepare_dataset(cached_source(config.data), dataclasses.replace(config.data, given=k), seed)
 
 
-def _measure(fitted: Comparison, dataset: Dataset, metric: str) -> dict:
-    """ "policies" and "facts" of a measurement, with the histories of `prepared`."""
+def _measure(fitted: FittedPolicies, dataset: Dataset, metric: str) -> dict:
+    """ "policies" and "facts" of a measurement on the test decisions of `dataset`, with its histories."""
     validation, test = dataset.labelled("validation"), dataset.labelled("test")
     scores = fitted.scores(dataset, _both(dataset))
     numbers: dict[str, dict] = dict(evaluate_scores(scores, validation, test, metric))

@@ -1,4 +1,4 @@
-"""report.html of a protocol: all tables measured so far on one page, with their plots."""
+"""Builds report.html of the evaluation protocol: all result tables measured so far on one page, with their plots."""
 
 import functools
 import math
@@ -8,10 +8,10 @@ from prouter_jax.evaluation.protocol.report import (
     HOW_TO_READ,
     MET,
     by_score,
-    cell_name,
     duration_text,
     facts_rows,
     gain_text,
+    group_name,
     metric_name,
     policy_table,
     score,
@@ -19,12 +19,12 @@ from prouter_jax.evaluation.protocol.report import (
 )
 from prouter_jax.evaluation.protocol.table import (
     ORACLE,
-    Cell,
+    Group,
     Table,
     baselines,
     by_learnable_gain,
-    largest_learnable_gains,
     sign,
+    with_largest_learnable_gains,
 )
 from prouter_jax.io.display import DASH
 from prouter_jax.report.html import render
@@ -34,13 +34,17 @@ from prouter_jax.report.text import is_significant
 from prouter_jax.report.types import ROUTER, PairedDifference
 
 _TITLE = "Personal LLM routing: all settings"
-_GAINS, _GAINS_PER_CELL = 24, 12  # most rows of the plot of gains
-_K_PLOTS = 4  # most plots over k
-_K_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00")  # of the router and of the baselines that are shown
+_MAX_GAINS, _MAX_GAINS_PER_GROUP = 24, 12  # rows of the plot of gains
+_MAX_K_PLOTS = 4  # plots of a table over k
+_K_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00")  # the router, then the best baselines
 
 
 def to_html(tables: Sequence[Table]) -> str:
-    """The whole page, self-contained."""
+    """The whole page, self-contained.
+
+    Args:
+      tables: in the order of the page.
+    """
     sections = [_section(table) for table in tables]
     return render("protocol.html.j2", title=_TITLE, key_figures=_key_figures(tables), how_to_read=HOW_TO_READ,
                   tables=sections)  # fmt: skip
@@ -52,97 +56,101 @@ def draw_plots(table: Table) -> list[Plot]:
 
 
 def _key_figures(tables: Sequence[Table]) -> list[tuple[str, str]]:
-    """Pairs of a value and the words under it."""
-    verdicts = [one for table in tables for one in table.verdicts]
+    """Pairs of a value and its label."""
+    results = [one for table in tables for one in table.requirements]
     figures = [(str(len(tables)), f"tables, measured in {duration_text(sum(table.seconds for table in tables))}")]
     for aim, words in ((False, "requirements met"), (True, "aims met")):
-        asked = [one for one in verdicts if one.aim == aim]
+        asked = [one for one in results if one.aim == aim]
         if asked:
             figures.append((f"{sum(one.status == MET for one in asked)} of {len(asked)}", words))
     return figures
 
 
 def _section(table: Table) -> dict:
-    """What the template shows of a table."""
+    """Variables of the template for one table."""
     return {
         "name": table.name,
         "title": table.title,
         "caption": table.caption,
-        "verdicts": [
-            [one.status, one.found or DASH, "aim" if one.aim else "required", one.text] for one in table.verdicts
+        "requirements": [
+            [one.status, one.found or DASH, "aim" if one.aim else "required", one.text] for one in table.requirements
         ],
-        "summary": summary_table(table) if table.cells else None,
+        "summary": summary_table(table) if table.groups else None,
         "plots": draw_plots(table),
-        "cells": [
-            {"name": cell_name(cell), "policies": policy_table(cell), "facts": cell.facts.items()}
-            for cell in table.cells
+        "groups": [
+            {
+                "name": group_name(group),
+                "policies": policy_table(group),
+                "facts": group.facts.items(),
+            }
+            for group in table.groups
         ],
         "facts": facts_rows(table),
     }
 
 
 def _plot_gains(table: Table) -> Plot | None:
-    """The router's gains over the strongest baselines of each cell, as many as there is room for."""
-    cells = largest_learnable_gains(table.cells, _GAINS)
-    most = min(_GAINS_PER_CELL, max(1, _GAINS // max(1, len(cells))))
-    gains = [(cell, gain) for cell in cells for gain in _smallest_gains(cell, most)]
+    """The router's gains over the strongest baselines of each group, at most `_MAX_GAINS` in all."""
+    groups = with_largest_learnable_gains(table.groups, _MAX_GAINS)
+    most = min(_MAX_GAINS_PER_GROUP, max(1, _MAX_GAINS // max(1, len(groups))))
+    gains = [(group, gain) for group in groups for gain in _smallest_gains(group, most)]
     if not gains:
         return None
-    several = len(cells) > 1
+    several = len(groups) > 1
     names = [
-        shorten(gain.against, 30) + (f"\n{shorten(cell_name(cell), 30)}" if several else "") for cell, gain in gains
+        shorten(gain.against, 30) + (f"\n{shorten(group_name(group), 30)}" if several else "") for group, gain in gains
     ]
     rows = [gain for _, gain in gains]
     title = f"The router's gain: {sum(map(is_significant, rows))} of {len(rows)} differences are significant"
     caption = (
-        "Right of zero, the router is better than the policy named. Lines: 95 % intervals over seeds. Grey: not "
+        "Right of zero, the router is better than the named policy. Lines: 95 % intervals over seeds. Grey: not "
         f"significant. At most {most} gains of a setting are shown, the smallest"
     )
-    caption += "." if len(cells) == len(table.cells) else ", and the settings with the largest learnable gain."
-    alt = "; ".join(f"{cell_name(cell)}, {gain.against}: {gain_text(gain)}" for cell, gain in gains)
-    label = f"gain in {' or '.join(dict.fromkeys(metric_name(cell.metric) for cell, _ in gains))}"
+    caption += "." if len(groups) == len(table.groups) else ", and the settings with the largest learnable gain."
+    alt = "; ".join(f"{group_name(group)}, {gain.against}: {gain_text(gain)}" for group, gain in gains)
+    label = f"gain in {' or '.join(dict.fromkeys(metric_name(group.metric) for group, _ in gains))}"
     return Plot(title, draw_paired(f"gains-{table.name}", rows, names, label, f"{title}. {alt}"), caption)
 
 
-def _smallest_gains(cell: Cell, most: int) -> list[PairedDifference]:
+def _smallest_gains(group: Group, most: int) -> list[PairedDifference]:
     """The router's smallest gains over baselines, rising."""
-    gains = [cell.rows[name].gains.get(cell.metric) for name in baselines(cell)]
+    gains = [group.rows[name].gains.get(group.metric) for name in baselines(group)]
     known = [gain for gain in gains if gain is not None and math.isfinite(gain.mean)]
     return sorted(known, key=lambda gain: gain.mean)[:most]
 
 
 def _plots_over_k(table: Table) -> list[Plot]:
     """A plot for each setting with several k; of many settings, those with the largest learnable gain."""
-    settings = {cell.setting: [one for one in table.cells if one.setting == cell.setting and one.k is not None]
-                for cell in table.cells}  # fmt: skip
-    chosen = [setting for setting in by_learnable_gain(table.cells) if len(settings[setting]) > 1][:_K_PLOTS]
+    settings = {group.setting: [one for one in table.groups if one.setting == group.setting and one.k is not None]
+                for group in table.groups}  # fmt: skip
+    chosen = [setting for setting in by_learnable_gain(table.groups) if len(settings[setting]) > 1][:_MAX_K_PLOTS]
     return [_plot_over_k(f"k-{table.name}-{place}", settings[setting]) for place, setting in enumerate(chosen)]
 
 
-def _plot_over_k(name: str, cells: Sequence[Cell]) -> Plot:
-    metric, better = metric_name(cells[0].metric), "lower" if sign(cells[0].metric) < 0 else "higher"
-    title = f"{cells[0].setting}: {metric} by k"
+def _plot_over_k(name: str, groups: Sequence[Group]) -> Plot:
+    metric, better = metric_name(groups[0].metric), "lower" if sign(groups[0].metric) < 0 else "higher"
+    title = f"{groups[0].setting}: {metric} by k"
     most = len(_K_COLOURS) - 1
     caption = (
         f"{better.capitalize()} is better. Whiskers: standard deviation over seeds. Shown are the {most} best "
-        "baselines. Dotted: the blind score. Dashed: the fully trained score."
+        "baselines. Dotted: the blind score. Dashed: the full score."
     )
-    lines = {policy: [score(cell, policy) for cell in cells] for policy in [ROUTER, *_best_baselines(cells)]}
+    lines = {policy: [score(group, policy) for group in groups] for policy in [ROUTER, *_best_baselines(groups)]}
     alt = "; ".join(f"{policy} {', '.join(f'{one.mean:.3f}' for one in line)}" for policy, line in lines.items())
-    draw = functools.partial(_draw_over_k, cells=cells, lines=lines, label=f"{metric} ({better} is better)")
+    draw = functools.partial(_draw_over_k, groups=groups, lines=lines, label=f"{metric} ({better} is better)")
     height = 3.2 + legend_height([*map(_label, lines), "fully trained", "blind"])
     return Plot(title, draw_svg(name, draw, height, f"{title}. {alt}"), caption)
 
 
-def _best_baselines(cells: Sequence[Cell]) -> list[str]:
+def _best_baselines(groups: Sequence[Group]) -> list[str]:
     """The baselines that rank first at some k, then those that rank second, and so on."""
-    orders = [[name for name in by_score(cell) if name not in (ROUTER, ORACLE)] for cell in cells]
+    orders = [[name for name in by_score(group) if name not in (ROUTER, ORACLE)] for group in groups]
     by_rank = [order[rank] for rank in range(max(map(len, orders))) for order in orders if rank < len(order)]
     return list(dict.fromkeys(by_rank))[: len(_K_COLOURS) - 1]
 
 
-def _draw_over_k(axes, cells: Sequence[Cell], lines: Mapping, label: str) -> None:
-    places = range(len(cells))
+def _draw_over_k(axes, groups: Sequence[Group], lines: Mapping, label: str) -> None:
+    places = range(len(groups))
     names = [_label(policy) for policy in lines]
     for i, (name, line, colour) in enumerate(zip(names, lines.values(), _K_COLOURS, strict=False)):
         shifted = [place + 0.04 * (i - (len(lines) - 1) / 2) for place in places]  # whiskers side by side
@@ -150,11 +158,11 @@ def _draw_over_k(axes, cells: Sequence[Cell], lines: Mapping, label: str) -> Non
         means, deviations = [one.mean for one in line], [one.spread for one in line]
         axes.errorbar(shifted, means, deviations, marker="o", markersize=4, capsize=2, label=name, **style)
     for end, name, style in (("blind", "blind", (0, (1, 2))), ("full", "fully trained", (0, (5, 3)))):
-        known = [getattr(cell, end).mean for cell in cells]
+        known = [getattr(group, end).mean for group in groups]
         if any(map(math.isfinite, known)):
             names.append(name)
             axes.plot(places, known, color=DARK, linewidth=1, linestyle=style, label=name)
-    axes.set_xticks(places, [str(cell.k) for cell in cells])
+    axes.set_xticks(places, [str(group.k) for group in groups])
     axes.set_xlabel("k")
     axes.set_ylabel(label)
     axes.grid(axis="y")

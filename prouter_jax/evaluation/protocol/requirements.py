@@ -1,41 +1,42 @@
-"""Checks of requirements: each returns the finding with the smallest margin among the cells of a table.
+"""Builds the checks of requirements, such as "the router's gain over every baseline is at least 0".
 
-The margin is NaN if a number that the requirement needs was not measured, so that it is never met by missing numbers.
-Only baselines without any value of the metric are left out, such as the log loss of one without probabilities.
+A check takes the groups of a result table (one for each setting and k) and returns the finding with the smallest
+margin. The margin is NaN if a number that the requirement needs was not measured: missing numbers never meet it.
+Baselines without any value of the metric are left out, for example the log loss of a baseline without probabilities.
 """
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from prouter_jax.evaluation.protocol.definition import Finding
-from prouter_jax.evaluation.protocol.report import cell_name
-from prouter_jax.evaluation.protocol.table import Cell, baselines, learnable_gain, sign
+from prouter_jax.evaluation.protocol.report import group_name
+from prouter_jax.evaluation.protocol.table import Group, baselines, learnable_gain, sign
 from prouter_jax.report.types import ROUTER, PairedDifference
 
-Check = Callable[[Sequence[Cell], str], Finding]
-Where = Callable[[Cell], bool]
+Check = Callable[[Sequence[Group], str], Finding]
+Where = Callable[[Group], bool]
 Numbers = Iterable[tuple[float, float]]  # margins, each with the number that has it
 EVERY, BEST = "every baseline", "best baseline"
 
 
-def everywhere(_: Cell) -> bool:
-    """All cells."""
+def everywhere(_: Group) -> bool:
+    """All groups."""
     return True
 
 
 def settings(*names: str) -> Where:
-    """The cells of these settings."""
-    return lambda cell: cell.setting in names
+    """The groups of these settings."""
+    return lambda group: group.setting in names
 
 
 def learnable_gain_above(gap: float) -> Where:
-    """The cells whose learnable gain, fully trained score minus blind score, exceeds `gap`."""
-    return lambda cell: learnable_gain(cell) > gap
+    """The groups whose learnable gain, full score minus blind score, exceeds `gap`."""
+    return lambda group: learnable_gain(group) > gap
 
 
 def learnable_gain_at_most(gap: float) -> Where:
-    """The cells whose learnable gain is at most `gap`."""
-    return lambda cell: learnable_gain(cell) <= gap
+    """The groups whose learnable gain is at most `gap`."""
+    return lambda group: learnable_gain(group) <= gap
 
 
 def gain(
@@ -53,15 +54,15 @@ def gain(
       against: EVERY, BEST (chosen on validation), or the name of a policy.
       low: compare the lower end of the 95 % interval, not the mean.
       relative: the gain as a share of the baseline's mean, 0.05 for 5 %.
-      ks: cells of these k, each of which must exist; every k by default.
-      where: selects cells.
+      ks: only groups with one of these k, which every setting must have; every k by default.
+      where: selects groups.
     """
 
-    def numbers(cell: Cell, metric: str) -> Numbers:
-        for name in _named(cell, against):
-            found = cell.rows[name].gains.get(metric) if name in cell.rows else None
+    def numbers(group: Group, metric: str) -> Numbers:
+        for name in _baselines_named(group, against):
+            found = group.rows[name].gains.get(metric) if name in group.rows else None
             if found is not None and (found.n or against != EVERY):
-                number = _end(found, low) / (abs(_mean(cell, name, metric)) if relative else 1)
+                number = _end(found, low) / (abs(_mean(group, name, metric)) if relative else 1)
                 yield number - at_least, number
             elif against != EVERY:
                 yield math.nan, math.nan
@@ -77,29 +78,29 @@ def interval_above(limit: float = 0.0, against: str = EVERY, *, ks: Collection[i
 def score(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
     """A policy's mean score is at least `at_least` (at most, if lower is better), which may differ by k."""
 
-    def numbers(cell: Cell, metric: str) -> Numbers:
-        number = _mean(cell, policy, metric)
-        yield sign(metric) * (number - _bound(at_least, cell)), number
+    def numbers(group: Group, metric: str) -> Numbers:
+        number = _mean(group, policy, metric)
+        yield sign(metric) * (number - _bound(at_least, group)), number
 
     return _check(numbers, at_least if isinstance(at_least, Mapping) else (), where)
 
 
 def share(at_least: float | Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
-    """The share recovered is at least `at_least`, which may differ by k."""
+    """The share recovered, (score - blind) / (full - blind), is at least `at_least`, which may differ by k."""
 
-    def numbers(cell: Cell, _: str) -> Numbers:
-        number = cell.rows[policy].share.mean if policy in cell.rows else math.nan
-        yield number - _bound(at_least, cell), number
+    def numbers(group: Group, _: str) -> Numbers:
+        number = group.rows[policy].share.mean if policy in group.rows else math.nan
+        yield number - _bound(at_least, group), number
 
     return _check(numbers, at_least if isinstance(at_least, Mapping) else (), where)
 
 
 def ratio(at_least: Mapping[int, float], policy: str = ROUTER, *, where: Where = everywhere) -> Check:
-    """A policy's mean score divided by the fully trained score, the paper's ratio, is at least `at_least` at each k."""
+    """A policy's mean score divided by the full score, as in PersonalizedRouter, is at least `at_least` at each k."""
 
-    def numbers(cell: Cell, metric: str) -> Numbers:
-        number = _mean(cell, policy, metric) / cell.full.mean
-        yield number - _bound(at_least, cell), number
+    def numbers(group: Group, metric: str) -> Numbers:
+        number = _mean(group, policy, metric) / group.full.mean
+        yield number - _bound(at_least, group), number
 
     return _check(numbers, at_least, where)
 
@@ -107,31 +108,31 @@ def ratio(at_least: Mapping[int, float], policy: str = ROUTER, *, where: Where =
 def gain_over_blind(at_least: float, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
     """The router's gain over the blind score is at least `at_least`; -0.003 allows a loss of 0.003."""
 
-    def numbers(cell: Cell, _: str) -> Numbers:
-        number = sign(cell.metric) * (_mean(cell, ROUTER, cell.metric) - cell.blind.mean)
+    def numbers(group: Group, _: str) -> Numbers:
+        number = sign(group.metric) * (_mean(group, ROUTER, group.metric) - group.blind.mean)
         yield number - at_least, number
 
     return _check(numbers, ks, where)
 
 
-def _check(numbers: Callable[[Cell, str], Numbers], ks: Collection[int], where: Where) -> Check:
-    """Builds a check of the smallest margin; NaN if a cell has none or an unknown one, or a setting lacks a k.
+def _check(numbers: Callable[[Group, str], Numbers], ks: Collection[int], where: Where) -> Check:
+    """Builds a check of the smallest margin; NaN if a group has none or an unknown one, or a setting lacks a k.
 
     Args:
-      numbers: margins of a cell for a metric, each with its number.
+      numbers: yields the margins of a group for a metric, each with its number.
     """
     unknown = Finding(math.nan, math.nan, "")
 
-    def check(cells: Sequence[Cell], metric: str) -> Finding:
-        selected = [cell for cell in cells if where(cell)]
-        found = {(cell.setting, cell.k) for cell in selected}
+    def check(groups: Sequence[Group], metric: str) -> Finding:
+        selected = [group for group in groups if where(group)]
+        found = {(group.setting, group.k) for group in selected}
         if any((setting, k) not in found for setting, _ in found for k in ks):
             return unknown
-        chosen = [cell for cell in selected if not ks or cell.k in ks]
+        chosen = [group for group in selected if not ks or group.k in ks]
         findings = [
-            Finding(margin, number, cell_name(cell))
-            for cell in chosen
-            for margin, number in [*numbers(cell, metric or cell.metric)] or [unknown[:2]]
+            Finding(margin, number, group_name(group))
+            for group in chosen
+            for margin, number in [*numbers(group, metric or group.metric)] or [unknown[:2]]
         ]
         if any(math.isnan(one.margin) for one in findings):
             return unknown
@@ -140,20 +141,20 @@ def _check(numbers: Callable[[Cell, str], Numbers], ks: Collection[int], where: 
     return check
 
 
-def _named(cell: Cell, against: str) -> list[str]:
-    return {EVERY: baselines(cell), BEST: [cell.best_baseline]}.get(against, [against])
+def _baselines_named(group: Group, against: str) -> list[str]:
+    return {EVERY: baselines(group), BEST: [group.best_baseline]}.get(against, [against])
 
 
 def _end(found: PairedDifference, low: bool) -> float:
     return found.low if low else found.mean
 
 
-def _mean(cell: Cell, policy: str, metric: str) -> float:
-    row = cell.rows.get(policy)
+def _mean(group: Group, policy: str, metric: str) -> float:
+    row = group.rows.get(policy)
     return row.metrics[metric].mean if row and metric in row.metrics else math.nan
 
 
-def _bound(at_least: float | Mapping[int, float], cell: Cell) -> float:
+def _bound(at_least: float | Mapping[int, float], group: Group) -> float:
     if not isinstance(at_least, Mapping):
         return at_least
-    return at_least[cell.k] if cell.k is not None else math.nan
+    return at_least[group.k] if group.k is not None else math.nan

@@ -1,6 +1,7 @@
-"""Runs the protocol: measures the units that have no stored result, and writes tables and the page of all tables.
+"""Runs the evaluation protocol: measures the units without a stored result, writes the tables and the page of all.
 
-A unit's result is a file that is written whole. Processes that run on the same folder share the units by locks.
+A unit is one piece of work, a setting with one seed. Its result is one file, replaced atomically. Processes that run on
+the same folder share the units by locks.
 """
 
 import dataclasses
@@ -19,14 +20,14 @@ from prouter_jax.evaluation.protocol.definition import Definition, MissingData, 
 from prouter_jax.evaluation.protocol.page import to_html
 from prouter_jax.evaluation.protocol.report import MET, NOT_MEASURED, finding_text, missed_text, to_markdown
 from prouter_jax.evaluation.protocol.storage import read_tables, table_path, to_json
-from prouter_jax.evaluation.protocol.table import Cell, Table, Verdict, build_cells, join_facts
+from prouter_jax.evaluation.protocol.table import Group, RequirementResult, Table, build_groups, join_facts
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import Busy, lock
 from prouter_jax.io.provenance import provenance
 from prouter_jax.report.write import jsonable
 
 REPORT = "report/report.html"
-_POLL_SECONDS = 1.0  # between two looks at units that other processes measure
+_POLL_SECONDS = 1.0  # between two checks of units that other processes are measuring
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +35,10 @@ class Work:
     """The results of a table's units.
 
     Attributes:
-      records: of each finished unit, in order: "digest", "seconds", "provenance", "measurements".
+      records: the stored record of each finished unit, in order: a dict with "digest" (hash of the unit's arguments),
+        "seconds", "provenance" and "measurements".
       failures: a line for each failed unit, by key; units that miss the same data set have the same line.
-      busy: keys of the units that other processes measure.
+      busy: keys of the units that other processes are measuring.
     """
 
     records: list[dict]
@@ -52,7 +54,7 @@ def reproduce(
     Units that other processes measure into the same folder are waited for at the end.
 
     Args:
-      small: whether the definitions are of the small size; a workdir has one size.
+      small: whether the definitions have the small size; a workdir has results of one size only.
       until: time on `time.monotonic()` after which no unit is started.
 
     Returns:
@@ -134,23 +136,23 @@ def build_table(definition: Definition, work: Work, small: bool) -> Table:
     Raises:
       ValueError: naming the setting, if measurements contradict each other.
     """
-    cells = build_cells(one for record in work.records for one in record["measurements"])
-    verdicts = [_judge(one, cells, complete=not work.failures) for one in definition.requirements]
+    groups = build_groups(one for record in work.records for one in record["measurements"])
+    results = [_judge(one, groups, complete=not work.failures) for one in definition.requirements]
     title = f"{definition.title} (small variant)" if small else definition.title
     facts = join_facts(record["provenance"] for record in work.records)
     seconds = math.fsum(record["seconds"] for record in work.records)
     kind, caption = definition.kind, definition.caption
-    return Table(definition.name, title, caption, kind, cells, verdicts, facts, seconds, list(work.failures))
+    return Table(definition.name, title, caption, kind, groups, results, facts, seconds, list(work.failures))
 
 
-def _judge(required: Requirement, cells: Sequence[Cell], complete: bool) -> Verdict:
-    """A requirement that the measured cells meet is met only if no unit is missing."""
-    found = required.check(cells, required.metric)
+def _judge(required: Requirement, groups: Sequence[Group], complete: bool) -> RequirementResult:
+    """Checks a requirement; if units are missing, it is "not measured" where the measured groups meet it."""
+    found = required.check(groups, required.metric)
     margin = found.margin
     if math.isnan(margin) or (margin >= 0 and not complete):
-        return Verdict(required.text, required.aim, NOT_MEASURED, margin)
+        return RequirementResult(required.text, required.aim, NOT_MEASURED, margin)
     status = missed_text(-margin) if margin < 0 else MET
-    return Verdict(required.text, required.aim, status, margin, finding_text(found))
+    return RequirementResult(required.text, required.aim, status, margin, finding_text(found))
 
 
 def _write(table: Table, workdir: pathlib.Path) -> None:
@@ -179,13 +181,13 @@ def _read(path: pathlib.Path, digest: str) -> dict | None:
         raise ValueError(f"{path.parent}/{error}; delete it to measure it again") from error
     if record["digest"] != digest:
         raise ValueError(
-            f"{path}: expected a result of the arguments of this unit, found one of others; name another --workdir"
+            f"{path}: expected a result of the arguments of this unit, found that of others; name another --workdir"
         )
     return record
 
 
 def _run_locked(unit: Unit, path: pathlib.Path, digest: str, log: pathlib.Path, progress: "_Progress") -> dict:
-    """The record of a unit that this process runs, or that another process has just finished.
+    """Runs a unit under its lock, or reads the record that another process has just written.
 
     Raises:
       Busy: if another process holds its lock, or the lock of the settings that it needs.
@@ -239,11 +241,13 @@ class _Progress:
         self.done, self.silent = len(seconds), True
 
     def begun(self) -> None:
+        """Prints the number of stored results before the first unit runs."""
         if self.silent and self.done:
-            self._print(f"{self.done} of {self.total} units are there from before")
+            self._print(f"{self.done} of {self.total} units have a stored result")
         self.silent = False
 
     def finished(self, key: str, record: dict) -> None:
+        """Prints how a unit ended."""
         self.done += 1
         if "failure" in record:
             self._print(f"unit {self.done}/{self.total}, {key} failed")

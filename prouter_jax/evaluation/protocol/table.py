@@ -1,4 +1,10 @@
-"""Table: for each setting the metrics of every policy over seeds and the router's gains, from measurements."""
+"""Result tables of the protocol: measurements of single seeds are combined to means, gains and intervals over seeds.
+
+A table has a group of rows for each setting (a data set with a kind of split, such as "choices") and each k (number of
+decisions in a new user's history). A group has a row for each policy: the router and the baselines, and the oracle.
+The blind score of a group is the router's score without the information that is studied: the user's identity, or the
+new LLMs. The full score is the best score with all of that information. Their difference is the learnable gain.
+"""
 
 import collections
 import dataclasses
@@ -20,12 +26,12 @@ _NOT_MEASURED = ("settings",)
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One policy in one setting.
+    """Results of one policy in one setting at one k.
 
     Attributes:
-      metrics: over seeds, by metric; "validation" is the cell's metric on validation decisions.
-      gains: the router against this policy on the same seeds, by metric; above 0 the router is better, also where
-        less of the metric is better.
+      metrics: statistics over seeds, by metric; "validation" is the group's metric on validation decisions.
+      gains: the router minus this policy on the same seeds, by metric, with the sign turned where a lower metric is
+        better: a gain above 0 always means that the router is better.
       share: the share recovered (score - blind) / (full - blind) with its interval over seeds; NaN where not measured.
       settings: the tuned settings of each seed.
     """
@@ -37,14 +43,17 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
-    """One setting at one k.
+class Group:
+    """Results of all policies in one setting at one k.
 
     Attributes:
-      k: number of decisions in a new user's history, or with a new LLM on offer; None where there are no such.
-      rows: by policy.
-      best_baseline: the best on validation, "" where unknown.
-      blind, full: score without and with all of the histories.
+      k: number of decisions in the history of each new user, or of decisions in which a new LLM was a candidate; None
+        if neither users nor LLMs are new.
+      metric: the metric by which policies are compared, "reward", "accuracy" or "log_loss".
+      rows: the results by policy.
+      best_baseline: name of the baseline with the best validation metric; "" if none has one for every seed.
+      blind, full: the blind score and the full score (see the module), in `metric`.
+      facts: provenance, such as the number of test decisions.
     """
 
     setting: str
@@ -59,11 +68,15 @@ class Cell:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """A requirement and its status: "met", "missed by x" or "not measured".
+class RequirementResult:
+    """The result of checking a requirement.
 
     Attributes:
-      found: the number with the smallest margin and its cell; "" if not measured.
+      text: the requirement in words.
+      aim: whether the requirement may be missed.
+      status: "met", "missed by x" or "not measured".
+      margin: how far the measured number exceeds the required one; below 0 the requirement is missed.
+      found: the number with the smallest margin and its group; "" if not measured.
     """
 
     text: str
@@ -75,10 +88,13 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """All numbers of a table.
+    """A measured table.
 
     Attributes:
-      seconds: to measure the units.
+      name, title, caption, kind: see `definition.Definition`.
+      requirements: the results of its requirements.
+      facts: provenance: versions, machine, date, commit.
+      seconds: time in which its units (pieces of work, one seed each) were measured.
       failed: keys of the units without a result.
     """
 
@@ -86,15 +102,15 @@ class Table:
     title: str
     caption: str
     kind: str
-    cells: Sequence[Cell]
-    verdicts: Sequence[Verdict]
+    groups: Sequence[Group]
+    requirements: Sequence[RequirementResult]
     facts: Mapping[str, str]
     seconds: float
     failed: Sequence[str] = ()
 
 
-def build_cells(measurements: Iterable[Mapping]) -> list[Cell]:
-    """One cell for each setting and k: settings in the order of the measurements, k and seeds rising.
+def build_groups(measurements: Iterable[Mapping]) -> list[Group]:
+    """Groups the measurements by setting and k: settings in the order of the measurements, k and seeds rising.
 
     Raises:
       ValueError: naming the setting, if two measurements have the same seed or its metrics differ.
@@ -104,12 +120,12 @@ def build_cells(measurements: Iterable[Mapping]) -> list[Cell]:
         groups[one["setting"], one["k"]].append(one)
     order = list(dict.fromkeys(setting for setting, _ in groups))
     keys = sorted(groups, key=lambda key: (order.index(key[0]), -1 if key[1] is None else key[1]))
-    return [_build_cell(sorted(groups[key], key=lambda one: one["seed"])) for key in keys]
+    return [_build_group(sorted(groups[key], key=lambda one: one["seed"])) for key in keys]
 
 
-def baselines(cell: Cell) -> list[str]:
+def baselines(group: Group) -> list[str]:
     """All policies but the router and the oracle."""
-    return [name for name in cell.rows if name not in (ROUTER, ORACLE)]
+    return [name for name in group.rows if name not in (ROUTER, ORACLE)]
 
 
 def sign(metric: str) -> int:
@@ -117,29 +133,32 @@ def sign(metric: str) -> int:
     return -1 if metric in LESS_IS_BETTER else 1
 
 
-def learnable_gain(cell: Cell) -> float:
-    """How much better the fully trained score is than the blind one; NaN where there are none."""
-    return sign(cell.metric) * (cell.full.mean - cell.blind.mean)
+def learnable_gain(group: Group) -> float:
+    """How much better the full score is than the blind score; NaN if they were not measured."""
+    return sign(group.metric) * (group.full.mean - group.blind.mean)
 
 
-def by_learnable_gain(cells: Sequence[Cell]) -> list[str]:
-    """Settings by their largest learnable gain, unknown ones last."""
-    largest = {cell.setting: 0.0 for cell in cells}
-    for cell in cells:
-        gap = abs(cell.full.mean - cell.blind.mean)
-        largest[cell.setting] = max(largest[cell.setting], gap if math.isfinite(gap) else 0.0)
+def by_learnable_gain(groups: Sequence[Group]) -> list[str]:
+    """Settings ordered by their largest learnable gain; those without one are last."""
+    largest = {group.setting: 0.0 for group in groups}
+    for group in groups:
+        gap = abs(group.full.mean - group.blind.mean)
+        largest[group.setting] = max(largest[group.setting], gap if math.isfinite(gap) else 0.0)
     return sorted(largest, key=lambda setting: -largest[setting])
 
 
-def largest_learnable_gains(cells: Sequence[Cell], most: int) -> list[Cell]:
-    """At most `most` cells, in their order: whole settings with the largest learnable gains, at least one setting."""
+def with_largest_learnable_gains(groups: Sequence[Group], limit: int) -> list[Group]:
+    """The groups of the settings with the largest learnable gains, in their order.
+
+    Settings are taken whole, the first one always, the others while there are at most `limit` groups.
+    """
     shown = []
-    for setting in by_learnable_gain(cells):
-        found = [cell for cell in cells if cell.setting == setting]
-        if shown and len(shown) + len(found) > most:
+    for setting in by_learnable_gain(groups):
+        found = [group for group in groups if group.setting == setting]
+        if shown and len(shown) + len(found) > limit:
             break
         shown += found
-    return [cell for cell in cells if cell in shown]
+    return [group for group in groups if group in shown]
 
 
 def join_facts(facts: Iterable[Mapping]) -> dict[str, str]:
@@ -151,8 +170,8 @@ def join_facts(facts: Iterable[Mapping]) -> dict[str, str]:
     return {name: ", ".join(values) for name, values in found.items()}
 
 
-def _build_cell(measured: Sequence[Mapping]) -> Cell:
-    """The cell of one setting and k from its measurements, one for each seed."""
+def _build_group(measured: Sequence[Mapping]) -> Group:
+    """The group of one setting and k from its measurements, one for each seed."""
     setting, k, metric = (measured[0][name] for name in ("setting", "k", "metric"))
     seeds = [one["seed"] for one in measured]
     where = setting if k is None else f"{setting}, k = {k}"
@@ -164,8 +183,10 @@ def _build_cell(measured: Sequence[Mapping]) -> Cell:
     names = list(dict.fromkeys(name for one in measured for name in one["policies"]))
     rows = {name: _build_row(measured, name, metric) for name in names}
     blind, full = (SeedStatistics.of(_number(one.get(end)) for one in measured) for end in ("blind", "full"))
-    cell = Cell(setting, k, metric, seeds, rows, "", blind, full, join_facts(one.get("facts", {}) for one in measured))
-    return dataclasses.replace(cell, best_baseline=_best_baseline(cell))
+    group = Group(
+        setting, k, metric, seeds, rows, "", blind, full, join_facts(one.get("facts", {}) for one in measured)
+    )
+    return dataclasses.replace(group, best_baseline=_best_baseline(group))
 
 
 def _build_row(measured: Sequence[Mapping], name: str, metric: str) -> Row:
@@ -187,13 +208,13 @@ def _gain(router: list[float], other: list[float], name: str, better: int) -> Pa
     return PairedDifference(ROUTER, name, found.mean, found.low, found.high, "seeds", found.n)
 
 
-def _best_baseline(cell: Cell) -> str:
+def _best_baseline(group: Group) -> str:
     """The baseline with the best mean on validation, among those with a validation score for every seed."""
     scores = {}
-    for name in baselines(cell):
-        validation = cell.rows[name].metrics.get("validation")
+    for name in baselines(group):
+        validation = group.rows[name].metrics.get("validation")
         if validation is not None and not np.isnan(validation.values).any():
-            scores[name] = sign(cell.metric) * validation.mean
+            scores[name] = sign(group.metric) * validation.mean
     return max(scores, key=scores.__getitem__, default="")
 
 

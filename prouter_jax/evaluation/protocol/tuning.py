@@ -1,4 +1,6 @@
-"""Tuning of the router and the baselines on validation: settings are shared by units and stored with every trial.
+"""Tunes the hyperparameters of the router and the baselines on validation decisions, and stores the results.
+
+The result of a tuning is one file that many units of the protocol share.
 
 A router's configuration is trained once and then scored with several query kernels, which need no training.
 """
@@ -19,8 +21,8 @@ from prouter_jax.dataset import Dataset, prepare_dataset
 from prouter_jax.evaluation.baselines.base import select
 from prouter_jax.evaluation.baselines.registry import applicable
 from prouter_jax.evaluation.baselines.tuning import Trial, Tuned, make_trial, pick_best, tune
-from prouter_jax.evaluation.protocol.comparison import LOG_LOSS, train_router
 from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
+from prouter_jax.evaluation.protocol.fitting import LOG_LOSS, train_router
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import lock
 from prouter_jax.model.inference import score_decisions
@@ -34,7 +36,7 @@ _TRAINING: Space = {
     "model.prior_strength": log_uniform(1, 20),
 }
 _PARTS = ("model.style", "model.llm_weights", "model.population_mean")
-_PART_SHARE = 0.7  # of the configurations that have a part
+_PART_SHARE = 0.7  # probability that a configuration has the part
 _QUERY_KERNEL: Space = {
     "model.query_kernel.text": log_uniform(0.5, 4),
     "model.query_kernel.style": one_of(0.0, 0.02, 0.1, 0.2),
@@ -46,15 +48,16 @@ _UNSEEN_QUERIES: Space = {"model.unseen_queries": one_of("share", "utility")}
 
 @dataclasses.dataclass(frozen=True)
 class Tuning:
-    """A search for settings, plain JSON through `vars`.
+    """A search for the hyperparameters of the router and the baselines; `vars` gives plain JSON.
 
     Attributes:
-      name: of its file.
-      config: as `definition.to_arguments`, a setting with known users.
-      metric: of validation decisions, by which configurations are compared.
-      budget: configurations of each policy and of the router, which is trained `trainings` times.
+      name: name of its file.
+      config: configuration from `definition.to_arguments`, with a split in which all users have training decisions.
+      metric: the metric of validation decisions by which configurations are compared.
+      budget: number of configurations of each policy.
+      trainings: number of trainings of the router; `budget / trainings` query kernels are scored with each.
       seeds: number of splits, from seed 0, whose validation scores are averaged; several for small data.
-      policies: names; empty for all that apply.
+      policies: names of the baselines; empty for all that apply.
     """
 
     name: str
@@ -67,11 +70,11 @@ class Tuning:
 
 
 def tuned_settings(tuning: Tuning, data: pathlib.Path, folder: pathlib.Path) -> dict[str, dict[str, Any]]:
-    """The best settings of the router and of each policy, by name; stored ones are not searched again.
+    """The best hyperparameters of the router and of each baseline, by name; stored ones are not searched again.
 
     Args:
       data: folder of the data sets.
-      folder: of the stored settings.
+      folder: folder of the stored results.
 
     Raises:
       ValueError: naming the file, if it is damaged or belongs to another tuning.
@@ -94,8 +97,8 @@ def tune_router(
     The first configuration and the first kernel are the defaults.
 
     Args:
-      seed: of the split and the training; the configurations are the same for every seed.
-      metric: of validation decisions, by which the best is chosen.
+      seed: seed of the split and the training; the configurations are the same for every seed.
+      metric: the metric of validation decisions by which the best is chosen.
     """
     rng, trials, kernels = np.random.default_rng(0), [], max(budget // trainings, 1)
     for number in range(trainings):
@@ -117,8 +120,8 @@ def draw_training(rng: np.random.Generator) -> dict[str, Any]:
 def draw_query_kernel(rng: np.random.Generator, model: Model) -> dict[str, Any]:
     """Random values of the fields of the query kernel, which are applied without training.
 
-    Targets are shares only where those of the default are: users who compare utilities never err, so that their
-    shares say no more than their choices.
+    `model.unseen_queries` is drawn only if its default is "share". Users who compare utilities never err, so their
+    shares carry no more information than their choices.
     """
     kept = {"model.unseen_queries": model.unseen_queries}
     unseen_queries = draw(_UNSEEN_QUERIES, rng) if model.unseen_queries == "share" else kept
@@ -136,7 +139,7 @@ def _trial(settings, config: ExperimentConfig, trained: Trained, dataset: Datase
 def _complete(record: dict, tuning: Tuning, config: ExperimentConfig, path: pathlib.Path) -> None:
     """Tunes the policies that the record lacks, and writes it after each."""
     if config.data.split in NEW_USERS:
-        raise ValueError(f"tuning {tuning.name}: expected known users, found split {config.data.split!r}")
+        raise ValueError(f"tuning {tuning.name}: expected a split without new users, found {config.data.split!r}")
     splits = [prepare_dataset(cached_source(config.data), config.data, seed) for seed in range(tuning.seeds)]
     for name in [*(tuning.policies or applicable(splits[0])), ROUTER]:
         if name not in record["found"]:
@@ -150,7 +153,7 @@ def _complete(record: dict, tuning: Tuning, config: ExperimentConfig, path: path
 
 
 def _tune(name: str, tuning: Tuning, config: ExperimentConfig, splits: list[Dataset]) -> Tuned:
-    """The best of the same configurations over all splits."""
+    """The configuration that is best on the mean over all splits."""
     by_log_loss = tuning.metric == LOG_LOSS
     if name == ROUTER:
         search = (tuning.budget, tuning.trainings, tuning.metric)

@@ -12,8 +12,8 @@ from policy_cases import labelled
 from prouter_jax.config import Model
 from prouter_jax.evaluation.protocol import measure
 from prouter_jax.evaluation.protocol import tuning as tuned
-from prouter_jax.evaluation.protocol.comparison import evaluate_scores
 from prouter_jax.evaluation.protocol.definition import MissingData, Size, changed, from_arguments, to_arguments
+from prouter_jax.evaluation.protocol.fitting import evaluate_scores
 from prouter_jax.evaluation.protocol.tables import base, definitions
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
 from prouter_jax.io.concurrency import Busy, lock

@@ -1,4 +1,4 @@
-"""Tables as people see them: cells, the page and its plots."""
+"""Tables as people see them: groups, the page and its plots."""
 
 import dataclasses
 import math
@@ -58,7 +58,7 @@ def _won(router, ridge):
     return dict(zip(columns, row, strict=True)).get("verdict")
 
 
-def test_verdicts_of_rows():
+def test_significance_of_rows():
     assert _won([0.5, 0.51], [0.4, 0.41]) == "gain"
     assert _won([0.4, 0.41], [0.5, 0.51]) == "loss"
     assert _won([0.4, 0.6], [0.5, 0.5]) == "unclear"
@@ -69,22 +69,22 @@ def test_markdown_shows_a_dozen_policies_and_always_those_that_matter():
     policies = {f"p{place:02}": 0.9 - 0.01 * place for place in range(20)} | {"router": 0.1, "oracle": 0.05}
     policies["chosen"] = {"accuracy": 0.01, "validation": 1.0}
     one = table([measurement(seed, **policies) for seed in (0, 1)])
-    (cell,) = one.cells
-    _, rows = policy_table(cell, 12)
+    (group,) = one.groups
+    _, rows = policy_table(group, 12)
     assert [row[0] for row in rows] == [*(f"p{place:02}" for place in range(9)), "router", "oracle", "chosen"]
     text = to_markdown(one)
     assert "The best 12 of 23 policies." in text
     assert "p08" in text
     assert "p09" not in text
     assert "p19" in to_html([one])
-    assert len(policy_table(cell)[1]) == 23
+    assert len(policy_table(group)[1]) == 23
 
 
 def test_policies_are_ranked_by_the_metric():
     values = {"router": 1.0, "ridge": 0.8, "bad": {"log_loss": None}, "knn": 1.2}
-    (cell,) = table([measurement(metric="log_loss", **values)]).cells
-    assert by_score(cell) == ["ridge", "router", "knn", "bad"]
-    _, rows = policy_table(cell)
+    (group,) = table([measurement(metric="log_loss", **values)]).groups
+    assert by_score(group) == ["ridge", "router", "knn", "bad"]
+    _, rows = policy_table(group)
     assert rows[3] == ["bad", *[DASH] * (len(rows[3]) - 1)]
 
 

@@ -1,4 +1,4 @@
-"""Tables: verdicts, files that say the same as the numbers; a failure leaves the other tables going."""
+"""Tables: results, files that say the same as the numbers; a failure leaves the other tables going."""
 
 import dataclasses
 import json
@@ -36,14 +36,14 @@ def _failing(name, error):
     return dataclasses.replace(asked, units=units, requirements=ASKED)
 
 
-def test_verdicts_say_met_missed_or_not_measured():
+def test_requirement_results_are_met_missed_or_not_measured():
     found = table([constant(seed, 0.5) for seed in range(3)], definition(requirements=ASKED))
-    assert [one.status for one in found.verdicts] == ["met", "missed by 0.0400", "not measured"]
-    assert [one.found for one in found.verdicts] == ["0.0100 in cold", "0.0100 in cold", ""]
-    assert [one.aim for one in found.verdicts] == [False, True, False]
-    assert found.verdicts[1].margin == pytest.approx(-0.04)
-    narrow = definition(requirements=[Requirement("hair", "", lambda cells, metric: Finding(-1e-9, 0.5, "cold"))])
-    assert table([constant(0, 0.5)], narrow).verdicts[0].status == "missed by less than 0.0001"
+    assert [one.status for one in found.requirements] == ["met", "missed by 0.0400", "not measured"]
+    assert [one.found for one in found.requirements] == ["0.0100 in cold", "0.0100 in cold", ""]
+    assert [one.aim for one in found.requirements] == [False, True, False]
+    assert found.requirements[1].margin == pytest.approx(-0.04)
+    narrow = definition(requirements=[Requirement("hair", "", lambda groups, metric: Finding(-1e-9, 0.5, "cold"))])
+    assert table([constant(0, 0.5)], narrow).requirements[0].status == "missed by less than 0.0001"
 
 
 def test_what_was_found_is_shown_beside_what_was_asked_for():
@@ -54,18 +54,18 @@ def test_what_was_found_is_shown_beside_what_was_asked_for():
         assert re.search(rf"{status}</t[dh]>\s*<t[dh][^>]*>{number}</t[dh]>.*{asked}<", page)
 
 
-def test_a_table_stored_before_verdicts_said_what_was_found_is_still_read():
+def test_a_table_stored_before_requirement_results_had_the_field_found_is_still_read():
     tree = json.loads(to_json(table([constant(0, 0.5)], definition(requirements=ASKED))))
     for verdict in tree["verdicts"]:
         del verdict["found"]
-    assert [one.found for one in from_json(json.dumps(tree)).verdicts] == ["", "", ""]
+    assert [one.found for one in from_json(json.dumps(tree)).requirements] == ["", "", ""]
 
 
 def test_nothing_is_met_while_units_are_missing():
     records = [{"measurements": [constant(seed, 0.5)], "provenance": {}, "seconds": 1.0} for seed in (0, 1)]
     found = build_table(definition(requirements=ASKED), Work(records, {"seed2": "table choices: broken"}), False)
-    assert [one.status for one in found.verdicts] == ["not measured", "missed by 0.0405", "not measured"]
-    assert [one.found for one in found.verdicts] == ["", "0.0095 in cold", ""]
+    assert [one.status for one in found.requirements] == ["not measured", "missed by 0.0405", "not measured"]
+    assert [one.found for one in found.requirements] == ["", "0.0095 in cold", ""]
     assert found.failed == ["seed2"]
 
 
@@ -106,7 +106,7 @@ def test_a_contradiction_between_units_is_a_line(tmp_path):
 def test_another_file_among_the_tables_is_named(tmp_path):
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "notes.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"tables/notes.json: expected a table as it was written"):
+    with pytest.raises(ValueError, match=r"tables/notes.json: expected a result table"):
         reproduce([definition()], tmp_path, False)
 
 
@@ -126,8 +126,8 @@ def test_json_holds_every_number_and_comes_back():
     assert tree["seconds"] == 90.0
     assert tree["facts"]["commit"] == "abc"
     back = from_json(to_json(table(odd)))
-    assert math.isnan(back.cells[0].rows["ridge"].metrics["log_loss"].values[0])
-    assert back.cells[0].k is None
+    assert math.isnan(back.groups[0].rows["ridge"].metrics["log_loss"].values[0])
+    assert back.groups[0].k is None
 
 
 def test_the_small_variant_says_so_everywhere():

@@ -123,7 +123,7 @@ def test_progress_says_what_is_done_and_left(tmp_path, capsys):
     run_units(definition(seeds=3), tmp_path, False)
     lines = capsys.readouterr().err.splitlines()
     assert re.match(r"choices: unit 2/2, seed1, \d+\.\d s, 0 s left", lines[1])
-    assert lines[2] == "choices: 2 of 3 units are there from before"
+    assert lines[2] == "choices: 2 of 3 units have a stored result"
     assert lines[3].startswith("choices: unit 3/3, seed2")
 
 

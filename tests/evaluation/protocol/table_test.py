@@ -1,4 +1,4 @@
-"""Cells: paired differences and shares as plain numpy has them, cells in order, contradictions named."""
+"""Groups: paired differences and shares as plain numpy has them, groups in order, contradictions named."""
 
 import math
 
@@ -8,7 +8,7 @@ import scipy.stats
 from protocol_cases import measurement
 
 from prouter_jax.evaluation.protocol.definition import check_measurement
-from prouter_jax.evaluation.protocol.table import baselines, build_cells, join_facts
+from prouter_jax.evaluation.protocol.table import baselines, build_groups, join_facts
 from prouter_jax.report.types import SeedStatistics
 
 RNG = np.random.default_rng(0)
@@ -16,8 +16,8 @@ ROUTER, OTHER = 0.5 + RNG.normal(0, 0.05, 5), 0.45 + RNG.normal(0, 0.05, 5)
 BLIND, FULL = 0.3 + RNG.normal(0, 0.01, 5), 0.6 + RNG.normal(0, 0.01, 5)
 
 
-def _cells(metric="accuracy"):
-    return build_cells(
+def _groups(metric="accuracy"):
+    return build_groups(
         measurement(seed, metric=metric, router=ROUTER[seed], ridge=OTHER[seed], blind=BLIND[seed], full=FULL[seed])
         for seed in (3, 1, 0, 4, 2)
     )
@@ -25,36 +25,36 @@ def _cells(metric="accuracy"):
 
 @pytest.mark.parametrize(("metric", "better"), [("accuracy", 1), ("reward", 1), ("log_loss", -1)])
 def test_gains_are_differences_of_the_same_seed_with_students_interval(metric, better):
-    (cell,) = _cells(metric)
-    found = cell.rows["ridge"].gains[metric]
+    (group,) = _groups(metric)
+    found = group.rows["ridge"].gains[metric]
     differences = better * (ROUTER - OTHER)
     low, high = scipy.stats.t.interval(0.95, 4, differences.mean(), scipy.stats.sem(differences))
     np.testing.assert_allclose([found.mean, found.low, found.high], [differences.mean(), low, high])
     assert (found.policy, found.against, found.over, found.n) == ("router", "ridge", "seeds", 5)
-    assert cell.seeds == [0, 1, 2, 3, 4]
-    assert cell.rows["router"].metrics[metric].values == list(ROUTER)
-    assert cell.rows["router"].gains == {}
+    assert group.seeds == [0, 1, 2, 3, 4]
+    assert group.rows["router"].metrics[metric].values == list(ROUTER)
+    assert group.rows["router"].gains == {}
 
 
 def test_the_share_is_a_ratio_of_means():
-    (cell,) = _cells()
-    share = cell.rows["router"].share
+    (group,) = _groups()
+    share = group.rows["router"].share
     assert share.mean == pytest.approx((ROUTER - BLIND).mean() / (FULL - BLIND).mean())
     assert share.low < share.mean < share.high
-    assert cell.blind.mean == pytest.approx(BLIND.mean())
-    assert cell.full.spread == pytest.approx(np.std(FULL, ddof=1))
+    assert group.blind.mean == pytest.approx(BLIND.mean())
+    assert group.full.spread == pytest.approx(np.std(FULL, ddof=1))
 
 
 def test_without_ends_there_is_no_share():
-    (cell,) = build_cells([measurement(router=0.5, ridge=0.4)])
-    assert math.isnan(cell.rows["router"].share.mean)
-    assert math.isnan(cell.blind.mean)
+    (group,) = build_groups([measurement(router=0.5, ridge=0.4)])
+    assert math.isnan(group.rows["router"].share.mean)
+    assert math.isnan(group.blind.mean)
 
 
 def test_settings_keep_their_order_and_k_rises():
     units = [("warm", 10), ("warm", 3), ("cold", None), ("cold", 0), ("warm", 0)]
-    cells = build_cells(measurement(setting=setting, k=k, router=1.0) for setting, k in units)
-    assert [(cell.setting, cell.k) for cell in cells] == [
+    groups = build_groups(measurement(setting=setting, k=k, router=1.0) for setting, k in units)
+    assert [(group.setting, group.k) for group in groups] == [
         *(("warm", k) for k in (0, 3, 10)),
         *(("cold", k) for k in (None, 0)),
     ]
@@ -63,12 +63,12 @@ def test_settings_keep_their_order_and_k_rises():
 def test_the_best_baseline_is_the_best_on_validation_not_on_the_test():
     values = {"ridge": (0.3, 0.5), "knn": (0.4, 0.4), "router": (0.2, 0.9), "oracle": (0.9, 0.9)}
     policies = {name: {"accuracy": test, "validation": seen} for name, (test, seen) in values.items()}
-    (cell,) = build_cells([measurement(**policies)])
-    assert cell.best_baseline == "ridge"
-    assert baselines(cell) == ["ridge", "knn"]
-    (cell,) = build_cells([measurement(metric="log_loss", **{
+    (group,) = build_groups([measurement(**policies)])
+    assert group.best_baseline == "ridge"
+    assert baselines(group) == ["ridge", "knn"]
+    (group,) = build_groups([measurement(metric="log_loss", **{
         name: {"log_loss": test, "validation": seen} for name, (test, seen) in values.items()})])  # fmt: skip
-    assert cell.best_baseline == "knn"
+    assert group.best_baseline == "knn"
 
 
 def test_a_baseline_without_validation_at_one_seed_is_not_the_best():
@@ -76,32 +76,32 @@ def test_a_baseline_without_validation_at_one_seed_is_not_the_best():
         measurement(0, router=0.5, ridge=0.4, knn={"accuracy": 0.9, "validation": 0.9}),
         measurement(1, router=0.5, ridge=0.4, knn={"accuracy": 0.9, "validation": None}),
     ]
-    assert build_cells(seeds)[0].best_baseline == "ridge"
+    assert build_groups(seeds)[0].best_baseline == "ridge"
 
 
 def test_a_policy_missing_at_a_seed_is_compared_on_the_others():
-    (cell,) = build_cells([measurement(0, router=0.5, ridge=0.4), measurement(1, router=0.9)])
-    gain = cell.rows["ridge"].gains["accuracy"]
+    (group,) = build_groups([measurement(0, router=0.5, ridge=0.4), measurement(1, router=0.9)])
+    gain = group.rows["ridge"].gains["accuracy"]
     assert (gain.mean, gain.n) == (pytest.approx(0.1), 1)
-    assert math.isnan(cell.rows["ridge"].metrics["accuracy"].values[1])
+    assert math.isnan(group.rows["ridge"].metrics["accuracy"].values[1])
 
 
 def test_what_tuning_chose_is_kept_for_each_seed_and_facts_are_joined():
     ridge = {"accuracy": 0.4, "settings": {"l2": 1}}
     seeds = [measurement(seed, router=0.5, ridge=ridge, facts={"users": 9, "queries": 80 + seed}) for seed in (0, 1)]
-    (cell,) = build_cells(seeds)
-    assert cell.rows["ridge"].settings == [{"l2": 1}, {"l2": 1}]
-    assert "settings" not in cell.rows["ridge"].metrics
-    assert cell.facts == {"users": "9", "queries": "80, 81"} == join_facts(one["facts"] for one in seeds)
+    (group,) = build_groups(seeds)
+    assert group.rows["ridge"].settings == [{"l2": 1}, {"l2": 1}]
+    assert "settings" not in group.rows["ridge"].metrics
+    assert group.facts == {"users": "9", "queries": "80, 81"} == join_facts(one["facts"] for one in seeds)
 
 
 def test_contradictions_name_the_setting():
     twice = [measurement(1, setting="warm", k=3, router=0.5)] * 2
     with pytest.raises(ValueError, match="warm, k = 3: expected one measurement a seed, found two of seed 1"):
-        build_cells(twice)
+        build_groups(twice)
     other = measurement(2, setting="warm", k=3, metric="reward", router=0.5)
     with pytest.raises(ValueError, match="warm, k = 3: expected one metric, found accuracy and reward"):
-        build_cells([twice[0], other])
+        build_groups([twice[0], other])
 
 
 def test_a_spread_leaves_out_what_is_unknown():

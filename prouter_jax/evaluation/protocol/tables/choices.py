@@ -1,4 +1,4 @@
-"""Choices of 1,000 users, on new queries and on queries that other users have judged."""
+"""Tables for 1,000 users who choose among answers: on new queries, and on queries on which other users have chosen."""
 
 from prouter_jax.evaluation.protocol.definition import Definition, Size
 from prouter_jax.evaluation.protocol.requirements import gain, interval_above, score
@@ -17,6 +17,7 @@ from prouter_jax.evaluation.protocol.tables.base import (
 
 
 def tables(size: Size) -> list[Definition]:
+    """The definitions of the tables with choices."""
     return [_cold(size), _warm(size), _few(size)]
 
 
@@ -25,13 +26,15 @@ def _cold(size: Size) -> Definition:
     return Definition(
         "choices_cold",
         "Choices, new queries",
-        "1,000 users choose among 10 answers to AlpacaEval's instructions; nobody asked a test query before. "
-        f"Settings are tuned on {SOME_USERS} of the users.",
+        "1,000 users choose among 10 answers to AlpacaEval's instructions; the test queries are absent from "
+        f"training. Hyperparameters are tuned on {SOME_USERS} of the users.",
         split_units(size, "cold queries", config, choices_tuning(size), 10),
         (
             required(EVERY, gain(0)),
-            required("interval above 0 against the user's own favourite", interval_above(0, "best_per_user")),
-            aim("0.003 over kernel ridge", gain(0.003, "kernel_ridge")),
+            required(
+                "the interval of the gain over each user's favourite LLM is above 0", interval_above(0, "best_per_user")
+            ),
+            aim("the gain over kernel ridge is at least 0.003", gain(0.003, "kernel_ridge")),
         ),
     )
 
@@ -41,10 +44,10 @@ def _warm(size: Size) -> Definition:
     tuned = tuning(size, "choices_warm", some_users(size, config), trainings=8)
     return Definition(
         "choices_warm",
-        "Choices, known queries",
-        "Pairs of user and query are held out; what the others chose on the query is seen.",
+        "Choices, queries in training",
+        "Pairs of user and query are held out; the choices of other users on the query are training data.",
         split_units(size, "70 % of pairs seen", config, tuned, 5),
-        (required(EVERY, gain(0)), aim("accuracy 0.82", score(0.82))),
+        (required(EVERY, gain(0)), aim("the router's mean reward is at least 0.82", score(0.82))),
     )
 
 
@@ -52,8 +55,11 @@ def _few(size: Size) -> Definition:
     config = choices(size, {"data.split": "warm_query", "data.decisions_per_user": 20})
     return Definition(
         "choices_warm_20",
-        "Choices, known queries, 20 decisions of each user",
-        "As before, where 20 training decisions of each user are seen.",
+        "Choices, queries in training, 20 decisions of each user",
+        "As in the table before, but with 20 training decisions of each user.",
         split_units(size, "20 decisions seen", config, tuning(size, "choices_warm_20", config, trainings=8), 5),
-        (required(EVERY_LOW, interval_above(0)), aim("5 % over every baseline", gain(0.05, relative=True))),
+        (
+            required(EVERY_LOW, interval_above(0)),
+            aim("the gain over every baseline is at least 5 % of its reward", gain(0.05, relative=True)),
+        ),
     )

@@ -1,4 +1,4 @@
-"""Multi-cost-efficiency users, who weigh quality against cost with weights of their own."""
+"""Tables for multi-cost-efficiency users: each user weighs answer quality against cost with a weight of their own."""
 
 from prouter_jax.evaluation.protocol.definition import Definition, Size, changed
 from prouter_jax.evaluation.protocol.requirements import gain, interval_above, score, settings
@@ -22,6 +22,7 @@ _RATINGS = {"data.feedback": "rating", "train.num_train_steps": 6, "train.eval_e
 
 
 def tables(size: Size) -> list[Definition]:
+    """The definitions of the tables with multi-cost-efficiency users."""
     return [_alpaca(size), _large(size), _embedded(size)]
 
 
@@ -31,13 +32,15 @@ def _alpaca(size: Size) -> Definition:
     return Definition(
         "costs_alpaca",
         "Multi-cost-efficiency, AlpacaEval",
-        "Users tell which of 10 answers is best for them. Settings are tuned on 9 users, on the validation parts of "
-        "5 seeds.",
+        "Users choose the best of 10 answers. Hyperparameters are tuned on 9 users and 5 splits.",
         split_units(size, "9 users", few, tuned, 10) + split_units(size, "1,000 users", many, tuned, 10),
         (
             required(EVERY, gain(0)),
-            required("lower bound against every baseline at least -0.001", gain(-0.001, low=True)),
-            aim("0.003 over every baseline", gain(0.003)),
+            required(
+                "the lower end of the interval of the gain over every baseline is at least -0.001",
+                gain(-0.001, low=True),
+            ),
+            aim("the gain over every baseline is at least 0.003", gain(0.003)),
         ),
     )
 
@@ -53,15 +56,21 @@ def _large(size: Size) -> Definition:
     return Definition(
         "costs_large",
         "Multi-cost-efficiency, right or wrong",
-        f"100 users rate what 2, 29 and 30 LLMs answer; settings are tuned on {_FEWER} users, those "
-        "of zeroeval_route on the validation parts of 5 seeds.",
+        f"100 users rate the answers of 2, 29 and 30 LLMs. Hyperparameters are tuned on {_FEWER} users; those of "
+        "zeroeval_route on the validation parts of 5 splits.",
         by_seed(units),
         (
             required(f"mmlu_route: {EVERY}", gain(0, where=settings("mmlu_route"))),
             required(f"mmlupro_route: {EVERY_LOW}", interval_above(0, where=settings("mmlupro_route"))),
-            aim("mmlu_route: reward 0.430", score(0.43, where=settings("mmlu_route"))),
-            aim("mmlupro_route: 0.01 over every baseline", gain(0.01, where=settings("mmlupro_route"))),
-            aim("zeroeval_route: 0.01 over every baseline", gain(0.01, where=settings("zeroeval_route"))),
+            aim("mmlu_route: the router's mean reward is at least 0.430", score(0.43, where=settings("mmlu_route"))),
+            aim(
+                "mmlupro_route: the gain over every baseline is at least 0.01",
+                gain(0.01, where=settings("mmlupro_route")),
+            ),
+            aim(
+                "zeroeval_route: the gain over every baseline is at least 0.01",
+                gain(0.01, where=settings("zeroeval_route")),
+            ),
         ),
     )
 
@@ -74,8 +83,9 @@ def _embedded(size: Size) -> Definition:
     units += split_units(size, "judged by style", judged, tuning(size, "embedded_judged", judged), 3)
     return Definition(
         "embedded",
-        "Embedded benchmark, both strategies",
-        "1,000 users and 10 LLMs without any data from outside; the judge of style picks the answers.",
+        "Embedded benchmark, both kinds of simulated users",
+        "1,000 users and 10 LLMs of the benchmark in the package: users who weigh quality against cost, and users "
+        "whose choices the style judge makes.",
         by_seed(units),
         (required(EVERY, gain(0)),),
     )

@@ -1,4 +1,7 @@
-"""Ablations: the default network and the paper's, each without one of its parts."""
+"""Tables of ablations: the default model and the network of arXiv 2511.16883, each compared with changed variants.
+
+The names of the variants are part of the hashes of stored results and stay as they are.
+"""
 
 from collections.abc import Mapping
 
@@ -29,21 +32,23 @@ _PAPER = {
 
 
 def tables(size: Size) -> list[Definition]:
+    """The definitions of the ablation tables."""
     paper = ExperimentConfig(name="paper")
     paper = changed(paper, {"model.preset": "paper", "train.num_train_steps": 300, "train.eval_every_steps": 25})
     small = changed(paper, {"train.num_train_steps": 20, "train.eval_every_steps": 10})
     return [
         Definition(
             "parts_default",
-            "What each part of the default network brings",
-            f"Choices of {SOME_USERS} users on new queries; every variant is trained anew, with untuned settings.",
+            "Ablation of the default model",
+            f"Choices of {SOME_USERS} users on new queries; each variant is trained with default hyperparameters.",
             _units(size, "choices", some_users(size, choices(size)), _few(_DEFAULT) if size.small else _DEFAULT, 3),
             kind=ABLATION,
         ),
         Definition(
             "parts_paper",
-            "What each part of the paper's network brings",
-            "The embedded benchmark with 40 users and 8 LLMs; the preset paper, and the default beside it.",
+            "Ablation of the network of the paper",
+            'The embedded benchmark with 40 users and 8 LLMs; the preset "paper" (arXiv 2511.16883) and, for '
+            "comparison, the default model.",
             _units(size, "embedded", small if size.small else paper, _few(_PAPER) if size.small else _PAPER, 3),
             kind=ABLATION,
         ),

@@ -1,4 +1,7 @@
-"""Comparison on one split: the router is trained and every baseline fitted, then all score the same decisions."""
+"""Trains the router and fits the baselines on one split, scores decisions with all of them, and evaluates the scores.
+
+A policy gives each candidate LLM of a decision a score and picks the best-scored one.
+"""
 
 import dataclasses
 import math
@@ -30,14 +33,16 @@ _Result = TypeVar("_Result")
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """The trained router and the fitted policies.
+class FittedPolicies:
+    """The trained router and the fitted baselines of one split.
 
     Attributes:
-      prepared: the split that all were fitted on.
-      history: its training decisions, with the rewards that policies see.
-      visible: the labels of histories that policies see.
-      seconds: to fit each, by name.
+      dataset: the split on which all were fitted.
+      history: its training decisions, with the rewards that the baselines see.
+      visible: replaces the rewards of decisions by those that the baselines see, see `fit_all`.
+      trained: the router.
+      policies: the baselines by name.
+      seconds: fitting time by name.
     """
 
     dataset: Dataset
@@ -48,10 +53,13 @@ class Comparison:
     seconds: Mapping[str, float]
 
     def scores(self, dataset: Dataset, decisions: DecisionArrays) -> dict[str, Float[np.ndarray, "decisions llms"]]:
-        """Scores of the router, of the router without histories, and of each policy; nothing is fitted again.
+        """Scores of the router, of the router without histories ("user_blind") and of each baseline, by name.
+
+        Nothing is fitted again.
 
         Args:
-          prepared: the split whose training decisions are the histories.
+          dataset: the split whose training decisions are the histories.
+          decisions: the decisions to score.
         """
         history = self.history if dataset is self.dataset else self.visible(dataset.labelled("train"))
         scorer = self.trained.apply(dataset.world)
@@ -62,14 +70,14 @@ class Comparison:
         return found | {name: policy.score(history, decisions) for name, policy in self.policies.items()}
 
 
-def fit_all(config: ExperimentConfig, dataset: Dataset, seed: int, settings: Mapping[str, Any]) -> Comparison:
-    """Trains the router and fits the policies on the training decisions of `prepared`.
+def fit_all(config: ExperimentConfig, dataset: Dataset, seed: int, settings: Mapping[str, Any]) -> FittedPolicies:
+    """Trains the router and fits the baselines on the training decisions of `dataset`.
 
-    Where users are new and their feedback is a choice, policies see the choices alone: neither rewards of the answers
-    that were not chosen nor simulated users' true preferences. Elsewhere they see every reward.
+    If users are new and their feedback is a choice, baselines see only the choices: neither rewards of the answers that
+    were not chosen nor simulated users' true preferences. Otherwise they see every reward.
 
     Args:
-      settings: tuned settings by name: changes of `config` for the router, arguments for policies.
+      settings: tuned hyperparameters by name: changes of `config` for the router, arguments for baselines.
     """
     policies = {name: policy for name, policy in make_policies(dataset).items() if name in UNTUNED}
     policies |= make_tuned(dataset, {name: chosen for name, chosen in settings.items() if name != ROUTER})
@@ -80,7 +88,7 @@ def fit_all(config: ExperimentConfig, dataset: Dataset, seed: int, settings: Map
     history, validation = (visible(dataset.labelled(part)) for part in ("train", "validation"))
     seconds = {name: _timed(policy.fit, history, validation)[1] for name, policy in policies.items()}
     trained, seconds[ROUTER] = _timed(train_router, changed(config, settings.get(ROUTER, {})), dataset, seed)
-    return Comparison(dataset, history, visible, trained, policies, seconds)
+    return FittedPolicies(dataset, history, visible, trained, policies, seconds)
 
 
 def all_rewards(labelled: Labelled) -> Labelled:
@@ -89,7 +97,7 @@ def all_rewards(labelled: Labelled) -> Labelled:
 
 
 def choices_only(labelled: Labelled) -> Labelled:
-    """The same decisions with the share of each answer among the choices as its reward."""
+    """The same decisions, with each answer's share of the choices as its reward."""
     shares = choice_shares(labelled.decisions)
     known = labelled.decisions.offered & shares.any(1, keepdims=True)
     return Labelled(labelled.decisions, np.where(known, shares, np.nan).astype(np.float32))
@@ -117,10 +125,12 @@ def evaluate_scores(
     calibration are the scores times one factor, fitted on validation.
 
     Args:
-      scores: of the validation decisions, then of the test decisions, by name.
+      scores: scores by policy; the rows are the validation decisions, then the test decisions.
+      validation, test: the decisions with their rewards.
+      metric: one of the returned metrics.
 
     Returns:
-      "reward", "accuracy", "top2", "log_loss", "calibration" and "validation", by name; NaN is unknown.
+      For each policy "reward", "accuracy", "top2", "log_loss", "calibration" and "validation"; NaN if not measurable.
     """
     cut = len(validation.decisions.user)
     found = {}
