@@ -187,7 +187,7 @@ class EmNetwork:
 
         def of_user(answers, feedback, _, visible, theta):
             feedback = mask_feedback(feedback, visible)
-            answers = with_shown_first(self.columns, answers, feedback)
+            answers = with_shown_first(self.features, answers, feedback)
             return posterior_mode(theta, answers, feedback, population, steps)
 
         return map_over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
