@@ -1,4 +1,4 @@
-"""A whole experiment in a workdir: train the seeds, then judge them from what was saved."""
+"""Runs an experiment in a workdir: trains the router for every seed, evaluates the checkpoints, writes the report."""
 
 import collections.abc
 import dataclasses
@@ -36,10 +36,15 @@ EXPERIMENT = "experiment.json"
 def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Report:
     """Trains every seed of `config`, evaluates it and writes WORKDIR/report; in one process.
 
-    Started again with the same arguments it goes on where it was.
+    A run that was stopped resumes when it is called again with the same arguments.
 
     Args:
+      config: the experiment.
+      workdir: folder of the run, created if necessary.
       traced: as for `train_experiment`.
+
+    Returns:
+      The report on the test decisions.
 
     Raises:
       ValueError, Preempted: as `train_experiment`.
@@ -59,17 +64,19 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced:
 
 
 def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Source:
-    """Trains every seed of `config`; of several JAX processes, all make this call and the first one writes.
+    """Trains every seed of `config`; with several JAX processes, all call this and the primary one writes.
 
     Args:
-      traced: steps of which the folder of each seed gets a trace.
+      config: the experiment.
+      workdir: folder of the run, created if necessary.
+      traced: training steps whose profile is written to the folder of each seed.
 
     Returns:
-      the data.
+      The data of the experiment.
 
     Raises:
-      ValueError: on an impossible configuration, bad data, or a workdir of another experiment.
-      Preempted: after a SIGTERM, when the state is saved.
+      ValueError: on an invalid configuration, bad data, or a workdir of another experiment.
+      Preempted: on SIGTERM, after the state is saved.
 
     Example:
       >>> from prouter_jax import ExperimentConfig, Router, train_experiment
@@ -83,15 +90,15 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     workdir = make_path(workdir)
     configuration.validate(config)
     _check_machine(config)
-    _check_claim(workdir, config)
+    _check_workdir(workdir, config)
     source = _read_source(config.data)
     for seed, folder in seed_folders(config, workdir):
         dataset = prepare_dataset(source, config.data, seed)
         _check_parts(dataset)
-        _claim(workdir, config)
-        alone = dataclasses.replace(config, seed=seed, seeds=0)
-        _save_inputs(alone, dataset, folder)
-        _account(train(alone, dataset, folder, traced), folder)
+        _write_experiment(workdir, config)
+        seed_config = dataclasses.replace(config, seed=seed, seeds=0)
+        _save_inputs(seed_config, dataset, folder)
+        _report_speed(train(seed_config, dataset, folder, traced), folder)
     return source
 
 
@@ -99,11 +106,15 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
     """Restores the best checkpoints of an experiment, scores its test decisions and writes WORKDIR/report.
 
     Args:
-      source: the data if it is at hand; read again otherwise.
-      begun: `time.monotonic()` when the experiment began, for the report.
+      workdir: folder of a trained experiment.
+      source: the data of the experiment; None to read it again.
+      begun: `time.monotonic()` at the start of the experiment, for the run time in the report.
+
+    Returns:
+      The report on the test decisions.
 
     Raises:
-      ValueError: if something is missing or damaged, or the data is not what was trained on.
+      ValueError: if a file is missing or damaged, or the data differs from the training data.
 
     Example:
       >>> from prouter_jax import evaluate_experiment
@@ -112,14 +123,14 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
       'tiny experiment'
     """
     workdir = make_path(workdir)
-    config = _read_claim(workdir)
+    config = _read_experiment(workdir)
     source = source or _read_source(config.data)
     results, users = [], {}
     for seed, folder in seed_folders(config, workdir):
         dataset = prepare_dataset(source, config.data, seed)
         router = _restore(config, dataset, folder)
-        results.append(_judge(router, dataset))
-        # single users are those of the first seed: another one splits, and may simulate, others
+        results.append(_evaluate(router, dataset))
+        # explained users are those of the first seed: other seeds split, and may simulate, other users
         users = users or _explain(router, dataset, results[0])
     facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
     if begun is not None:
@@ -131,7 +142,7 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
 
 
 def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
-    """Each seed and where it is trained: WORKDIR/seed_N, or WORKDIR itself for a single one."""
+    """Each seed and its folder: WORKDIR/seed_N, or WORKDIR itself for a single seed."""
     if not config.seeds:
         return [(config.seed, workdir)]
     return [(seed, workdir / f"seed_{seed}") for seed in range(config.seeds)]
@@ -143,7 +154,7 @@ def _read_source(config: configuration.Data) -> Source:
 
 
 def _check_machine(config: ExperimentConfig) -> None:
-    """Whether there are the devices and packages that `config` asks for."""
+    """Raises ValueError unless the devices and packages that `config` needs are available."""
     make_mesh(config.mesh)
     if config.train.tensorboard:
         require_tensorboard()
@@ -156,21 +167,21 @@ def _check_parts(dataset: Dataset) -> None:
         raise ValueError(f"config.data: expected decisions in every part of the split, found {found}")
 
 
-def _check_claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
-    """A workdir that was begun already must hold the same configuration."""
+def _check_workdir(workdir: pathlib.Path, config: ExperimentConfig) -> None:
+    """Raises ValueError if the workdir has another configuration."""
     path = workdir / EXPERIMENT
     if path.exists() and path.read_text() != configuration.to_json(config):
-        raise ValueError(f"{workdir}: expected the configuration it was begun with ({path}); name another --workdir")
+        raise ValueError(f"{workdir}: expected the configuration of its start ({path}); name another --workdir")
 
 
-def _claim(workdir: pathlib.Path, config: ExperimentConfig) -> None:
-    """Writes the configuration into a new workdir, before anything else."""
+def _write_experiment(workdir: pathlib.Path, config: ExperimentConfig) -> None:
+    """Writes the configuration into a new workdir, before any other file."""
     if is_primary() and not (workdir / EXPERIMENT).exists():
         workdir.mkdir(parents=True, exist_ok=True)
         files.write_whole(workdir / EXPERIMENT, configuration.to_json(config))
 
 
-def _read_claim(workdir: pathlib.Path) -> ExperimentConfig:
+def _read_experiment(workdir: pathlib.Path) -> ExperimentConfig:
     try:
         text = (workdir / EXPERIMENT).read_text()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -178,12 +189,12 @@ def _read_claim(workdir: pathlib.Path) -> ExperimentConfig:
     try:
         return configuration.from_json(text)
     except ValueError as error:
-        raise ValueError(f"{workdir / EXPERIMENT}: expected what was written at the start, found: {error}") from error
+        raise ValueError(f"{workdir / EXPERIMENT}: expected an unchanged configuration, found: {error}") from error
 
 
 def _save_inputs(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -> None:
-    """What scoring needs besides checkpoints; written once, and whole when config.json is there."""
-    barrier("inputs")  # so that none looks for what the first is writing
+    """Writes the files that scoring needs besides checkpoints, once; they are complete when config.json exists."""
+    barrier("inputs")  # no process may look for the files while the primary one writes them
     if (folder / CONFIG).exists():
         _check_same_data(dataset, folder)
         return
@@ -197,11 +208,11 @@ def _save_inputs(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Pat
 
 def _check_same_data(dataset: Dataset, folder: pathlib.Path) -> None:
     if load_world(folder / WORLD).digest() != dataset.world.digest():
-        raise ValueError(f"{folder}: the data is not what this run was trained on; name another --workdir")
+        raise ValueError(f"{folder}: the data differs from the training data of this run; name another --workdir")
 
 
-def _account(pace: Pace | None, folder: pathlib.Path) -> None:
-    """Writes and says how fast a run was that did steps; the first process alone."""
+def _report_speed(pace: Pace | None, folder: pathlib.Path) -> None:
+    """Writes and logs the speed of a run that made training steps, in the primary process."""
     if pace is not None and is_primary():
         speed = count_speed(pace)
         write_speed(speed, folder)
@@ -210,11 +221,11 @@ def _account(pace: Pace | None, folder: pathlib.Path) -> None:
 
 @waiting("restoring the router")
 def _restore(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -> Router:
-    """The router of one seed, from its best checkpoint and the data at hand."""
+    """The router of one seed, from its best checkpoint and the data."""
     _check_same_data(dataset, folder)
-    alone = dataclasses.replace(config, mesh=Mesh())
-    run = make_run(alone, dataset)
-    state = restore_best(alone, run.network, folder)
+    config = dataclasses.replace(config, mesh=Mesh())
+    run = make_run(config, dataset)
+    state = restore_best(config, run.network, folder)
     params = to_host(state.params)
     trained = Trained(config.model, run.network, params, float(state.temperature))
     scorer = run_scorer(run, params, dataset, load_user_states(folder, params))
@@ -222,8 +233,8 @@ def _restore(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -
 
 
 @waiting("fitting the baselines and scoring the test decisions")
-def _judge(router: Router, dataset: Dataset) -> SeedResult:
-    """The router, the same router for which everybody is a stranger, and the baselines on the test decisions."""
+def _evaluate(router: Router, dataset: Dataset) -> SeedResult:
+    """Evaluates the router, the router with all users as cold-start users, and the baselines on the test decisions."""
     decisions, scorer = dataset.labelled("test").decisions, router.scorer
     scores = {name: score_decisions(scorer, dataset, decisions, name != "router") for name in ("router", USER_BLIND)}
     return evaluate_seed(dataset, scores)
@@ -231,7 +242,7 @@ def _judge(router: Router, dataset: Dataset) -> SeedResult:
 
 @waiting("explaining choices of a few users")
 def _explain(router: Router, dataset: Dataset, result: SeedResult) -> dict:
-    """The fields of a report about single users."""
+    """The fields of a report on single users."""
     return {"explanations": explain_users(router, dataset, result), "user_map": map_users(router)}
 
 

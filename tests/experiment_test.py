@@ -48,7 +48,7 @@ def never_steps(monkeypatch):
     monkeypatch.setattr("prouter_jax.training.loop.make_train_step", lambda *_: refuse)
 
 
-def test_what_a_run_leaves_behind(experiment, experiment_workdir):
+def test_the_files_of_a_run(experiment, experiment_workdir):
     assert {path.name for path in experiment_workdir.iterdir()} == {
         "experiment.json",
         "config.json",
@@ -105,7 +105,7 @@ def test_evaluation_restores_and_never_trains(experiment_workdir, workdir, monke
 
 
 @pytest.mark.parametrize("gone", ["checkpoints", "experiment.json", "world"])
-def test_evaluation_of_what_is_gone_is_an_error(workdir, gone):
+def test_evaluation_of_missing_files_is_an_error(workdir, gone):
     shutil.rmtree(workdir / "report")
     shutil.rmtree(workdir / gone) if (workdir / gone).is_dir() else (workdir / gone).unlink()
     before = _files(workdir)
@@ -118,7 +118,7 @@ def test_a_workdir_belongs_to_one_configuration(experiment, workdir):
     before = _files(workdir)
     other = copy.deepcopy(experiment)
     other.train.num_train_steps += 1
-    with pytest.raises(ValueError, match="expected the configuration it was begun with"):
+    with pytest.raises(ValueError, match="expected the configuration of its start"):
         run_experiment(other, workdir)
     assert _files(workdir) == before
 
@@ -157,7 +157,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_impossible_writes_nothing(experiment, tmp_path, monkeypatch, name):
+def test_an_invalid_experiment_writes_nothing(experiment, tmp_path, monkeypatch, name):
     change, found = WRONG[name]
     config = copy.deepcopy(experiment)
     change(config, monkeypatch)
@@ -188,7 +188,7 @@ def test_changed_data_is_refused(from_tables, tmp_path):
     try:
         write_tables(data, config.data.path)
         for again in (lambda: run_experiment(config, folder / "run"), lambda: evaluate_experiment(folder / "run")):
-            with pytest.raises(ValueError, match="the data is not what this run was trained on"):
+            with pytest.raises(ValueError, match="the data differs from the training data of this run"):
                 again()
     finally:
         shutil.rmtree(config.data.path)

@@ -1,4 +1,4 @@
-"""Measuring: what the router and all policies pick for the test decisions of one split."""
+"""Evaluates the router and all baselines on the test decisions of one split."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,7 +14,14 @@ from prouter_jax.evaluation.baselines import make_policies
 
 @dataclasses.dataclass(frozen=True)
 class Selections:
-    """What one policy picked: LLM row, reward, 1 if it matched the choice, effect, cost in USD; [decisions] each."""
+    """The picks of one policy.
+
+    Attributes:
+      llm: LLM row of each pick, int32 [decisions].
+      reward, effect: of each pick, float [decisions].
+      right: 1 if the pick is the user's choice, else 0; NaN without a choice; float32 [decisions].
+      cost: of each pick in USD, float [decisions].
+    """
 
     llm: np.ndarray
     reward: np.ndarray
@@ -25,11 +32,13 @@ class Selections:
 
 @dataclasses.dataclass(frozen=True)
 class SeedResult:
-    """One split's test decisions and the picks of every policy.
+    """The test decisions of one split and the picks of every policy.
 
     Attributes:
-      user, task, query: int [decisions], rows; task -1 for none.
-      picks: by policy.
+      users: all users of the data.
+      task_ids, llm_ids: names of tasks and LLMs.
+      user, task, query: rows of each test decision, int [decisions]; task -1 for none.
+      picks: picks of each policy, by its name.
     """
 
     users: Users
@@ -42,12 +51,13 @@ class SeedResult:
 
 
 def evaluate_seed(dataset: Dataset, router_scores: Mapping[str, np.ndarray]) -> SeedResult:
-    """Measures the given scores and every policy that applies on the test decisions, by the same lines.
+    """Evaluates router scores and every applicable baseline on the test decisions, with the same code.
 
-    All pick among the candidates whose reward is known; decisions without any are left out.
+    Every policy picks among the candidates with a known reward; decisions without such a candidate are left out.
 
     Args:
-      router_scores: such as "router" and "user_blind"; [decisions, llms] of `prepared.labelled("test")`.
+      dataset: the split.
+      router_scores: scores of `dataset.labelled("test")` by policy, such as "router"; float [decisions, llms].
 
     Raises:
       ValueError: if a score is NaN or of the wrong shape, or no test decision has a known reward.

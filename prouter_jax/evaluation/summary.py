@@ -1,4 +1,4 @@
-"""From what was picked in every seed to the `Report` on it."""
+"""Summarises the picks of all seeds as a `Report`, with explanations and a map of single users."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,11 +14,17 @@ from prouter_jax.report.types import ROUTER, UserMap
 from prouter_jax.serving.explain import Explanation, Question
 from prouter_jax.serving.router import Router
 
-_MOST_ROWS = 12  # users or groups of users in a table or a plot
+_MOST_ROWS = 12  # rows (users or groups of users) of a table or a plot
 
 
 def summarise(results: Sequence[SeedResult], title: str, facts: Mapping[str, str]) -> report.Report:
-    """The report on the results of one or several seeds of the same source."""
+    """Makes the report on one or several seeds of the same source.
+
+    Args:
+      results: one for each seed.
+      title: heading of the report.
+      facts: facts on data and run, by name.
+    """
     preference = results[0].users.preference
     names = list(results[0].picks)
     routed = report.ROUTER in names
@@ -51,7 +57,7 @@ def _rewards(results: Sequence[SeedResult], name: str) -> list[float]:
 
 
 def _by_task(result: SeedResult) -> tuple[np.ndarray, list[str]]:
-    """The group of each decision, and the names of the groups."""
+    """The group row of each decision, and the names of the groups."""
     return np.where(result.task < 0, len(result.task_ids), result.task), [*result.task_ids, "no task"]
 
 
@@ -68,7 +74,7 @@ def _mean_rewards(results: Sequence[SeedResult], name: str, grouping: Callable) 
 
 
 def _paired(results: Sequence[SeedResult], names: list[str]) -> list[report.PairedDifference]:
-    """The router against everybody, the user-blind one against the best single LLM."""
+    """Differences of the router to every policy, and of the user-blind router to the best single LLM."""
     pairs = [(report.ROUTER, name) for name in names if name != report.ROUTER]
     pairs.append(("user_blind", "best_single"))
     found = []
@@ -92,26 +98,26 @@ def _difference(results: Sequence[SeedResult], policy: str, against: str) -> tup
 def _user_rows(results: Sequence[SeedResult]) -> list[report.UserRow]:
     reward, single = (_mean_rewards(results, name, _by_user) for name in (report.ROUTER, "best_single"))
     favourite = results[0].llm_ids[_router_picks(results).argmax(1)]
-    people = zip(results[0].users.ids, results[0].users.preference, favourite, strict=True)
+    rows = zip(results[0].users.ids, results[0].users.preference, favourite, strict=True)
     return [
         report.UserRow(name, float(preference), reward[name], single[name], llm)
-        for name, preference, llm in people
+        for name, preference, llm in rows
         if name in reward
     ]
 
 
 def _router_picks(results: Sequence[SeedResult]) -> np.ndarray:
-    """How often the router picked each LLM for each user, over all seeds: [users, llms]."""
+    """Number of times the router picked each LLM for each user, over all seeds: [users, llms]."""
     num_users, num_llms = len(results[0].users.ids), len(results[0].llm_ids)
     cells = [result.user.astype(np.int64) * num_llms + result.picks[report.ROUTER].llm for result in results]
     return np.bincount(np.concatenate(cells), minlength=num_users * num_llms).reshape(num_users, num_llms)
 
 
 def _share_table(results: Sequence[SeedResult]) -> report.ShareTable:
-    """Users spread evenly over the order of preference, or over their own order where it is not known."""
+    """Pick shares of users evenly spaced in the order of preference, or in row order without preferences."""
     users, counts = results[0].users, _router_picks(results)
-    asked = np.flatnonzero(counts.any(1))
-    order = asked[np.argsort(users.preference[asked], kind="stable")]
+    tested = np.flatnonzero(counts.any(1))
+    order = tested[np.argsort(users.preference[tested], kind="stable")]
     some = order[np.linspace(0, len(order) - 1, min(_MOST_ROWS, len(order))).round().astype(int)]
     names = [str(users.ids[row]) + _preference(float(users.preference[row])) for row in some]
     return report.ShareTable(names, list(results[0].llm_ids), counts[some] / counts[some].sum(1, keepdims=True))
@@ -122,7 +128,7 @@ def _preference(weight: float) -> str:
 
 
 def _frontier(results: Sequence[SeedResult]) -> list[report.FrontierPoint]:
-    """What the router reaches for groups of users of similar preference, from cheap to good."""
+    """Mean effect and cost of the router for groups of users of similar preference, in ascending order."""
     weight = results[0].users.preference
     order = np.argsort(weight, kind="stable")
     points = []
@@ -145,12 +151,14 @@ _MOST_ON_MAP = 2000
 
 
 def explain_users(router: Router, dataset: Dataset, result: SeedResult) -> list[Explanation]:
-    """A test query of the first, the middle and the last user in the order of preference.
+    """Explains a test query of the first, the middle and the last user in the order of preference.
 
-    Where preferences are not known, of users who get the most different LLMs. Only users with a history are taken.
+    Without preferences, the users are those with the most different picks. All users have a history.
 
     Args:
-      router: trained on `prepared`; result: its picks for the test decisions.
+      router: the router trained on `dataset`.
+      dataset: the split.
+      result: the router's picks for the test decisions.
     """
     test = dataset.labelled("test").decisions
     counts = np.bincount(router.interactions.decisions.user, minlength=len(router.interactions.users.ids))
@@ -158,7 +166,7 @@ def explain_users(router: Router, dataset: Dataset, result: SeedResult) -> list[
     users = _first_to_last(result, np.intersect1d(test.user[rows], result.user))
     asked_by = [rows[test.user[rows] == user] for user in users]
     asked = [query for theirs in asked_by for query in np.unique(test.query[theirs])]
-    common = np.bincount(asked, minlength=len(dataset.data.queries.ids))  # one query for all shows most
+    common = np.bincount(asked, minlength=len(dataset.data.queries.ids))  # prefers a common query
     chosen = [theirs[common[test.query[theirs]].argmax()] for theirs in asked_by]
     return [router.explain_question(_question(router, dataset, test, row)) for row in chosen]
 
@@ -169,7 +177,7 @@ def _question(router: Router, dataset: Dataset, test, row: int) -> Question:
 
 
 def _first_to_last(result: SeedResult, users: np.ndarray) -> np.ndarray:
-    """A few of the `users`, as different as can be."""
+    """A few of `users`: evenly spaced in preference, or by farthest-point sampling of their pick shares."""
     preference = result.users.preference[users]
     if len(users) <= _EXPLAINED:
         return users
@@ -179,21 +187,22 @@ def _first_to_last(result: SeedResult, users: np.ndarray) -> np.ndarray:
     shares = np.zeros((len(result.users.ids), len(result.llm_ids)))
     np.add.at(shares, (result.user, result.picks[ROUTER].llm), 1)
     shares = shares[users] / shares[users].sum(1, keepdims=True)
-    away = np.abs(shares - shares.mean(0)).sum(1)
-    chosen = [int(away.argmax())]
+    distance = np.abs(shares - shares.mean(0)).sum(1)
+    chosen = [int(distance.argmax())]
     while len(chosen) < _EXPLAINED:
-        away = np.min([np.abs(shares - shares[row]).sum(1) for row in chosen], axis=0)
-        chosen.append(int(away.argmax()))
+        distance = np.min([np.abs(shares - shares[row]).sum(1) for row in chosen], axis=0)
+        chosen.append(int(distance.argmax()))
     return users[chosen]
 
 
 def map_users(router: Router) -> UserMap | None:
-    """Where users with a history stand: the first two principal components of their states.
+    """Maps users with a history: the first two principal components of their states.
 
-    A weight counts by how much the answers to a query differ in what it weighs. Of many users some are taken, evenly.
+    Each weight is scaled by the standard deviation of its property among the answers to a query. Many users are
+    subsampled evenly.
 
     Returns:
-      None where fewer than three users have a history, or all are alike.
+      None if fewer than three users have a history, or all have the same state.
     """
     data, answers = router.interactions, router.scorer.answers
     users = np.unique(data.decisions.user)
@@ -204,20 +213,20 @@ def map_users(router: Router) -> UserMap | None:
     if len(users) < 3 or len(size) < 2 or not size[0] > 0:
         return None
     sign = np.sign(np.take_along_axis(axes[:2], np.abs(axes[:2]).argmax(1)[:, None], 1))[:, 0]
-    told = size**2 / (size**2).sum()
+    variance = size**2 / (size**2).sum()
     return UserMap(
         users=data.users.ids[users].tolist(),
         points=left[:, :2] * size[:2] * np.where(sign == 0, 1, sign),
         preference=data.users.preference[users],
         favourite=data.llms.ids[_favourites(router, users)].tolist(),
-        explained_variance=(float(told[0]), float(told[1])),
+        explained_variance=(float(variance[0]), float(variance[1])),
     )
 
 
 def _favourites(router: Router, users: np.ndarray) -> np.ndarray:
-    """The LLM that each of the `users` liked most often, a row of the pool, [users]."""
+    """The LLM row that each of `users` chose most often, int [users]."""
     data = router.interactions
-    said = build_decisions(data, np.flatnonzero(np.isin(data.decisions.user, users)))
-    liked = np.zeros((len(users), len(data.llms.ids)))
-    np.add.at(liked, np.searchsorted(users, said.user), choice_shares(said))
-    return liked.argmax(1)
+    decisions = build_decisions(data, np.flatnonzero(np.isin(data.decisions.user, users)))
+    chosen_counts = np.zeros((len(users), len(data.llms.ids)))
+    np.add.at(chosen_counts, np.searchsorted(users, decisions.user), choice_shares(decisions))
+    return chosen_counts.argmax(1)

@@ -15,7 +15,7 @@ import pytest
 from processes import HANG, wait_for
 
 from prouter_jax.dataset import prepare_dataset, read_source
-from prouter_jax.experiment import _read_claim
+from prouter_jax.experiment import _read_experiment
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import CHECKPOINTS, make_run
 
@@ -63,7 +63,7 @@ def _lines(workdir):
 
 def _end(workdir):
     """The last state."""
-    config = _read_claim(workdir)
+    config = _read_experiment(workdir)
     run = make_run(config, prepare_dataset(read_source(config.data), config.data, config.seed))
     state, step, rejected = Checkpoints(workdir / CHECKPOINTS).restore_newest(run.abstract)
     assert (step, rejected) == (STEPS, [])
