@@ -54,6 +54,7 @@ def test_the_files_of_a_run(experiment, experiment_workdir):
         "config.json",
         "world",
         "checkpoints",
+        "users",
         "metrics.jsonl",
         "speed.json",
         "report",
