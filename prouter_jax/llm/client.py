@@ -1,4 +1,7 @@
-"""Client of one LLM at an OpenAI-compatible server; sorts errors into transient, refused and fatal ones."""
+"""Client of one LLM at an OpenAI-compatible server; it sends single requests and classifies their errors.
+
+After a `TransientError` a retry may succeed, a `RefusedError` concerns one request, a ValueError concerns all requests.
+"""
 
 import asyncio
 import dataclasses
@@ -32,7 +35,7 @@ class Reply:
 
 
 class TransientError(Exception):
-    """A request failed in a way that a retry may mend.
+    """A request failed in a way that a retry may succeed.
 
     Attributes:
       retry_after: seconds that the server asks to wait before a retry; None if it does not say.
@@ -60,7 +63,7 @@ class Client:
         self._openai = _import_openai()
         endpoint = llm.endpoint()
         self._key = endpoint.read_key()
-        # every attempt reserves money and waits for the rate limit, so `Requester` retries and not openai
+        # every attempt reserves money and waits for the rate limit, so `llm.requests.Requester` retries, not openai
         self._client = self._openai.AsyncOpenAI(
             api_key=self._key or "none", base_url=endpoint.base_url, max_retries=0, timeout=llm.timeout
         )
@@ -75,17 +78,17 @@ class Client:
         """Sends one chat completion request, without retries.
 
         Raises:
-          TransientError: on HTTP 408, 429 and 5xx, time-outs, lost connections and bodies that are no chat completion.
+          TransientError: on HTTP 408, 429 and 5xx, time-outs, lost connections and invalid response bodies.
           RefusedError: on any other 4xx.
           ValueError: if every request would fail: wrong key, no such model, no credit.
         """
         llm = self.llm
         request: dict[str, Any] = {"model": llm.model, "messages": messages}
-        request[llm.output_limit] = llm.max_output_tokens
+        request[llm.output_limit] = llm.max_output_tokens  # the parameter's name differs between servers
         if llm.temperature is not None:
             request["temperature"] = llm.temperature
         try:
-            # openai's own time-out restarts with every byte: a server that sends byte by byte would never end
+            # openai's own time-out restarts with every byte: a server that sends byte by byte would never time out
             async with asyncio.timeout(llm.timeout):
                 response = await self._client.chat.completions.create(**request)
         except (TimeoutError, self._openai.APITimeoutError):

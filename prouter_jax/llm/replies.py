@@ -1,4 +1,7 @@
-"""Integer replies of LLMs: one JSON object with one integer field; an invalid reply is sent back once for repair."""
+"""Asks LLMs for integers: a reply is one JSON object with one integer field.
+
+After an invalid reply the LLM is asked once more, with the problem. Results go to a journal, a file of paid replies.
+"""
 
 import dataclasses
 import json
@@ -12,12 +15,12 @@ from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.requests import Requester
 from prouter_jax.llm.worker_pool import process_all, stop_on_signals
 
-REPLY_TOKENS = 10  # of {"best": n}; a model that reasons aloud needs more
+REPLY_TOKENS = 10  # expected length of a reply such as {"best": 3}; only for cost estimates
 _MAX_REPLY_SHOWN = 2000
 
 
 class FormatError(RefusedError):
-    """A reply does not have the requested format, not even after one repair request."""
+    """The reply to the repair request is invalid as well; like a refusal, it is a failure of this request alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +40,10 @@ class IntegerFormat:
         """The integer in a reply.
 
         Raises:
-          ValueError: if `text` is not exactly one such object; the message is fit to be shown to the LLM.
+          ValueError: if `text` is not exactly one such object; the message can be sent to the LLM.
         """
         try:
-            parsed = json.loads(text, object_pairs_hook=tuple)
+            parsed = json.loads(text, object_pairs_hook=tuple)  # an object as its pairs, so that double keys are seen
         except (ValueError, RecursionError):
             parsed = None
         if not isinstance(parsed, tuple) or len(parsed) != 1 or parsed[0][0] != self.field:
@@ -65,7 +68,7 @@ class IntegerRequest:
 
     Attributes:
       messages: the prompt.
-      format: of the reply.
+      format: format of the reply.
       make_record: builds the journal record from the integer or None, the reason of a failure or None, and the usage.
     """
 

@@ -1,4 +1,4 @@
-"""Requests to one LLM: retried with back-off, within a rate limit, a share of the concurrency and a budget."""
+"""Sends requests to one LLM: with retries and back-off, a rate limit, a share of the concurrent slots, and a budget."""
 
 import asyncio
 import collections
@@ -13,14 +13,14 @@ from prouter_jax.llm.budget import Budget, BudgetError, Usage, charge
 from prouter_jax.llm.client import Client, Reply, TransientError
 from prouter_jax.llm.pool import Messages, RemoteLlm
 
-_MAX_BACKOFF = 60.0
-_MAX_RETRY_AFTER = 600.0
+_MAX_BACKOFF = 60.0  # seconds
+_MAX_RETRY_AFTER = 600.0  # seconds
 
 
 class FairSemaphore:
     """Limits the concurrent requests of all LLMs; a free slot goes to the waiting LLM with the fewest running requests.
 
-    A slow LLM therefore holds at most its equal share of the slots while other LLMs wait.
+    While several LLMs wait, the slots that become free go to an equal share for each, however slow one of them is.
     """
 
     def __init__(self, slots: int):
@@ -34,7 +34,7 @@ class FairSemaphore:
         loop = asyncio.get_running_loop()
         slot = loop.create_future()
         self._waiting[llm].append(slot)
-        loop.call_soon(self._assign)  # after all tasks that are about to wait: the first LLM must not get every slot
+        loop.call_soon(self._assign)  # later, when all tasks that start now wait: the first LLM must not get every slot
         await slot
         try:
             yield
@@ -57,7 +57,8 @@ class Requester:
     """Sends requests to one LLM; the budget and the semaphore are shared by all LLMs of a run.
 
     Attributes:
-      stop_error: an error that every further request raises, because the server refuses all requests, for example.
+      stop_error: an error that every further request raises, for example because the server refuses all requests; set
+        here, and by `worker_pool.stop_on_signals`.
     """
 
     def __init__(self, llm: RemoteLlm, budget: Budget, semaphore: FairSemaphore):
@@ -68,7 +69,7 @@ class Requester:
         self.llm, self.budget, self.semaphore = llm, budget, semaphore
         self.client = Client(llm)
         self.stop_error: Exception | None = None
-        # one request per interval and not several at its start
+        # one request in each interval: evenly spread, without a burst
         per_minute = llm.requests_per_minute
         self._limiter = aiolimiter.AsyncLimiter(1, 60 / per_minute) if per_minute else None
         self._turn = asyncio.Lock()
@@ -83,7 +84,7 @@ class Requester:
           TransientError: if the last attempt fails, or the server asks for a delay of more than ten minutes.
           RefusedError, ValueError: see `Client.complete`.
           BudgetError: if the rest of the budget does not cover one more attempt.
-          Exception: `stop_error`.
+          Exception: `stop_error`, if it is set.
         """
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(TransientError),
@@ -97,7 +98,7 @@ class Requester:
             raise TransientError(f"after {last.attempt_number} attempts: {last.exception()}") from None
 
     async def _complete_once(self, messages: Messages, usage: Usage) -> Reply:
-        async with self._turn:  # one task waits for the rate limit, the others for their turn, so that a stop is fast
+        async with self._turn:  # only one task waits in the limiter; the others see `stop_error` at once
             self._raise_if_stopped()
             if self._limiter is not None:
                 await self._limiter.acquire()

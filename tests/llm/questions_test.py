@@ -24,7 +24,7 @@ def test_queries_with_two_answers_are_kept(two_users):
 
 def test_blank_answers_are_none(two_users):
     outcomes = dataclasses.replace(two_users.outcomes, response=strings(["one", " \n", "three"]))
-    with pytest.raises(ValueError, match=r"^table outcomes, column response: expected two answers to some query"):
+    with pytest.raises(ValueError, match=r"^table outcomes, column response: expected a query with two answers"):
         build_questions(two_users.replace(outcomes=outcomes))
 
 

@@ -1,4 +1,8 @@
-"""What every judge works with: personas, questions with the LLMs' answers, and verdicts."""
+"""Data types of the judges: personas, questions with the LLMs' answers, verdicts, and the protocol `Judge`.
+
+A judge simulates users: a persona describes a user, a question is a query with at least two answers, and a verdict is
+the answer that a persona chooses in a question. Verdicts are written as choices of users.
+"""
 
 import dataclasses
 import os
@@ -16,7 +20,7 @@ from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.llm.budget import Estimate
 
 TOO_FEW_ANSWERS = "fewer than two answers with text"
-# the nine styles of the paper (arXiv 2511.16883), described in our own words
+# By style: the end of a sentence of the prompt, "You want to ...". The nine styles are those of arXiv 2511.16883.
 WISHES = {
     "warmth": "be spoken to as a good friend would: kindly, with understanding, close to everyday life",
     "play": "smile while you read: a light tone, jokes, playful turns, pictures nobody expects",
@@ -29,7 +33,7 @@ WISHES = {
     "simplicity": "follow as easily as a child could: short plain words and vivid comparisons",
 }
 STYLES = tuple(WISHES)
-_PURE_QUALITY = 0.4
+_SINGLE_STYLE_QUALITY = 0.4  # quality weight of a persona with one style
 _DIRICHLET = 0.5  # below 1: few styles have most of the weight
 _MAX_NAMED_STYLES = 3
 _MIN_NAMED_WEIGHT = 0.1
@@ -41,19 +45,19 @@ class Persona:
     """A simulated person with preferences.
 
     Attributes:
-      name: also the user id, and the seed of everything random in this person's verdicts.
+      name: the user id; all randomness in the persona's verdicts is seeded with it.
       styles: weight of each of `STYLES`, not negative, with sum 1.
-      quality: in [0, 1], weight of an answer's quality, whatever its style.
-      cost: in [0, 1], weight of a low price.
+      quality_weight: in [0, 1], weight of an answer's quality ("effect" in [0, 1]), whatever its style.
+      cost_weight: in [0, 1], weight of a low price.
     """
 
     name: str
     styles: tuple[float, ...]
-    quality: float
-    cost: float
+    quality_weight: float
+    cost_weight: float
 
     def prompt(self) -> str:
-        """Description of the person: the one wish, or the two or three strongest with shares; then quality and cost."""
+        """Description for an LLM: the strongest styles (at most three), then the weights of quality and cost."""
         return " ".join([self._describe_styles(), *self._describe_weights()])
 
     def _describe_styles(self) -> str:
@@ -67,14 +71,15 @@ class Persona:
         return f"You want, by how much each matters to you: {'; '.join(wishes)}."
 
     def _describe_weights(self) -> list[str]:
-        sentences = [f"That an answer is right and helpful matters to you {_level(self.quality)}."]
-        if self.cost:
-            sentences.append(f"Each answer comes with its price; that it is cheap matters to you {_level(self.cost)}.")
+        sentences = [f"That an answer is right and helpful matters to you {_level(self.quality_weight)}."]
+        if self.cost_weight:
+            level = _level(self.cost_weight)
+            sentences.append(f"Each answer comes with its price; that it is cheap matters to you {level}.")
         return sentences
 
 
 def make_personas(num_users: int, seed: int) -> list[Persona]:
-    """Personas judge0000, judge0001 ...: the first nine have one style each, the others random mixtures.
+    """Personas with the user ids judge0000, judge0001 ...: the first nine have one style each, the others mixtures.
 
     Mixtures have styles from a symmetric Dirichlet distribution with parameter 0.5, a uniform quality weight q and a
     cost weight c^2 with uniform c, so that most mind the cost little. The first nine have quality 0.4 and cost 0.
@@ -85,15 +90,15 @@ def make_personas(num_users: int, seed: int) -> list[Persona]:
 
 @dataclasses.dataclass(frozen=True)
 class Questions:
-    """Queries with the answers to choose from.
+    """Queries with at least two answers to choose from.
 
     Attributes:
-      ids, texts: of the queries.
+      ids, texts: ids and texts of the queries.
       llms: ids of the LLMs.
-      answers: str; an LLM without text is not offered.
-      effect: NaN if unknown.
-      cost: in USD, NaN if unknown.
-      query: rows of the queries in their `Interactions`.
+      answers: texts; an empty one means that the LLM has no answer and cannot be chosen.
+      effect: quality of the answers in [0, 1], NaN if unknown.
+      cost: USD for each answer, NaN if unknown.
+      query: index of each question's query in the `Interactions` that it is from.
     """
 
     ids: Shaped[np.ndarray, " questions"]
@@ -121,7 +126,7 @@ def build_questions(data: Interactions) -> Questions:
     """The queries of `data` that have at least two answers with text.
 
     Raises:
-      ValueError: if the outcomes have no texts, or no query has two.
+      ValueError: if the outcomes have no texts, or no query has two answers.
     """
     outcomes = data.outcomes
     if outcomes.response is None:
@@ -134,13 +139,13 @@ def build_questions(data: Interactions) -> Questions:
     questions = Questions(data.queries.ids, texts, data.llms.ids, answers, effect, cost, rows)
     usable = np.flatnonzero(questions.offered.sum(1) >= 2)
     if not len(usable):
-        raise ValueError("table outcomes, column response: expected two answers to some query, found none")
+        raise ValueError("table outcomes, column response: expected a query with two answers, found none")
     return questions.take(usable)
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdicts:
-    """The answer that each persona likes best in each question.
+    """The answer that each persona chooses in each question.
 
     Attributes:
       choice: the LLM, a column of `Questions.answers`; -1 if the judge failed.
@@ -153,12 +158,12 @@ class Verdicts:
 
 @runtime_checkable
 class Judge(Protocol):
-    """Chooses answers in the place of people."""
+    """Chooses answers on behalf of personas."""
 
     def choose(self, personas: Sequence[Persona], questions: Questions) -> Verdicts:
         """The answer that each persona likes best, among those offered in each question.
 
-        A verdict depends on its persona and question only, not on the others.
+        A verdict depends on its persona and question only, not on the other personas and questions.
         """
         ...
 
@@ -170,10 +175,10 @@ class Judge(Protocol):
 def write_choices(
     path: str | os.PathLike, personas: Sequence[Persona], questions: Questions, verdicts: Verdicts
 ) -> int:
-    """Writes verdicts as a table choices for `read_tables`: user_id, query_id, llm, candidates. Failures have no row.
+    """Writes the verdicts as the table `choices` (user_id, query_id, llm, candidates). Failures have no row.
 
     Args:
-      path: Parquet file, written whole.
+      path: Parquet file, replaced atomically.
 
     Returns:
       The number of rows.
@@ -196,10 +201,10 @@ def write_choices(
 def _make_persona(row: int, rng: np.random.Generator) -> Persona:
     name = f"judge{row:04d}"
     if row < len(STYLES):
-        return Persona(name, tuple(float(style == row) for style in range(len(STYLES))), _PURE_QUALITY, 0.0)
+        return Persona(name, tuple(float(style == row) for style in range(len(STYLES))), _SINGLE_STYLE_QUALITY, 0.0)
     styles = tuple(rng.dirichlet(np.full(len(STYLES), _DIRICHLET)).tolist())
-    quality, cost = rng.random(), rng.random() ** 2
-    return Persona(name, styles, quality, cost)
+    quality_weight, cost_weight = rng.random(), rng.random() ** 2
+    return Persona(name, styles, quality_weight, cost_weight)
 
 
 def _level(weight: float) -> str:

@@ -1,4 +1,7 @@
-"""The LLM judge: a model at an OpenAI-compatible server plays each persona and names the best answer."""
+"""The LLM judge: a model at an OpenAI-compatible server plays each persona and names the best answer.
+
+Each verdict is appended to a journal, a JSON Lines file of paid replies, so that no verdict is paid for twice.
+"""
 
 import asyncio
 import dataclasses
@@ -19,7 +22,7 @@ from prouter_jax.llm.replies import REPLY_TOKENS, IntegerRequest, request_intege
 from prouter_jax.llm.requests import FairSemaphore, Requester
 
 BUDGET_SPENT = "not asked: the budget is spent"
-VERDICT = "a verdict"
+VERDICT = "a verdict"  # name of a journal record in error messages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +30,9 @@ class StoredVerdict:
     """Journal record of a verdict.
 
     Attributes:
-      key: see `prompts.verdict_key`.
+      key: hash of model, persona, question and order of the answers, see `prompts.verdict_key`.
       user, query: name of the persona and id of the query, for readers of the file.
-      choice: number of the chosen answer among those offered, from 0 in the order of the LLMs; None for a failure.
+      choice: index of the chosen answer among the offered answers in the order of the LLMs; None for a failure.
       failure: reason of a failure, or None.
       input_tokens, output_tokens: of all replies for this verdict.
       cost: in USD.
@@ -46,7 +49,7 @@ class StoredVerdict:
 
     def __post_init__(self):
         if (type(self.choice) is int) != (self.failure is None) or not self.cost >= 0:
-            raise ValueError(f"expected {VERDICT}, a choice or a failure")
+            raise ValueError(f"expected {VERDICT} with either a choice or a failure")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,7 @@ class LlmJudge:
 
     Attributes:
       config: model, prices, limits.
-      journal: file of verdicts, a line of JSON each.
+      journal: JSON Lines file of verdicts.
       retry_failures: whether to request failed verdicts of the journal again.
     """
 
@@ -119,9 +122,10 @@ class _Pairs:
         persona_digests = [prompts.persona_digest(config.model, persona) for persona in personas]
         for question in np.flatnonzero(self._offered.sum(1) >= 2).tolist():
             query, answers, costs = self._shown(question)
+            # Personas without a cost weight see no prices.
             digests = [prompts.question_digest(query, answers, shown_costs) for shown_costs in (None, costs)]
             for row, persona in enumerate(personas):
-                parts = persona_digests[row], digests[bool(persona.cost)], self._order_seed(row, question)
+                parts = persona_digests[row], digests[bool(persona.cost_weight)], self._order_seed(row, question)
                 self.keys[row, question] = prompts.verdict_key(*parts)
 
     def requests(self, pairs: list[tuple[int, int]]) -> Iterator[IntegerRequest]:
@@ -163,12 +167,13 @@ class _Pairs:
         ids = self.keys[row, question], self._personas[row].name, self._questions.ids[question]
 
         def make_record(best: int | None, failure: str | None, usage: Usage) -> StoredVerdict:
-            choice = None if best is None else int(order[best - 1])
+            choice = None if best is None else int(order[best - 1])  # replies count from 1 in the shown order
             return StoredVerdict(*ids, choice, failure, usage.input_tokens, usage.output_tokens, usage.cost)
 
         return make_record
 
     def _shown(self, question: int) -> tuple[str, list[str], list[float]]:
+        """Text of the query, and texts and costs of the offered answers."""
         offered = self._offered[question]
         answers, costs = self._questions.answers[question][offered], self._questions.cost[question][offered]
         return self._questions.texts[question], answers.tolist(), costs.tolist()

@@ -39,7 +39,8 @@ def build_messages(
     """
     shown = []
     for number, row in enumerate(order, start=1):
-        price = f' price="{costs[row] * 100:.4g} US cents"' if persona.cost and not math.isnan(costs[row]) else ""
+        known = persona.cost_weight and not math.isnan(costs[row])
+        price = f' price="{costs[row] * 100:.4g} US cents"' if known else ""
         shown.append(f"<answer {number}{price}>\n{answers[row]}\n</answer {number}>")
     question = f"<question>\n{query}\n</question>"
     task = f"Which of the answers 1 to {len(shown)} do you like best? {_INSTRUCTION}"

@@ -26,5 +26,5 @@ def make_judge(
         return StyleJudge(build_questions(data), config.noise, config.seed)
     path = config.verdicts or verdicts
     if not path:
-        raise ValueError("config.data.judge.verdicts: expected a file that keeps what is paid for, found ''")
+        raise ValueError("config.data.judge.verdicts: expected a file for the paid verdicts, found ''")
     return LlmJudge(config, path, retry_failures)

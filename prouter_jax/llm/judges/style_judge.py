@@ -1,4 +1,7 @@
-"""The style judge: chooses answers by style scores, quality and cost, with Gumbel noise; needs no LLM."""
+"""The style judge: a random-utility model that chooses answers by style, quality and cost; it needs no LLM.
+
+The style scores of an answer, one for each of nine styles, are computed from its text (see `style_scores`).
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,27 +17,27 @@ from prouter_jax.llm.judges.style_scores import score_styles
 class StyleJudge:
     """Chooses the answer with the highest utility for a persona:
 
-        styles / |styles| . z(style scores) + quality z(effect) - cost z(log cost) + noise * Gumbel
+        styles / |styles| . z(style scores) + quality_weight z(effect) - cost_weight z(log cost) + noise * Gumbel
 
     z subtracts the mean over all answers of `reference`, divides by their standard deviation and clips to [-3, 3], so
-    that no extreme answer decides everything. The style weights have norm 1 whether they are pure or mixed. A missing
+    that no extreme answer decides everything. Effect is the quality of an answer in [0, 1]. A missing
     effect or cost counts as the mean. Costs are compared by ratio: log(cost + 1 % of the median cost).
-    Gumbel noise of scale `noise` makes choices logit: a lead of `noise` in utility multiplies the odds by e.
+    With the noise, choices follow a softmax of utility / noise.
     """
 
     def __init__(self, reference: Questions, noise: float, seed: int):
         """
         Args:
-          reference: all questions of a data set, which define the means and deviations; needs an answer with text.
+          reference: all questions of a data set, for the means and deviations; one answer must have text.
           noise: scale of the Gumbel noise, >= 0.
-          seed: of the noise, which depends on the seed, persona, question and LLM only.
+          seed: seed of the noise, which depends on the seed, persona, question and LLM only.
         """
         self.noise, self.seed = noise, seed
         offered = reference.offered
         self.style_scale = _mean_and_deviation(_score(reference, offered)[offered])
         self.effect_scale = _mean_and_deviation(reference.effect[offered].astype(np.float64))
         known = reference.cost[offered & ~np.isnan(reference.cost)]
-        self.min_cost = 0.01 * float(np.median(known)) if len(known) else 0.0
+        self.cost_offset = 0.01 * float(np.median(known)) if len(known) else 0.0
         self.cost_scale = _mean_and_deviation(self._log_cost(reference)[offered])
 
     def choose(self, personas: Sequence[Persona], questions: Questions) -> Verdicts:
@@ -43,12 +46,12 @@ class StyleJudge:
         style = _standardize(_score(questions, offered), self.style_scale)
         effect = _standardize(questions.effect.astype(np.float64), self.effect_scale)
         cost = _standardize(self._log_cost(questions), self.cost_scale)
-        answers = _hashes([f"{query}\n{llm}" for query in questions.ids for llm in questions.llms])
+        answer_hashes = _hashes([f"{query}\n{llm}" for query in questions.ids for llm in questions.llms])
         enough = offered.sum(1) >= 2
         choice = np.empty((len(personas), len(questions.ids)), np.int32)
         for row, persona in enumerate(personas):
-            utility = style @ _unit(persona.styles) + persona.quality * effect - persona.cost * cost
-            utility += self.noise * self._gumbel(persona, answers).reshape(offered.shape)
+            utility = style @ _unit(persona.styles) + persona.quality_weight * effect - persona.cost_weight * cost
+            utility += self.noise * self._gumbel(persona, answer_hashes).reshape(offered.shape)
             choice[row] = np.where(enough, np.where(offered, utility, -np.inf).argmax(1), -1)
         failures = {
             (row, int(question)): TOO_FEW_ANSWERS
@@ -58,17 +61,17 @@ class StyleJudge:
         return Verdicts(choice, failures)
 
     def estimate_cost(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
-        """See `Judge.estimate_cost`; style rules cost nothing."""
+        """See `Judge.estimate_cost`; style scores cost nothing."""
         return Estimate(len(personas) * len(questions.ids))
 
     def _log_cost(self, questions: Questions) -> Float[np.ndarray, "questions llms"]:
         """Log costs, NaN if unknown; constant if everything is free."""
-        return np.log(np.maximum(questions.cost.astype(np.float64) + self.min_cost, 1e-12))
+        return np.log(np.maximum(questions.cost.astype(np.float64) + self.cost_offset, 1e-12))
 
     def _gumbel(self, persona: Persona, answers: UInt64[np.ndarray, " answers"]) -> Float[np.ndarray, " answers"]:
         """Standard Gumbel noise of answers, given by their hashes.
 
-        The noise is computed from hashes: numbers of a random generator would depend on the other answers.
+        A sequential random generator would make the noise of an answer depend on the number of answers before it.
         """
         person = _hashes([f"{self.seed}\n{persona.name}"])[0]
         uniform = ((_mix_bits(answers ^ person) >> np.uint64(11)).astype(np.float64) + 0.5) / 2**53
@@ -99,6 +102,7 @@ def _standardize(values: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np
 
 
 def _unit(styles: tuple[float, ...]) -> Float[np.ndarray, " styles"]:
+    """The style weights divided by their norm."""
     weights = np.array(styles)
     return weights / max(np.linalg.norm(weights), 1e-12)
 
