@@ -48,11 +48,11 @@ _ENDINGS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _run(running: Running, asked: list[int], sleep: Callable[[float], None]) -> int:
-    told = False
+    stopped = False
     while (code := running.poll()) is None:
-        if asked and not told:
+        if asked and not stopped:
             running.stop()
-            told = True
+            stopped = True
         sleep(_POLL)
     return code
 

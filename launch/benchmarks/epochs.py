@@ -11,7 +11,7 @@ from ..config_flag import load_experiment
 from .figures import Figure, Setting
 
 _FEW = 10_000
-_FEW_PASSES = 12  # as many steps as tell a median
+_FEW_PASSES = 12  # enough steps for a median
 _PARTS = 8  # of the long epoch: a figure each
 
 

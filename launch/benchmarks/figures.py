@@ -83,10 +83,10 @@ def line(entry: dict) -> str:
 
 def in_words(entry: dict) -> str:
     """The required bound and whether it is met; "" without one."""
-    for bound, said, sign in (("at_least", "at least", 1), ("at_most", "at most", -1)):
+    for bound, text, sign in (("at_least", "at least", 1), ("at_most", "at most", -1)):
         if entry[bound] is not None:
             met = sign * entry["median"] >= sign * entry[bound]
-            return f"{said} {number(entry[bound])} {entry['unit']}: {'met' if met else 'missed'}"
+            return f"{text} {number(entry[bound])} {entry['unit']}: {'met' if met else 'missed'}"
     return ""
 
 

@@ -30,12 +30,12 @@ def _users_a_second(number: int) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         running = LocalBackend(pin=True).start(_job(pathlib.Path(folder), number))
-        told = pathlib.Path(folder) / "run" / SPEED
+        speed_file = pathlib.Path(folder) / "run" / SPEED
         try:
-            _wait_for(told, running)
+            _wait_for(speed_file, running)
         finally:  # the report that would follow is not what is timed
             running.end()
-        return load_experiment("million").train.users_per_step / read_sealed(told)["seconds"]
+        return load_experiment("million").train.users_per_step / read_sealed(speed_file)["seconds"]
 
 
 def _job(folder: pathlib.Path, number: int) -> Job:
