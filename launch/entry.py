@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-from prouter_jax.config import current_path
+from prouter_jax.config import current_path, field_type
 from prouter_jax.io.cache import keep_compiled_programs
 
 _COMPILATION_CACHE = flags.DEFINE_boolean(
@@ -27,7 +27,6 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
     """
 
     def parse(argv: list[str]) -> list[str]:
-        argv = [_current_name(arg) for arg in argv]
         try:
             left = flags.FLAGS(argv)
         except SystemExit:  # absl ends --help with exit code 1
@@ -55,6 +54,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             traceback.print_exc()
             _end(CRASH)  # not 1, Python's own: pod does not retry bad input
 
+    sys.argv[1:] = [_current_name(arg) for arg in sys.argv[1:]]  # ml_collections reads overrides from sys.argv itself
     app.run(guarded, flags_parser=parse)
 
 
@@ -98,7 +98,13 @@ def _end(code: int) -> NoReturn:
 
 
 def _flag_error(argv: list[str], error: Exception) -> str:
-    """The message; with the flags for an unknown key, which ml_collections does not name."""
-    overrides = [arg for arg in argv if arg.lstrip("-").startswith("config.")]
-    hint = f" (in {' '.join(overrides)})" if overrides and isinstance(error, KeyError | AttributeError) else ""
-    return f"{error}{hint}"
+    """The message; of an unknown field, which ml_collections does not name, with the fields that there are."""
+    if not isinstance(error, KeyError | AttributeError):
+        return str(error)
+    overrides = [found[1] for found in (re.match(r"--?(?:no)?config\.([\w.]+)", arg) for arg in argv) if found]
+    try:
+        for path in overrides:
+            field_type(path)
+    except ValueError as unknown:
+        return str(unknown)
+    return str(error)

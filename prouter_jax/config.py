@@ -388,6 +388,22 @@ def with_values(config: ExperimentConfig, values: typing.Mapping[str, Any]) -> E
     return config
 
 
+def field_type(path: str) -> type:
+    """The type of a field or section, such as "model.hidden_dim".
+
+    Raises:
+      ValueError: naming the fields that there are, if it is none of them.
+    """
+    kind, names = ExperimentConfig, path.split(".")
+    for depth, name in enumerate(names):
+        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+        if name not in hints:
+            where = ".".join(["config", *names[:depth]])
+            raise ValueError(f"expected a field of {where}: {', '.join(hints) or 'it has none'}; found {name!r}")
+        kind = hints[name]
+    return kind
+
+
 def current_path(path: str) -> str:
     """The path of a field under its current name.
 

@@ -13,6 +13,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from prouter_jax.config import ExperimentConfig, current_path, validate, with_values
+from prouter_jax.config import field_type as type_of_field
 from prouter_jax.search import GRID, RANDOM, Distribution, Search, Space
 
 MOST_TRIALS = 10_000
@@ -98,13 +99,7 @@ def field_type(path: str) -> type:
     Raises:
       ValueError: if there is no such field, or trials that differ in it could not be compared.
     """
-    kind, names = ExperimentConfig, path.split(".")
-    for depth, name in enumerate(names):
-        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
-        if name not in hints:
-            where = ".".join(["config", *names[:depth]])
-            raise ValueError(f"expected a field of {where}: {', '.join(hints) or 'it has none'}; found {name!r}")
-        kind = hints[name]
+    kind = type_of_field(path)
     if dataclasses.is_dataclass(kind):
         raise ValueError(f"expected a field of config.{path}: {', '.join(typing.get_type_hints(kind))}; found none")
     if path in _FIXED:

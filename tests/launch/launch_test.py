@@ -43,8 +43,10 @@ def test_help_comes_at_once(name):
 
 CONFIG = "--config=experiments/embedded.py"
 WRONG = {
-    "unknown key": ([CONFIG, "--config.model.nope=1"], "nope"),
-    "unknown section": ([CONFIG, "--config.nope.x=1"], "nope"),
+    "unknown key": ([CONFIG, "--config.model.nope=1"], "expected a field of config.model: preset, factor_dim"),
+    "unknown section": ([CONFIG, "--config.nope.x=1"], "expected a field of config: name, seed"),
+    "old name, wrong value": ([CONFIG, "--config.model.taste_dim=999"], "config.model.factor_dim: expected a value in"),
+    "old section": ([CONFIG, "--config.model.near.noise=-1"], "config.model.query_kernel.noise: expected a value in"),
     "unknown flag": ([CONFIG, "--bogus=1"], "bogus"),
     "not a flag": ([CONFIG, "more"], "more"),
     "text for a number": ([CONFIG, "--config.model.factor_dim=abc"], "config.model.factor_dim"),
