@@ -1,6 +1,7 @@
-"""Search over configurations: spaces of Optuna distributions, random draws and grids, and a study that proposes.
+"""Hyperparameter search: spaces of Optuna distributions, grids and random draws, and a study that proposes trials.
 
-launch.sweep runs a `Search`; the tuning of baselines and of the router in the protocol takes its draws from `draw`.
+A trial is one configuration. `launch.sweep` runs a `Search`; the evaluation protocol tunes the router and the baselines
+with configurations from `draw`.
 """
 
 import itertools
@@ -16,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
 Space = Mapping[str, Distribution]  # by name of the setting
 Values = Mapping[str, Any]  # one value for each name
-Reports = Sequence[tuple[int, float]]  # (training step, validation reward) of a trial under way
+Reports = Sequence[tuple[int, float]]  # (training step, validation reward) of a running trial
 
 GRID, RANDOM, TPE = "grid", "random", "optuna"
 _WARMUP_SHARE = 4  # no trial is pruned in the first quarter of its first seed
@@ -73,7 +74,7 @@ class Search:
     """An Optuna study that proposes the configurations of trials and prunes trials that fall behind.
 
     Grids and random draws are enqueued in the study; TPE proposes near trials that did well. The study lives in
-    memory: a search that is resumed is told again of the trials that have ended.
+    memory: when a search is resumed, `tell` records the ended trials again.
 
     Args:
       kind: GRID, RANDOM or TPE (with the median pruner).
@@ -87,7 +88,7 @@ class Search:
       fixed: all configurations, where they do not depend on results; empty for TPE.
 
     Raises:
-      ValueError: if a grid is asked of a space with ranges.
+      ValueError: if the kind is GRID and the space has a range.
     """
 
     def __init__(self, space: Space, kind: str, total: int | None, seed: int, num_steps: int):
@@ -128,7 +129,7 @@ class Search:
 
         Args:
           reward: its validation reward; None if it was pruned or failed.
-          reports: validation rewards on its way.
+          reports: its validation rewards during training.
         """
         states = optuna.trial.TrialState
         state = states.COMPLETE if reward is not None else states.PRUNED if pruned else states.FAIL
@@ -145,7 +146,7 @@ class Search:
         return self.prunes and self._report(number, reports) and self._asked[number].should_prune()
 
     def _report(self, number: int, reports: Reports) -> bool:
-        """Adds the reports that are new; whether there were any."""
+        """Adds the new reports to the study; returns whether there were any."""
         last = self._last_step.get(number, -1)
         new = [(step, reward) for step, reward in reports if step > last and math.isfinite(reward)]
         for step, reward in new:

@@ -1,4 +1,7 @@
-"""Plots that compare policies: rewards, quality against cost, and paired differences."""
+"""Draws the plots of a report that compare policies: rewards, answer quality against cost, and paired differences.
+
+A policy is a rule that picks an LLM for a query: the router or a baseline. Effect is answer quality in [0, 1].
+"""
 
 import functools
 import math
@@ -14,7 +17,7 @@ from prouter_jax.report.types import ROUTER, PairedDifference, Report, SeedStati
 
 
 def plot_reward(report: Report) -> Plot | None:
-    """Bars of the mean reward of each policy; None if no reward is known."""
+    """Bars of the mean reward of each policy; None if no policy has a reward."""
     names = [name for name in by_reward(report) if math.isfinite(report.policies[name].reward.mean)]
     if not names:
         return None
@@ -33,7 +36,7 @@ def plot_reward(report: Report) -> Plot | None:
 
 
 def plot_effect_cost(report: Report) -> Plot | None:
-    """Answer quality against cost of each policy and of the router at each preference; None if none is known."""
+    """Answer quality against cost of each policy and of the router at each preference; None if no policy has both."""
     points = {name: (1000 * result.cost.mean, result.effect.mean) for name, result in report.policies.items()}
     points = {name: point for name, point in points.items() if np.isfinite(point).all()}
     if not points:
@@ -50,7 +53,7 @@ def plot_effect_cost(report: Report) -> Plot | None:
 
 
 def plot_paired(report: Report) -> Plot | None:
-    """Paired differences between policies with their intervals; None if no difference is known."""
+    """Paired differences between policies with their intervals; None if there are no differences."""
     rows = [row for row in report.paired if math.isfinite(row.mean)]
     if not rows:
         return None
@@ -70,10 +73,10 @@ def draw_paired(name: str, rows: Sequence[PairedDifference], names: list[str], l
     """An `<svg>` of differences with their intervals: blue a significant gain, orange a significant loss, else grey.
 
     Args:
-      name: see `draw_svg`.
+      name: name of the plot, unique in its page; see `draw_svg`.
       rows: one difference a row, the first on top.
       names: labels of the rows, all with the same number of lines.
-      label: of the horizontal axis.
+      label: label of the horizontal axis.
       alt: text alternative.
     """
     draw = functools.partial(_draw_paired, rows=rows, names=names, label=label)
@@ -122,7 +125,7 @@ def _draw_effect_cost(axes, points: dict[str, tuple[float, float]], frontier: li
 
 
 def _draw_frontier(axes, frontier: list[tuple[float, float, str]]) -> None:
-    """The line through the preferences; only its ends are named, the points between are often too close."""
+    """The line of the router from one preference to the next; only its ends have labels, as points may be close."""
     if not frontier:
         return
     costs, effects, labels = zip(*frontier, strict=True)
@@ -136,7 +139,7 @@ def _draw_frontier(axes, frontier: list[tuple[float, float, str]]) -> None:
 
 def _draw_names_at_right(axes, points: dict[str, tuple[float, float]]) -> None:
     """Names in a column at the right, ordered by the heights of their points, so that they never overlap."""
-    axes.set_xlim(axes.get_xlim())  # Fixed from here: the lines to the names reach out of the axes.
+    axes.set_xlim(axes.get_xlim())  # Freezes the limits, which the lines to the names would enlarge.
     low, high = axes.set_ylim(axes.get_ylim())
     to_data = (axes.transScale + axes.transLimits).inverted().transform
     order = sorted(points, key=lambda name: (points[name][1], name))
@@ -149,10 +152,11 @@ def _draw_names_at_right(axes, points: dict[str, tuple[float, float]]) -> None:
 
 
 def _keep_distance(wanted: Float[np.ndarray, " n"], gap: float) -> Float[np.ndarray, " n"]:
-    """Sorted heights in [0, 1], moved as little as needed for neighbours to be `gap` apart."""
+    """Sorted heights in [0, 1], moved so that neighbours are at least `gap` apart, by the smallest maximal shift."""
     gap = min(gap, 1 / max(len(wanted) - 1, 1))
     steps = gap * np.arange(len(wanted))
-    free = wanted - steps  # Non-decreasing values of this are `gap` apart; both lines below are non-decreasing.
+    free = wanted - steps  # After subtracting the steps, "at least `gap` apart" means "non-decreasing".
+    # The least non-decreasing upper bound and the greatest lower bound; their middle is taken.
     above, below = np.maximum.accumulate(free), np.minimum.accumulate(free[::-1])[::-1]
     return np.clip((above + below) / 2, 0, 1 - steps[-1]) + steps
 

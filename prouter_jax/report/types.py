@@ -1,4 +1,7 @@
-"""`Report`: the results of an evaluation by policy, user and preference. Unknown numbers are NaN."""
+"""`Report`: the results of an evaluation by policy, user and preference. Numbers that were not measured are NaN.
+
+A policy is a rule that picks an LLM for a query: the router or a baseline. Effect is answer quality in [0, 1].
+"""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +31,7 @@ POLICY_DESCRIPTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class SeedStatistics:
-    """A number over seeds.
+    """Statistics of a number over seeds.
 
     Attributes:
       mean: of the known values; NaN without any.
@@ -151,7 +154,7 @@ class Report:
 
     Attributes:
       title: heading of the pages.
-      facts: what was evaluated where and when, in words.
+      facts: provenance of the evaluation by name: data, versions, machine, date.
       reward_name: "reward" or "share of choices matched".
       policies: results by policy name.
       paired: differences between policies.

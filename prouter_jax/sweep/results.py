@@ -1,4 +1,7 @@
-"""Results of a sweep: results.json, results.md with its plot results.png, and the best trial as an experiment, best.py.
+"""Writes the results of a sweep (a hyperparameter search): results.json, results.md, results.png and best.py.
+
+A trial is one configuration, trained with one or several seeds. best.py is an experiment file: Python source whose
+`get_config()` returns the configuration of the best trial.
 
 The best trial has the highest mean of its seeds' validation rewards.
 """
@@ -26,7 +29,7 @@ from prouter_jax.sweep.trials import FAILED, PRUNED, SweepSpec, Trial
 RESULTS, BEST = "results.md", "best.py"
 _JSON, _PLOT = "results.json", "results.png"
 _HOW_TO_READ = "Points are trials, whiskers the standard deviation over seeds, grey lines the mean of a value's trials."
-_MOST_NAMES = 8  # trials named in a sentence
+_MAX_NAMES = 8  # trials named in a sentence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,9 @@ class SweepResult:
     """A sweep that has ended.
 
     Attributes:
-      experiment: the experiment file as it was named.
+      experiment: the experiment file as given on the command line.
+      spec: base configuration, space, kind of search and seed.
+      trials: all trials by number.
     """
 
     experiment: str
@@ -59,13 +64,13 @@ def write_results(result: SweepResult, workdir: pathlib.Path) -> list[str]:
 
 
 def rank(trials: Iterable[Trial]) -> list[Trial]:
-    """The trials that are done, best first; equal ones by number."""
+    """The finished trials, best mean validation reward first; equal ones by number."""
     found = [(reward, trial) for trial in trials if (reward := trial.reward) is not None]
     return [trial for _, trial in sorted(found, key=lambda one: (-one[0], one[1].number))]
 
 
 def not_clearly_worse(ranked: Sequence[Trial]) -> list[Trial]:
-    """Trials no more than a standard error worse than the best, paired by seed; none if trials have one seed."""
+    """Trials whose mean difference to the best, paired by seed, is at most its standard error; none for one seed."""
     return [trial for trial in ranked[1:] if _within_error(ranked[0].rewards, trial.rewards)]
 
 
@@ -118,19 +123,19 @@ def _findings(result: SweepResult, ranked: Sequence[Trial]) -> list[str]:
 def _best_lines(ranked: Sequence[Trial]) -> list[str]:
     best = ranked[0]
     seeds = f" over {len(best.rewards)} seeds" if len(best.rewards) > 1 else ", one seed"
-    values = ", ".join(f"{path}={_cell(value)}" for path, value in best.values.items())
+    values = ", ".join(f"{path}={_value_text(value)}" for path, value in best.values.items())
     reward = mean_text(SeedStatistics.of(best.rewards))
     lines = [f"Best of {len(ranked)}: trial {best.name}, validation reward {reward}{seeds} ({values})."]
     close = [trial.name for trial in not_clearly_worse(ranked)]
     if close:
         lines.append(f"Behind it by no more than a standard error, paired by seed: {_listed(close)}.")
-    lines.append("The best of many is so partly by chance: expect less of it on new data. No test score was read.")
+    lines.append("The best of many trials is partly lucky: expect a lower reward on new data. No test score was read.")
     return lines
 
 
 def _best_experiment(result: SweepResult, ranked: Sequence[Trial], path: pathlib.Path) -> str:
     best = ranked[0]
-    # flags read an experiment file of this machine alone
+    # `--config` reads local files only, so a file in a bucket is copied first.
     copied = f", once this file is copied from {path.parent}" if is_remote(path) else ""
     docstring = (
         f"The best of {len(ranked)} trials of a sweep of {result.experiment}, on validation: trial {best.name}.\n\n"
@@ -162,7 +167,8 @@ def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
     paths, spec = list(result.spec.space), result.spec
     others = sorted((one for one in result.trials if one not in ranked), key=lambda one: (one.state, one.number))
     rows = [
-        [trial.name, *(_cell(trial.values[path]) for path in paths), *_outcome(trial)] for trial in [*ranked, *others]
+        [trial.name, *(_value_text(trial.values[path]) for path in paths), *_outcome(trial)]
+        for trial in [*ranked, *others]
     ]
     facts = {"experiment": result.experiment, "search": f"{spec.search}, seed {spec.seed}"} | provenance()
     parts = [
@@ -181,10 +187,10 @@ def _outcome(trial: Trial) -> list[str]:
     return [reward, f"{trial.seconds:.1f}", f"{trial.state}: {trial.reason}" if trial.state == FAILED else trial.state]
 
 
-def _cell(value: Value) -> str:
+def _value_text(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else flag_text(value) or '""'
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"trial{'s' if len(names) > 1 else ''} {', '.join(names[:_MOST_NAMES])}{more}"
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f"trial{'s' if len(names) > 1 else ''} {', '.join(names[:_MAX_NAMES])}{more}"

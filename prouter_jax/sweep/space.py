@@ -1,6 +1,8 @@
-"""What a sweep varies: `--sweep=FIELD=VALUES` as Optuna distributions, and configurations with such values.
+"""Parses the fields and values that a sweep (a hyperparameter search) varies: `--sweep=FIELD=VALUES`.
 
-VALUES are a list (32,64) or a range (LOW:HIGH, LOW:HIGH:log).
+VALUES are a list, as in `--sweep=model.hidden_dim=32,64`, or a range with a uniform or logarithmic distribution, as in
+`--sweep=optimizer.learning_rate=1e-4:1e-2:log`. They become Optuna distributions, from which `make_search` builds a
+grid or a random search.
 """
 
 import csv
@@ -16,11 +18,11 @@ from prouter_jax.config import ExperimentConfig, current_path, validate, with_va
 from prouter_jax.config import field_type as type_of_field
 from prouter_jax.search import GRID, RANDOM, Distribution, Search, Space
 
-MOST_TRIALS = 10_000
+MAX_TRIALS = 10_000
 Value = bool | int | float | str
 
 _FIXED = ("name", "seed", "seeds")
-# The fields of config.data on which no validation reward depends.
+# The only fields of config.data that leave the validation decisions unchanged, so that rewards can be compared.
 _SAME_VALIDATION = ("data.encoder", "data.decisions_per_user")
 _BOOLEANS = {"true": True, "false": False}
 
@@ -29,7 +31,7 @@ def parse_space(texts: Iterable[str], config: ExperimentConfig) -> dict[str, Dis
     """The distributions of `texts`, each FIELD=VALUES, by path of the field such as "model.hidden_dim".
 
     Args:
-      config: what trials have besides their values; each listed value and each end of a range is validated in it.
+      config: base configuration, in which each listed value and each end of a range is validated.
 
     Raises:
       ValueError: naming the text, if its field is unknown or cannot be swept, or a value is not possible.
@@ -40,7 +42,7 @@ def parse_space(texts: Iterable[str], config: ExperimentConfig) -> dict[str, Dis
             path, distribution = _parse(text)
             if path in space:
                 raise ValueError("expected each field once, found it twice")
-            for value in _extremes(distribution):
+            for value in _values_to_check(distribution):
                 validate(with_values(config, {path: value}))
         except ValueError as error:
             raise ValueError(f"--sweep={text}: {error}") from None
@@ -51,10 +53,11 @@ def parse_space(texts: Iterable[str], config: ExperimentConfig) -> dict[str, Dis
 
 
 def make_search(kind: str | None, space: Space, trials: int | None, seed: int, config: ExperimentConfig) -> Search:
-    """The search of `--search` and `--trials`; every configuration known beforehand is validated.
+    """The search of `--search` and `--trials`; configurations that do not depend on results are validated.
 
     Args:
-      kind: None for a grid if all fields have lists and there is no number of trials, else random.
+      kind: GRID, RANDOM or TPE; None means GRID if every field has a list and `trials` is None, otherwise RANDOM.
+      trials: number of trials; None for a grid.
 
     Raises:
       ValueError: if the number of trials does not fit the kind, or a combination of values is not possible.
@@ -128,8 +131,8 @@ def _check_number(kind: str, space: Space, trials: int | None) -> None:
         if trials is not None:
             raise ValueError(f"--trials: expected none for a grid, which has {size}, found {trials}")
         trials = size
-    if trials is None or not 1 <= trials <= MOST_TRIALS:
-        raise ValueError(f"--trials: expected a number from 1 to {MOST_TRIALS} for a search of {kind}, found {trials}")
+    if trials is None or not 1 <= trials <= MAX_TRIALS:
+        raise ValueError(f"--trials: expected a number from 1 to {MAX_TRIALS} for a search of {kind}, found {trials}")
 
 
 def _parse(text: str) -> tuple[str, Distribution]:
@@ -140,14 +143,14 @@ def _parse(text: str) -> tuple[str, Distribution]:
     kind = field_type(path)
     if ":" in values and kind in (int, float):
         return path, _parse_range(values, kind)
-    found = [parse_value(cell, kind) for cell in _cells(values)]
+    found = [parse_value(value, kind) for value in _split_list(values)]
     if len(set(found)) < len(found):
         raise ValueError("expected each value once, found one twice")
     return path, CategoricalDistribution(found)
 
 
-def _cells(text: str) -> list[str]:
-    """As in a row of a CSV file: a value with a comma in it is quoted."""
+def _split_list(text: str) -> list[str]:
+    """The values of a list, separated as in a row of a CSV file: a value that contains a comma is quoted."""
     try:
         return next(csv.reader([text], strict=True)) or [""]
     except csv.Error as error:
@@ -174,7 +177,8 @@ def _parse_number(text: str, kind: type) -> int | float:
         raise ValueError(f"expected a {'whole ' if kind is int else ''}number, found {text!r}") from None
 
 
-def _extremes(distribution: Distribution) -> Sequence[Any]:
+def _values_to_check(distribution: Distribution) -> Sequence[Any]:
+    """All values of a list, or both ends of a range."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
     return distribution.low, distribution.high

@@ -58,7 +58,7 @@ class Study:
     """A sweep that is ready to run.
 
     Attributes:
-      config: what trials have besides their values.
+      config: base configuration; each trial overrides the swept fields.
       concurrency: number of trials that run at a time, at most.
       retry_failures: start again trials that failed for good in an earlier run.
     """

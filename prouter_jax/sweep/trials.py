@@ -66,10 +66,10 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class SweepSpec:
-    """What a sweep's folder belongs to. Not the number of trials: a sweep can be made longer.
+    """The identity of a sweep, stored in its folder. The number of trials is not part of it and may grow.
 
     Attributes:
-      config: what trials have besides their values.
+      config: base configuration; each trial overrides the swept fields.
       search: grid, random or optuna.
     """
 
