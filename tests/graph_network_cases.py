@@ -10,7 +10,7 @@ import numpy as np
 from prouter_jax.config import Model
 from prouter_jax.graph.schema import RouterGraph, hide
 from prouter_jax.model.paper_network import GraphNetwork, make_graph_network
-from prouter_jax.training.loss import Masking, choose_masked
+from prouter_jax.training.masked_loss import Masking, choose_masked
 
 SMALL = Model(preset="paper", hidden_dim=8)
 HIDING = Masking(folds=2, whole_queries=True, full_history_share=1.0, no_task_share=0.3, text_noise=0.0)

@@ -62,7 +62,7 @@ class GraphModel(nnx.Module):
     def __init__(self, dim: int, steps: int, head: str, edge_sets: tuple[str, ...], width: int, *, rngs: nnx.Rngs):
         self.encode = nnx.Dict({name: nnx.Linear(width, dim, rngs=rngs) for name in _NODES_WITH_FEATURES})
         self.norm = nnx.Dict({name: nnx.LayerNorm(dim, rngs=rngs) for name in _NODES_WITH_FEATURES})
-        self.cold_start_user = nnx.Param(jax.random.normal(rngs.params(), (dim,)))
+        self.user_without_history = nnx.Param(jax.random.normal(rngs.params(), (dim,)))
         # queries are scored without their outcomes, so nothing reads what the last layer would send from LLMs to them
         last = tuple(name for name in edge_sets if name != "llm_to_query")
         self.layers = nnx.List([Layer(dim, sets, rngs=rngs) for sets in [edge_sets] * (steps - 1) + [last]])
@@ -71,7 +71,7 @@ class GraphModel(nnx.Module):
     def __call__(self, graph: RouterGraph) -> GraphStates:
         """Passes messages along all visible edges of the graph."""
         states = {name: self._encoded(name, graph.nodes(name)) for name in _NODES_WITH_FEATURES}
-        tasks, cold_start_user = [states["task"]], self.cold_start_user[...]
+        tasks, cold_start_user = [states["task"]], self.user_without_history[...]
         states["user"] = jnp.broadcast_to(cold_start_user, (graph.layout.users, len(cold_start_user)))
         for layer in self.layers:
             states, cold_start_user = layer(graph, states), layer.lone_user(cold_start_user)

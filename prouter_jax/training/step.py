@@ -15,7 +15,7 @@ from prouter_jax.model.network import EmNetwork
 from prouter_jax.model.paper_network import GraphNetwork
 from prouter_jax.sharding import DATA, replicated, users_sharding
 from prouter_jax.training import em
-from prouter_jax.training.loss import Masking, blur_texts, choose_masked, make_masking, routing_loss
+from prouter_jax.training.masked_loss import Masking, blur_texts, choose_masked, make_masking, routing_loss
 
 
 @dataclasses.dataclass(frozen=True)

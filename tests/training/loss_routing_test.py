@@ -9,7 +9,7 @@ from graph_network_cases import noisy, small, states_of
 
 from prouter_jax.graph.build import build_graph
 from prouter_jax.graph.schema import hide, see_all
-from prouter_jax.training.loss import routing_loss
+from prouter_jax.training.masked_loss import routing_loss
 
 HIDDEN = slice(0, 9)  # queries
 

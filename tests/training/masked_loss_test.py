@@ -8,7 +8,7 @@ import pytest
 from prouter_jax.config import SPLITS
 from prouter_jax.graph.history import read_histories
 from prouter_jax.graph.schema import see_all
-from prouter_jax.training.loss import Masking, blur_texts, choose_masked, make_masking
+from prouter_jax.training.masked_loss import Masking, blur_texts, choose_masked, make_masking
 
 
 def _hidings(graph, masking, steps, seed=0):
