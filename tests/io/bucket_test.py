@@ -98,7 +98,9 @@ def test_verdicts_stay_on_this_machine(bucket):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="gcsfs is installed")
-@pytest.mark.parametrize("command", ["train --config=experiments/embedded.py", "score --input=a.csv --output=b.csv"])
+@pytest.mark.parametrize(
+    "command", ["train --config=experiments/embedded.py", "score --input=experiments/pairs.jsonl --output=b.jsonl"]
+)
 def test_without_the_extra_a_bucket_is_one_line(command):
     arguments = [sys.executable, "-m", *f"launch.{command} --workdir=gs://bucket/run".split()]
     done = processes.run(arguments, cwd=ROOT)

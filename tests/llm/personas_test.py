@@ -28,7 +28,8 @@ def test_the_others_are_mixtures_that_differ():
     np.testing.assert_allclose(styles.sum(1), 1)
     assert (styles >= 0).all()
     np.testing.assert_allclose(styles.mean(0), 1 / 9, atol=0.02)
-    quality, cost = (np.array([getattr(persona, name) for persona in personas[9:]]) for name in ("quality", "cost"))
+    weights = ("quality_weight", "cost_weight")
+    quality, cost = (np.array([getattr(persona, name) for persona in personas[9:]]) for name in weights)
     assert 0.45 < quality.mean() < 0.55
     assert 0.28 < cost.mean() < 0.38
     assert min(quality.min(), cost.min()) >= 0

@@ -60,7 +60,7 @@ def test_another_order_gives_the_same_in_that_order(what, facts):
     elif what == "queries":
         world = facts.world(effect=facts.effect[order], cost=facts.cost[order], query=place[facts.query])
     else:
-        changed = {name: getattr(facts, name)[:, order] for name in ("effect", "cost", "offered", "said")}
+        changed = {name: getattr(facts, name)[:, order] for name in ("effect", "cost", "offered", "feedback")}
         world = facts.world(**changed)
     network, graph = network_of(facts.world(), **SMALL)
     other, its_graph = network_of(world, **SMALL)
