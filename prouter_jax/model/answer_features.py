@@ -124,7 +124,7 @@ def task_means(
     seen: Float[Array, "queries llms *columns"],
     task: Int[Array, " queries"],
     num_tasks: int,
-) -> Float[Array, "tasks+1 llms *columns"]:
+) -> Float[Array, "tasks_and_unknown llms *columns"]:
     """Returns shrunken means of each LLM on each task; the last row is for queries without a task.
 
     (sum of observed + weight * broader mean) / (count + weight), where the mean of an LLM on a task is shrunk towards
