@@ -7,7 +7,7 @@ A user with weights theta gives an answer with features a the utility u = theta 
     thumb    P(up) = sigmoid(sharpness * (u - threshold))     of one answer
 
 Arrays are [decisions, candidates] for one user and [decisions, candidates, users] for users who share their queries:
-`*users` in the annotations is no axis or one.
+`*#users` in the annotations is no axis or one, which broadcasts.
 """
 
 import jax
@@ -38,15 +38,15 @@ class Population:
 
 
 def utilities(
-    theta: Float[Array, " features *users"], answers: Float[Array, "decisions candidates features"]
-) -> Float[Array, "decisions candidates *users"]:
+    theta: Float[Array, " features *#users"], answers: Float[Array, "decisions candidates features"]
+) -> Float[Array, "decisions candidates *#users"]:
     """Returns the utilities theta . a of the answers."""
     return (answers.reshape(-1, len(theta)) @ theta).reshape(*answers.shape[:2], *theta.shape[1:])
 
 
 def choice_probabilities(
-    logits: Float[Array, "decisions candidates *users"], offered: Float[Array, "decisions candidates *users"]
-) -> Float[Array, "decisions candidates *users"]:
+    logits: Float[Array, "decisions candidates *#users"], offered: Float[Array, "decisions candidates *#users"]
+) -> Float[Array, "decisions candidates *#users"]:
     """Softmax over the candidates on offer; 0 for the others.
 
     Args:
@@ -58,16 +58,16 @@ def choice_probabilities(
 
 
 def log_choice_probabilities(
-    logits: Float[Array, "decisions candidates *users"], offered: Float[Array, "decisions candidates *users"]
-) -> Float[Array, "decisions candidates *users"]:
+    logits: Float[Array, "decisions candidates *#users"], offered: Float[Array, "decisions candidates *#users"]
+) -> Float[Array, "decisions candidates *#users"]:
     """Log softmax over the candidates on offer; 0 for the others."""
     masked = jnp.where(offered > 0, logits, -1e9)
     return jnp.where(offered > 0, jax.nn.log_softmax(masked, axis=1), 0.0)
 
 
 def residuals(
-    utility: Float[Array, "decisions candidates *users"], feedback: HistoryFeedback, population: Population
-) -> tuple[Float[Array, "decisions candidates *users"], Float[Array, "decisions candidates *users"]]:
+    utility: Float[Array, "decisions candidates *#users"], feedback: HistoryFeedback, population: Population
+) -> tuple[Float[Array, "decisions candidates *#users"], Float[Array, "decisions candidates *#users"]]:
     """Returns gradient and negative second derivative of the log-likelihood in each utility.
 
         gradient    sharpness (choice - p) + rating_precision (rating - u) + sharpness (thumb - up)
@@ -90,7 +90,7 @@ def residuals(
 
 
 def negative_log_likelihood(
-    utility: Float[Array, "decisions candidates *users"], feedback: HistoryFeedback, population: Population
+    utility: Float[Array, "decisions candidates *#users"], feedback: HistoryFeedback, population: Population
 ) -> dict[str, Float[Array, "*users"]]:
     """Sums the losses of each kind of feedback over a user's decisions.
 
@@ -120,15 +120,15 @@ def negative_log_likelihood(
 
 
 def predicted_choices(
-    utility: Float[Array, "decisions candidates *users"], feedback: HistoryFeedback, population: Population
-) -> Float[Array, "decisions candidates *users"]:
+    utility: Float[Array, "decisions candidates *#users"], feedback: HistoryFeedback, population: Population
+) -> Float[Array, "decisions candidates *#users"]:
     """Returns the choice probabilities of the candidates; 0 for decisions without a choice."""
     has_choice = feedback.target.sum(1, keepdims=True)
     return has_choice * choice_probabilities(population.sharpness * utility, feedback.offered)
 
 
 def thumb_up_probability(
-    utility: Float[Array, "decisions candidates *users"], population: Population
-) -> Float[Array, "decisions candidates *users"]:
+    utility: Float[Array, "decisions candidates *#users"], population: Population
+) -> Float[Array, "decisions candidates *#users"]:
     """Returns sigmoid(sharpness * (utility - threshold))."""
     return jax.nn.sigmoid(population.sharpness * (utility - population.threshold))
