@@ -17,8 +17,9 @@ run: .venv/made
 test: .venv/made
 	$(BIN)/python -m pytest $(TESTS)
 
+# shapes in annotations are checked by the quick tests alone: slow ones measure
 test-slow: .venv/made
-	$(BIN)/python -m pytest $(TESTS) --no-loadscope-reorder -m slow
+	$(BIN)/python -m pytest $(TESTS) --no-loadscope-reorder --jaxtyping-packages= -m slow
 
 check: .venv/made
 	$(BIN)/ruff check .
