@@ -89,12 +89,14 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(trained, tmp_
 
 _CHILD = """
 import pathlib, sys, time
-from prouter_jax import config, prepare, train
+from prouter_jax import config
+from prouter_jax.dataset import prepare_dataset, read_source
+from prouter_jax.training.loop import train
 from prouter_jax.training.metrics_writer import Progress
 settings = config.from_json(pathlib.Path(sys.argv[1]).read_text())
 Progress.stepped = lambda self, step: time.sleep(1000 if step > 8 else 0)
-prepared = prepare.prepare(prepare.read_source(settings.data), settings.data, 0)
-train.train(settings, prepared, pathlib.Path(sys.argv[2]))
+dataset = prepare_dataset(read_source(settings.data), settings.data, 0)
+train(settings, dataset, pathlib.Path(sys.argv[2]))
 """
 
 
