@@ -44,7 +44,8 @@ from prouter_jax.data.interactions import (
 from prouter_jax.data.rewards import DecisionArrays, build_decisions
 from prouter_jax.dataset import Dataset, prepare_dataset, read_source
 from prouter_jax.experiment import run_experiment
-from prouter_jax.model.inference import Network, Scorer
+from prouter_jax.model.inference import Scorer
+from prouter_jax.model.network import Architecture
 from prouter_jax.training import loop as train_module
 from prouter_jax.training.loop import initial_state, make_run, make_train_step, restore_best, run_scorer, train
 
@@ -156,7 +157,7 @@ def all_kinds(shared_dataset) -> DecisionArrays:
 
 
 @pytest.fixture(scope="session")
-def network(dataset) -> Network:
+def network(dataset) -> Architecture:
     return make_run(_CONFIG, dataset).network
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.config import Model
+from prouter_jax.config import ExperimentConfig, Model
 from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.interactions import (
     CHOICE,
@@ -28,7 +28,9 @@ from prouter_jax.graph.build import NodeVectors
 from prouter_jax.graph.history import HistoryFeedback
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
-from prouter_jax.model.network import EmNetwork, make_em_network
+from prouter_jax.model.network import make_network
+from prouter_jax.model.rounds import Rounds
+from prouter_jax.training import em
 
 NAN = np.nan
 
@@ -86,10 +88,10 @@ def on_offer(decisions: int, llms: int, size: int, rng: np.random.Generator) -> 
     return rng.random((decisions, llms)).argsort(1).argsort(1) < size
 
 
-def network_of(world: World, **model) -> tuple[EmNetwork, RouterGraph]:
-    """The default network with some settings changed, and the world's graph."""
-    graph = world.build_graph()
-    return make_em_network(Model(**model), graph, len(world.interactions.users.ids)), graph
+def network_of(world: World, **model) -> tuple[Rounds, RouterGraph]:
+    """The rounds of the default network with some settings changed, and the world's graph."""
+    graph, config = world.build_graph(), ExperimentConfig(model=Model(**model))
+    return make_network(config, graph, len(world.interactions.users.ids)).rounds, graph
 
 
 def without_decisions_of(world: World, user: int) -> World:
@@ -152,7 +154,7 @@ def some_facts(users=6, queries=16, llms=4, each=8, seed=0) -> Facts:
     return Facts(effect, cost, user, query, offered, chosen(utility, offered, rng))
 
 
-def rounds(network: EmNetwork, graph: RouterGraph, number: int, params: dict | None = None) -> dict:
+def rounds(network: Rounds, graph: RouterGraph, number: int, params: dict | None = None) -> dict:
     """Parameters after so many rounds of messages."""
     params = network.init(jax.random.key(0)) if params is None else params
     for at in range(number):
@@ -161,5 +163,6 @@ def rounds(network: EmNetwork, graph: RouterGraph, number: int, params: dict | N
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def one_round(network: EmNetwork, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict]:
-    return network.round(params, graph, step)
+def one_round(network: Rounds, params: dict, graph: RouterGraph, step: jax.Array) -> tuple[dict, dict]:
+    expected, metrics = em.expect(network, params, graph, step)
+    return params | em.maximise(network, params, graph, expected, step), metrics

@@ -7,22 +7,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax.config import Model
+from prouter_jax.config import ExperimentConfig, Model
 from prouter_jax.graph.schema import RouterGraph, hide
-from prouter_jax.model.paper_network import GraphNetwork, make_graph_network
+from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.training.masked_loss import Masking, choose_masked
 
 SMALL = Model(preset="paper", hidden_dim=8)
 HIDING = Masking(folds=2, whole_queries=True, full_history_share=1.0, no_task_share=0.3, text_noise=0.0)
 
 
-def small(graph: RouterGraph, **changes) -> GraphNetwork:
+def small(graph: RouterGraph, **changes) -> Architecture:
     """A network for a graph's node width, with changes to `SMALL`."""
-    return make_graph_network(dataclasses.replace(SMALL, **changes), graph)
+    return make_network(ExperimentConfig(model=dataclasses.replace(SMALL, **changes)), graph, 0)
 
 
 @functools.cache
-def noisy(network: GraphNetwork) -> dict:
+def noisy(network: Architecture) -> dict:
     """Parameters with noise on all of them, so that every path through the network counts."""
     rng = np.random.default_rng(0)
     fresh = jax.jit(network.init)(jax.random.key(0))
@@ -30,11 +30,11 @@ def noisy(network: GraphNetwork) -> dict:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _states(network: GraphNetwork, params: dict, graph: RouterGraph):
-    return network.bind(params)(graph)
+def _states(network: Architecture, params: dict, graph: RouterGraph):
+    return network.layers.bind(params)(graph)
 
 
-def states_of(network: GraphNetwork, graph: RouterGraph):
+def states_of(network: Architecture, graph: RouterGraph):
     """What the network with its noisy parameters makes of a graph, as NumPy arrays."""
     return jax.tree.map(np.asarray, _states(network, noisy(network), graph))
 

@@ -14,6 +14,7 @@ from prouter_jax.config import Mesh
 from prouter_jax.data.batches import Input
 from prouter_jax.sharding import DATA, MODEL, make_mesh, place, shardings
 from prouter_jax.training.loop import compiled_init, compiled_step, initial_state, make_run, make_train_step, train
+from prouter_jax.training.step import EM
 
 KIND = re.compile("(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?")
 
@@ -59,7 +60,8 @@ def test_where_there_are_many_queries_each_device_has_a_part_of_them(
         call_any_queries_many()
     np.testing.assert_allclose(*found, rtol=1e-4)
     run = make_run(tiny_config, dataset)
-    for x in (run.world.values, run.world.seen, run.abstract.params["latent_factors"], run.abstract.opt_state.messages):
+    statistics = run.abstract.opt_state.inner_states[EM].inner_state
+    for x in (run.world.values, run.world.seen, run.abstract.params["latent_factors"], statistics.messages):
         assert x.sharding.spec == P(DATA)
         assert x.sharding.shard_shape(x.shape)[0] * 2 == x.shape[0]
 
@@ -85,7 +87,7 @@ def _sent(config, dataset, users):
     step = make_train_step(run).lower(initial_state(run, 0), run.world, batch, jax.random.key(0))
     module = parse_module(step.compile().as_text())
     found = [x for _, x in module.instructions() if KIND.fullmatch(x.opcode)]
-    return sum(math.prod(shape.dims) for x in found for shape in x.shapes), run.network.features.size
+    return sum(math.prod(shape.dims) for x in found for shape in x.shapes), run.network.rounds.features.size
 
 
 def test_devices_tell_each_other_sums_and_nothing_of_their_users(tiny_config, dataset):

@@ -16,8 +16,7 @@ from prouter_jax.dataset import Dataset, prepare_dataset, read_source
 from prouter_jax.graph.build import bucket, whole_chunks
 from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, RouterGraph
 from prouter_jax.model.answer_features import Observed
-from prouter_jax.model.inference import Network, make_network
-from prouter_jax.model.network import EmNetwork
+from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.sharding import DATA, placed_shapes, users_sharding
 from prouter_jax.training import loop as train
 from prouter_jax.training.state import TrainState
@@ -81,7 +80,7 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     key = placed_shapes(jax.eval_shape(lambda: jax.random.key(0)), mesh)
     step = train.compiled_step(network, recipe, mesh)
     world = placed_shapes(jax.eval_shape(functools.partial(read_world, network, recipe), shapes), mesh)
-    calls = steps or (1 if isinstance(network, EmNetwork) else recipe.masking.folds)
+    calls = steps or (1 if network.layers is None else recipe.masking.folds)
     at_once = config.train.users_per_step or number
     readers = (state.params, shapes), ("parameters", _kinds(shapes))
     return [
@@ -121,11 +120,9 @@ def _batch(config: ExperimentConfig, dataset: Dataset, mesh: jax.sharding.Mesh) 
     }
 
 
-def _reader(network: Network):
+def _reader(network: Architecture):
     """The function that computes the states of all users for scoring."""
-    if isinstance(network, EmNetwork):
-        return jax.jit(lambda params, graph: network.read_users(params, graph, network.answers(params, graph)))
-    return jax.jit(lambda params, graph: network.bind(params)(graph))
+    return jax.jit(lambda params, graph: network.bind(params)(graph).users)
 
 
 def _kinds(world: RouterGraph | Observed) -> RouterGraph | Observed:

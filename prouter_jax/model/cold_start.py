@@ -19,13 +19,13 @@ from prouter_jax.graph.history import map_over_users, mask_feedback, read_histor
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import negative_log_likelihood, utilities
-from prouter_jax.model.network import EmNetwork
+from prouter_jax.model.rounds import Rounds
 
 _MAX_TRAINING_USERS = 100  # K; evenly spaced among those with a history
 
 
 def compare_with_known(
-    network: EmNetwork,
+    sizes: Rounds,
     params: dict,
     graph: RouterGraph,
     answers: Float[Array, "queries llms features"],
@@ -45,7 +45,7 @@ def compare_with_known(
     training_users = _some_rows(np.asarray(params["users"]), np.asarray(params["has_history"]))
     if not len(training_users):
         return users
-    results = _log_likelihoods(network, params, graph, answers, users, training_users)
+    results = _log_likelihoods(sizes, params, graph, answers, users, training_users)
     by_training_user, evidence, covariance = (np.asarray(x, np.float64) for x in results)
     responsibilities, mixture_evidence = _mixture(by_training_user)
     deviation = users - prior
@@ -73,14 +73,15 @@ def _mixture(log_likelihoods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_likelihoods(network: EmNetwork, params: dict, graph: RouterGraph, answers, users, training_users):
+def _log_likelihoods(sizes: Rounds, params: dict, graph: RouterGraph, answers, users, training_users):
     """Log-likelihood of each history under each training user [users, training users] and under the user's own weights
     [users], and the posterior covariance of the latter [users, features, features]."""
-    histories, population = read_histories(graph), network.population(params)
+    histories, rounds = read_histories(graph), sizes.bind(params)
+    population = rounds.population()
 
     def of_user(answers, feedback, _, visible):
         feedback = mask_feedback(feedback, visible)
-        answers = with_shown_first(network.features, answers, feedback)
+        answers = with_shown_first(sizes.features, answers, feedback)
 
         def under(theta):
             utility = utilities(theta, answers)
@@ -91,5 +92,5 @@ def _log_likelihoods(network: EmNetwork, params: dict, graph: RouterGraph, answe
         return jax.lax.map(under, training_users)
 
     by_training_user = map_over_users(graph, of_user, answers, histories, graph.visibility.decisions)
-    _, covariance, losses = network.e_step(graph, histories, answers, population, users, 0)
+    _, covariance, losses = rounds.e_step(graph, histories, answers, users, 0)
     return by_training_user, -losses["choice"], covariance

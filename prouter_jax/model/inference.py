@@ -5,29 +5,20 @@ import functools
 from collections.abc import Callable, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from prouter_jax import config
 from prouter_jax.config import Model
-from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_features
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
-from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
-from prouter_jax.model.cold_start import compare_with_known
-from prouter_jax.model.network import EmNetwork, make_em_network
+from prouter_jax.model.application import Application, apply_to_world
+from prouter_jax.model.network import Architecture
 from prouter_jax.model.new_llms import extend_network
-from prouter_jax.model.paper_network import GraphNetwork, GraphStates, make_graph_network
-from prouter_jax.model.prior import mean_direction, prior_mean
-from prouter_jax.model.query_kernel import KnownQueryKernel, SharePredictor, coefficients, kernel_to, make_query_kernel
-
-Network = EmNetwork | GraphNetwork
+from prouter_jax.model.query_kernel import SharePredictor, kernel_to
 
 _DECISIONS_AT_ONCE = 1 << 16  # bounds the memory of gathered answer features
-_MAX_TRAINING_USERS = 1024  # of a batch, whose weights stay among the parameters, for the cold start of users
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,173 +165,12 @@ def score_decisions(scorer: Scorer, dataset: Dataset, decisions: DecisionArrays,
     return logits
 
 
-def make_em_scorer(
-    network: EmNetwork,
+def make_scorer(
+    network: Architecture,
     params: dict,
     world: World,
     graph: RouterGraph,
     model: Model,
-    price_factor: np.ndarray,
-    users: np.ndarray | None = None,
-) -> Scorer:
-    """Makes the scorer of the EM network: infers users' weights and fits the kernel regression over known queries.
-
-    Args:
-      graph: the graph of the world.
-      price_factor: current price of each LLM over its price in training, [llms]; scales observed and expected costs.
-      users: `Scorer.users` of an earlier scorer with these parameters in this world; inferred if None.
-    """
-    count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
-    by_share = model.unseen_queries == "share"
-    every, answers, means, deviations, prior, cold_start_user = _encode(network, params, graph, count, by_share)
-    kernel = make_query_kernel(_places(world, num_tasks), num_tasks, model.query_kernel)
-    weights = coefficients(kernel, np.asarray(deviations)[kernel.rows])
-    sharpness, cold_start_user = float(np.float32(network.sharpness)), np.asarray(cold_start_user)
-
-    def priced(answers: np.ndarray, task: np.ndarray) -> np.ndarray:
-        answers = np.array(answers)
-        answers[..., COST] = world.scale.reprice(answers[..., COST], np.where(task < num_tasks, task, -1), price_factor)
-        return answers
-
-    def predict(places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
-        expected = in_parts(lambda some: _predict(kernel, means, weights, some), places)
-        expected = priced(expected, np.asarray(places.task))
-        return expected, expected[..., COST]
-
-    def read(other: World) -> np.ndarray:
-        # histories as long as the longest in this world: few shapes are compiled
-        return states(other.interactions, other.build_graph(least_decisions=graph.layout.decisions))
-
-    def states(data: Interactions, graph: RouterGraph) -> np.ndarray:
-        inferred = np.asarray(_read_users(network, params, graph, every))
-        if network.features.only_effect_and_cost and not (
-            by_share or graph.layout.has_ratings or graph.layout.has_thumbs
-        ):
-            inferred = compare_with_known(network, params, graph, every, inferred, np.asarray(prior))
-        decided = np.bincount(data.decisions.user, minlength=len(data.users.ids)) > 0
-        return np.where(decided[:, None], inferred[: len(decided)], cold_start_user)
-
-    answers = priced(answers, world.interactions.queries.task)
-    return Scorer(
-        users=states(world.interactions, graph) if users is None else users,
-        cold_start_user=cold_start_user,
-        answers=answers,
-        cost=answers[..., COST],
-        predict=predict,
-        nearness=functools.partial(in_parts, functools.partial(kernel_to, kernel)) if by_share else None,
-        unseen_queries=SharePredictor(kernel, jax.device_put(answers[kernel.rows]), sharpness).logits
-        if by_share
-        else None,
-        side=network.features.shown_first_index if network.features.shown_first else None,
-        sharpness=sharpness,
-        named=network.features.columns_by_name(),
-        read=read,
-    )
-
-
-def _places(world: World, num_tasks: int) -> QueryFeatures:
-    vectors = world.vectors
-    return make_query_features(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
-def _encode(network: EmNetwork, params: dict, graph: RouterGraph, count: int, by_share: bool):
-    """Computes all that scoring needs of a world besides its users.
-
-    Returns:
-      Features of all answers, padding included; those of the answers to the `count` known queries; their means by task;
-      their deviations from these; the prior mean of users' weights; the weights of a user without history, which are
-      the prior mean if choice probabilities are regressed, else the mean direction of the training users.
-    """
-    every = network.answers(params, graph)
-    answers, task, num_tasks = every[:count], tasks_of(graph)[:count], graph.layout.num("task")
-    means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
-    prior = prior_mean(network.features, params["population_mean"])
-    cold_start_user = prior if by_share else mean_direction(params["users"], params["has_history"])
-    return every, answers, means, answers - means[task], prior, cold_start_user
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _read_users(network: EmNetwork, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
-    """Infers the weights of the users of a graph, [users, features]."""
-    return network.read_users(params, graph, answers)
-
-
-@jax.jit
-def _predict(kernel: KnownQueryKernel, means: jax.Array, weights: jax.Array, places: QueryFeatures) -> jax.Array:
-    """Expected features of the answers to new queries: the mean of the task plus the regressed deviation."""
-    flat = kernel_to(kernel, places) @ weights.reshape(len(weights), -1)
-    return means[places.task] + flat.reshape(-1, *weights.shape[1:])
-
-
-def make_graph_scorer(
-    network: GraphNetwork, params: dict, world: World, graph: RouterGraph, price_factor: np.ndarray
-) -> Scorer:
-    """Makes the scorer of the paper's network: passes messages once over the graph of the world.
-
-    Args:
-      graph: the graph of the world.
-      price_factor: current price of each LLM over its price in training, [llms]; scales the costs alone, for the
-        states were trained on the prices of training.
-    """
-    count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
-    states, cost, mean_cost = _encode_graph(network, params, graph, count)
-    mean_cost = np.asarray(mean_cost)
-
-    def predict(places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
-        answers = in_parts(lambda some: _predict_graph(network, params, states, some), places)
-        task = np.where(places.task < num_tasks, places.task, -1)
-        return answers, world.scale.reprice(mean_cost[places.task], task, price_factor)
-
-    return Scorer(
-        users=np.asarray(states.users)[: len(world.interactions.users.ids)],
-        cold_start_user=np.asarray(states.cold_start_user),
-        answers=np.asarray(states.answers)[:count],
-        cost=world.scale.reprice(np.asarray(cost), world.interactions.queries.task, price_factor),
-        predict=predict,
-        nearness=None,
-        unseen_queries=None,
-        side=None,
-        sharpness=float(np.exp(params["head"]["log_sharpness"])),
-    )
-
-
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _encode_graph(
-    network: GraphNetwork, params: dict, graph: RouterGraph, count: int
-) -> tuple[GraphStates, jax.Array, jax.Array]:
-    """Node states; scaled costs of the answers to the `count` known queries, gaps filled; mean costs by task."""
-    values, seen = (x[..., COST] for x in measured(graph))
-    task = tasks_of(graph)
-    means = task_means(values, seen, task, graph.layout.num("task"))
-    return network.bind(params)(graph), jnp.where(seen > 0, values, means[task])[:count], means
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _predict_graph(network: GraphNetwork, params: dict, states: GraphStates, places: QueryFeatures) -> jax.Array:
-    vectors = jnp.pad(places.vectors, ((0, 0), (0, network.width - places.vectors.shape[1])))
-    task = jnp.asarray(places.task)
-    return network.bind(params).predict_answers(states.tasks, states.llms, vectors, task)
-
-
-def make_network(experiment: config.ExperimentConfig, graph: RouterGraph, num_users: int) -> Network:
-    """Makes the network of a configuration for the sizes of a graph.
-
-    Args:
-      num_users: number of users in the graph, without padding.
-    """
-    model, batch = experiment.model, experiment.train.users_per_step
-    if model.preset != "em":
-        return make_graph_network(model, graph)
-    return make_em_network(model, graph, min(batch, _MAX_TRAINING_USERS) if batch else num_users)
-
-
-def make_scorer(
-    network: Network,
-    params: dict,
-    world: World,
-    graph: RouterGraph,
-    model: config.Model,
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
 ) -> Scorer:
@@ -349,31 +179,50 @@ def make_scorer(
     Args:
       graph: the graph of the world.
       price_factor: current price of each LLM over its price in training, [llms]; None if no price changed.
-      users: as in `make_em_scorer`; the paper's network ignores it.
+      users: `Scorer.users` of an earlier scorer with these parameters in this world; inferred if None.
     """
-    factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
-    if isinstance(network, EmNetwork):
-        return make_em_scorer(network, params, world, graph, model, factor, users)
-    return make_graph_scorer(network, params, world, graph, factor)
+    count = len(world.interactions.queries.ids)
+    applied = apply_to_world(network, params, world, graph, model, price_factor)
+    answers, cost = applied.priced(
+        np.asarray(applied.encoded.answers)[:count],
+        np.asarray(applied.encoded.cost)[:count],
+        world.interactions.queries.task,
+    )
+    features, sharpness = network.rounds and network.rounds.features, float(applied.encoded.sharpness)
+    nearness, unseen_queries = _share_predictor(applied, answers, sharpness)
+    return Scorer(
+        users=applied.read(world, graph) if users is None else users,
+        cold_start_user=np.asarray(applied.encoded.cold_start_user),
+        answers=answers,
+        cost=cost,
+        predict=applied.predict,
+        nearness=nearness,
+        unseen_queries=unseen_queries,
+        side=features.shown_first_index if features and features.shown_first else None,
+        sharpness=sharpness,
+        named=features.columns_by_name() if features else {},
+        read=applied.read,
+    )
 
 
-def extend(network: Network, params: dict, graph: RouterGraph) -> tuple[Network, dict]:
+def extend(network: Architecture, params: dict, graph: RouterGraph) -> tuple[Architecture, dict]:
     """Returns the network and parameters for a graph with more users, queries or LLMs; see `extend_network`.
 
     Args:
       graph: its rows start with those of the graph in training.
     """
-    if isinstance(network, EmNetwork):
-        return extend_network(network, params, graph)
-    return network, params
+    if network.rounds is None:  # message passing has no parameters for single queries or LLMs
+        return network, params
+    rounds, params = extend_network(network.rounds, params, graph)
+    return network if rounds is network.rounds else dataclasses.replace(network, rounds=rounds), params
 
 
 def apply_network(
-    network: Network,
+    network: Architecture,
     params: dict,
     world: World,
     graph: RouterGraph,
-    model: config.Model,
+    model: Model,
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
 ) -> Scorer:
@@ -388,3 +237,12 @@ def apply_network(
         return make_scorer(network, params, world, graph, model, price_factor, users)
     # the parameters of new LLMs depend on all users of the world, so no user's weights can be inferred alone
     return dataclasses.replace(make_scorer(extended, params, world, graph, model, price_factor), read=None)
+
+
+def _share_predictor(applied: Application, answers: np.ndarray, sharpness: float):
+    """`Scorer.nearness` and `Scorer.unseen_queries`: None unless choice probabilities are regressed."""
+    kernel = applied.kernel
+    if kernel is None or not applied.by_share:
+        return None, None
+    predictor = SharePredictor(kernel, jax.device_put(answers[kernel.rows]), sharpness)
+    return functools.partial(in_parts, functools.partial(kernel_to, kernel)), predictor.logits

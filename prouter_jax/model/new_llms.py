@@ -23,7 +23,7 @@ from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import residuals, utilities
-from prouter_jax.model.network import EmNetwork
+from prouter_jax.model.rounds import Rounds
 
 _MAX_ROUNDS = 8
 _USER_STEPS = 4  # Newton steps of the users' weights in a round, from those of the round before
@@ -32,7 +32,7 @@ _PRIOR_SHRINKAGE, _SHRINKAGE_VARIANCE = 1 / 2, 1 / 12
 _TOLERANCE = 1e-3  # rounds end when no intercept or shrinkage moves by more
 
 
-def extend_network(network: EmNetwork, params: dict, graph: RouterGraph) -> tuple[EmNetwork, dict]:
+def extend_network(network: Rounds, params: dict, graph: RouterGraph) -> tuple[Rounds, dict]:
     """Returns the network and parameters for a graph with more queries or LLMs; unchanged if it has no more.
 
     The weights of the training users are kept.
@@ -56,7 +56,7 @@ def extend_network(network: EmNetwork, params: dict, graph: RouterGraph) -> tupl
     return extended, _learn_intercepts(extended, _with_average_prior(extended.features, params, new), graph, new)
 
 
-def _pad_params(network: EmNetwork, extended: EmNetwork, params: dict) -> dict:
+def _pad_params(network: Rounds, extended: Rounds, params: dict) -> dict:
     """Parameters with zeros for new queries and LLMs, and a prior precision of 1."""
     old, new = network.features, extended.features
     extra, at = new.llms - old.llms, old.llm_start + old.llms
@@ -90,7 +90,7 @@ def _with_average_prior(features: AnswerFeatures, params: dict, new: np.ndarray)
     return {**params, "population_mean": population_mean, "precision": np.linalg.inv(covariance).astype(np.float32)}
 
 
-def _learn_intercepts(network: EmNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
+def _learn_intercepts(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
     """Newton steps on the intercepts and shrinkage factors of the new LLMs, users' weights inferred in between."""
     at = network.features.llm_start
     trained = params["population_mean"][at : at + len(new)][~new]
@@ -98,7 +98,7 @@ def _learn_intercepts(network: EmNetwork, params: dict, graph: RouterGraph, new:
     offset = _feature_offsets(network, params, graph, new)
     shrinkage, current = np.full(len(new), _PRIOR_SHRINKAGE), jax.tree.map(jnp.asarray, params)
     current["precision"] = _shrunk_precision(network.features, params["precision"], offset, shrinkage)
-    users = network.cold_start_users(params, graph)
+    users = network.bind(params).cold_start_users(graph)
     for _ in range(_MAX_ROUNDS):
         users, *derivatives = _derivatives(network, current, graph, offset, users)
         of_intercept, of_shrinkage = (np.asarray(x) for x in derivatives)
@@ -129,12 +129,12 @@ def _newton(derivatives: np.ndarray, deviation: np.ndarray, prior_precision: flo
     return (gradient - prior_precision * deviation) / (curvature + prior_precision)
 
 
-def _feature_offsets(network: EmNetwork, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
+def _feature_offsets(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
     """d: mean features of each new LLM's answers minus those of the trained LLMs', [llms, features].
 
     It has the outcomes and style alone; zero for trained LLMs.
     """
-    means = np.asarray(network.answers(params, graph)).mean(0)
+    means = np.asarray(network.bind(params).answers(graph)).mean(0)
     offset = np.where(new[:, None], means - means[~new].mean(0), 0.0)
     offset[:, network.features.llm_start :] = 0.0
     return offset
@@ -153,11 +153,11 @@ def _shrunk_precision(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _derivatives(network: EmNetwork, params: dict, graph: RouterGraph, offset: np.ndarray, users: jax.Array) -> tuple:
+def _derivatives(network: Rounds, params: dict, graph: RouterGraph, offset: np.ndarray, users: jax.Array) -> tuple:
     """Users' weights, and gradient and curvature of the log-likelihood in intercept and shrinkage, [2, llms] each."""
-    features, population = network.features, network.population(params)
-    answers = network.answers(params, graph)
-    users = network.read_users(params, graph, answers, users, _USER_STEPS)
+    features, rounds = network.features, network.bind(params)
+    population, answers = rounds.population(), rounds.answers(graph)
+    users = rounds.read_users(graph, answers, users, _USER_STEPS)
 
     def of_user(answers, feedback, llm, visible, theta):
         feedback, answers = mask_feedback(feedback, visible), with_shown_first(features, answers, feedback)

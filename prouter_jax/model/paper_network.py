@@ -1,4 +1,4 @@
-"""The network of the paper (arXiv 2511.16883): message passing over the whole graph, trained by gradients.
+"""The message passing layers of the paper (arXiv 2511.16883), over the whole graph, trained by gradients.
 
 The score of an LLM for a user, a query and its task is a product of their states h, each mapped by a matrix:
 
@@ -9,7 +9,6 @@ from its text and task alone, in training and afterwards; its outcomes reach use
 """
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,38 @@ import numpy as np
 from flax import nnx, struct
 from jaxtyping import Array, Float, Int
 
-from prouter_jax import config
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import tasks_of
-from prouter_jax.model.message_passing import Layer, edges_without
+from prouter_jax.model.functional import Functional
+from prouter_jax.model.message_passing import Layer
 
 _NODES_WITH_FEATURES = ("task", "query", "llm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers(Functional["MessagePassing"]):
+    """Sizes of `MessagePassing`; hashable, so a static argument of compiled functions.
+
+    They do not include numbers of users, queries or LLMs, so trained layers also apply to a larger graph.
+
+    Attributes:
+      hidden_dim: width of a state.
+      steps: number of message passing layers.
+      head: kind of `Head`.
+      edge_sets: names of the edge sets that carry messages.
+      width: number of node features, see `graph.build.node_width`.
+    """
+
+    hidden_dim: int
+    steps: int
+    head: str
+    edge_sets: tuple[str, ...]
+    width: int
+
+    def make(self, key: jax.Array) -> "MessagePassing":
+        """Returns the module with random parameters."""
+        sizes = (self.hidden_dim, self.steps, self.head, self.edge_sets, self.width)
+        return MessagePassing(*sizes, rngs=nnx.Rngs(params=key))
 
 
 @struct.dataclass
@@ -48,8 +73,8 @@ class GraphStates:
     cold_start_user: jax.Array
 
 
-class GraphModel(nnx.Module):
-    """Encoders, message passing layers and head; maps a graph to `GraphStates`.
+class MessagePassing(nnx.Module):
+    """Encoders, message passing layers and head; maps a graph to `GraphStates`; all parameters are `nnx.Param`.
 
     Args:
       dim: width of a state.
@@ -135,46 +160,3 @@ class Head(nnx.Module):
         """Returns the factors of users from their states."""
         weights = self.user(states)
         return jnp.concatenate([weights, jnp.ones_like(weights[..., :1])], -1)
-
-
-@dataclasses.dataclass(frozen=True)
-class GraphNetwork:
-    """Sizes of the parameters; hashable, so a static argument of compiled functions.
-
-    They do not include numbers of users, queries or LLMs, so a trained network also applies to a larger graph.
-
-    Attributes:
-      hidden_dim: width of a state.
-      steps: number of message passing layers.
-      head: kind of `Head`.
-      edge_sets: names of the edge sets that carry messages.
-      width: number of node features, see `graph.build.node_width`.
-    """
-
-    hidden_dim: int
-    steps: int
-    head: str
-    edge_sets: tuple[str, ...]
-    width: int
-
-    def init(self, key: jax.Array) -> dict:
-        """Returns random parameters, a nested dictionary."""
-        return nnx.to_pure_dict(nnx.state(self._make(nnx.Rngs(params=key)), nnx.Param))
-
-    def bind(self, params: dict) -> GraphModel:
-        """Returns the model with these parameters; also inside a transformation."""
-        return nnx.merge(_graphdef(self), params)
-
-    def _make(self, rngs: nnx.Rngs) -> GraphModel:
-        return GraphModel(self.hidden_dim, self.steps, self.head, self.edge_sets, self.width, rngs=rngs)
-
-
-def make_graph_network(model: config.Model, graph: RouterGraph) -> GraphNetwork:
-    """Makes the network of a configuration for graphs with as many node features as this one."""
-    sizes = (model.hidden_dim, model.message_passing_steps, model.head)
-    return GraphNetwork(*sizes, edges_without(model.without), graph.width)
-
-
-@functools.lru_cache(maxsize=16)
-def _graphdef(network: GraphNetwork) -> nnx.GraphDef:
-    return nnx.split(nnx.eval_shape(lambda: network._make(nnx.Rngs(0))))[0]

@@ -18,7 +18,8 @@ from prouter_jax.data.tables.additions import read_history, read_llm_additions
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World, grow_world, load_world, only_users, price_factors
 from prouter_jax.io.paths import list_folder, make_path
-from prouter_jax.model.inference import Network, Scorer, apply_network, make_network
+from prouter_jax.model.inference import Scorer, apply_network
+from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.serving.batch.write import Scored
 from prouter_jax.serving.explain import Explanation, Question, ask, explain
 from prouter_jax.serving.routing import Constraints, Pool, route
@@ -66,7 +67,7 @@ class Trained:
     """
 
     model: Model
-    network: Network
+    network: Architecture
     params: dict
     temperature: float
 

@@ -19,7 +19,8 @@ from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.io.display import waiting
 from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, values_of_selected
 from prouter_jax.model.answer_features import Observed
-from prouter_jax.model.inference import Network, Scorer, make_network, make_scorer, score_decisions
+from prouter_jax.model.inference import Scorer, make_scorer, score_decisions
+from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.sharding import make_mesh, place, placed_shapes, replicated, to_host
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.metrics_writer import Progress, to_record
@@ -46,7 +47,7 @@ class Run:
     """
 
     model: Model
-    network: Network
+    network: Architecture
     mesh: jax.sharding.Mesh
     world: RouterGraph | Observed
     here: RouterGraph
@@ -133,7 +134,7 @@ def make_run(config: ExperimentConfig, dataset: Dataset) -> Run:
     return Run(config.model, network, mesh, world, here, batches, recipe, init, abstract)
 
 
-def restore_best(config: ExperimentConfig, network: Network, workdir: pathlib.Path) -> TrainState:
+def restore_best(config: ExperimentConfig, network: Architecture, workdir: pathlib.Path) -> TrainState:
     """The state with the highest validation reward, placed as a run on one device has it.
 
     Raises:
@@ -191,7 +192,7 @@ def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Va
 
 
 @functools.lru_cache(maxsize=16)
-def compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
+def compiled_init(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh):
     """`Run.init` and `Run.abstract`."""
     init = functools.partial(init_state, network=network, recipe=recipe)
     abstract = placed_shapes(jax.eval_shape(lambda: init(jax.random.key(0))), mesh)
@@ -202,7 +203,7 @@ def compiled_init(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
 
 
 @functools.lru_cache(maxsize=16)
-def compiled_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh):
+def compiled_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh):
     """What `make_train_step` returns."""
     inner = make_step(network, recipe, mesh)
     places = jax.tree.map(lambda x: x.sharding, compiled_init(network, recipe, mesh)[1])

@@ -1,4 +1,4 @@
-"""Loss of the paper's network, and the masking of decisions and queries that a gradient step must predict."""
+"""Loss of what gradients train, and the masking of decisions and queries that a gradient step must predict."""
 
 import dataclasses
 
@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from prouter_jax.config import WARM, ExperimentConfig
 from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories
 from prouter_jax.graph.schema import RouterGraph, Visibility, hide
+from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import log_choice_probabilities, utilities
-from prouter_jax.model.paper_network import GraphModel
+from prouter_jax.model.network import RouterNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,25 +88,26 @@ def blur_texts(graph: RouterGraph, norm: float, key: PRNGKeyArray) -> RouterGrap
 
 
 def routing_loss(
-    model: GraphModel, graph: RouterGraph, visibility: Visibility, scored: Float[Array, "users decisions"]
+    network: RouterNetwork, graph: RouterGraph, visibility: Visibility, scored: Float[Array, "users decisions"]
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Loss of the scored decisions: cross entropy of choices plus squared errors of ratings and of thumbs.
 
     Each part is a mean over the feedback of its kind; a thumb counts as a rating of 1 or 0.
 
     Args:
-      visibility: what the model sees; without the scored decisions.
+      visibility: what the network sees; without the scored decisions.
       scored: 1 for the decisions to predict.
 
     Returns:
       The loss and its parts by name: "choice", "rating", "thumb".
     """
-    states = model(hide(graph, visibility))
-    sharpness = jnp.exp(model.head.log_sharpness[...])
+    states, sharpness, rounds = network(hide(graph, visibility)), network.sharpness(), network.rounds
 
     @jax.checkpoint
     def of_user(answers, feedback, _, scored, user):
-        feedback, score = mask_feedback(feedback, scored), utilities(user, answers)
+        feedback = mask_feedback(feedback, scored)
+        answers = answers if rounds is None else with_shown_first(rounds.sizes.features, answers, feedback)
+        score = utilities(user, answers)
         log_share = log_choice_probabilities(sharpness * score, feedback.offered)
         sums = [-(feedback.target * log_share).sum((0, 1)), feedback.target.sum((0, 1))]
         for value, given in ((feedback.rating, feedback.rated), (feedback.thumb, feedback.thumbed)):

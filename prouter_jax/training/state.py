@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from prouter_jax.model.inference import Network
+from prouter_jax.model.network import Architecture
 from prouter_jax.training.step import Recipe, init_network
 
 
@@ -31,7 +31,7 @@ class TrainState:
     temperature: jax.Array
 
 
-def init_state(key: jax.Array, network: Network, recipe: Recipe) -> TrainState:
+def init_state(key: jax.Array, network: Architecture, recipe: Recipe) -> TrainState:
     """Returns the state before the first step; traceable, so `jax.eval_shape` gives its shapes."""
     params, opt_state = init_network(network, recipe, key)
     zero = jnp.zeros((), jnp.int32)

@@ -1,21 +1,24 @@
-"""The train step of either network: a round of EM, a batch of a round, or a gradient step of the paper's network."""
+"""The train step of every network: EM for its Bayesian rounds, gradients for its layers, joined by optax."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import jax
+import jax.numpy as jnp
 import optax
+from flax import nnx
 
 from prouter_jax import config
 from prouter_jax.graph.history import with_batch
 from prouter_jax.graph.schema import RouterGraph, Visibility
 from prouter_jax.model.answer_features import Observed, observe
-from prouter_jax.model.inference import Network
-from prouter_jax.model.network import EmNetwork
-from prouter_jax.model.paper_network import GraphNetwork
+from prouter_jax.model.network import Architecture
+from prouter_jax.model.rounds import Estimated
 from prouter_jax.sharding import DATA, replicated, users_sharding
 from prouter_jax.training import em
 from prouter_jax.training.masked_loss import Masking, blur_texts, choose_masked, make_masking, routing_loss
+
+EM, GRADIENT, FROZEN = "em", "gradient", "frozen"  # what trains a parameter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Recipe:
       optimizer: the values of `config.Optimizer`.
       num_train_steps: the number of steps, for the learning rate's schedule.
       masking: what a gradient step masks.
-      steps_per_round: steps of a round of minibatch EM; 0 if a step takes all users.
+      steps_per_round: steps of a round over minibatches of users; 0 if a step takes all users.
     """
 
     optimizer: tuple
@@ -46,47 +49,61 @@ def make_recipe(experiment: config.ExperimentConfig, steps_per_pass: int = 1) ->
     return Recipe(dataclasses.astuple(experiment.optimizer), train.num_train_steps, make_masking(experiment), steps)
 
 
-def init_network(network: Network, recipe: Recipe, key: jax.Array) -> tuple[dict, object]:
-    """Returns the initial parameters and optimizer state.
-
-    Returns:
-      The parameters, and: zero statistics for minibatch EM, () for EM on all users, optax's state for the paper's
-      network.
-    """
+def init_network(network: Architecture, recipe: Recipe, key: jax.Array) -> tuple[dict, optax.OptState]:
+    """Returns the initial parameters and optimizer state."""
     params = network.init(key)
-    if isinstance(network, EmNetwork):
-        return params, em.zero_statistics(network) if recipe.steps_per_round else ()
-    return params, make_optimizer(config.Optimizer(*recipe.optimizer), recipe.num_train_steps).init(params)
+    return params, make_optimizer(network, recipe).init(params)
 
 
-def read_world(network: Network, recipe: Recipe, graph: RouterGraph) -> RouterGraph | Observed:
-    """Returns the input of every step besides its batch: the observed outcomes for minibatch EM, else the graph."""
-    return observe(graph) if isinstance(network, EmNetwork) and recipe.steps_per_round else graph
+def read_world(network: Architecture, recipe: Recipe, graph: RouterGraph) -> RouterGraph | Observed:
+    """Returns the input of every step besides its batch.
+
+    It is the observed outcomes where the batch has all else that a step reads: in minibatches, without layers.
+    """
+    return observe(graph) if recipe.steps_per_round and network.layers is None else graph
 
 
-def make_step(network: Network, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
-    """Makes the step function, to be compiled.
+def make_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
+    """Makes the step function, to be compiled: the E-step of EM, a gradient, and the updates of `make_optimizer`.
 
     Returns:
       A function (params, opt_state, world, batch, step number, key) -> (params, opt_state, metrics), where `world` is
       what `read_world` returns; a batch, if any, replaces the users of the graph.
     """
-    if isinstance(network, GraphNetwork):
-        return _make_gradient_step(network, recipe, mesh)
+    optimizer = make_optimizer(network, recipe)
+    e_step, differentiate = _make_e_step(network, recipe, mesh), _make_gradient(network, recipe, mesh)
 
-    def on_batch(params, statistics, observed, batch, number, key):
-        del key
-        return em.make_step(network, recipe.steps_per_round, mesh)(params, statistics, observed, batch, number)
+    def step(params, opt_state, world, batch, number, key):
+        expected, fit = e_step(params, world, batch, number)
+        gradient, losses = differentiate(params, world, batch, number, key)
+        extra = {"expected": expected, "world": world, "number": number, "mesh": mesh}
+        updates, opt_state = optimizer.update(gradient, opt_state, params, **extra)
+        return optax.apply_updates(params, updates), opt_state, fit | losses
 
-    def on_all_users(params, opt_state, graph, batch, number, key):
-        del batch, key
-        params, metrics = network.round(params, graph, number)
-        return params, opt_state, metrics
-
-    return on_batch if recipe.steps_per_round else on_all_users
+    return step
 
 
-def make_optimizer(optimizer: config.Optimizer, num_steps: int) -> optax.GradientTransformation:
+def make_optimizer(network: Architecture, recipe: Recipe) -> optax.GradientTransformationExtraArgs:
+    """Makes the optimizer: EM for what it estimates, AdamW for what gradients train; all else is frozen."""
+    transformations: dict[Hashable, optax.GradientTransformation] = {FROZEN: optax.set_to_zero()}
+    if network.rounds is not None:
+        transformations[EM] = em.em(network.rounds, recipe.steps_per_round)
+    labels = label_params(network)
+    if GRADIENT in jax.tree.leaves(labels):
+        transformations[GRADIENT] = make_adamw(config.Optimizer(*recipe.optimizer), recipe.num_train_steps)
+    return optax.partition(transformations, labels)
+
+
+def label_params(network: Architecture) -> dict:
+    """Returns what trains each parameter, in the structure of the parameters: `EM`, `GRADIENT` or `FROZEN`."""
+
+    def label(kind: type) -> str:
+        return EM if issubclass(kind, Estimated) else GRADIENT if issubclass(kind, nnx.Param) else FROZEN
+
+    return jax.tree.map(label, network.kinds())
+
+
+def make_adamw(optimizer: config.Optimizer, num_steps: int) -> optax.GradientTransformation:
     """Makes AdamW with linear warm-up, cosine decay to a tenth of the peak, and clipping by global norm."""
     warmup, peak = min(optimizer.warmup_steps, num_steps // 2), optimizer.learning_rate
     schedule = optax.warmup_cosine_decay_schedule(0.0 if warmup else peak, peak, warmup, num_steps, peak / 10)
@@ -97,21 +114,30 @@ def make_optimizer(optimizer: config.Optimizer, num_steps: int) -> optax.Gradien
     )
 
 
-def _make_gradient_step(network: GraphNetwork, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
-    update = make_optimizer(config.Optimizer(*recipe.optimizer), recipe.num_train_steps).update
-    by_user = users_sharding(mesh)
+def _make_e_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
+    """The E-step of EM; without rounds, a function that does nothing."""
+    if network.rounds is None:
+        return lambda *_: (None, {})
+    return em.make_e_step(network.rounds, recipe.steps_per_round, mesh)
+
+
+def _make_gradient(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
+    """The gradient of the loss of masked decisions; without parameters that gradients train, zeros at no cost."""
+    labels, by_user = label_params(network), users_sharding(mesh)
+    if GRADIENT not in jax.tree.leaves(labels):
+        return lambda params, *_: (jax.tree.map(jnp.zeros_like, params), {})
     masked_shardings = (Visibility(replicated(mesh), replicated(mesh), by_user), by_user)
 
     def loss(params, graph, visibility, scored):
-        return routing_loss(network.bind(params), graph, visibility, scored)
+        held = jax.tree.map(lambda label, x: x if label == GRADIENT else jax.lax.stop_gradient(x), labels, params)
+        return routing_loss(network.bind(held), graph, visibility, scored)
 
-    def step(params, opt_state, graph, batch, number, key):
+    def differentiate(params, graph, batch, number, key):
         graph = with_batch(graph, batch, mesh.shape[DATA]) if recipe.steps_per_round else graph
         # divides the histories by users, and with them all that is computed from them
         masked = jax.lax.with_sharding_constraint(choose_masked(graph, recipe.masking, number, key), masked_shardings)
         graph = blur_texts(graph, recipe.masking.text_noise, jax.random.fold_in(key, 2**29 + number))
         (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(params, graph, *masked)
-        updates, opt_state = update(gradient, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, {"loss": total, **parts}
+        return gradient, {"loss": total, **parts}
 
-    return step
+    return differentiate

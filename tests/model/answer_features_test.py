@@ -140,7 +140,7 @@ def test_a_row_holds_every_kind_and_the_crowds_liking_of_the_rest():
 def test_the_network_fills_gaps_with_means_and_pads_with_them_too(world):
     network, graph = network_of(world, factor_dim=0)
     params = network.init(jax.random.key(0))
-    answers = np.asarray(network.answers(params, graph))
+    answers = np.asarray(network.bind(params).answers(graph))
     values, known = map(np.asarray, measured(graph))
     means = np.asarray(task_means(*map(jnp.asarray, (values, known)), tasks_of(graph), 1))[-1]
     np.testing.assert_allclose(answers[4, :, EFFECT], means[:, 0], rtol=1e-5)

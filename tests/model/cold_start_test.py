@@ -28,10 +28,11 @@ def _directions(decisions, effect_weight, cost_weight):
     network, graph = network_of(_world(), **COST_MODEL)
     params = rounds(network, graph, 12)
     graph = _world(decisions, effect_weight, cost_weight).build_graph()
-    answers = network.answers(params, graph)
-    alone = np.asarray(network.read_users(params, graph, answers))
+    bound = network.bind(params)
+    answers = bound.answers(graph)
+    alone = np.asarray(bound.read_users(graph, answers))
     both = np.stack(
-        [alone, compare_with_known(network, params, graph, answers, alone, np.asarray(network.population(params).mean))]
+        [alone, compare_with_known(network, params, graph, answers, alone, np.asarray(bound.population().mean))]
     )[:, _KNOWN, :2]
     return both / np.linalg.norm(both, axis=1, keepdims=True)
 
@@ -51,8 +52,9 @@ def test_somebody_unlike_any_known_user_is_known_by_its_own_choices():
 def test_without_known_users_nothing_is_compared():
     network, graph = network_of(_world(3, 1, 0), **COST_MODEL)
     params = network.init(jax.random.key(0))
-    answers = network.answers(params, graph)
-    alone = np.asarray(network.read_users(params, graph, answers))
+    bound = network.bind(params)
+    answers = bound.answers(graph)
+    alone = np.asarray(bound.read_users(graph, answers))
     np.testing.assert_array_equal(
-        compare_with_known(network, params, graph, answers, alone, np.asarray(network.population(params).mean)), alone
+        compare_with_known(network, params, graph, answers, alone, np.asarray(bound.population().mean)), alone
     )

@@ -11,7 +11,8 @@ from em_cases import network_of, rounds, some_facts, without_decisions_of
 from prouter_jax.config import Model, QueryKernel
 from prouter_jax.data.query_features import make_query_features
 from prouter_jax.model.answer_features import COST, task_means
-from prouter_jax.model.inference import make_em_scorer
+from prouter_jax.model.inference import make_scorer
+from prouter_jax.model.network import Architecture
 from prouter_jax.model.prior import prior_mean
 
 MODEL = Model(factor_dim=2, warmup_rounds=1, query_kernel=QueryKernel(text=0.05, style=0.0, task=0.1, noise=0.5))
@@ -29,7 +30,8 @@ def trained():
 def _scorer(trained, factor=None, **model):
     world, network, graph, params = trained
     factor = np.ones(4) if factor is None else factor
-    return make_em_scorer(network, params, world, graph, dataclasses.replace(MODEL, **model), factor)
+    model = dataclasses.replace(MODEL, **model)
+    return make_scorer(Architecture(rounds=network), params, world, graph, model, factor)
 
 
 def _places(world, vectors):
@@ -40,9 +42,10 @@ def _places(world, vectors):
 def test_users_and_answers_are_those_of_the_network(trained):
     world, network, graph, params = trained
     scorer = _scorer(trained)
-    answers = network.answers(params, graph)
+    rounds = network.bind(params)
+    answers = rounds.answers(graph)
     np.testing.assert_allclose(scorer.answers, answers[:30], atol=1e-5)
-    read = jax.jit(network.read_users)(params, graph, answers)
+    read = jax.jit(rounds.read_users)(graph, answers)
     np.testing.assert_allclose(scorer.users, read[:6], atol=1e-4)
     assert scorer.users.shape == (6, network.features.size)
     np.testing.assert_array_equal(scorer.cost, scorer.answers[..., COST])
@@ -116,7 +119,7 @@ def test_what_other_users_said_does_not_matter_to_one_who_is_read(trained):
     world, network, _, params = trained
     less = without_decisions_of(world, 5)
     graph = less.build_graph()
-    other = make_em_scorer(network, params, less, graph, MODEL, np.ones(4))
+    other = make_scorer(Architecture(rounds=network), params, less, graph, MODEL)
     np.testing.assert_allclose(other.users[[0, 1, 3, 4]], _scorer(trained).users[[0, 1, 3, 4]], atol=1e-4)
     np.testing.assert_array_equal(other.users[5], other.cold_start_user)
     assert jax.tree.all(jax.tree.map(lambda x: np.isfinite(x).all(), other.users))

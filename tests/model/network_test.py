@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from em_cases import NAN, Facts, chosen, make_world, network_of, on_offer, rounds, some_facts, without_decisions_of
+from em_cases import (
+    NAN,
+    Facts,
+    chosen,
+    make_world,
+    network_of,
+    on_offer,
+    one_round,
+    rounds,
+    some_facts,
+    without_decisions_of,
+)
 
 from prouter_jax.data.interactions import RATING
 from prouter_jax.graph import build as graph_build_history
@@ -22,7 +33,8 @@ SMALL = {"factor_dim": 2, "warmup_rounds": 1}
 
 @functools.partial(jax.jit, static_argnums=0)
 def _read(network, params, graph):
-    return network.read_users(params, graph, network.answers(params, graph))
+    rounds = network.bind(params)
+    return rounds.read_users(graph, rounds.answers(graph))
 
 
 def _users(network, graph, params):
@@ -31,7 +43,7 @@ def _users(network, graph, params):
 
 def _liking(network, graph, params):
     """What every user thinks of every answer, [users, queries, llms]."""
-    answers = np.asarray(network.answers(params, graph))
+    answers = np.asarray(network.bind(params).answers(graph))
     return np.einsum("up,qlp->uql", _users(network, graph, params), answers)
 
 
@@ -207,9 +219,9 @@ def test_ratings_show_what_users_weigh_and_how_exactly_they_rate():
 
 def test_the_longer_the_better_what_was_said_is_told(planted):
     network, graph = network_of(planted[0].world(), factor_dim=2)
-    step, params, losses = jax.jit(network.round), network.init(jax.random.key(0)), []
+    params, losses = network.init(jax.random.key(0)), []
     for at in range(16):
-        params, metrics = step(params, graph, jnp.int32(at))
+        params, metrics = one_round(network, params, graph, jnp.int32(at))
         losses.append(float(metrics["loss"]))
     assert losses[0] == pytest.approx(np.log(LLMS), rel=0.05)
     assert losses[-1] < 0.7 * losses[0]

@@ -25,8 +25,9 @@ def trained():
 @functools.partial(jax.jit, static_argnums=0)
 def _liking(network, params, graph):
     """What every user thinks of every answer, [users, queries, llms]."""
-    answers = network.answers(params, graph)
-    return jnp.einsum("up,qlp->uql", network.read_users(params, graph, answers), answers)
+    rounds = network.bind(params)
+    answers = rounds.answers(graph)
+    return jnp.einsum("up,qlp->uql", rounds.read_users(graph, answers), answers)
 
 
 def _grown(users=0, queries=0, llms=0, offered_to=0, liked=0.0) -> Facts:
@@ -112,8 +113,8 @@ def test_a_measured_answer_of_a_new_llm_counts_for_what_it_is_others_for_less():
     plain = {**SMALL, "factor_dim": 0, "style": False, "llm_weights": False, "population_mean": False}
     network, graph = network_of(FACTS.world(), **plain)
     params = rounds(network, graph, 4)
-    start = np.asarray(network.answers(network.init(jax.random.key(0)), graph))
-    np.testing.assert_array_equal(start, network.answers(params, graph))
+    start = np.asarray(network.bind(network.init(jax.random.key(0))).answers(graph))
+    np.testing.assert_array_equal(start, network.bind(params).answers(graph))
     found = {}
     for shown in (0, 4):
         facts = _grown(queries=4, llms=1)

@@ -14,7 +14,7 @@ from prouter_jax.graph.schema import EDGE_SETS
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.model.message_passing import edges_without
 from prouter_jax.training.loop import initial_state, make_run, make_train_step, run_scorer
-from prouter_jax.training.step import make_optimizer
+from prouter_jax.training.step import make_adamw
 
 EDGES = {
     "history": ["history"],
@@ -59,13 +59,13 @@ def test_parts_are_left_out_together_in_any_order(graph):
     assert small(graph, without="tasks,history") == small(graph, without="history,tasks")
     assert edges_without("") == EDGE_SETS
     alone = small(graph, without=",".join(PARTS))
-    assert not alone.edge_sets
+    assert not alone.layers.edge_sets
     assert not _heard(alone, graph, EDGE_SETS)
 
 
 def test_the_optimizer_warms_up_decays_and_clips():
     params, settings = {"a": jnp.zeros(3)}, Optimizer(learning_rate=0.1, weight_decay=0.0, warmup_steps=5)
-    optimizer = make_optimizer(settings, 40)
+    optimizer = make_adamw(settings, 40)
     state, moves = optimizer.init(params), []
     for _ in range(40):
         updates, state = optimizer.update({"a": jnp.full(3, 100.0)}, state, params)

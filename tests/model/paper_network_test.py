@@ -131,7 +131,7 @@ def test_gradients_of_scores_are_exactly_zero_in_what_is_hidden(network, graph):
     @jax.jit
     def gradient(values):
         def total(values):
-            states = network.bind(noisy(network))(_with_edges(seen, **values))
+            states = network.layers.bind(noisy(network))(_with_edges(seen, **values))
             return jnp.sin(jnp.einsum("ua,qla->uql", states.users, states.answers) * 7).sum()
 
         return jax.grad(total)(values)
@@ -166,7 +166,7 @@ def test_a_known_query_is_scored_as_one_that_is_not_in_the_graph(network, datase
     assert set(task) == {0, 1, 2, 3}
     states = states_of(network, seen)
     vectors = pad_features(world.vectors.query, number, graph.width)
-    found = jax.jit(network.bind(noisy(network)).predict_answers)(states.tasks, states.llms, vectors, task)
+    found = jax.jit(network.layers.bind(noisy(network)).predict_answers)(states.tasks, states.llms, vectors, task)
     _assert_close(found, states.answers[:number], 1e-5)
 
 

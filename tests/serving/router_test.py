@@ -223,8 +223,8 @@ def test_a_history_of_texts_is_read_in_balance_with_the_population(router, tmp_p
     grown = router.with_history(_write(tmp_path / "history.jsonl", rows))
     theta, graph = grown.users[-1], grow_world(router.world, grown.interactions).build_graph()
     network, params = extend(router.trained.network, router.trained.params, graph)
-    known, population = len(router.world.interactions.queries.ids), network.population(params)
-    answers = np.asarray(network.answers(params, graph))[known : known + 9]
+    known, population = len(router.world.interactions.queries.ids), network.bind(params).rounds.population()
+    answers = np.asarray(network.bind(params).rounds.answers(graph))[known : known + 9]
     logits = answers @ theta
     shares = np.exp(logits - logits.max(1, keepdims=True))
     shares /= shares.sum(1, keepdims=True)

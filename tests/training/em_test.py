@@ -15,9 +15,10 @@ from prouter_jax.graph.history import read_histories, with_batch
 from prouter_jax.model.latent_factors import update_latent_factors
 from prouter_jax.model.prior import second_moments
 from prouter_jax.sharding import make_mesh
-from prouter_jax.training import em
+from prouter_jax.training import minibatch_em
 from prouter_jax.training.loop import initial_state as first_state
 from prouter_jax.training.loop import make_run, make_train_step, validate
+from prouter_jax.training.step import EM
 
 ROUND = 5  # after the warm-up
 
@@ -30,13 +31,15 @@ def _batches(dataset, users):
 
 
 def _sums(dataset, network, params, batches):
-    answers, population = network.answers(params, dataset.world.build_graph()), network.population(params)
-    statistics_of = jax.jit(em.batch_statistics, static_argnums=0)
+    rounds = network.bind(params)
+    answers, population = rounds.answers(dataset.world.build_graph()), rounds.population()
+    statistics_of = jax.jit(minibatch_em.batch_statistics, static_argnums=0)
     found = [statistics_of(network, population, params["population_mean"], answers, batch) for batch in batches]
     return jax.tree.map(lambda *parts: sum(parts), *[statistics for statistics, _, _ in found]), found
 
 
 def test_statistics_of_batches_add_up_to_those_of_all_users(dataset, network, params):
+    network = network.rounds
     whole, _ = _sums(dataset, network, params, _batches(dataset, 6))
     for users in (2, 4):  # the second batch of four is padded with empty users
         parts, _ = _sums(dataset, network, params, _batches(dataset, users))
@@ -45,24 +48,27 @@ def test_statistics_of_batches_add_up_to_those_of_all_users(dataset, network, pa
 
 
 def test_a_round_updates_factors_and_prior_as_on_the_whole_graph(dataset, network, params):
+    network = network.rounds
     (batch,) = _batches(dataset, 6)
     graph = with_batch(dataset.world.build_graph(), batch, 1)
     sums, found = _sums(dataset, network, params, [batch])
     users = found[0][1]["users"]
-    moved = em.update_params(network, params, sums, jnp.int32(ROUND), make_mesh(Mesh()))
-    population, answers = network.population(params), network.answers(params, graph)
+    moved = minibatch_em.update_params(network, params, sums, jnp.int32(ROUND), make_mesh(Mesh()))
+    rounds = network.bind(params)
+    population, answers = rounds.population(), rounds.answers(graph)
     states = (users, answers, params["latent_factors"])
     histories = read_histories(graph)
     args = (graph, histories, network.features, population, states, params["population_mean"], network.factor_precision)
     np.testing.assert_allclose(moved["latent_factors"], update_latent_factors(*args), rtol=1e-3, atol=1e-4)
-    _, covariance, _ = network.e_step(graph, histories, answers, population, users, 0)
+    _, covariance, _ = rounds.e_step(graph, histories, answers, users, 0)
     moments = second_moments(network.features, users, covariance, jnp.ones(6), params["population_mean"])
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), sums.moments, moments)
 
 
 def test_latent_factors_stay_during_the_warm_up(dataset, network, params):
+    network = network.rounds
     sums, _ = _sums(dataset, network, params, _batches(dataset, 6))
-    early = em.update_params(network, params, sums, jnp.int32(0), make_mesh(Mesh()))
+    early = minibatch_em.update_params(network, params, sums, jnp.int32(0), make_mesh(Mesh()))
     np.testing.assert_array_equal(early["latent_factors"], params["latent_factors"])
     assert np.abs(early["population_mean"] - params["population_mean"]).max() > 0
 
@@ -100,4 +106,4 @@ def test_only_the_last_step_of_a_round_updates_parameters(tiny_config, dataset):
         means.append(np.asarray(state.params["population_mean"]))
     changed = [not np.array_equal(one, other) for one, other in itertools.pairwise(means)]
     assert changed == [False, True, False, False, True]
-    assert float(state.opt_state.moments.count) == 0
+    assert float(state.opt_state.inner_states[EM].inner_state.moments.count) == 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import PRESETS
-from prouter_jax.model.inference import make_network
+from prouter_jax.model.network import make_network
 from prouter_jax.training.loop import initial_state, make_run, make_train_step
 from prouter_jax.training.state import init_state
 from prouter_jax.training.step import make_recipe

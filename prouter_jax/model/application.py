@@ -1,0 +1,220 @@
+"""A trained network applied to a world: what is computed once, and what of each new query and user."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float
+
+from prouter_jax.config import Model
+from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_features
+from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.graph.world import World
+from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
+from prouter_jax.model.cold_start import compare_with_known
+from prouter_jax.model.network import Architecture, side_by_side
+from prouter_jax.model.paper_network import GraphStates, Layers
+from prouter_jax.model.prior import mean_direction
+from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients, kernel_to, make_query_kernel
+from prouter_jax.model.rounds import BayesianRounds
+
+
+@struct.dataclass
+class RoundsEncoded:
+    """What the Bayesian rounds say of a world.
+
+    Attributes:
+      prior: prior mean of users' weights, [features].
+      means: mean features of the known answers by task, [tasks + 1, llms, features].
+      deviations: features of the known answers minus these, [queries, llms, features].
+    """
+
+    prior: jax.Array
+    means: jax.Array
+    deviations: jax.Array
+
+
+@struct.dataclass
+class Encoded:
+    """What scoring needs of a world besides its users.
+
+    Attributes:
+      answers: states of the answers to the graph's queries, padding included, [queries, llms, width].
+      cost: scaled costs of the answers, gaps filled, [queries, llms].
+      mean_cost: mean scaled costs by task, [tasks + 1, llms].
+      cold_start_user: state of a user without history, [width].
+      sharpness: inverse temperature of choices, in 1 / utility.
+      rounds: of the Bayesian rounds; None without them.
+      messages: node states after message passing, without users and answers; None without layers.
+    """
+
+    answers: jax.Array
+    cost: jax.Array
+    mean_cost: jax.Array
+    cold_start_user: jax.Array
+    sharpness: jax.Array
+    rounds: RoundsEncoded | None
+    messages: GraphStates | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Application:
+    """A network with its parameters in a world.
+
+    Attributes:
+      graph: the graph of the world.
+      price_factor: current price of each LLM over its price in training, [llms].
+      by_share: whether choice probabilities on new queries are regressed, not the features of their answers.
+      kernel: the kernel regression over known queries; None without Bayesian rounds.
+      weights: its coefficients, [known, llms, features].
+    """
+
+    network: Architecture
+    params: dict
+    world: World
+    graph: RouterGraph
+    price_factor: np.ndarray
+    by_share: bool
+    encoded: Encoded
+    kernel: KnownQueryKernel | None = None
+    weights: jax.Array | None = None
+
+    def priced(self, answers: np.ndarray, cost: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns answers and costs at current prices; only features of answers have the cost, states of layers do not.
+
+        Args:
+          answers: their states, [queries, llms, width].
+          cost: their scaled costs at the prices of training, [queries, llms].
+          task: row of each query's task, -1 for none, [queries].
+        """
+        cost = self.world.scale.reprice(cost, task, self.price_factor)
+        if self.network.rounds is None:
+            return answers, cost
+        answers = np.array(answers)
+        answers[..., COST] = cost
+        return answers, answers[..., COST]
+
+    def predict(self, places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the expected states and scaled costs of the answers to new queries."""
+        parts, task = [], np.asarray(places.task)
+        if self.encoded.rounds is not None:
+            regress = functools.partial(_regress, self.kernel, self.encoded.rounds.means, self.weights)
+            parts.append(in_parts(regress, places))
+        if self.encoded.messages is not None:
+            message = functools.partial(_predict_answers, self.network.layers, self.params, self.encoded.messages)
+            parts.append(in_parts(message, places))
+        answers = np.concatenate(parts, -1)
+        cost = answers[..., COST] if self.network.rounds is not None else np.asarray(self.encoded.mean_cost)[task]
+        return self.priced(answers, cost, np.where(task < self.graph.layout.num("task"), task, -1))
+
+    def read(self, world: World, graph: RouterGraph | None = None) -> np.ndarray:
+        """Computes the states of the users of a world with the same queries, LLMs and outcomes, [users, width].
+
+        Args:
+          graph: the graph of that world; built if None.
+        """
+        # histories as long as the longest in this world: few shapes are compiled
+        graph = world.build_graph(least_decisions=self.graph.layout.decisions) if graph is None else graph
+        users = np.asarray(_read_users(self.network, self.params, graph, self.encoded.answers))
+        users = self._mixed(graph, users)
+        decided = np.bincount(world.interactions.decisions.user, minlength=len(world.interactions.users.ids)) > 0
+        return np.where(decided[:, None], users[: len(decided)], np.asarray(self.encoded.cold_start_user))
+
+    def _mixed(self, graph: RouterGraph, users: np.ndarray) -> np.ndarray:
+        """Users averaged with the training users like them, where answers have few features; see `cold_start`."""
+        rounds, encoded = self.network.rounds, self.encoded.rounds
+        if rounds is None or encoded is None or not rounds.features.only_effect_and_cost:
+            return users
+        if self.by_share or graph.layout.has_ratings or graph.layout.has_thumbs:
+            return users
+        size, prior = rounds.features.size, np.asarray(encoded.prior)
+        answers = self.encoded.answers[..., :size]
+        mixed = compare_with_known(rounds, self.params, graph, answers, users[:, :size], prior)
+        return np.concatenate([mixed, users[:, size:]], 1)
+
+
+def apply_to_world(
+    network: Architecture,
+    params: dict,
+    world: World,
+    graph: RouterGraph,
+    model: Model,
+    price_factor: np.ndarray | None = None,
+) -> Application:
+    """Computes all that scoring needs of a world besides its users, and fits the kernel regression.
+
+    Args:
+      graph: the graph of the world.
+      price_factor: current price of each LLM over its price in training, [llms]; None if no price changed.
+    """
+    factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
+    count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
+    by_share = model.unseen_queries == "share"
+    encoded = _encode(network, params, graph, count, by_share)
+    applied = Application(network, params, world, graph, factor, by_share, encoded)
+    if encoded.rounds is None:
+        return applied
+    vectors, task = world.vectors, world.interactions.queries.task
+    places = make_query_features(vectors.query, vectors.query_style, task, num_tasks)
+    kernel = make_query_kernel(places, num_tasks, model.query_kernel)
+    weights = coefficients(kernel, np.asarray(encoded.rounds.deviations)[kernel.rows])
+    return dataclasses.replace(applied, kernel=kernel, weights=weights)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _encode(network: Architecture, params: dict, graph: RouterGraph, count: int, by_share: bool) -> Encoded:
+    """What `Encoded` says, of a world with `count` queries."""
+    bound, answers, users, rounds, messages = network.bind(params), [], [], None, None
+    if bound.rounds is not None:
+        answers.append(bound.rounds.answers(graph))
+        rounds = _encode_rounds(bound.rounds, graph, answers[0][:count])
+        users.append(
+            rounds.prior if by_share else mean_direction(bound.rounds.users[...], bound.rounds.has_history[...])
+        )
+    if bound.messages is not None:
+        states = bound.messages(graph)
+        answers.append(states.answers)
+        users.append(states.cold_start_user)
+        messages = dataclasses.replace(states, users=None, answers=None)
+    cost, mean_cost = _costs(graph)
+    both = side_by_side(answers), side_by_side(users)
+    return Encoded(both[0], cost, mean_cost, both[1], bound.sharpness(), rounds, messages)
+
+
+def _encode_rounds(
+    rounds: BayesianRounds, graph: RouterGraph, answers: Float[Array, "queries llms features"]
+) -> RoundsEncoded:
+    task, num_tasks = tasks_of(graph)[: len(answers)], graph.layout.num("task")
+    means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
+    return RoundsEncoded(rounds.population().mean, means, answers - means[task])
+
+
+def _costs(graph: RouterGraph) -> tuple[Float[Array, "queries llms"], Float[Array, "tasks llms"]]:
+    """Scaled costs of the answers to the graph's queries, gaps filled; mean costs by task."""
+    values, seen = (x[..., COST] for x in measured(graph))
+    task = tasks_of(graph)
+    means = task_means(values, seen, task, graph.layout.num("task"))
+    return jnp.where(seen > 0, values, means[task]), means
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _read_users(network: Architecture, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
+    """Computes the states of the users of a graph, [users, width]."""
+    return network.bind(params).read_users(graph, answers)
+
+
+@jax.jit
+def _regress(kernel: KnownQueryKernel, means: jax.Array, weights: jax.Array, places: QueryFeatures) -> jax.Array:
+    """Expected features of the answers to new queries: the mean of the task plus the regressed deviation."""
+    flat = kernel_to(kernel, places) @ weights.reshape(len(weights), -1)
+    return means[places.task] + flat.reshape(-1, *weights.shape[1:])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _predict_answers(layers: Layers, params: dict, states: GraphStates, places: QueryFeatures) -> jax.Array:
+    """Expected states of the answers to new queries, from their texts and tasks."""
+    vectors = jnp.pad(places.vectors, ((0, 0), (0, layers.width - places.vectors.shape[1])))
+    return layers.bind(params).predict_answers(states.tasks, states.llms, vectors, jnp.asarray(places.task))
