@@ -80,3 +80,20 @@ def test_data_can_be_read_and_measured_without_loading_jax():
     found = f"sorted({JAX | {'absl'}} & set(sys.modules))"
     code = f"import {modules}; sys.exit(str({found}) if {found} else 0)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)
+
+
+def test_packages_that_few_runs_need_load_late():
+    late = {
+        "scipy.special",
+        "scipy.sparse",
+        "scipy.optimize",
+        "orbax.checkpoint",
+        "matplotlib",
+        "sklearn",
+        "optuna",
+    }
+    code = "import sys, prouter_jax.experiment, prouter_jax.serving.batch.score"
+    found = f"sorted({late} & set(sys.modules))"
+    subprocess.run(
+        [sys.executable, "-c", f"{code}; sys.exit(str({found}) if {found} else 0)"], check=True, cwd=ROOT.parent
+    )
