@@ -2,5 +2,5 @@
 
 WORKS = (
     *("start", "full_pass", "pairs", "texts", "epochs", "processes"),
-    *("collect", "reading", "logs", "off_policy"),
+    *("collect", "reading", "logs", "off_policy", "new_llms"),
 )

@@ -170,7 +170,7 @@ def _candidates(offered: np.ndarray, shared: bool) -> tuple[np.ndarray, np.ndarr
     return np.take_along_axis(offered, llm, 1), llm
 
 
-_LLM_NUMBERS = 4  # log prices in and out, and whether each is known
+LLM_NUMBERS = 4  # log prices in and out, and whether each is known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +192,7 @@ class NodeVectors:
 
 def node_width(vectors: NodeVectors) -> int:
     """Width of a node's features: its text vector, then an LLM's prices."""
-    return max(vectors.query.shape[1], vectors.llm.shape[1]) + _LLM_NUMBERS
+    return max(vectors.query.shape[1], vectors.llm.shape[1]) + LLM_NUMBERS
 
 
 def build_graph(
@@ -263,7 +263,7 @@ def _node_features(data: Interactions, vectors: NodeVectors, num_users: int) -> 
     prices = np.stack([data.llms.input_price, data.llms.output_price], 1).astype(np.float32)
     known = ~np.isnan(prices)
     llm = pad_features(vectors.llm, len(prices), width)
-    llm[:, -_LLM_NUMBERS:] = np.concatenate([np.where(known, np.log1p(np.nan_to_num(prices)), 0), known], 1)
+    llm[:, -LLM_NUMBERS:] = np.concatenate([np.where(known, np.log1p(np.nan_to_num(prices)), 0), known], 1)
     return {
         "user": np.zeros((num_users, width), np.float32),
         "task": pad_features(vectors.task, max(len(data.tasks.ids), 1), width),  # an edge needs a node to name

@@ -124,6 +124,8 @@ def task_means(
     seen: Float[Array, "queries llms *columns"],
     task: Int[Array, " queries"],
     num_tasks: int,
+    overall_mean: float | None = None,
+    llm_weight: float | jax.Array = _LLM_WEIGHT,
 ) -> Float[Array, "tasks_and_unknown llms *columns"]:
     """Returns shrunken means of each LLM on each task; the last row is for queries without a task.
 
@@ -133,11 +135,13 @@ def task_means(
     Args:
       seen: 1 where a value is observed.
       task: row of each query's task; `num_tasks` for a query without one.
+      overall_mean: what the means of LLMs are shrunken towards; the mean of all LLMs if None.
+      llm_weight: its weight, in observations, a number or [llms, *columns].
     """
     sums, counts = (jax.ops.segment_sum(x, task, num_tasks + 1) for x in (values * seen, seen))
     llm_sum, llm_count = sums.sum(0), counts.sum(0)
-    overall_mean = llm_sum.sum(0) / jnp.maximum(llm_count.sum(0), 1)
-    llm_mean = (llm_sum + _LLM_WEIGHT * overall_mean) / (llm_count + _LLM_WEIGHT)
+    overall = llm_sum.sum(0) / jnp.maximum(llm_count.sum(0), 1) if overall_mean is None else overall_mean
+    llm_mean = (llm_sum + llm_weight * overall) / (llm_count + llm_weight)
     task_mean = (sums + _TASK_WEIGHT * llm_mean) / (counts + _TASK_WEIGHT)
     return task_mean.at[-1].set(llm_mean)
 

@@ -1,9 +1,11 @@
 """Extension of a trained network to a graph with more queries and LLMs; learns the intercepts of new LLMs.
 
-The answers of a new LLM have the observed features. Beside these, two numbers per new LLM are learnt by Newton steps
-from the decisions in which it was on offer, with the users' weights inferred in between:
+The answers of a new LLM have the observed features; effect and cost are predicted where they were not observed
+(`llm_prior`). Beside these, two numbers per new LLM are learnt by Newton steps from the decisions in which it was on
+offer, with the users' weights inferred in between:
 
-    intercept b   its weight in the population mean; prior: mean and variance of the intercepts of the trained LLMs
+    intercept b   its weight in the population mean; prior: predicted from the LLM's properties (`llm_regression`),
+                  else mean and variance of the intercepts of the trained LLMs
     shrinkage s   prior: mean 1/2 and variance 1/12, those of the uniform distribution on [0, 1]
 
 Users' weights are learnt on answers of the trained LLMs and extrapolate badly to answers with other mean features. Let
@@ -20,9 +22,11 @@ import numpy as np
 
 from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories, sum_by_llm
 from prouter_jax.graph.schema import RouterGraph
-from prouter_jax.model.answer_features import AnswerFeatures
+from prouter_jax.model.answer_features import AnswerFeatures, observe
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import residuals, utilities
+from prouter_jax.model.llm_prior import make_llm_prior
+from prouter_jax.model.llm_regression import LlmProperties, llm_properties, predict_by_kernel
 from prouter_jax.model.rounds import Rounds
 
 _MAX_ROUNDS = 8
@@ -51,9 +55,15 @@ def extend_network(network: Rounds, params: dict, graph: RouterGraph) -> tuple[R
     if extended == network and not new.any():
         return network, params
     params = _pad_params(network, extended, jax.tree.map(np.asarray, params))
-    if not network.features.llms or not new.any() or new.all():
+    if not new.any() or new.all():
         return extended, params
-    return extended, _learn_intercepts(extended, _with_average_prior(extended.features, params, new), graph, new)
+    properties = llm_properties(graph)
+    llm_prior = make_llm_prior(observe(graph), properties, new)
+    params = params if llm_prior is None else {**params, "llm_prior": llm_prior}
+    if not network.features.llms:
+        return extended, params
+    params = _with_prior_of_trained(extended.features, params, properties, new)
+    return extended, _learn_intercepts(extended, params, graph, new)
 
 
 def _pad_params(network: Rounds, extended: Rounds, params: dict) -> dict:
@@ -74,8 +84,10 @@ def _pad_params(network: Rounds, extended: Rounds, params: dict) -> dict:
     }
 
 
-def _with_average_prior(features: AnswerFeatures, params: dict, new: np.ndarray) -> dict:
-    """Gives each new LLM the mean intercept and the mean prior variance of the trained LLMs, uncorrelated.
+def _with_prior_of_trained(features: AnswerFeatures, params: dict, properties: LlmProperties, new: np.ndarray) -> dict:
+    """Gives each new LLM an intercept and the mean prior variance of the trained LLMs, uncorrelated.
+
+    The intercept is predicted from the properties of the LLM if these tell anything, else the mean of the trained LLMs.
 
     Args:
       new: True for the new LLMs, [llms].
@@ -87,6 +99,9 @@ def _with_average_prior(features: AnswerFeatures, params: dict, new: np.ndarray)
     covariance[rows[new], rows[new]] = variance
     population_mean = params["population_mean"].copy()
     population_mean[rows[new]] = population_mean[rows[~new]].mean()
+    found = predict_by_kernel(properties, population_mean[rows, None].astype(np.float64), ~new, new)
+    if found is not None:
+        population_mean[rows[new]] = (found.weights @ population_mean[rows])[new]
     return {**params, "population_mean": population_mean, "precision": np.linalg.inv(covariance).astype(np.float32)}
 
 
@@ -94,7 +109,8 @@ def _learn_intercepts(network: Rounds, params: dict, graph: RouterGraph, new: np
     """Newton steps on the intercepts and shrinkage factors of the new LLMs, users' weights inferred in between."""
     at = network.features.llm_start
     trained = params["population_mean"][at : at + len(new)][~new]
-    mean, prior_precision = float(trained.mean()), 1 / max(float(trained.var()), _MIN_INTERCEPT_VARIANCE)
+    mean = params["population_mean"][at : at + len(new)]
+    prior_precision = 1 / max(float(trained.var()), _MIN_INTERCEPT_VARIANCE)
     offset = _feature_offsets(network, params, graph, new)
     shrinkage, current = np.full(len(new), _PRIOR_SHRINKAGE), jax.tree.map(jnp.asarray, params)
     current["precision"] = _shrunk_precision(network.features, params["precision"], offset, shrinkage)

@@ -20,6 +20,7 @@ from prouter_jax.model.answer_features import COST, EFFECT, AnswerFeatures, Obse
 from prouter_jax.model.functional import Functional
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import Population, negative_log_likelihood, utilities
+from prouter_jax.model.llm_prior import LlmPrior
 from prouter_jax.model.posterior import posterior_covariance, posterior_mode
 from prouter_jax.model.prior import initial_precision, prior_mean
 
@@ -60,6 +61,16 @@ class Rounds(Functional["BayesianRounds"]):
         """Returns the module before the first round."""
         return BayesianRounds(self, key)
 
+    def bind(self, params: dict) -> "BayesianRounds":
+        """Returns the module with these parameters, see `Functional.bind`.
+
+        Args:
+          params: may have an "llm_prior", which `new_llms.extend_network` adds.
+        """
+        rounds = super().bind(params)
+        rounds.llm_prior = nnx.data(params.get("llm_prior"))
+        return rounds
+
 
 class BayesianRounds(nnx.Module):
     """Weights of users on the features of answers; all parameters are `Estimated`.
@@ -73,6 +84,7 @@ class BayesianRounds(nnx.Module):
       llm_offers: in how many visible decisions each LLM was a candidate, [llms].
       users: weights of the training users, [users, features].
       has_history: 1 for training users with a visible decision, [users].
+      llm_prior: predicts outcomes of LLMs that training did not offer, an `LlmPrior`; no parameter, None without.
     """
 
     def __init__(self, sizes: Rounds, key: jax.Array):
@@ -88,6 +100,7 @@ class BayesianRounds(nnx.Module):
         self.llm_offers = Estimated(jnp.zeros(sizes.llms))
         self.users = Estimated(jnp.broadcast_to(prior_mean(sizes.features, population_mean), (sizes.users, size)))
         self.has_history = Estimated(jnp.zeros(sizes.users))
+        self.llm_prior: LlmPrior | None = nnx.data(None)
 
     def population(self) -> Population:
         """Returns the prior and the scales of the likelihood that all users share."""
@@ -121,9 +134,12 @@ class BayesianRounds(nnx.Module):
         """
         values, seen = observed.values, observed.seen
         expected = answer_features.task_means(values, seen, observed.task, observed.num_tasks)[observed.task]
+        if self.llm_prior is not None:
+            expected = self.llm_prior.expected(observed, expected)
         if self.sizes.features.only_effect_and_cost:
             offers = (self.llm_offers[...] > 0).astype(jnp.float32)
             error = answer_features.mean_errors(values[..., EFFECT], seen[..., EFFECT], offers)
+            error = error if self.llm_prior is None else self.llm_prior.effect_errors(seen[..., EFFECT], error)
             is_new = (1 - offers) * offers.max()  # before the first round no LLM counts as new
             expected = expected.at[..., EFFECT].add(-error * is_new)
         filled = jnp.where(seen > 0, values, expected)

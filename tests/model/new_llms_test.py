@@ -121,12 +121,49 @@ def test_a_measured_answer_of_a_new_llm_counts_for_what_it_is_others_for_less():
         facts.effect[:shown, 4] = 0.5
         bigger = facts.world().build_graph()
         grown, offers = extend_network(network, params, bigger)
-        found[shown] = np.asarray(grown.answers(offers, bigger))[:, :, EFFECT]
+        found[shown] = np.asarray(grown.bind(offers).answers(bigger))[:, :, EFFECT]
     means = FACTS.effect.mean(0)
     np.testing.assert_allclose(found[0][:34, 4], means.mean() - means.std(), rtol=1e-4)
     np.testing.assert_allclose(found[4][:4, 4], 0.5)
     usual = (4 * 0.5 + 3 * (FACTS.effect.sum() + 4 * 0.5) / (FACTS.effect.size + 4)) / 7
     np.testing.assert_allclose(found[4][4:34, 4], usual - means.std() * np.sqrt(3 / 7), rtol=1e-4)
+
+
+def _priced(facts: Facts, new: int):
+    """A world whose effects rise with the price of the LLM; of the last `new` LLMs nothing is measured or chosen."""
+    llms = facts.effect.shape[1]
+    log_price = np.where(np.arange(llms) < llms - new, np.linspace(-2, 2, llms), 1.5)
+    effect = 0.5 + 0.1 * log_price + 0.05 * np.random.default_rng(4).normal(size=facts.effect.shape)
+    effect[:, llms - new :] = NAN
+    cost = np.where(np.isnan(effect), NAN, 0.1 * np.exp(log_price))
+    world = dataclasses.replace(facts, effect=effect, cost=cost).world()
+    prices = {name: np.exp(log_price) for name in ("input_price", "output_price")}
+    data = world.interactions
+    return dataclasses.replace(world, interactions=data.replace(llms=dataclasses.replace(data.llms, **prices)))
+
+
+def test_an_llm_nobody_measured_is_expected_to_be_what_its_price_says():
+    facts = some_facts(queries=30, llms=14)
+    offered = facts.offered & (np.arange(14) < 13)
+    offered |= (offered.sum(1, keepdims=True) < 2) & (np.arange(14) < 3)
+    rng = np.random.default_rng(3)
+    facts = dataclasses.replace(facts, offered=offered, feedback=chosen(rng.normal(size=offered.shape), offered, rng))
+    world = _priced(facts, new=1)
+    network, graph = network_of(world, **SMALL)
+    params = rounds(network, graph, 2)
+    before = np.asarray(network.bind(params).answers(graph))[:30]
+    grown, found = extend_network(network, params, graph)
+    after = np.asarray(grown.bind(found).answers(graph))[:30]
+    np.testing.assert_allclose(after[:, 13, EFFECT].mean(), 0.65, atol=0.04)
+    assert before[:, 13, EFFECT].mean() < 0.55
+    np.testing.assert_array_equal(after[:, :13, :2], before[:, :13, :2])
+
+
+def test_llms_that_training_offered_are_not_predicted():
+    world = _priced(some_facts(queries=30, llms=14), new=1)
+    network, graph = network_of(world, **SMALL)
+    _, found = extend_network(network, {**rounds(network, graph, 1), "llm_offers": np.ones(14)}, graph)
+    assert "llm_prior" not in found
 
 
 def test_a_known_llm_that_training_never_offered_is_new_too():
@@ -161,8 +198,8 @@ def test_users_weights_are_half_heeded_of_a_new_llm_unlike_the_known(trained):
     network, _, params = trained
     graph = _excellent().world().build_graph()
     grown, found = extend_network(network, params, graph)
-    answers = grown.answers(found, graph)
-    users, usual = (np.asarray(x) for x in (grown.read_users(found, graph, answers), answers.mean(0)))
+    answers = grown.bind(found).answers(graph)
+    users, usual = (np.asarray(x) for x in (grown.bind(found).read_users(graph, answers), answers.mean(0)))
     at = grown.features.llm_start
     told = users[:6, :at] @ (usual[4] - usual[:4].mean(0))[:at]
     assert told.std() > 0.3
@@ -177,7 +214,7 @@ def test_how_far_users_weights_are_heeded_is_learnt_from_what_they_choose(traine
     for name, picked in {"as told": keen, "by chance": np.arange(36).reshape(6, 6) % 2 == 0}.items():
         graph = _excellent(picked).world().build_graph()
         grown, found = extend_network(network, params, graph)
-        usual = np.asarray(grown.answers(found, graph).mean(0))[:, EFFECT]
+        usual = np.asarray(grown.bind(found).answers(graph).mean(0))[:, EFFECT]
         of_new = np.asarray(found["precision"])[grown.features.llm_start + 4]
         shrinkage[name] = 1 - of_new[EFFECT] / of_new[grown.features.llm_start + 4] / (usual[4] - usual[:4].mean())
     assert shrinkage["as told"] > 0.6
