@@ -48,12 +48,35 @@ def posterior_mode(
       answers: features of the candidates' answers.
       steps: the number of Newton steps.
     """
-    uniform = _uniform_choices(feedback)
 
-    def step(_, theta):
-        return _newton_step(theta, answers, feedback, population, uniform)
+    @jax.checkpoint  # a gradient through the steps keeps the weights alone of each step
+    def newton_step(theta):
+        return _newton_step(theta, answers, feedback, population)
 
-    return jax.lax.fori_loop(0, steps, step, theta)
+    return jax.lax.fori_loop(0, steps, lambda _, theta: newton_step(theta), theta)
+
+
+def differentiable_mode(
+    theta: Float[Array, " features *users"],
+    answers: Float[Array, "decisions candidates features"],
+    feedback: HistoryFeedback,
+    population: Population,
+    steps: int,
+) -> Float[Array, " features *users"]:
+    """Returns the posterior mode, with its gradient in the answers and the population by the implicit function theorem.
+
+    At the mode the gradient g of the log-posterior is 0, so the mode's derivative is H^-1 times that of g, with H the
+    curvature there. The steps to the mode keep nothing for it.
+
+    Args:
+      theta, answers, feedback, population: as for `posterior_mode`; no gradient reaches `theta`.
+      steps: the number of Newton steps, enough to arrive at the mode.
+    """
+    fixed_theta, *fixed = jax.lax.stop_gradient((theta, answers, feedback, population))
+    mode = posterior_mode(fixed_theta, *fixed, steps)
+    curvature = _curvature(utilities(mode, fixed[0]), *fixed, uniform_weight=0.0) + fixed[2].precision
+    step = _solve_users(curvature, _gradient(mode, utilities(mode, answers), answers, feedback, population))
+    return mode + (step - jax.lax.stop_gradient(step))
 
 
 def posterior_covariance(
@@ -63,42 +86,54 @@ def posterior_covariance(
     population: Population,
 ) -> Float[Array, "*users features features"]:
     """Returns the posterior covariance of the weights by Laplace's approximation: H^-1 at theta."""
-    curvature = _curvature(utilities(theta, answers), answers, feedback, population, _uniform_choices(feedback))
+    curvature = _curvature(utilities(theta, answers), answers, feedback, population)
     return inverse(curvature + population.precision)
 
 
-def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population, uniform: jax.Array) -> jax.Array:
+def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population) -> jax.Array:
     """theta + scale * H^-1 g."""
-    mean = population.mean.reshape(-1, *[1] * (theta.ndim - 1))
     utility = utilities(theta, answers)
+    gradient = _gradient(theta, utility, answers, feedback, population)
+    step = _solve_users(_curvature(utility, answers, feedback, population) + population.precision, gradient)
+    return theta + step * _damping(utilities(step, answers), feedback, population)
+
+
+def _gradient(theta, utility, answers, feedback: HistoryFeedback, population: Population) -> jax.Array:
+    """Gradient of the log-posterior in theta, [features, *users]."""
+    mean = population.mean.reshape(-1, *[1] * (theta.ndim - 1))
     residual, _ = residuals(utility, feedback, population)
     flat = answers.reshape(-1, answers.shape[-1])
-    gradient = flat.T @ residual.reshape(len(flat), *theta.shape[1:]) - population.precision @ (theta - mean)
-    curvature = _curvature(utility, answers, feedback, population, uniform) + population.precision
-    step = jnp.moveaxis(solve(curvature, jnp.moveaxis(gradient, 0, -1)), -1, 0)
-    return theta + step * _damping(utilities(step, answers), feedback, population, uniform)
+    return flat.T @ residual.reshape(len(flat), *theta.shape[1:]) - population.precision @ (theta - mean)
 
 
-def _curvature(utility, answers, feedback: HistoryFeedback, population: Population, uniform: jax.Array) -> jax.Array:
+def _solve_users(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    """Solves matrix x = vector, [features, *users]; the matrix is [*users, features, features]."""
+    return jnp.moveaxis(solve(matrix, jnp.moveaxis(vector, 0, -1)), -1, 0)
+
+
+def _curvature(
+    utility, answers, feedback: HistoryFeedback, population: Population, uniform_weight: float = _UNIFORM_WEIGHT
+) -> jax.Array:
     """Negative second derivative of the log-likelihood in theta, [*users, features, features]."""
     share, sharpness = predicted_choices(utility, feedback, population), population.sharpness
-    curvature = sharpness**2 * _covariance(answers, (1 - _UNIFORM_WEIGHT) * share + _UNIFORM_WEIGHT * uniform)
+    mixed = (1 - uniform_weight) * share + uniform_weight * _uniform_choices(feedback)
+    curvature = sharpness**2 * _covariance(answers, mixed)
     if feedback.rated is not None:
         curvature += population.rating_precision * _second_moment(answers, feedback.rated)
     if feedback.thumbed is not None:
         up = thumb_up_probability(utility, population)
-        variance = (1 - _UNIFORM_WEIGHT) * up * (1 - up) + _UNIFORM_WEIGHT / 4
+        variance = (1 - uniform_weight) * up * (1 - up) + uniform_weight / 4
         curvature += sharpness**2 * _second_moment(answers, feedback.thumbed * variance)
     return curvature
 
 
-def _damping(change: jax.Array, feedback: HistoryFeedback, population: Population, uniform: jax.Array) -> jax.Array:
+def _damping(change: jax.Array, feedback: HistoryFeedback, population: Population) -> jax.Array:
     """The factor, at most 1, that limits the change of the logits to `_MAX_LOGIT_CHANGE`; [*users].
 
     Args:
       change: of the utilities by the full step, [decisions, candidates, *users].
-      uniform: equal probabilities of the candidates, of the same shape.
     """
+    uniform = _uniform_choices(feedback)
     # a choice does not depend on what changes all its candidates alike
     relative = change - (uniform * change).sum(1, keepdims=True)
     squares = (uniform * relative**2).sum((0, 1))

@@ -1,10 +1,13 @@
-"""Small systems: parity with numpy, and no waiting for ever where two batches are solved at once."""
+"""Small systems: parity with numpy, gradients, and no waiting for ever where two batches are solved at once."""
 
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import processes
+import pytest
+from jax.test_util import check_grads
 
 from prouter_jax.model.batched_cholesky import inverse, solve
 
@@ -14,7 +17,9 @@ import jax, jax.numpy as jnp
 from prouter_jax.model.batched_cholesky import inverse, solve
 root = jax.random.normal(jax.random.key(0), (1000, 54, 54))
 matrix, vector = root @ jnp.swapaxes(root, 1, 2) + 54 * jnp.eye(54), root[:, 0]
-together = jax.jit(lambda m, v: (solve(m, v), inverse(m), solve(m + 1, v)))
+loss = lambda m, v: (solve(m, v) ** 2).sum() + (inverse(m) ** 2).sum()
+gradients = jax.grad(loss, (0, 1))
+together = jax.jit(lambda m, v: (solve(m, v), inverse(m), solve(m + 1, v), gradients(m, v), gradients(m + 1, v)))
 for _ in range(20):
     jax.block_until_ready(together(matrix, vector))
 """
@@ -42,6 +47,22 @@ def test_a_column_that_is_the_sum_of_others_is_solved_for():
     columns = np.concatenate([columns, columns.sum(1, keepdims=True)], 1)
     found = solve(jnp.asarray(1e6 * columns.T @ columns)[None], jnp.asarray(1e6 * columns.T @ columns[:, 0])[None])
     np.testing.assert_allclose(columns @ np.asarray(found[0]), columns[:, 0], atol=1e-2)
+
+
+@pytest.mark.parametrize("function", [lambda m, v: solve(m, v), lambda m, _: inverse(m)], ids=["solve", "inverse"])
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.vmap, jax.jit, lambda f: lambda *x: jax.lax.map(lambda y: f(*y), x)])
+def test_gradients_are_those_of_finite_differences(function, wrap):
+    matrix, vector = _systems()
+    with jax.enable_x64():
+        arguments = jnp.asarray(matrix + np.eye(4)), jnp.asarray(vector)
+        check_grads(wrap(function), arguments, order=1, modes=["rev"], atol=1e-4, rtol=1e-4)
+
+
+def test_the_gradient_in_a_matrix_is_symmetric():
+    matrix, vector = (jnp.asarray(x) for x in _systems())
+    for gradient in (jax.grad(lambda m: solve(m, vector)[..., 0].sum()), jax.grad(lambda m: inverse(m)[..., 0].sum())):
+        found = gradient(matrix)
+        np.testing.assert_allclose(found, jnp.swapaxes(found, -1, -2), rtol=1e-4)
 
 
 def test_systems_solved_at_once_do_not_wait_for_each_other():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 from em_cases import NAN, chosen, on_offer, said_by
+from jax.test_util import check_grads
 
 from prouter_jax.model.likelihood import (
     Population,
@@ -17,7 +18,7 @@ from prouter_jax.model.likelihood import (
     residuals,
     utilities,
 )
-from prouter_jax.model.posterior import posterior_covariance, posterior_mode
+from prouter_jax.model.posterior import differentiable_mode, posterior_covariance, posterior_mode
 
 SIZE, DECISIONS, CANDIDATES = 5, 30, 4
 
@@ -118,6 +119,68 @@ def test_the_more_was_said_the_less_is_unknown():
         left.append(float(jnp.trace(posterior_covariance(population.mean, answers, some, population))))
     assert left == sorted(left, reverse=True)
     assert left[-1] < 0.7 * left[0]
+
+
+def _floats(*trees):
+    """The same arrays with 64 bits, for finite differences."""
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x, np.float64)), trees)
+
+
+@pytest.mark.parametrize("kind", ["choices", "all"])
+@pytest.mark.parametrize("users", [None, 3], ids=["one user", "users who share queries"])
+def test_gradients_through_newton_steps_and_covariance(kind, users):
+    population, (answers, feedback) = _population(), _history(kind)
+    start = population.mean
+    if users:
+        feedback = jax.tree.map(lambda *x: jnp.stack(x, -1), *[_history(kind, seed)[1] for seed in range(users)])
+        start = jnp.stack([start] * users, -1)
+    with jax.enable_x64():
+        start, answers, feedback, population = _floats(start, answers, feedback, population)
+
+        def mode_and_covariance(start, answers, population):
+            mode = posterior_mode(start, answers, feedback, population, 3)
+            return mode, posterior_covariance(mode, answers, feedback, population)
+
+        arguments = (start, answers, population)
+        check_grads(mode_and_covariance, arguments, order=1, modes=["rev"], eps=1e-5, atol=1e-3, rtol=1e-3)
+
+
+def _gradients_in_answers_and_population(mode_of, kind):
+    """Of a loss of the modes of five users with own answers, in the answers and the population; chunk by chunk."""
+    histories = [_history(kind, seed) for seed in range(5)]
+    answers, feedback = jax.tree.map(lambda *x: jnp.stack(x), *histories)
+    wanted = jax.random.normal(jax.random.key(0), (5, SIZE))
+
+    @jax.jit
+    def loss(answers, population):
+        def of_user(one):
+            return mode_of(population.mean, *one, population)
+
+        return ((jax.lax.map(of_user, (answers, feedback), batch_size=2) - wanted) ** 2).sum()
+
+    return jax.grad(loss, (0, 1))(answers, _population(2.0))
+
+
+@pytest.mark.parametrize("kind", ["choices", "all"])
+def test_the_implicit_gradient_is_that_of_all_steps(kind):
+    through, implicit = (
+        _gradients_in_answers_and_population(lambda *x, function=function: function(*x, 12), kind)
+        for function in (posterior_mode, differentiable_mode)
+    )
+    for found, expected in zip(jax.tree.leaves(implicit), jax.tree.leaves(through), strict=True):
+        found, expected = np.ravel(found), np.ravel(expected)
+        lengths = np.linalg.norm(found) * np.linalg.norm(expected)
+        assert found @ expected >= 0.99 * lengths
+        assert (lengths > 0) or kind == "choices"  # who chooses gives neither ratings nor thumbs
+
+
+def test_the_differentiable_mode_is_the_mode():
+    population, (answers, feedback) = _population(), _history("all")
+    found, expected = (
+        function(population.mean, answers, feedback, population, 12)
+        for function in (differentiable_mode, posterior_mode)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_surprise_is_the_slope_and_weight_the_curvature_of_what_was_said():
