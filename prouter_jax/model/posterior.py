@@ -72,8 +72,8 @@ def differentiable_mode(
       theta, answers, feedback, population: as for `posterior_mode`; no gradient reaches `theta`.
       steps: the number of Newton steps, enough to arrive at the mode.
     """
-    fixed_theta, *fixed = jax.lax.stop_gradient((theta, answers, feedback, population))
-    mode = posterior_mode(fixed_theta, *fixed, steps)
+    fixed = jax.lax.stop_gradient((answers, feedback, population))
+    mode = posterior_mode(jax.lax.stop_gradient(theta), *fixed, steps)
     curvature = _curvature(utilities(mode, fixed[0]), *fixed, uniform_weight=0.0) + fixed[2].precision
     step = _solve_users(curvature, _gradient(mode, utilities(mode, answers), answers, feedback, population))
     return mode + (step - jax.lax.stop_gradient(step))
