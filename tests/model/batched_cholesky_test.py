@@ -42,6 +42,18 @@ def test_inverses():
     np.testing.assert_allclose(inverse(jnp.asarray(matrix)), np.linalg.inv(matrix), rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [33, 70, 131])
+def test_matrices_of_several_halves(size):
+    rng = np.random.default_rng(2)
+    root = rng.normal(size=(3, size, 2 * size))
+    matrix, vector = root @ root.swapaxes(-1, -2) / size, rng.normal(size=(3, size))
+    inverted = np.linalg.inv(matrix)
+    np.testing.assert_allclose(inverse(jnp.asarray(matrix)), inverted, atol=2e-4)
+    np.testing.assert_allclose(
+        solve(jnp.asarray(matrix), jnp.asarray(vector)), (inverted @ vector[..., None])[..., 0], atol=2e-3
+    )
+
+
 def test_a_column_that_is_the_sum_of_others_is_solved_for():
     columns = np.random.default_rng(1).normal(size=(50, 3))
     columns = np.concatenate([columns, columns.sum(1, keepdims=True)], 1)
