@@ -174,11 +174,15 @@ def _derivatives(network: Rounds, params: dict, graph: RouterGraph, offset: np.n
     features, rounds = network.features, network.bind(params)
     population, answers = rounds.population(), rounds.answers(graph)
     users = rounds.read_users(graph, answers, users, _USER_STEPS)
+    own = jnp.diag(population.precision)[features.llm_start : features.llm_start + network.llms]
 
     def of_user(answers, feedback, llm, visible, theta):
         feedback, answers = mask_feedback(feedback, visible), with_shown_first(features, answers, feedback)
         by_utility = residuals(utilities(theta, answers), feedback, population)
         gradient, curvature = (sum_by_llm(x, llm, network.llms) for x in by_utility)
+        # a user's own weight on the LLM follows the intercept the less, the more decisions of the user there are
+        prior_precision = own.reshape(-1, *[1] * (theta.ndim - 1))
+        curvature = curvature * prior_precision / (curvature + prior_precision)
         # derivatives of the utility in intercept and shrinkage
         by_intercept = theta[features.population_index] if features.population_utility else 1.0
         by_shrinkage = jnp.einsum("lp,p...->l...", offset, theta)

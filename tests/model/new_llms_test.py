@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from em_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
 
+from prouter_jax.model import new_llms
 from prouter_jax.model.answer_features import EFFECT
 from prouter_jax.model.new_llms import extend_network
 
@@ -219,3 +220,14 @@ def test_how_far_users_weights_are_heeded_is_learnt_from_what_they_choose(traine
         shrinkage[name] = 1 - of_new[EFFECT] / of_new[grown.features.llm_start + 4] / (usual[4] - usual[:4].mean())
     assert shrinkage["as told"] > 0.6
     assert shrinkage["by chance"] < 0.45
+
+
+def test_the_rounds_end_at_the_mode_where_users_have_many_decisions(trained, monkeypatch):
+    network, _, params = trained
+    graph = _grown(queries=160, llms=1, offered_to=6, liked=0.9).world().build_graph()
+    intercept = {}
+    for rounds_allowed in (8, 200):
+        monkeypatch.setattr(new_llms, "_MAX_ROUNDS", rounds_allowed)
+        grown, found = extend_network(network, params, graph)
+        intercept[rounds_allowed] = float(found["population_mean"][grown.features.llm_start + 4])
+    assert intercept[8] == pytest.approx(intercept[200], abs=0.05)
