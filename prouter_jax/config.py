@@ -163,14 +163,15 @@ class QueryKernel:
       text, style: inverse squared length scales, for text vectors and for the style of texts.
       task: covariance of queries of the same task.
       noise: observation noise variance (ridge); more noise shrinks predictions to the mean.
-      most_queries: training queries that the kernel compares with; of more queries a random subset is used.
+      landmarks: training queries that a new query is compared with, at most; with more training queries than these
+        the regression is a low-rank one over all of them.
     """
 
     text: float = _in_range(2.0, 0.0, 1e6)
     style: float = _in_range(0.02, 0.0, 1e6)
     task: float = _in_range(0.1, 0.0, 1e6)
     noise: float = _in_range(5.0, 1e-6, 1e9)
-    most_queries: int = _in_range(10_000, 1, 10**6)
+    landmarks: int = _in_range(512, 1, 10**6)
 
 
 @dataclasses.dataclass
@@ -304,6 +305,7 @@ _RENAMED = (
     "population_strength -> prior_strength",
     "crowd -> population_mean",
     "near -> query_kernel",
+    "query_kernel.most_queries -> query_kernel.landmarks",
     "foresight -> unseen_queries",
 )
 _RENAMED_PRESET = "bayes -> em"
@@ -342,8 +344,7 @@ def from_json(text: str) -> ExperimentConfig:
     """
     values = json.loads(text)
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
-        model = values["model"].items()
-        values["model"] = {current_path(f"model.{name}").split(".")[1]: value for name, value in model}
+        values["model"] = _renamed(values["model"], "model")
     return validate(from_dict(ExperimentConfig, values, "config"))
 
 
@@ -412,8 +413,16 @@ def current_path(path: str) -> str:
     """
     for old, new in ALIASES.items():
         if path == old or path.startswith(f"{old}."):
-            return new + path.removeprefix(old)
+            path = new + path.removeprefix(old)
     return path
+
+
+def _renamed(values: Any, path: str) -> Any:
+    """The values of a section or field under the current names of its fields; `path` is its own current path."""
+    if not isinstance(values, dict):
+        return values
+    named = {current_path(f"{path}.{name}"): value for name, value in values.items()}
+    return {new.rpartition(".")[2]: _renamed(value, new) for new, value in named.items()}
 
 
 def _require(good: bool, path: str, expected: str, found) -> None:

@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from prouter_jax.config import ALIASES, ExperimentConfig, Model, current_path, from_json, to_json, validate
+from prouter_jax.config import ALIASES, ExperimentConfig, current_path, field_type, from_json, to_json, validate
 
 
 def _fields(section, path=""):
@@ -178,6 +178,12 @@ OLD_NAMES = {
 OLD_KERNEL = next(old for old, new in ALIASES.items() if new == "model.query_kernel")
 
 
+def test_an_experiment_file_may_use_an_old_name_within_a_section():
+    config = ExperimentConfig()
+    config.model.query_kernel.most_queries = 700  # pyright: ignore[reportAttributeAccessIssue]
+    assert validate(config).model.query_kernel.landmarks == 700
+
+
 @pytest.mark.parametrize("old", OLD_NAMES)
 def test_an_experiment_file_may_use_a_name_of_version_0_1(old):
     new, value = OLD_NAMES[old]
@@ -191,21 +197,25 @@ def test_an_experiment_file_may_use_a_name_of_version_0_1(old):
 def test_a_stored_configuration_of_version_0_1_is_read():
     values = json.loads(to_json(ExperimentConfig()))
     kernel = values["model"].pop("query_kernel")
-    values["model"][OLD_KERNEL.partition(".")[2]] = kernel | {"noise": 3.0}
+    kernel["most_queries"] = kernel.pop("landmarks")
+    values["model"][OLD_KERNEL.partition(".")[2]] = kernel | {"noise": 3.0, "most_queries": 700}
     for old, (new, value) in OLD_NAMES.items():
         values["model"].pop(new)
         values["model"][old] = value
     model = from_json(json.dumps(values)).model
     assert (model.factor_dim, model.unseen_queries, model.query_kernel.noise, model.preset) == (4, "utility", 3.0, "em")
+    assert model.query_kernel.landmarks == 700
 
 
 def test_aliases_lead_from_old_names_to_fields():
-    fields = {f"model.{field.name}" for field in dataclasses.fields(Model)}
-    assert len(ALIASES) == 6
-    assert not fields & set(ALIASES)
-    assert fields >= set(ALIASES.values())
+    for old, new in ALIASES.items():
+        with pytest.raises(ValueError, match="expected a field"):
+            field_type(old)
+        assert field_type(new)
+    assert len(ALIASES) == 7
     assert OLD_KERNEL.endswith(".near")
     assert current_path(f"{OLD_KERNEL}.noise") == "model.query_kernel.noise"
+    assert current_path(f"{OLD_KERNEL}.most_queries") == "model.query_kernel.landmarks"
 
 
 def test_an_attribute_that_is_no_field_is_an_error():

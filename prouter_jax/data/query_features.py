@@ -1,6 +1,7 @@
 """Query features for the query kernel: text embedding, style features, task."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ from flax import struct
 from jaxtyping import Int
 
 _QUERIES_AT_ONCE = 128
+_FEW_QUERIES = 4  # a request has few: padded to these, it costs a third
 
 
 @struct.dataclass
@@ -30,7 +32,7 @@ class QueryFeatures:
 
     def padded(self, rows: int) -> "QueryFeatures":
         """Padded with zeros to a fixed number of rows, so that one shape is compiled."""
-        return jax.tree.map(lambda x: np.pad(x, ((0, rows - len(x)),) + ((0, 0),) * (x.ndim - 1)), self)
+        return jax.tree.map(lambda x: _pad(x, rows), self)
 
 
 def make_query_features(
@@ -48,17 +50,25 @@ def make_query_features(
     return QueryFeatures(vectors.astype(np.float32), style.astype(np.float32), task)
 
 
-def in_parts(function: Callable[[QueryFeatures], jax.Array], queries: QueryFeatures) -> np.ndarray:
-    """Applies a function to queries in chunks of one size.
+def in_parts(function: Callable[[QueryFeatures], Any], queries: QueryFeatures) -> Any:
+    """Applies a function to queries in chunks of one size: 4 for a call with no more queries, else 128.
 
-    One shape is compiled, and the result for a query has the same bits whichever queries are in the call.
+    Two shapes are compiled. The result for a query is the same whichever queries are in the call: to the last bit in
+    chunks of the same size, to rounding in chunks of the other.
 
     Args:
-      function: queries -> [queries, ...].
+      function: queries -> arrays [queries, ...].
       queries: any number of rows, at least one.
     """
-    parts = []
-    for start in range(0, len(queries.task), _QUERIES_AT_ONCE):
-        some = queries.take(slice(start, start + _QUERIES_AT_ONCE))
-        parts.append(np.asarray(function(some.padded(_QUERIES_AT_ONCE)))[: len(some.task)])
-    return np.concatenate(parts)
+    parts, size = [], _FEW_QUERIES if len(queries.task) <= _FEW_QUERIES else _QUERIES_AT_ONCE
+    for start in range(0, len(queries.task), size):
+        some = queries.take(slice(start, start + size))
+        found, number = function(some.padded(size)), len(some.task)
+        parts.append(jax.tree.map(lambda x, number=number: np.asarray(x)[:number], found))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _pad(values: jax.Array | np.ndarray, rows: int) -> np.ndarray:
+    padded = np.zeros((rows, *values.shape[1:]), values.dtype)  # np.pad takes longer than a request's whole kernel
+    padded[: len(values)] = values
+    return padded

@@ -15,10 +15,17 @@ from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
 from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
 from prouter_jax.model.cold_start import compare_with_known
+from prouter_jax.model.landmarks import choose_landmarks
 from prouter_jax.model.network import Architecture, side_by_side
 from prouter_jax.model.paper_network import GraphStates, Layers
 from prouter_jax.model.prior import mean_direction
-from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients, kernel_to, make_query_kernel
+from prouter_jax.model.query_kernel import (
+    KnownQueryKernel,
+    coefficients,
+    make_query_kernel,
+    predict_values,
+    scales_of,
+)
 from prouter_jax.model.rounds import BayesianRounds
 
 
@@ -69,7 +76,7 @@ class Application:
       price_factor: current price of each LLM over its price in training, [llms].
       by_share: whether choice probabilities on new queries are regressed, not the features of their answers.
       kernel: the kernel regression over known queries; None without Bayesian rounds.
-      weights: its coefficients, [known, llms, features].
+      weights: its coefficients, [landmarks, llms, features].
     """
 
     network: Architecture
@@ -97,18 +104,23 @@ class Application:
         answers[..., COST] = cost
         return answers, answers[..., COST]
 
-    def predict(self, places: QueryFeatures) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the expected states and scaled costs of the answers to new queries."""
-        parts, task = [], np.asarray(places.task)
+    def predict(self, places: QueryFeatures) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Returns the expected states and scaled costs of the answers to new queries, and their kernel values.
+
+        The kernel values with the landmarks, [queries, landmarks], are None unless choice probabilities are regressed.
+        """
+        parts, task, nearness = [], np.asarray(places.task), None
         if self.encoded.rounds is not None:
-            regress = functools.partial(_regress, self.kernel, self.encoded.rounds.means, self.weights)
-            parts.append(in_parts(regress, places))
+            regress = functools.partial(predict_values, self.kernel, self.encoded.rounds.means, self.weights)
+            expected, nearness = in_parts(regress, places)
+            parts.append(expected)
         if self.encoded.messages is not None:
             message = functools.partial(_predict_answers, self.network.layers, self.params, self.encoded.messages)
             parts.append(in_parts(message, places))
         answers = np.concatenate(parts, -1)
         cost = answers[..., COST] if self.network.rounds is not None else np.asarray(self.encoded.mean_cost)[task]
-        return self.priced(answers, cost, np.where(task < self.graph.layout.num("task"), task, -1))
+        priced = self.priced(answers, cost, np.where(task < self.graph.layout.num("task"), task, -1))
+        return *priced, nearness if self.by_share else None
 
     def read(self, world: World, graph: RouterGraph | None = None) -> np.ndarray:
         """Computes the states of the users of a world with the same queries, LLMs and outcomes, [users, width].
@@ -159,8 +171,10 @@ def apply_to_world(
         return applied
     vectors, task = world.vectors, world.interactions.queries.task
     places = make_query_features(vectors.query, vectors.query_style, task, num_tasks)
-    kernel = make_query_kernel(places, num_tasks, model.query_kernel)
-    weights = coefficients(kernel, np.asarray(encoded.rounds.deviations)[kernel.rows])
+    scales = scales_of(model.query_kernel)
+    landmarks = choose_landmarks(places, num_tasks, scales, model.query_kernel.landmarks)
+    kernel = make_query_kernel(places, num_tasks, scales, model.query_kernel.noise, landmarks)
+    weights = coefficients(kernel, np.asarray(encoded.rounds.deviations))
     return dataclasses.replace(applied, kernel=kernel, weights=weights)
 
 
@@ -204,13 +218,6 @@ def _costs(graph: RouterGraph) -> tuple[Float[Array, "queries llms"], Float[Arra
 def _read_users(network: Architecture, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
     """Computes the states of the users of a graph, [users, width]."""
     return network.bind(params).read_users(graph, answers)
-
-
-@jax.jit
-def _regress(kernel: KnownQueryKernel, means: jax.Array, weights: jax.Array, places: QueryFeatures) -> jax.Array:
-    """Expected features of the answers to new queries: the mean of the task plus the regressed deviation."""
-    flat = kernel_to(kernel, places) @ weights.reshape(len(weights), -1)
-    return means[places.task] + flat.reshape(-1, *weights.shape[1:])
 
 
 @functools.partial(jax.jit, static_argnums=0)

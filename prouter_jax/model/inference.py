@@ -1,14 +1,13 @@
 """`Scorer`: scores LLMs for users and queries with a trained network; used by validation, evaluation and serving."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 
 from prouter_jax.config import Model
-from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_features
+from prouter_jax.data.query_features import QueryFeatures, make_query_features
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
@@ -16,7 +15,7 @@ from prouter_jax.graph.world import World
 from prouter_jax.model.application import Application, apply_to_world
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.new_llms import extend_network
-from prouter_jax.model.query_kernel import SharePredictor, kernel_to
+from prouter_jax.model.share_predictor import SharePredictor
 
 _DECISIONS_AT_ONCE = 1 << 16  # bounds the memory of gathered answer features
 
@@ -28,7 +27,7 @@ class QueryBatch:
     Attributes:
       answers: features of the answers, observed or expected, float32 [queries, llms, features].
       cost: scaled cost of the answers, observed or expected, float32 [queries, llms].
-      kernel: kernel values with known queries, [queries, known]; None unless choice probabilities are regressed.
+      kernel: kernel values with the landmarks, [queries, landmarks]; None unless choice probabilities are regressed.
       known: whether the query is in the world, so its answers were observed, bool [queries].
     """
 
@@ -49,11 +48,9 @@ class Scorer:
       users: weights of the users, float32 [users, features].
       cold_start_user: weights of a user without history, [features].
       answers, cost: of the answers to known queries, as in `QueryBatch`.
-      predict: function from features of new queries to expected (answers, cost), as in `QueryBatch`.
-      nearness: function from features of new queries to kernel values [queries, known]; None unless choice
-        probabilities are regressed.
+      predict: function from features of new queries to expected (answers, cost) and the kernel, as in `QueryBatch`.
       unseen_queries: function (users, kernel, user, place) -> logits that regresses choice probabilities, see
-        `query_kernel.SharePredictor.logits`; None with `nearness`.
+        `share_predictor.SharePredictor.logits`; None where they are not.
       side: column of the feature "shown first"; None if the data does not say which answer was shown first.
       sharpness: inverse temperature of choices, in 1 / utility.
       named: columns of each answer feature in `users`, by its name; empty if states are not weights on features.
@@ -65,8 +62,7 @@ class Scorer:
     cold_start_user: np.ndarray
     answers: np.ndarray
     cost: np.ndarray
-    predict: Callable[[QueryFeatures], tuple[np.ndarray, np.ndarray]]
-    nearness: Callable[[QueryFeatures], np.ndarray] | None
+    predict: Callable[[QueryFeatures], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
     unseen_queries: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None
     side: int | None
     sharpness: float
@@ -75,8 +71,7 @@ class Scorer:
 
     def ask(self, places: QueryFeatures) -> QueryBatch:
         """Prepares new queries from their features."""
-        kernel = None if self.nearness is None else self.nearness(places)
-        return QueryBatch(*self.predict(places), kernel, np.zeros(len(places.task), bool))
+        return QueryBatch(*self.predict(places), np.zeros(len(places.task), bool))
 
     def recall(self, rows: np.ndarray) -> QueryBatch:
         """Prepares known queries.
@@ -189,15 +184,13 @@ def make_scorer(
         world.interactions.queries.task,
     )
     features, sharpness = network.rounds and network.rounds.features, float(applied.encoded.sharpness)
-    nearness, unseen_queries = _share_predictor(applied, answers, sharpness)
     return Scorer(
         users=applied.read(world, graph) if users is None else users,
         cold_start_user=np.asarray(applied.encoded.cold_start_user),
         answers=answers,
         cost=cost,
         predict=applied.predict,
-        nearness=nearness,
-        unseen_queries=unseen_queries,
+        unseen_queries=_unseen_queries(applied, answers, sharpness),
         side=features.shown_first_index if features and features.shown_first else None,
         sharpness=sharpness,
         named=features.columns_by_name() if features else {},
@@ -239,10 +232,8 @@ def apply_network(
     return dataclasses.replace(make_scorer(extended, params, world, graph, model, price_factor), read=None)
 
 
-def _share_predictor(applied: Application, answers: np.ndarray, sharpness: float):
-    """`Scorer.nearness` and `Scorer.unseen_queries`: None unless choice probabilities are regressed."""
-    kernel = applied.kernel
-    if kernel is None or not applied.by_share:
-        return None, None
-    predictor = SharePredictor(kernel, jax.device_put(answers[kernel.rows]), sharpness)
-    return functools.partial(in_parts, functools.partial(kernel_to, kernel)), predictor.logits
+def _unseen_queries(applied: Application, answers: np.ndarray, sharpness: float):
+    """`Scorer.unseen_queries`."""
+    if applied.kernel is None or not applied.by_share:
+        return None
+    return SharePredictor(applied.kernel, jax.device_put(answers), sharpness).logits

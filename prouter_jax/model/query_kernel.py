@@ -6,147 +6,167 @@ with K = k(known, known) and the kernel
     k(q, r) = exp(-text |v_q - v_r|^2 - style |s_q - s_r|^2) (1 + [same task]) + task [same task]
 
 for text embeddings v and style features s of the queries. For a query unlike all known queries it is the mean.
+
+Where there are more known queries than landmarks, the kernel is replaced by its Nystroem approximation
+
+    k(q, L) K_LL^-1 k(L, r) = f(q) . f(r),    f(q) = C^-1 k(L, q),    K_LL = C C'
+
+over the landmarks L (subset of regressors: Quinonero-Candela and Rasmussen 2005, JMLR 6). All known queries count: the
+prediction is mean + k(new, L) C^-T (F'F + noise I)^-1 F' (values - mean) with a row f(r) of F for each of them.
 """
 
-import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float, Int
 
 from prouter_jax.config import QueryKernel
 from prouter_jax.data.query_features import QueryFeatures
 
-_MIN_SHARE = 1e-4  # of a predicted choice probability, before the logarithm
-_USERS_AT_ONCE = 128  # one compiled shape
+_JITTER = 1e-5  # relative to the largest variance; K_LL is nearly singular where landmarks are much alike
+
+
+class Scales(NamedTuple):
+    """The coefficients of the kernel: numbers, or arrays of one number, which may be traced."""
+
+    text: Float[Array, ""] | float
+    style: Float[Array, ""] | float
+    task: Float[Array, ""] | float
+
+
+@struct.dataclass
+class LowRank:
+    """The features of the known queries, where these are more than the landmarks.
+
+    Attributes:
+      features: F, [known, landmarks].
+      root: C, the lower Cholesky factor of K_LL, [landmarks, landmarks].
+    """
+
+    features: jax.Array
+    root: jax.Array
 
 
 @struct.dataclass
 class KnownQueryKernel:
-    """Known queries and the Cholesky factor of their regularised kernel matrix.
+    """A kernel regression over known queries, made for values that come later.
 
     Attributes:
-      queries: features of the known queries.
-      rows: their rows among all queries of the graph, [known].
-      factor: lower Cholesky factor of K + noise I, [known, known].
-      scales: the coefficients (text, style, task) of the kernel.
+      queries: features of the landmarks; these are all known queries unless there is `low_rank`.
+      factor: lower Cholesky factor of K + noise I, or of F'F + noise I, [landmarks, landmarks].
+      low_rank: None if all known queries are landmarks.
+      scales: the coefficients of the kernel.
       num_tasks: the number of tasks; the task row of a query without one.
     """
 
     queries: QueryFeatures
-    rows: np.ndarray
     factor: jax.Array
-    scales: tuple[float, float, float] = struct.field(pytree_node=False)
+    low_rank: LowRank | None
+    scales: Scales
     num_tasks: int = struct.field(pytree_node=False)
 
 
-def make_query_kernel(places: QueryFeatures, num_tasks: int, config: QueryKernel) -> KnownQueryKernel:
-    """Factorises the kernel matrix of known queries.
+def make_query_kernel(
+    places: QueryFeatures,
+    num_tasks: int,
+    scales: Scales,
+    noise: Float[Array, ""] | float,
+    landmarks: Int[np.ndarray, " landmarks"],
+) -> KnownQueryKernel:
+    """Factorises the kernel matrix of known queries; differentiable in `scales`, `noise` and the text vectors.
 
     Args:
-      places: features of the known queries; a random `config.most_queries` of them are used if there are more.
+      places: features of the known queries.
+      noise: variance of the values' noise, the ridge.
+      landmarks: rows of the landmarks among them, see `choose_landmarks`; as many as there are queries for all.
     """
-    rows = np.arange(len(places.task))
-    if len(rows) > config.most_queries:
-        rows = np.sort(np.random.default_rng(0).choice(rows, config.most_queries, replace=False))
-    known = jax.device_put(places.take(rows))
-    scales = (config.text, config.style, config.task)
-    factor = _factor(known, scales, num_tasks, config.noise)
-    return KnownQueryKernel(known, rows, factor, scales, num_tasks)
+    places, scales = jax.tree.map(jnp.asarray, places), Scales(*(jnp.asarray(scale, jnp.float32) for scale in scales))
+    if len(landmarks) == len(places.task):
+        return KnownQueryKernel(places, _factor(places, scales, num_tasks, noise), None, scales, num_tasks)
+    chosen = places.take(landmarks)
+    low_rank, factor = _low_rank(places, chosen, scales, num_tasks, noise)
+    return KnownQueryKernel(chosen, factor, low_rank, scales, num_tasks)
 
 
-def kernel_to(kernel: KnownQueryKernel, places: QueryFeatures) -> Float[Array, "new known"]:
-    """Returns k(new, known) for the features of new queries."""
-    return _kernel(places, kernel.queries, kernel.scales, kernel.num_tasks)
+def scales_of(config: QueryKernel) -> Scales:
+    """The coefficients that a configuration gives."""
+    return Scales(config.text, config.style, config.task)
 
 
-def coefficients(
-    kernel: KnownQueryKernel, deviations: Float[Array | np.ndarray, "known ..."]
-) -> Float[Array, "known ..."]:
-    """Returns (K + noise I)^-1 deviations; `kernel_to` times these is the predicted deviation of new queries."""
-    return _solve(kernel.factor, deviations)
-
-
-@dataclasses.dataclass(frozen=True)
-class SharePredictor:
-    """Predicts users' choice probabilities on new queries by kernel regression over their probabilities on known ones.
-
-    Attributes:
-      kernel: the known queries.
-      answers: features of the answers to them, [known, llms, features].
-      sharpness: inverse temperature of choices, in 1 / utility.
-    """
-
-    kernel: KnownQueryKernel
-    answers: jax.Array
-    sharpness: float
-
-    def logits(
-        self,
-        users: Float[np.ndarray, "users features"],
-        kernel: Float[np.ndarray, "queries known"],
-        user: Int[np.ndarray, " decisions"],
-        place: Int[np.ndarray, " decisions"],
-    ) -> Float[np.ndarray, "decisions llms"]:
-        """Returns the log of the predicted choice probability of each LLM.
-
-        Args:
-          users: weights of users.
-          kernel: what `kernel_to` returns for the new queries.
-          user: row of each decision's user in `users`.
-          place: row of each decision's query in `kernel`.
-        """
-        shares = np.empty((len(user), self.answers.shape[1]), np.float32)
-        order = np.argsort(user, kind="stable")
-        distinct, starts = np.unique(user[order], return_index=True)
-        ends = np.append(starts[1:], len(order))
-        for first in range(0, len(distinct), _USERS_AT_ONCE):
-            chunk = slice(first, first + _USERS_AT_ONCE)
-            mean, weights = self._regress(users[distinct[chunk]])
-            for row, (start, end) in enumerate(zip(starts[chunk], ends[chunk], strict=True)):
-                rows = order[start:end]
-                shares[rows] = mean[row] + kernel[place[rows]] @ weights[row]
-        return np.log(np.maximum(shares, _MIN_SHARE))
-
-    def _regress(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean probabilities [users, llms] and regression coefficients [users, known, llms], padded to one shape."""
-        padded = np.zeros((_USERS_AT_ONCE, theta.shape[1]), np.float32)
-        padded[: len(theta)] = theta
-        mean, weights = _regress_shares(self.kernel, self.answers, padded, self.sharpness)
-        return np.asarray(mean)[: len(theta)], np.asarray(weights)[: len(theta)]
+def kernel_to(kernel: KnownQueryKernel, places: QueryFeatures) -> Float[Array, "new landmarks"]:
+    """Returns k(new, landmarks) for the features of new queries."""
+    return kernel_values(places, kernel.queries, kernel.scales, kernel.num_tasks)
 
 
 @jax.jit
-def _solve(factor: jax.Array, deviations: jax.Array) -> jax.Array:
-    flat = deviations.reshape(len(factor), -1)
-    return jax.scipy.linalg.cho_solve((factor, True), flat).reshape(deviations.shape)
+def coefficients(
+    kernel: KnownQueryKernel, deviations: Float[Array | np.ndarray, "known ..."]
+) -> Float[Array, "landmarks ..."]:
+    """Returns coefficients; `kernel_to` times these is the predicted deviation of new queries from the mean."""
+    flat = deviations.reshape(len(deviations), -1)
+    if kernel.low_rank is None:
+        solved = cho_solve((kernel.factor, True), flat)
+    else:
+        weights = cho_solve((kernel.factor, True), kernel.low_rank.features.T @ flat)
+        solved = solve_triangular(kernel.low_rank.root, weights, lower=True, trans=1)
+    return solved.reshape(-1, *deviations.shape[1:])
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _factor(places: QueryFeatures, kernel: tuple, num_tasks: int, noise: float) -> jax.Array:
-    return jnp.linalg.cholesky(_kernel(places, places, kernel, num_tasks) + noise * jnp.eye(len(places.task)))
+@jax.jit
+def predict_values(
+    kernel: KnownQueryKernel,
+    means: Float[Array, "tasks ..."],
+    weights: Float[Array, "landmarks ..."],
+    places: QueryFeatures,
+) -> tuple[Float[Array, "new ..."], Float[Array, "new landmarks"]]:
+    """Predicts the values of new queries: the mean of the task plus the regressed deviation.
+
+    Args:
+      means: by task, the last row for none.
+      weights: what `coefficients` returns for the deviations of the known queries.
+      places: features of the new queries.
+
+    Returns:
+      The values, and what `kernel_to` returns: one call for both, since each costs more than its computation.
+    """
+    nearness = kernel_to(kernel, places)
+    flat = nearness @ weights.reshape(len(weights), -1)
+    return means[places.task] + flat.reshape(-1, *weights.shape[1:]), nearness
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _kernel(first: QueryFeatures, second: QueryFeatures, kernel: tuple, num_tasks: int) -> jax.Array:
-    text, style, task = kernel
-    distance = text * _squared_distances(first.vectors, second.vectors)
-    distance += style * _squared_distances(first.style, second.style)
+@functools.partial(jax.jit, static_argnums=3)
+def kernel_values(
+    first: QueryFeatures, second: QueryFeatures, scales: Scales, num_tasks: int
+) -> Float[Array, "first second"]:
+    """Returns k of all pairs of rows."""
+    distance = scales.text * _squared_distances(first.vectors, second.vectors)
+    distance += scales.style * _squared_distances(first.style, second.style)
     same = (first.task[:, None] == second.task[None, :]) & (first.task < num_tasks)[:, None]
-    return jnp.exp(-distance) * (1 + same) + task * same
+    return jnp.exp(-distance) * (1 + same) + scales.task * same
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _factor(places: QueryFeatures, scales: Scales, num_tasks: int, noise: jax.Array | float) -> jax.Array:
+    return jnp.linalg.cholesky(kernel_values(places, places, scales, num_tasks) + noise * jnp.eye(len(places.task)))
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _low_rank(
+    places: QueryFeatures, chosen: QueryFeatures, scales: Scales, num_tasks: int, noise: jax.Array | float
+) -> tuple[LowRank, jax.Array]:
+    """The features of the known queries, and the lower Cholesky factor of F'F + noise I."""
+    number = len(chosen.task)
+    root = _factor(chosen, scales, num_tasks, _JITTER * (2 + scales.task))
+    features = solve_triangular(root, kernel_values(chosen, places, scales, num_tasks), lower=True).T
+    return LowRank(features, root), jnp.linalg.cholesky(features.T @ features + noise * jnp.eye(number))
 
 
 def _squared_distances(first: jax.Array | np.ndarray, second: jax.Array | np.ndarray) -> jax.Array:
     """|first_i - second_j|^2 of all pairs of rows."""
     squares = [jnp.square(x).sum(1) for x in (first, second)]
     return jnp.maximum(squares[0][:, None] + squares[1][None, :] - 2 * first @ second.T, 0)
-
-
-@jax.jit
-def _regress_shares(kernel: KnownQueryKernel, answers: jax.Array, theta: jax.Array, sharpness: float):
-    shares = jax.nn.softmax(sharpness * jnp.einsum("up,qlp->qul", theta, answers), axis=-1)
-    mean = shares.mean(0)
-    return mean, jnp.moveaxis(coefficients(kernel, shares - mean), 0, 1)

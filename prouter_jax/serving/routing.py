@@ -17,7 +17,7 @@ from prouter_jax.data.rewards import CostScale
 from prouter_jax.model.inference import QueryBatch, Scorer, join
 from prouter_jax.serving.batch.write import Scored
 
-_MOST_TEXTS_CACHED = 1 << 16
+_CACHED_BYTES = 1 << 28  # of texts' features: 64,000 texts with 512 landmarks, and 10 LLMs of 54 features
 _BASES = ("cold_start", "history")
 
 
@@ -48,7 +48,8 @@ class Pool:
       query_task: task row of each query of the world, int [queries]; -1 for none.
       scale: scale of the costs.
       encode: features of new queries, from their texts and task rows (-1 for none).
-      text_cache: (answers, cost, kernel) of recent texts by (text, task row), oldest first.
+      text_cache: (answers, cost, kernel) of recent texts by (text, task row), oldest first; these arrays take at most
+        256 MiB, whatever the number of known queries and LLMs.
     """
 
     scorer: Scorer
@@ -207,7 +208,8 @@ def _text_batch(pool: Pool, pairs: list[tuple[str, int]]) -> QueryBatch:
         found = dict(zip(new, zip(batch.answers, batch.cost, kernel, strict=True), strict=True))
     rows = [found[pair] if pair in found else pool.text_cache[pair] for pair in pairs]
     pool.text_cache.update(found)
-    while len(pool.text_cache) > _MOST_TEXTS_CACHED:
+    size = sum(column.nbytes for column in rows[0])
+    while len(pool.text_cache) * size > _CACHED_BYTES:
         pool.text_cache.popitem(last=False)
     answers, cost, kernel = (np.stack(column) for column in zip(*rows, strict=True))
     return QueryBatch(answers, cost, kernel if kernel.shape[1] else None, np.zeros(len(pairs), bool))

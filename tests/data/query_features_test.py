@@ -35,14 +35,25 @@ def test_padding_adds_zeros_at_the_end():
     assert not padded.style[4:].any()
 
 
-def test_company_changes_no_bit_and_no_shape_is_compiled_twice():
+def test_each_of_several_results_is_concatenated():
+    places = _places(300)
+    vectors, (task,) = in_parts(lambda some: (some.vectors, (some.task,)), places)
+    np.testing.assert_array_equal(vectors, places.vectors)
+    np.testing.assert_array_equal(task, places.task)
+
+
+def test_company_changes_no_bit_and_two_shapes_are_compiled():
     places, weights = _places(1000), jax.random.normal(jax.random.key(0), (3, 50))
     function = jax.jit(lambda some: jnp.exp(some.vectors @ weights) + some.task[:, None])
-    together = in_parts(function, places)
-    np.testing.assert_allclose(together, function(places), rtol=1e-5)
+    many, few = in_parts(function, places), np.concatenate([in_parts(function, places.take([row])) for row in range(9)])
+    for together in (many, few):
+        np.testing.assert_allclose(together, function(places)[: len(together)], rtol=1e-5)
     rng = np.random.default_rng(1)
     compiled = function._cache_size()
-    for number in (1, 2, 17, 127, 128, 129, 400):
+    for number in (5, 17, 127, 128, 129, 400):
         rows = rng.choice(1000, number, replace=False)
-        np.testing.assert_array_equal(in_parts(function, places.take(rows)), together[rows])
+        np.testing.assert_array_equal(in_parts(function, places.take(rows)), many[rows])
+    for number in (1, 2, 4):
+        rows = rng.choice(9, number, replace=False)
+        np.testing.assert_array_equal(in_parts(function, places.take(rows)), few[rows])
     assert function._cache_size() == compiled

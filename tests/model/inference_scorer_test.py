@@ -69,7 +69,7 @@ def test_a_stranger_of_utilities_is_the_mean_of_users_of_one_size(trained):
     expected = (known / np.linalg.norm(known, axis=1, keepdims=True)).mean(0)
     np.testing.assert_allclose(scorer.cold_start_user, expected, rtol=1e-5)
     np.testing.assert_array_equal(scorer.users[2], scorer.cold_start_user)
-    assert scorer.nearness is None
+    assert scorer.ask(_places(trained[0], trained[0].vectors.query)).kernel is None
     assert scorer.unseen_queries is None
 
 
@@ -78,7 +78,7 @@ def test_new_answers_are_expected_to_be_as_those_near_by(trained):
     world, scorer = trained[0], _scorer(trained)
     known = world.vectors.query
     new = known[:3] + 0.3 * np.random.default_rng(0).normal(size=(3, known.shape[1]))
-    found, cost = scorer.predict(_places(world, new))
+    found, cost, _ = scorer.predict(_places(world, new))
     ones = jnp.ones_like(jnp.asarray(scorer.answers))
     mean = np.asarray(task_means(jnp.asarray(scorer.answers), ones, jnp.zeros(30, int), 1))[-1]
 

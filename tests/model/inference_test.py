@@ -46,7 +46,7 @@ def test_known_queries_are_scored_with_their_answers_and_new_ones_by_what_is_exp
     row = dataset.world_query[everything.query]
     assert (row >= 0).any()
     assert (row < 0).any()
-    expected, _ = by_utility.predict(_places(dataset, everything.query))
+    expected, *_ = by_utility.predict(_places(dataset, everything.query))
     answers = np.where((row >= 0)[:, None, None], by_utility.answers[row], expected)
     theta = by_utility.users[everything.user]
     np.testing.assert_allclose(found, (theta[:, None] * answers).sum(-1), rtol=1e-4, atol=1e-5)
@@ -58,8 +58,8 @@ def test_a_new_query_is_chosen_on_as_the_known_ones_near_it(dataset, scorer, eve
     new = _take(everything, np.flatnonzero(row < 0)[:20])
     found = score_decisions(scorer, dataset, new)
     known = np.flatnonzero(dataset.world_query >= 0)
-    to_known = scorer.nearness(_places(dataset, new.query))
-    gram = scorer.nearness(_places(dataset, known)) + 5.0 * np.eye(len(known))
+    to_known = scorer.ask(_places(dataset, new.query)).kernel
+    gram = scorer.ask(_places(dataset, known)).kernel + 5.0 * np.eye(len(known))
     shares = _softmax(np.einsum("up,qlp->uql", scorer.users, scorer.answers))
     for at, user in enumerate(new.user):
         base = shares[user].mean(0)
@@ -102,7 +102,7 @@ def _plain(sharpness: float) -> Scorer:
     answers = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
     users = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
     return Scorer(
-        users, users[0], answers, answers[..., 1], lambda _: (answers, answers[..., 1]), None, None, None, sharpness
+        users, users[0], answers, answers[..., 1], lambda _: (answers, answers[..., 1], None), None, None, sharpness
     )
 
 

@@ -1,15 +1,18 @@
 """What known queries say of a new one: kernel ridge regression, as in plain numpy."""
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
-from prouter_jax.config import QueryKernel
 from prouter_jax.data.query_features import make_query_features
-from prouter_jax.model import query_kernel as query_kernel_module
-from prouter_jax.model.query_kernel import SharePredictor, coefficients, kernel_to, make_query_kernel
+from prouter_jax.model.landmarks import choose_landmarks
+from prouter_jax.model.query_kernel import Scales, coefficients, kernel_to, make_query_kernel
 
-CONFIG = QueryKernel(text=1.5, style=0.1, task=0.2, noise=0.7)
+SCALES, NOISE = Scales(text=1.5, style=0.1, task=0.2), 0.7
 NUM_TASKS = 2
 
 
@@ -17,6 +20,11 @@ def _places(number, seed):
     rng = np.random.default_rng(seed)
     task = rng.integers(-1, NUM_TASKS, number)
     return make_query_features(rng.normal(size=(number, 6)) / 2, rng.normal(size=(number, 3)), task, NUM_TASKS)
+
+
+def _make(known, landmarks=None):
+    chosen = np.arange(len(known.task)) if landmarks is None else landmarks
+    return make_query_kernel(known, NUM_TASKS, SCALES, NOISE, chosen)
 
 
 def _kernel(first, second):
@@ -29,7 +37,7 @@ def _kernel(first, second):
 
 def test_nearness_is_the_kernel_of_texts_style_and_tasks():
     known, new = _places(12, 0), _places(5, 1)
-    kernel = make_query_kernel(known, NUM_TASKS, CONFIG)
+    kernel = _make(known)
     assert (known.task == NUM_TASKS).any()
     np.testing.assert_allclose(kernel_to(kernel, new), _kernel(new, known), atol=1e-5)
 
@@ -37,7 +45,7 @@ def test_nearness_is_the_kernel_of_texts_style_and_tasks():
 @pytest.mark.parametrize("shape", [(12,), (12, 3), (12, 2, 4)])
 def test_a_message_is_that_of_kernel_ridge_regression(shape):
     known, new = _places(12, 0), _places(5, 1)
-    kernel, told = make_query_kernel(known, NUM_TASKS, CONFIG), np.random.default_rng(2).normal(size=shape)
+    kernel, told = _make(known), np.random.default_rng(2).normal(size=shape)
     solved = np.linalg.solve(_kernel(known, known) + 0.7 * np.eye(12), told.reshape(12, -1))
     expected = (_kernel(new, known) @ solved).reshape(5, *shape[1:])
     found = np.tensordot(kernel_to(kernel, new), coefficients(kernel, jnp.asarray(told)), 1)
@@ -47,7 +55,7 @@ def test_a_message_is_that_of_kernel_ridge_regression(shape):
 def test_the_order_of_known_queries_does_not_matter():
     known, new = _places(12, 0), _places(5, 1)
     told, order = np.random.default_rng(2).normal(size=12), np.random.default_rng(3).permutation(12)
-    first, second = (make_query_kernel(some, NUM_TASKS, CONFIG) for some in (known, known.take(order)))
+    first, second = (_make(some) for some in (known, known.take(order)))
     messages = [
         np.asarray(kernel_to(kernel, new) @ coefficients(kernel, jnp.asarray(x)))
         for kernel, x in ((first, told), (second, told[order]))
@@ -55,56 +63,62 @@ def test_the_order_of_known_queries_does_not_matter():
     np.testing.assert_allclose(messages[0], messages[1], atol=1e-5)
 
 
-def test_where_there_are_too_many_some_of_them_speak():
-    known = _places(30, 0)
-    kernel = make_query_kernel(known, NUM_TASKS, QueryKernel(most_queries=10))
-    assert len(set(kernel.rows)) == 10
-    assert (np.diff(kernel.rows) > 0).all()
-    np.testing.assert_array_equal(kernel.queries.vectors, known.vectors[kernel.rows])
-    np.testing.assert_array_equal(kernel.rows, make_query_kernel(known, NUM_TASKS, QueryKernel(most_queries=10)).rows)
-    assert make_query_kernel(known, NUM_TASKS, QueryKernel(most_queries=30)).rows.tolist() == list(range(30))
+def _predict(known, landmarks, new, told):
+    kernel = _make(known, landmarks)
+    return kernel_to(kernel, new) @ coefficients(kernel, told)
 
 
-# ---- Foresight: the message is a user's probabilities of choosing.
-
-
-@pytest.fixture(scope="module")
-def unseen_queries():
-    answers = jnp.asarray(np.random.default_rng(4).normal(size=(12, 3, 4)), jnp.float32)
-    return SharePredictor(make_query_kernel(_places(12, 0), NUM_TASKS, CONFIG), answers, 2.0)
-
-
-def _by_hand(unseen_queries, theta, kernel):
-    logits = 2.0 * np.asarray(unseen_queries.answers) @ theta
-    shares = np.exp(logits - logits.max(1, keepdims=True))
-    shares /= shares.sum(1, keepdims=True)
-    base = shares.mean(0)
-    known = unseen_queries.kernel.queries
-    gram = _kernel(*[places_like(known)] * 2) + 0.7 * np.eye(12)
-    return np.log(np.maximum(base + kernel @ np.linalg.solve(gram, shares - base), 1e-4))
-
-
-def places_like(places):
-    return type(places)(*(np.asarray(x) for x in (places.vectors, places.style, places.task)))
-
-
-@pytest.mark.parametrize("at_once", [128, 2])
-def test_shares_near_by_are_foreseen(monkeypatch, unseen_queries, at_once):
-    monkeypatch.setattr(query_kernel_module, "_USERS_AT_ONCE", at_once)
-    rng = np.random.default_rng(5)
-    users, kernel = (
-        rng.normal(size=(5, 4)).astype(np.float32),
-        np.asarray(kernel_to(unseen_queries.kernel, _places(6, 1))),
+@pytest.mark.parametrize("shape", [(30,), (30, 2, 4)])
+def test_a_low_rank_message_is_that_of_the_subset_of_regressors(shape):
+    known, new, landmarks = _places(30, 0), _places(5, 1), np.array([4, 0, 17, 9])
+    told, some = np.random.default_rng(2).normal(size=shape).astype(np.float32), known.take(landmarks)
+    to_landmarks = _kernel(known, some)
+    solved = np.linalg.solve(
+        NOISE * _kernel(some, some) + to_landmarks.T @ to_landmarks, to_landmarks.T @ told.reshape(30, -1)
     )
-    user, place = rng.integers(0, 5, 20), rng.integers(0, 6, 20)
-    found = unseen_queries.logits(users, kernel, user, place)
-    expected = [_by_hand(unseen_queries, users[u], kernel[p]) for u, p in zip(user, place, strict=True)]
+    expected = (_kernel(new, some) @ solved).reshape(5, *shape[1:])
+    found = np.tensordot(kernel_to(_make(known, landmarks), new), coefficients(_make(known, landmarks), told), 1)
     np.testing.assert_allclose(found, expected, atol=1e-3)
-    assert unseen_queries.logits(users, kernel, user[:0], place[:0]).shape == (0, 3)
 
 
-def test_a_query_unlike_any_other_gets_the_users_mean_share(unseen_queries):
-    users = np.random.default_rng(5).normal(size=(1, 4)).astype(np.float32)
-    found = unseen_queries.logits(users, np.zeros((1, 12), np.float32), np.zeros(1, int), np.zeros(1, int))
-    np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-4)
-    np.testing.assert_allclose(found[0], _by_hand(unseen_queries, users[0], np.zeros(12)), atol=1e-4)
+def test_the_more_landmarks_the_nearer_the_message_is_to_the_exact_one():
+    known, new = (
+        dataclasses.replace(some, vectors=some.vectors / 2, style=some.style / 2)
+        for some in (_places(200, 0), _places(50, 1))
+    )
+    told = np.random.default_rng(2).normal(size=200).astype(np.float32)
+    exact, errors = _predict(known, None, new, told), []
+    for most in (20, 100, 180):
+        landmarks = choose_landmarks(known, NUM_TASKS, SCALES, most)
+        errors.append(np.square(_predict(known, landmarks, new, told) - exact).mean() / np.square(exact).mean())
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.05
+
+
+def test_with_all_queries_as_landmarks_the_low_rank_message_is_the_exact_one():
+    known, new, told = _places(200, 0), _places(50, 1), np.random.default_rng(2).normal(size=200).astype(np.float32)
+    everything = np.append(np.arange(200), 0)  # one more than there are queries, so that the regression is of low rank
+    assert _make(known).low_rank is None
+    assert _make(known, everything).low_rank is not None
+    np.testing.assert_allclose(_predict(known, everything, new, told), _predict(known, None, new, told), atol=1e-3)
+
+
+def test_a_landmark_that_comes_twice_changes_nothing():
+    """The matrix of its kernel is singular then."""
+    known, new, told = _places(200, 0), _places(20, 1), np.random.default_rng(2).normal(size=200).astype(np.float32)
+    once, twice = np.arange(20), np.append(np.repeat(np.arange(20), 5), 0)
+    np.testing.assert_allclose(_predict(known, twice, new, told), _predict(known, once, new, told), atol=2e-3)
+
+
+@pytest.mark.parametrize("landmarks", [12, 5])
+def test_predictions_are_differentiable_in_scales_noise_and_text_vectors(landmarks):
+    known, new, told = _places(12, 0), _places(5, 1), np.random.default_rng(2).normal(size=(12, 3)).astype(np.float32)
+
+    def predict(scales, noise, vectors):
+        kernel = make_query_kernel(
+            dataclasses.replace(known, vectors=vectors), NUM_TASKS, scales, noise, np.arange(landmarks)
+        )
+        return kernel_to(kernel, new) @ coefficients(kernel, told)
+
+    arguments = (Scales(*map(jnp.float32, SCALES)), jnp.float32(NOISE), jnp.asarray(known.vectors))
+    check_grads(jax.jit(predict), arguments, order=1, modes=["rev"], eps=1e-2, atol=1e-2, rtol=1e-2)

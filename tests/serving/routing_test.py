@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from prouter_jax import Router
+from prouter_jax.serving import routing
 
 TEXT, OTHER = "Name three rivers of Europe, please.", "Sort these words by length: tree, sea, mountain"
 
@@ -99,6 +100,17 @@ def test_a_text_is_encoded_once(router, monkeypatch):
     router.score(["u00", "u01", "u02"], [TEXT, OTHER, TEXT])
     router.score(["u03", "u04"], [TEXT, "something new"])
     assert sorted(encoded) == sorted([TEXT, OTHER, "something new"])
+
+
+def test_the_oldest_texts_are_forgotten_where_their_features_take_too_many_bytes(router, monkeypatch):
+    cache = router._pool.text_cache
+    router.forget_texts()
+    router.score(["u00"], [TEXT])
+    size = sum(column.nbytes for column in cache[TEXT, -1])
+    monkeypatch.setattr(routing, "_CACHED_BYTES", 3 * size + 1)
+    for number in range(5):
+        router.score(["u00"], [f"{TEXT} {number}"])
+    assert [text for text, _ in cache] == [f"{TEXT} {number}" for number in (2, 3, 4)]
 
 
 def test_constraints(router):
