@@ -69,6 +69,10 @@ class AnswerFeatures:
         """The first column of the latent factors, which are the last columns."""
         return self.population_index + self.population_utility
 
+    def one_hot(self, graph: RouterGraph) -> slice | None:
+        """Returns the one-hot columns where candidate c of every decision is LLM c: where users share queries."""
+        return slice(self.llm_start, self.llm_start + self.llms) if self.llms and graph.layout.shared_queries else None
+
     def columns_by_name(self) -> dict[str, slice]:
         """Returns the columns of each property by its name, except "shown first" and the constant."""
         columns = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}

@@ -17,11 +17,11 @@ Arrays are those of one user, or have a last axis of users who share their queri
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from prouter_jax.graph.history import HistoryFeedback
 from prouter_jax.model.batched_cholesky import inverse, solve
+from prouter_jax.model.feature_moments import centred_moment
 from prouter_jax.model.likelihood import (
     Population,
     predicted_choices,
@@ -40,6 +40,7 @@ def posterior_mode(
     feedback: HistoryFeedback,
     population: Population,
     steps: int,
+    one_hot: slice | None = None,
 ) -> Float[Array, " features *users"]:
     """Moves weights towards the posterior mode by damped Newton steps.
 
@@ -47,11 +48,12 @@ def posterior_mode(
       theta: the weights to start from.
       answers: features of the candidates' answers.
       steps: the number of Newton steps.
+      one_hot: as for `feature_moments.centred_moment`.
     """
 
     @jax.checkpoint  # a gradient through the steps keeps the weights alone of each step
     def newton_step(theta):
-        return _newton_step(theta, answers, feedback, population)
+        return _newton_step(theta, answers, feedback, population, one_hot)
 
     return jax.lax.fori_loop(0, steps, lambda _, theta: newton_step(theta), theta)
 
@@ -84,17 +86,23 @@ def posterior_covariance(
     answers: Float[Array, "decisions candidates features"],
     feedback: HistoryFeedback,
     population: Population,
+    one_hot: slice | None = None,
 ) -> Float[Array, "*users features features"]:
-    """Returns the posterior covariance of the weights by Laplace's approximation: H^-1 at theta."""
-    curvature = _curvature(utilities(theta, answers), answers, feedback, population)
+    """Returns the posterior covariance of the weights by Laplace's approximation: H^-1 at theta.
+
+    Args:
+      one_hot: as for `feature_moments.centred_moment`.
+    """
+    curvature = _curvature(utilities(theta, answers), answers, feedback, population, one_hot)
     return inverse(curvature + population.precision)
 
 
-def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population) -> jax.Array:
+def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population, one_hot: slice | None) -> jax.Array:
     """theta + scale * H^-1 g."""
     utility = utilities(theta, answers)
     gradient = _gradient(theta, utility, answers, feedback, population)
-    step = _solve_users(_curvature(utility, answers, feedback, population) + population.precision, gradient)
+    curvature = _curvature(utility, answers, feedback, population, one_hot) + population.precision
+    step = _solve_users(curvature, gradient)
     return theta + step * _damping(utilities(step, answers), feedback, population)
 
 
@@ -112,19 +120,23 @@ def _solve_users(matrix: jax.Array, vector: jax.Array) -> jax.Array:
 
 
 def _curvature(
-    utility, answers, feedback: HistoryFeedback, population: Population, uniform_weight: float = _UNIFORM_WEIGHT
+    utility,
+    answers,
+    feedback: HistoryFeedback,
+    population: Population,
+    one_hot: slice | None = None,
+    uniform_weight: float = _UNIFORM_WEIGHT,
 ) -> jax.Array:
     """Negative second derivative of the log-likelihood in theta, [*users, features, features]."""
     share, sharpness = predicted_choices(utility, feedback, population), population.sharpness
-    mixed = (1 - uniform_weight) * share + uniform_weight * _uniform_choices(feedback)
-    curvature = sharpness**2 * _covariance(answers, mixed)
+    share = (1 - uniform_weight) * share + uniform_weight * _uniform_choices(feedback)
+    weight = sharpness**2 * share
     if feedback.rated is not None:
-        curvature += population.rating_precision * _second_moment(answers, feedback.rated)
+        weight += population.rating_precision * feedback.rated
     if feedback.thumbed is not None:
         up = thumb_up_probability(utility, population)
-        variance = (1 - uniform_weight) * up * (1 - up) + uniform_weight / 4
-        curvature += sharpness**2 * _second_moment(answers, feedback.thumbed * variance)
-    return curvature
+        weight += sharpness**2 * feedback.thumbed * ((1 - uniform_weight) * up * (1 - up) + uniform_weight / 4)
+    return centred_moment(answers, weight, sharpness * share, one_hot)
 
 
 def _damping(change: jax.Array, feedback: HistoryFeedback, population: Population) -> jax.Array:
@@ -149,26 +161,3 @@ def _uniform_choices(feedback: HistoryFeedback) -> jax.Array:
     """Equal probabilities of the candidates; 0 for decisions without a choice."""
     has_choice = feedback.target.sum(1, keepdims=True)
     return has_choice * feedback.offered / jnp.maximum(feedback.offered.sum(1, keepdims=True), 1)
-
-
-def _second_moment(answers: jax.Array, weight: jax.Array) -> jax.Array:
-    """Sum over decisions and candidates of weight * a a', [*users, features, features]."""
-    size, users = answers.shape[-1], weight.shape[2:]
-    if not users:
-        flat = answers.reshape(-1, size)
-        return (flat * weight.reshape(-1, 1)).T @ flat
-    rows, columns = np.triu_indices(size)  # the matrix is symmetric
-    products = (answers[..., rows] * answers[..., columns]).reshape(-1, len(rows))
-    total = (products.T @ weight.reshape(len(products), *users)).T
-    index = np.empty((size, size), np.int32)
-    index[rows, columns] = index[columns, rows] = np.arange(len(rows))
-    return total[..., index]
-
-
-def _covariance(answers: jax.Array, share: jax.Array) -> jax.Array:
-    """Covariance of a under the choice probabilities of each decision, summed; [*users, features, features].
-
-    The probabilities of a decision sum to 1 if it has a choice; else all are 0.
-    """
-    mean = jnp.einsum("kca,kc...->...ka", answers, share)
-    return _second_moment(answers, share) - jnp.einsum("...ka,...kb->...ab", mean, mean)

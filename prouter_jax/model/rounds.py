@@ -165,11 +165,12 @@ class BayesianRounds(nnx.Module):
         """
         start = self.cold_start_users(graph) if start is None else start
         features, population = self.sizes.features, self.population()
+        one_hot = features.one_hot(graph)
 
         def of_user(answers, feedback, _, visible, theta):
             feedback = mask_feedback(feedback, visible)
             answers = with_shown_first(features, answers, feedback)
-            return posterior_mode(theta, answers, feedback, population, steps)
+            return posterior_mode(theta, answers, feedback, population, steps, one_hot)
 
         return map_over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
 
@@ -191,13 +192,14 @@ class BayesianRounds(nnx.Module):
           Weights after the steps; their posterior covariance; the `negative_log_likelihood` of `start` by user.
         """
         features, population = self.sizes.features, self.population()
+        one_hot = features.one_hot(graph)
 
         def of_user(answers, feedback, _, visible, theta):
             feedback = mask_feedback(feedback, visible)
             answers = with_shown_first(features, answers, feedback)
             losses = negative_log_likelihood(utilities(theta, answers), feedback, population)
-            theta = posterior_mode(theta, answers, feedback, population, steps)
-            covariance = posterior_covariance(theta, answers, feedback, population)
+            theta = posterior_mode(theta, answers, feedback, population, steps, one_hot)
+            covariance = posterior_covariance(theta, answers, feedback, population, one_hot)
             return theta, jnp.moveaxis(covariance, 0, -1) if theta.ndim > 1 else covariance, losses
 
         return map_over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
