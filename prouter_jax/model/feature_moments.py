@@ -47,7 +47,7 @@ def _sum_blocks(dense: jax.Array, weight: jax.Array, share: jax.Array, llms: int
     padding = ((0, -decisions % blocks), (0, 0), (0, 0))
     parts = [jnp.pad(x, padding).reshape(blocks, -1, candidates, x.shape[-1]) for x in (dense, weight, share)]
     zeros = jnp.zeros((weight.shape[-1], size + llms, size + llms), dense.dtype)
-    return jax.lax.scan(lambda total, part: (total + _block(*part, llms), None), zeros, tuple(parts))[0]
+    return jax.lax.scan(lambda total, part: (total + _block(part[0], part[1], part[2], llms), None), zeros, parts)[0]
 
 
 def _block(dense: jax.Array, weight: jax.Array, share: jax.Array, llms: int) -> jax.Array:
