@@ -21,6 +21,7 @@ from prouter_jax.llm.queries import Queries, read_queries
 
 QUERIES, OUTCOMES = "queries.parquet", "outcomes.parquet"
 _SCHEMA = {"query_id": "id", "llm": "id", "effect": "number?", "response": "text?"}
+_OTHERS = ("cost", "input_tokens", "output_tokens", "finish_reason")  # columns that grading does not touch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class CollectedOutcomes:
             if not (self.folder / name).is_file():
                 raise ValueError(f"folder {str(folder)!r}: expected {name}, as `prouter collect` writes it, found none")
         self._queries: Queries = read_queries(self.folder / QUERIES)
-        self._table: Table = load_table(self.folder / OUTCOMES, _SCHEMA)
+        self._table: Table = load_table(self.folder / OUTCOMES, _SCHEMA, _OTHERS)
         self._query = self._table.find_ids("query_id", AllowedIds(self._queries.ids, f"a query_id of {QUERIES}"))
         self._answers, self._llms = self._table.strings("response"), self._table.strings("llm")
         self.rows: dict[str, list[int]] = {}

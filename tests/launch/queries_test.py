@@ -38,7 +38,10 @@ def test_columns_have_names(tmp_path):
     [
         (["--format=gsm8k", "--columns=query=a"], "flag --columns: expected none with --format=gsm8k"),
         (["--format=columns", "--columns=query"], "flag --columns: expected OURS=THEIRS, found 'query'"),
-        (["--format=columns", "--columns=query=x"], "table mine.csv, column x: expected it once, found it 0 times"),
+        (
+            ["--format=columns", "--columns=query=x"],
+            "table mine.csv, column x: expected this column, found prompt, answer",
+        ),
         (["--format=gsm8k", "--most=-1"], "most"),
     ],
 )

@@ -15,6 +15,7 @@ from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.interactions import Interactions, Queries, concatenate
 from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.assemble import assemble
+from prouter_jax.data.tables.column_names import missing_column
 from prouter_jax.data.tables.columns import EXPECTED, load_table
 from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.files import SUFFIXES
@@ -114,7 +115,7 @@ def _check_complete(table: Table, column: str) -> None:
     elif column in table.texts:
         missing = table.strings(column) == ""
     else:
-        raise ValueError(f"table {table.name}, column {column}: expected this column, found none")
+        raise missing_column(table.name, column, table.names)
     if missing.any():
         raise table.error(column, int(missing.argmax()), EXPECTED[_HISTORY[column].rstrip("?")], None)
 

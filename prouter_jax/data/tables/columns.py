@@ -1,6 +1,7 @@
 """Loads the columns of a table file (.parquet, .csv or .jsonl) and checks every cell.
 
-A schema maps each column name to its kind. Columns outside the schema are not loaded.
+A schema maps each column name to its kind. Columns outside the schema are not loaded; one
+line on stderr names them.
 
 | kind | cells |
 |---|---|
@@ -17,6 +18,7 @@ data.
 
 import json
 import pathlib
+from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +26,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Int
 
 from prouter_jax.data.distinct import first_repeat
+from prouter_jax.data.tables.column_names import missing_column, tell_unread
 from prouter_jax.data.tables.files import read_cells
 from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.tables.table import Table, TextColumn
@@ -38,24 +41,26 @@ EXPECTED = {  # descriptions of the kinds for error messages
 }
 
 
-def load_table(path: pathlib.Path, schema: dict[str, str]) -> Table:
+def load_table(path: pathlib.Path, schema: dict[str, str], others: Collection[str] = ()) -> Table:
     """Reads the columns of a schema from a file; the suffix of the file determines the format.
 
     Args:
       path: a .parquet, .csv or .jsonl file.
       schema: the kind of each column, see above.
+      others: further columns that the file may have without a notice on stderr.
 
     Raises:
       ValueError: one line with table (file), column and row, if a required column is missing, a cell is not of its
         kind, the table is empty or the file is damaged.
     """
-    cells, num_rows = read_cells(path, schema)
+    cells, num_rows, names = read_cells(path, schema)
     missing = [name for name, kind in schema.items() if name not in cells and not kind.endswith("?")]
     if missing and (cells or num_rows or path.suffix != ".jsonl"):
-        raise ValueError(f"table {path.name}, column {missing[0]}: expected this column, found none")
+        raise missing_column(path.name, missing[0], names)
     if not num_rows:
         raise ValueError(f"table {path.name}: expected at least one row, found none")
-    table = Table(path.name, num_rows, {}, {})
+    tell_unread(path, names, schema, others)
+    table = Table(path.name, num_rows, tuple(names), {}, {})
     for name, kind in schema.items():
         if name in cells:
             try:

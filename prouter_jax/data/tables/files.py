@@ -18,7 +18,7 @@ from prouter_jax.io.paths import open_text
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 
 
-def read_cells(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict, int]:
+def read_cells(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict, int, list[str]]:
     """Reads the wanted columns that a file has.
 
     Args:
@@ -28,6 +28,7 @@ def read_cells(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict, int]:
     Returns:
       The cells by column, unchecked: an Arrow array (Parquet) or a list of Python values, None for an empty cell.
       The number of rows.
+      The names of all columns of the file.
 
     Raises:
       ValueError: if the file is damaged or has a wanted column twice.
@@ -89,7 +90,7 @@ def jsonl_rows(path: pathlib.Path) -> Generator[tuple[dict, int], None, None]:
         raise ValueError(f"table {path.name}: expected a readable file, found {one_line(error)}") from error
 
 
-def _read_csv(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, list], int]:
+def _read_csv(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, list], int, list[str]]:
     with contextlib.closing(csv_rows(path)) as records:
         header = next(records, [])
         check_columns(path, header, wanted)
@@ -100,14 +101,18 @@ def _read_csv(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, li
             num_rows += 1
             for name, position in positions.items():
                 columns[name].append(record[position] or None)
-    return columns, num_rows
+    return columns, num_rows, header
 
 
-def _read_jsonl(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, list], int]:
+def _read_jsonl(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, list], int, list[str]]:
+    names: dict[str, None] = {}  # of all objects, in the order of their appearance
+    records = []
     with contextlib.closing(jsonl_rows(path)) as rows:
-        records = [{name: cell for name, cell in record.items() if name in wanted} for record, _ in rows]
-    present = {name for record in records for name in record}
-    return {name: [record.get(name) for record in records] for name in present}, len(records)
+        for record, _ in rows:
+            names |= dict.fromkeys(record)
+            records.append({name: cell for name, cell in record.items() if name in wanted})
+    columns = {name: [record.get(name) for record in records] for name in names if name in wanted}
+    return columns, len(records), list(names)
 
 
 _READERS = {".parquet": read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prouter_jax.data.tables.column_names import missing_column
 from prouter_jax.data.validation import row_error
 from prouter_jax.io import files
 from prouter_jax.io.paths import arrow_file
@@ -26,8 +27,8 @@ def write_parquet(path: str | os.PathLike, table: pa.Table) -> None:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
-def read_parquet(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, pa.ChunkedArray], int]:
-    """The wanted columns that a file has, and its number of rows.
+def read_parquet(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, pa.ChunkedArray], int, list[str]]:
+    """The wanted columns that a file has, its number of rows and the names of all its columns.
 
     Raises:
       ValueError: if the file is damaged or has a wanted column twice.
@@ -38,7 +39,7 @@ def read_parquet(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str,
         table, rows = file.read(columns=[name for name in names if name in wanted]), file.metadata.num_rows
         if table.num_columns and table.num_rows != rows:
             raise OSError(f"{table.num_rows} rows in place of {rows}")
-        return dict(zip(table.column_names, table.columns, strict=True)), rows
+        return dict(zip(table.column_names, table.columns, strict=True)), rows, names
 
 
 def check_columns(path: pathlib.Path, names: list[str], wanted: Iterable[str], required: Collection[str] = ()) -> None:
@@ -53,7 +54,9 @@ def check_columns(path: pathlib.Path, names: list[str], wanted: Iterable[str], r
     """
     for name in wanted:
         times = names.count(name)
-        if times > 1 or (times == 0 and name in required):
+        if times == 0 and name in required:
+            raise missing_column(path.name, name, names)
+        if times > 1:
             raise ValueError(f"table {path.name}, column {name}: expected it once, found it {times} times")
 
 

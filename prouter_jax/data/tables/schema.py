@@ -30,6 +30,7 @@ SCHEMAS = {  # the columns of each table and their kinds, see `columns`
     "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
     "offers": {"offer": "id", "llm": "id"},
 }
+_OTHERS = {"queries": ("reference", "metric", "choices"), "outcomes": ("finish_reason",)}  # for `prouter grade` alone
 FEEDBACK = ("choices", "votes", "ratings", "thumbs", "decisions", "feedback", "offers")
 
 
@@ -56,7 +57,7 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
             found = " and ".join(path.name for path in paths)
             raise ValueError(f"table {name}: expected one file, found {found}")
         if paths:
-            tables[name] = load_table(paths[0], schema)
+            tables[name] = load_table(paths[0], schema, _OTHERS.get(name, ()))
     for name in (*required, *(["decisions"] if "feedback" in tables else [])):
         if name not in tables:
             expected = " or ".join(name + suffix for suffix in SUFFIXES)

@@ -48,12 +48,14 @@ class Table:
     Attributes:
       name: the name of the file.
       num_rows: the number of rows, which every column of numbers has.
+      names: all columns of the file, also those that were not loaded.
       texts: the columns of ids, texts and lists, by name.
       numbers: the columns of numbers, by name; NaN for a missing number.
     """
 
     name: str
     num_rows: int
+    names: tuple[str, ...]
     texts: dict[str, TextColumn]
     numbers: dict[str, Float64[np.ndarray, " rows"]]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prouter_jax.data.tables.column_names import missing_column
 from prouter_jax.data.tables.files import csv_rows
 from prouter_jax.data.tables.parquet import is_utf8, parquet_size, parquet_tables
 from prouter_jax.data.validation import row_error
@@ -55,7 +56,7 @@ def open_pairs(path: pathlib.Path, rows_at_once: int, reserved: tuple[str, ...])
             raise ValueError(f"table {path.name}, column {name}: expected it once, found it {names.count(name)} times")
     for needed in (("user_id",), ("query", "query_id")):
         if names and not set(needed) & set(names):
-            raise ValueError(f"table {path.name}, column {' or '.join(needed)}: expected this column, found none")
+            raise missing_column(path.name, " or ".join(needed), names)
     return pairs
 
 

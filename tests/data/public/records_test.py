@@ -44,7 +44,7 @@ def test_column_names(tmp_path):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_column_that_a_table_lacks_is_named(tmp_path, suffix):
     path = write_rows(tmp_path / f"a{suffix}", ROWS)
-    with pytest.raises(ValueError, match=f"^table a{suffix}, column absent: expected it once, found it 0 times"):
+    with pytest.raises(ValueError, match=f"^table a{suffix}, column absent: expected this column, found "):
         list(read_records(path, ["absent"]))
 
 

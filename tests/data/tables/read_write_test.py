@@ -422,7 +422,8 @@ def test_a_wrong_type_is_named(tmp_path, suffix, column, values, expected, found
 def test_a_missing_column_is_named(tmp_path, suffix, table, column):
     rows = [{name: cell for name, cell in row.items() if name != column} for row in ALL[table]]
     _save(tmp_path, suffix, **SMALL | {table: rows})
-    assert _error(tmp_path) == f"table {table}.{suffix}, column {column}: expected this column, found none"
+    found = ", ".join(rows[0])
+    assert _error(tmp_path) == f"table {table}.{suffix}, column {column}: expected this column, found {found}"
 
 
 def test_an_empty_table_is_named(tmp_path):
