@@ -10,8 +10,10 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-from prouter_jax.config import current_path, field_type
+from prouter_jax.config import current_path
 from prouter_jax.io.cache import keep_compiled_programs
+
+from .flag_errors import flag_error
 
 _COMPILATION_CACHE = flags.DEFINE_boolean(
     "compilation_cache", True, "Keep compiled programs for later commands, in $XDG_CACHE_HOME/prouter_jax/compiled."
@@ -33,13 +35,13 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             sys.exit(0)
         except Exception as error:
             # ml_collections lets through KeyError, TypeError and errors of the experiment file
-            _fail(_flag_error(argv, error))
+            _fail(flag_error(argv, error))
         if left[1:] and not (passes_on and left[1:] == passed_on(argv)):
             _fail(f"expected flags only, found {left[1]!r}")
         for name in flags.FLAGS:
             flag = flags.FLAGS[name]
             if flag.present and flag.value == "" and not name.startswith("config."):
-                _fail(f"--{name}: expected a value, found none")
+                _fail(f"flag --{name}: expected a value, found none")
         return left
 
     def guarded(_) -> None:
@@ -54,6 +56,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             traceback.print_exc()
             _end(CRASH)  # not 1, Python's own: pod does not retry bad input
 
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["compilation_cache"])  # --help lists it
     sys.argv[1:] = [_current_name(arg) for arg in sys.argv[1:]]  # ml_collections reads overrides from sys.argv itself
     app.run(guarded, flags_parser=parse)
 
@@ -95,16 +98,3 @@ def _end(code: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)  # JAX's shutdown would wait for the other processes, for minutes
     sys.exit(code)
-
-
-def _flag_error(argv: list[str], error: Exception) -> str:
-    """The message; of an unknown field, which ml_collections does not name, with the fields that there are."""
-    if not isinstance(error, KeyError | AttributeError):
-        return str(error)
-    overrides = [found[1] for found in (re.match(r"--?(?:no)?config\.([\w.]+)", arg) for arg in argv) if found]
-    try:
-        for path in overrides:
-            field_type(path)
-    except ValueError as unknown:
-        return str(unknown)
-    return str(error)

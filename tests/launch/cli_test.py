@@ -33,6 +33,7 @@ def test_help_of_a_command_comes_at_once(name):
     text = processes.run_help(f"launch.{name}")
     assert f"prouter {name} --" in text
     assert f"{name}.py:" in text
+    assert "--[no]compilation_cache:" in text
     done = _prouter(name, "--help")
     assert (done.returncode, done.stdout, done.stderr) == (0, text, "")
 
