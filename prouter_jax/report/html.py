@@ -13,11 +13,11 @@ from prouter_jax.report.text import (
     by_reward,
     headline,
     interval_text,
+    main_differences,
     paired_rows,
     policy_columns,
     policy_rows,
     verdict,
-    widest_difference,
 )
 from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, Report
 from prouter_jax.serving.explain import Explanation
@@ -81,10 +81,8 @@ def _key_figures(report: Report) -> list[tuple[str, str]]:
         (number(router.reward.mean), f"{report.reward_name} of the router{compared}"),
         (percent(router.gap_closed.mean), "gap closed; 0 % is the best single LLM, 100 % the oracle"),
     ]
-    for against, name in (("best_per_user", "each user's own best LLM"), ("user_blind", "the user-blind router")):
-        row = widest_difference(report, against)
-        if row is not None:
-            figures.append((number(row.mean, sign=True), f"against {name}; {interval_text(row)}; {verdict(row)}"))
+    for name, row in main_differences(report):
+        figures.append((number(row.mean, sign=True), f"against {name}; {interval_text(row)}; {verdict(row)}"))
     return [*figures, *_cost_and_users(report)]
 
 

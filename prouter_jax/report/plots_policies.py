@@ -63,7 +63,8 @@ def plot_paired(report: Report) -> Plot | None:
     if len(samples) > 1:
         names = [f"{name}\n({sample_text(row)})" for name, row in zip(names, rows, strict=True)]
     over = f" over {samples[0]}" if len(samples) == 1 else ""
-    caption = f"Right of zero, the first policy is better. Lines: 95 % intervals{over}. Grey: not significant."
+    caption = f"Right of zero, the first policy is better. Lines: 95 % intervals{over}."
+    caption += "" if all(map(is_significant, rows)) else " Grey: not significant."
     alt = "; ".join(f"{row.policy} minus {row.against}: {difference_text(row)}" for row in rows)
     label = f"difference in {report.reward_name}"
     return Plot(title, draw_paired("paired", rows, names, label, f"{title}. {alt}"), caption)

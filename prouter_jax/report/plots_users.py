@@ -39,7 +39,9 @@ def plot_gain_by_user(report: Report) -> Plot | None:
     gain = np.array([_gain(user) for user in users])
     better, worse = percent(float(np.mean(gain > 0))), percent(float(np.mean(gain < 0)))
     title = f"Gain by user: {better} of users do better than with the best single LLM, {worse} do worse"
-    caption = "One bar per user. Blue: a gain over the best single LLM. Orange: a loss. Dashed line: the mean gain."
+    caption = "One bar per user. Blue: a gain over the best single LLM."
+    caption += " Orange: a loss." if any(_gain(user) < 0 for user in users) else ""
+    caption += " Dashed line: the mean gain."
     if known:
         caption += " A preference of 0 means that only cost counts, 1 that only quality counts."
     alt = f"{title}. Mean {gain.mean():+.4f}, from {gain.min():+.4f} to {gain.max():+.4f} over {len(users)} users"
@@ -56,7 +58,8 @@ def plot_shares(report: Report) -> Plot | None:
     names = [str(report.shares.llms[llm]) for llm in order]
     short = [shorten(name, 36) for name in names]
     llms = short if len(set(short)) == len(names) else [shorten(name, 80) for name in names]
-    caption = "Each row is a user. Each colour (with its hatching) is an LLM, the most chosen first."
+    kinds = "Each colour" if len(order) <= len(PALETTE) else "Each colour with its hatching"
+    caption = f"Each row is a user. {kinds} is an LLM, the most chosen first."
     if len(order) < len(report.shares.llms):
         never = f"{len(report.shares.llms) - len(order)} of {len(report.shares.llms)}"
         caption += f" Left out: {never} LLMs that are never chosen for these users."
@@ -104,8 +107,7 @@ def _draw_gain(axes, users: list[UserRow], known: bool, label: str) -> None:
     ticks = range(len(users)) if few else np.linspace(0, len(users) - 1, 7).round().astype(int).tolist()
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if few else {}
     axes.set_xticks(ticks, [_user_label(users[row], row, few, known) for row in ticks], **turned)
-    order = "preference" if known else "gain (preferences are unknown)"
-    axes.set_xlabel(f"{len(users)} user{'s' if len(users) > 1 else ''}, sorted by {order}")
+    axes.set_xlabel(f"{len(users)} user{'s' if len(users) > 1 else ''}, sorted by {'preference' if known else 'gain'}")
     axes.set_ylabel(textwrap.fill(label, 20))
     axes.set_xlim(-0.8, len(users) - 0.2)
     axes.grid(axis="y")

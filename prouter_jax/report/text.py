@@ -7,6 +7,13 @@ from prouter_jax.io import markdown
 from prouter_jax.io.display import dollars, number, percent
 from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, SeedStatistics
 
+_COMPARED = {"best_per_user": "each user's own best LLM", "user_blind": "the user-blind router"}
+_IN_WORDS = {
+    "best_per_user_task": "each user's own best LLM of each task",
+    "best_single": "the best single LLM",
+    "strongest": "the LLM of the highest quality",
+    "cheapest": "the cheapest LLM",
+}
 PAIRED_COLUMNS = ["policy", "against", "difference", "95 % interval, low", "high", "over"]
 
 
@@ -39,11 +46,23 @@ def headline(report: Report) -> list[str]:
         gap = percent(abs(router.gap_closed.mean))
         closes = f"It closes {gap} of" if router.gap_closed.mean >= 0 else f"It widens by {gap}"
         sentences.append(f"{closes} the gap between the best single LLM and perfect choices.")
-    for against, name in (("best_per_user", "each user's own best LLM"), ("user_blind", "the user-blind router")):
-        row = widest_difference(report, against)
-        if row is not None:
-            sentences.append(f"Against {name}: {difference_text(row)}, {verdict(row)}.")
+    sentences += [f"Against {name}: {difference_text(row)}, {verdict(row)}." for name, row in main_differences(report)]
     return sentences
+
+
+def main_differences(report: Report) -> list[tuple[str, PairedDifference]]:
+    """The router's differences to the strongest baseline, the users' own best LLMs and the user-blind router.
+
+    Returns:
+      pairs of the other policy in words and the difference; those that were not measured are left out.
+    """
+    names = _COMPARED
+    baselines = [name for name in by_reward(report) if name not in (ROUTER, "user_blind", "oracle")]
+    if baselines and baselines[0] not in names:
+        words = _IN_WORDS.get(baselines[0], baselines[0])
+        names = {baselines[0]: f"the strongest baseline ({words})"} | names
+    rows = ((words, widest_difference(report, against)) for against, words in names.items())
+    return [(words, row) for words, row in rows if row is not None]
 
 
 def widest_difference(report: Report, against: str) -> PairedDifference | None:

@@ -184,6 +184,36 @@ def test_headline_claims_no_more_than_the_widest_interval():
     assert "too few to test" in lines[3]
 
 
+def test_headline_names_the_strongest_baseline_where_it_is_another():
+    report = _report()
+    policies = {
+        name: result for name, result in report.policies.items() if name not in ("best_single", "best_per_user")
+    }
+    difference = PairedDifference("router", "best_per_user_task", 0.01, -0.01, 0.03, "seeds", 3)
+    for measured in ([difference], [difference, *report.paired]):
+        told = dataclasses.replace(report, policies=policies, paired=measured)
+        against = "the strongest baseline (each user's own best LLM of each task)"
+        sentence = f"Against {against}: +0.0100 (95 % interval -0.0100 to +0.0300 over 3 seeds), not significant."
+        assert headline(told)[2] == sentence
+        assert str(escape(f"against {against};")) in to_html(told)
+    assert "strongest baseline" not in " ".join(headline(dataclasses.replace(report, policies=policies)))
+
+
+def test_captions_name_only_what_is_drawn():
+    report = _report(llms=8, preference=NAN)
+    captions = " ".join(plot.caption for plot in draw_plots(report))
+    assert "hatching" not in captions
+    assert "Orange: a loss" in captions
+    assert "Grey: not significant" in captions
+    rows = [dataclasses.replace(user, reward=0.9) for user in report.users]
+    report = dataclasses.replace(_report(llms=9, preference=NAN), users=rows, paired=report.paired[:1])
+    captions = " ".join(plot.caption for plot in draw_plots(report))
+    assert "Each colour with its hatching" in captions
+    assert "Orange: a loss" not in captions
+    assert "Grey: not significant" not in captions
+    assert "unknown" not in to_html(report)
+
+
 def test_unknown_numbers_leave_out_plots_but_not_the_page():
     unknown = SeedStatistics(NAN, NAN, [NAN, NAN])
     policies = {"router": PolicyResult(unknown, unknown, unknown, unknown, unknown, {}, {})}
