@@ -235,7 +235,7 @@ def test_plots_of_every_size(users, llms, preference):
     plots = draw_plots(_report(users=users, llms=llms, preference=preference))
     assert len(plots) == 5
     gain = plots[2]
-    assert ("preferences are unknown" in gain.svg) == math.isnan(preference)
+    assert ("sorted by gain" in gain.svg) == math.isnan(preference)
     assert all(plot.title and plot.caption.endswith(".") for plot in plots)
 
 
