@@ -27,7 +27,7 @@ WARM = ("warm_query", "warm_user")
 TIME = "time"
 """The split by the time of the decisions."""
 SPLITS = ("cold_query", *WARM, "cold_user", *NEW_LLMS, TIME)
-PRESETS = ("em", "paper")
+PRESETS = ("tuned", "em", "paper")
 PARTS = ("history", "tasks", "outcomes", "families", "backward")
 """Edge sets of the paper's graph that `Model.without` may name."""
 USERS_AT_ONCE = 128
@@ -238,7 +238,8 @@ class Train:
       num_train_steps: rounds or steps, at most.
       users_per_step: users in a minibatch; 0 for all users with their whole histories.
       history_length: decisions of a user in a minibatch, at most; drawn anew in each step.
-      steps_per_round: minibatches between two M-steps of preset "em"; 0 for a pass over all users.
+      steps_per_round: minibatches between two M-steps of EM; 0 for a pass over all users.
+      tuning_steps: gradient steps after the rounds, with preset "tuned"; minibatches of users have none.
       folds: parts of the training decisions; each step masks one part and predicts it.
       full_history_share: share of users whose whole visible history is an input. The others' histories are cut to
         lengths that are spread evenly over orders of magnitude.
@@ -253,6 +254,7 @@ class Train:
     users_per_step: int = _in_range(0, 0, 10**9)
     history_length: int = _in_range(32, 1, 10**6)
     steps_per_round: int = _in_range(0, 0, 10**9)
+    tuning_steps: int = _in_range(200, 1, 10**6)
     folds: int = _in_range(2, 2, 100)
     full_history_share: float = _in_range(0.5, 0.0, 1.0)
     no_task_share: float = _in_range(0.1, 0.0, 1.0)

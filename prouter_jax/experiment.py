@@ -22,11 +22,13 @@ from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
 from prouter_jax.serving.router import CONFIG, WORLD, Router, Trained
 from prouter_jax.sharding import make_mesh, to_host
-from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
+from prouter_jax.training.loop import train
 from prouter_jax.training.metrics_writer import require_tensorboard
 from prouter_jax.training.multihost import barrier, is_primary
 from prouter_jax.training.profiling import Pace
+from prouter_jax.training.run import make_run, restore_best
 from prouter_jax.training.user_states import load_user_states
+from prouter_jax.training.validation import run_scorer
 
 USER_BLIND = "user_blind"
 REPORT = "report"

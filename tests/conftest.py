@@ -46,8 +46,10 @@ from prouter_jax.dataset import Dataset, prepare_dataset, read_source
 from prouter_jax.experiment import run_experiment
 from prouter_jax.model.inference import Scorer
 from prouter_jax.model.network import Architecture
-from prouter_jax.training import loop as train_module
-from prouter_jax.training.loop import initial_state, make_run, make_train_step, restore_best, run_scorer, train
+from prouter_jax.training import run as train_module
+from prouter_jax.training.loop import train
+from prouter_jax.training.run import initial_state, make_run, make_train_step, restore_best
+from prouter_jax.training.validation import run_scorer
 
 _CONFIG = ExperimentConfig(name="tiny")
 _CONFIG.data.encoder = "hash"

@@ -17,7 +17,7 @@ from prouter_jax import Router
 from prouter_jax import config as configuration
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.training.checkpoint import Checkpoints
-from prouter_jax.training.loop import initial_state, make_run
+from prouter_jax.training.run import initial_state, make_run
 
 TEXTS = ["Where does the Danube end?", "Please add 17 and 25 for me.", "Write a short poem about rain."]
 

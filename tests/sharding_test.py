@@ -13,7 +13,8 @@ from prouter_jax.aot.hlo import parse_module
 from prouter_jax.config import Mesh
 from prouter_jax.data.batches import Input
 from prouter_jax.sharding import DATA, MODEL, make_mesh, place, shardings
-from prouter_jax.training.loop import compiled_init, compiled_step, initial_state, make_run, make_train_step, train
+from prouter_jax.training.loop import train
+from prouter_jax.training.run import compiled_init, compiled_step, initial_state, make_run, make_train_step
 from prouter_jax.training.step import EM
 
 KIND = re.compile("(all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(-start)?")

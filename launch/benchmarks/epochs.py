@@ -18,7 +18,7 @@ _PARTS = 8  # of the long epoch: a figure each
 def measure(setting: Setting) -> Iterator[Figure]:
     """Time of a user in passes over few and over all users, then memory and the share of time spent on input."""
     del setting  # an epoch takes minutes: its parts are the runs
-    from prouter_jax.training.loop import initial_state
+    from prouter_jax.training.run import initial_state
 
     run, config = _run()
     batches = run.batches
@@ -45,7 +45,7 @@ def measure(setting: Setting) -> Iterator[Figure]:
 
 def _run():
     from prouter_jax.dataset import prepare_dataset, read_source
-    from prouter_jax.training.loop import make_run
+    from prouter_jax.training.run import make_run
 
     config = load_experiment("million")
     dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
@@ -65,7 +65,7 @@ def _step(run, state, batches):
     import jax
 
     from prouter_jax.data.batches import Input
-    from prouter_jax.training.loop import make_train_step
+    from prouter_jax.training.run import make_train_step
 
     batch = next(Input(batches, run.mesh, 0, 1))
     return make_train_step(run)(state, run.world, batch, jax.random.key(0))[0]
@@ -76,7 +76,7 @@ def _timed(run, state, batches, passes: int, parts: int = 1):
     import jax
 
     from prouter_jax.data.batches import Input
-    from prouter_jax.training.loop import make_train_step
+    from prouter_jax.training.run import make_train_step
 
     step_fn, key, seconds, waited = make_train_step(run), jax.random.key(0), [], 0.0
     steps = batches.steps

@@ -37,7 +37,7 @@ def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
 
 def _run(setting: Setting, num_users: int):
     from prouter_jax.dataset import prepare_dataset, read_source
-    from prouter_jax.training.loop import make_run
+    from prouter_jax.training.run import make_run
 
     config = alpaca_config(setting, num_users)
     dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
@@ -47,7 +47,7 @@ def _run(setting: Setting, num_users: int):
 def _passes(run, number: int) -> list[float]:
     import jax
 
-    from prouter_jax.training.loop import initial_state, make_train_step
+    from prouter_jax.training.run import initial_state, make_train_step
 
     step, state, key = make_train_step(run), initial_state(run, seed=0), jax.random.key(0)
     seconds = []
@@ -74,7 +74,7 @@ def _flops(run) -> float:
     import jax
 
     from prouter_jax.aot.cost import read_work
-    from prouter_jax.training.loop import make_train_step
+    from prouter_jax.training.run import make_train_step
 
     compiled = make_train_step(run).lower(run.abstract, run.world, {}, jax.random.key(0)).compile()
     return read_work(compiled.as_text())[0].flops

@@ -18,7 +18,7 @@ from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, RouterGraph
 from prouter_jax.model.answer_features import Observed
 from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.sharding import DATA, placed_shapes, users_sharding
-from prouter_jax.training import loop as train
+from prouter_jax.training import run as train
 from prouter_jax.training.state import TrainState
 from prouter_jax.training.step import make_recipe, read_world
 

@@ -77,9 +77,17 @@ class Batches:
           the TPU compiler of libtpu 0.0.42 crashes on converting bool to a number.
         """
         user = self._users(step, start, stop)
-        decision, valid = self._decisions(user, step * self.users + start)
+        return self.of_decisions(*self._decisions(user, step * self.users + start))
+
+    def of_decisions(self, decision: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns of `rows` for some decisions.
+
+        Args:
+          decision: rows of decisions in the store, int [n, history].
+          valid: False for padding, bool [n, history].
+        """
         query = self.world_query[self.store.query[decision]]
-        valid &= query >= 0
+        valid = valid & (query >= 0)
         offer = self.store.offer[decision]
         llm, slot, filled = self._slots
         offered = valid[..., None] & filled[offer]

@@ -15,18 +15,12 @@ from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
 from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
 from prouter_jax.model.cold_start import compare_with_known
+from prouter_jax.model.known_users import KnownUsers, make_known_users
 from prouter_jax.model.landmarks import choose_landmarks
 from prouter_jax.model.network import Architecture, side_by_side
 from prouter_jax.model.paper_network import GraphStates, Layers
 from prouter_jax.model.prior import mean_direction
-from prouter_jax.model.query_kernel import (
-    KnownQueryKernel,
-    coefficients,
-    make_query_kernel,
-    predict_values,
-    scales_of,
-)
-from prouter_jax.model.rounds import BayesianRounds
+from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients, make_query_kernel, predict_values, scales_of
 
 
 @struct.dataclass
@@ -77,6 +71,7 @@ class Application:
       by_share: whether choice probabilities on new queries are regressed, not the features of their answers.
       kernel: the kernel regression over known queries; None without Bayesian rounds.
       weights: its coefficients, [landmarks, llms, features].
+      similar: the known users among whom similar ones are looked for; None unless the network uses them.
     """
 
     network: Architecture
@@ -88,6 +83,7 @@ class Application:
     encoded: Encoded
     kernel: KnownQueryKernel | None = None
     weights: jax.Array | None = None
+    similar: KnownUsers | None = None
 
     def priced(self, answers: np.ndarray, cost: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns answers and costs at current prices; only features of answers have the cost, states of layers do not.
@@ -105,11 +101,11 @@ class Application:
         return answers, answers[..., COST]
 
     def predict(self, places: QueryFeatures) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Returns the expected states and scaled costs of the answers to new queries, and their kernel values.
+        """Returns the expected states and scaled costs of the answers to new queries.
 
-        The kernel values with the landmarks, [queries, landmarks], are None unless choice probabilities are regressed.
+        Where choice probabilities are regressed also the kernel values with the landmarks, else None.
         """
-        parts, task, nearness = [], np.asarray(places.task), None
+        parts, nearness, task = [], None, np.asarray(places.task)
         if self.encoded.rounds is not None:
             regress = functools.partial(predict_values, self.kernel, self.encoded.rounds.means, self.weights)
             expected, nearness = in_parts(regress, places)
@@ -131,9 +127,16 @@ class Application:
         # histories as long as the longest in this world: few shapes are compiled
         graph = world.build_graph(least_decisions=self.graph.layout.decisions) if graph is None else graph
         users = np.asarray(_read_users(self.network, self.params, graph, self.encoded.answers))
-        users = self._mixed(graph, users)
-        decided = np.bincount(world.interactions.decisions.user, minlength=len(world.interactions.users.ids)) > 0
-        return np.where(decided[:, None], users[: len(decided)], np.asarray(self.encoded.cold_start_user))
+        users, ids = self._mixed(graph, users), world.interactions.users.ids
+        if self.similar is not None:
+            users = np.concatenate([users, self.similar.columns(graph, self.encoded.answers, ids)], 1)
+        decided = np.bincount(world.interactions.decisions.user, minlength=len(ids)) > 0
+        return np.where(decided[:, None], users[: len(decided)], self.cold_start_user())
+
+    def cold_start_user(self) -> np.ndarray:
+        """Returns the state of a user without history, [width]."""
+        user = np.asarray(self.encoded.cold_start_user)
+        return user if self.similar is None else np.concatenate([user, self.similar.cold_start_columns()])
 
     def _mixed(self, graph: RouterGraph, users: np.ndarray) -> np.ndarray:
         """Users averaged with the training users like them, where answers have few features; see `cold_start`."""
@@ -171,11 +174,15 @@ def apply_to_world(
         return applied
     vectors, task = world.vectors, world.interactions.queries.task
     places = make_query_features(vectors.query, vectors.query_style, task, num_tasks)
-    scales = scales_of(model.query_kernel)
+    tuned = network.transfer is not None and params["accepted"] > 0
+    scales, noise = scales_of(model.query_kernel), model.query_kernel.noise
+    if tuned:
+        scales, noise = network.tuned()[1].bind(params).kernel()
     landmarks = choose_landmarks(places, num_tasks, scales, model.query_kernel.landmarks)
-    kernel = make_query_kernel(places, num_tasks, scales, model.query_kernel.noise, landmarks)
-    weights = coefficients(kernel, np.asarray(encoded.rounds.deviations))
-    return dataclasses.replace(applied, kernel=kernel, weights=weights)
+    kernel = make_query_kernel(places, num_tasks, scales, noise, landmarks)
+    weights = coefficients(kernel, encoded.rounds.deviations)
+    similar = make_known_users(network, params, world, encoded.answers[:count], kernel) if tuned else None
+    return dataclasses.replace(applied, kernel=kernel, weights=weights, similar=similar)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3, 4))
@@ -184,7 +191,7 @@ def _encode(network: Architecture, params: dict, graph: RouterGraph, count: int,
     bound, answers, users, rounds, messages = network.bind(params), [], [], None, None
     if bound.rounds is not None:
         answers.append(bound.rounds.answers(graph))
-        rounds = _encode_rounds(bound.rounds, graph, answers[0][:count])
+        rounds = _encode_rounds(bound.population(bound.rounds).mean, graph, answers[0][:count])
         users.append(
             rounds.prior if by_share else mean_direction(bound.rounds.users[...], bound.rounds.has_history[...])
         )
@@ -199,11 +206,11 @@ def _encode(network: Architecture, params: dict, graph: RouterGraph, count: int,
 
 
 def _encode_rounds(
-    rounds: BayesianRounds, graph: RouterGraph, answers: Float[Array, "queries llms features"]
+    prior: Float[Array, " features"], graph: RouterGraph, answers: Float[Array, "queries llms features"]
 ) -> RoundsEncoded:
     task, num_tasks = tasks_of(graph)[: len(answers)], graph.layout.num("task")
     means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
-    return RoundsEncoded(rounds.population().mean, means, answers - means[task])
+    return RoundsEncoded(prior, means, answers - means[task])
 
 
 def _costs(graph: RouterGraph) -> tuple[Float[Array, "queries llms"], Float[Array, "tasks llms"]]:

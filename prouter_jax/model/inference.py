@@ -12,29 +12,15 @@ from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
-from prouter_jax.model.application import Application, apply_to_world
+from prouter_jax.model.application import apply_to_world
+from prouter_jax.model.mixed_choices import ChoiceMixer
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.new_llms import extend_network
+from prouter_jax.model.query_batch import QueryBatch, join
 from prouter_jax.model.share_predictor import SharePredictor
+from prouter_jax.model.transfer import extend_transfer
 
 _DECISIONS_AT_ONCE = 1 << 16  # bounds the memory of gathered answer features
-
-
-@dataclasses.dataclass(frozen=True)
-class QueryBatch:
-    """Queries prepared for scoring.
-
-    Attributes:
-      answers: features of the answers, observed or expected, float32 [queries, llms, features].
-      cost: scaled cost of the answers, observed or expected, float32 [queries, llms].
-      kernel: kernel values with the landmarks, [queries, landmarks]; None unless choice probabilities are regressed.
-      known: whether the query is in the world, so its answers were observed, bool [queries].
-    """
-
-    answers: np.ndarray
-    cost: np.ndarray
-    kernel: np.ndarray | None
-    known: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +42,8 @@ class Scorer:
       named: columns of each answer feature in `users`, by its name; empty if states are not weights on features.
       read: function from another world with the same queries, LLMs and outcomes to the weights of its users, [users,
         features]; None where weights also depend on the other users.
+      mixer: mixes what similar users would choose into the choice probabilities; then states have the columns of
+        `mixed_choices`. None for users' own weights alone.
     """
 
     users: np.ndarray
@@ -68,6 +56,7 @@ class Scorer:
     sharpness: float
     named: Mapping[str, slice] = dataclasses.field(default_factory=dict)
     read: Callable[[World], np.ndarray] | None = None
+    mixer: ChoiceMixer | None = None
 
     def ask(self, places: QueryFeatures) -> QueryBatch:
         """Prepares new queries from their features."""
@@ -85,10 +74,17 @@ class Scorer:
         """Returns the logits of a choice among all LLMs, float32 [decisions, llms].
 
         Args:
-          users: weights of users, [users, features].
+          users: states of users, [users, features].
           asked: the queries.
           user, place: rows of each decision's user in `users` and query in `asked`, [decisions].
         """
+        if self.mixer is None:
+            return self._own_logits(users, asked, user, place)
+        own = self._own_logits(users[:, : self.answers.shape[2]], asked, user, place)
+        return self.mixer.logits(own, users, asked, user, place)
+
+    def _own_logits(self, users: np.ndarray, asked: QueryBatch, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """As `logits`, by the users' own weights alone."""
         direct = np.ones(len(user), bool) if self.unseen_queries is None else asked.known[place]
         if direct.all():
             return self._products(users, asked.answers, user, place)
@@ -106,21 +102,6 @@ class Scorer:
             found[some] = np.einsum("da,dla->dl", users[user[some]], answers[place[some]], optimize=True)
         found *= self.sharpness
         return found
-
-
-def join(first: QueryBatch, second: QueryBatch) -> QueryBatch:
-    """Concatenates two batches of queries."""
-    parts = [asked.kernel for asked in (first, second)]
-    width = next((part.shape[1] for part in parts if part is not None), None)
-    kernel = None
-    if width is not None:
-        sizes = (len(first.known), len(second.known))
-        kernel = np.concatenate(
-            [np.zeros((n, width), np.float32) if part is None else part for n, part in zip(sizes, parts, strict=True)]
-        )
-    columns = (np.concatenate([getattr(first, x), getattr(second, x)]) for x in ("answers", "cost", "known"))
-    answers, cost, known = columns
-    return QueryBatch(answers, cost, kernel, known)
 
 
 def prepare_queries(scorer: Scorer, dataset: Dataset, queries: np.ndarray) -> tuple[QueryBatch, np.ndarray]:
@@ -184,17 +165,20 @@ def make_scorer(
         world.interactions.queries.task,
     )
     features, sharpness = network.rounds and network.rounds.features, float(applied.encoded.sharpness)
+    kernel = applied.kernel if applied.by_share else None
+    named = features.columns_by_name() if features else {}
     return Scorer(
         users=applied.read(world, graph) if users is None else users,
-        cold_start_user=np.asarray(applied.encoded.cold_start_user),
+        cold_start_user=applied.cold_start_user(),
         answers=answers,
         cost=cost,
         predict=applied.predict,
-        unseen_queries=_unseen_queries(applied, answers, sharpness),
+        unseen_queries=SharePredictor(kernel, jax.device_put(answers), sharpness).logits if kernel else None,
         side=features.shown_first_index if features and features.shown_first else None,
         sharpness=sharpness,
-        named=features.columns_by_name() if features else {},
+        named=named if applied.similar is None else named | {"similar users": slice(answers.shape[2], None)},
         read=applied.read,
+        mixer=applied.similar and applied.similar.mixer,
     )
 
 
@@ -207,7 +191,12 @@ def extend(network: Architecture, params: dict, graph: RouterGraph) -> tuple[Arc
     if network.rounds is None:  # message passing has no parameters for single queries or LLMs
         return network, params
     rounds, params = extend_network(network.rounds, params, graph)
-    return network if rounds is network.rounds else dataclasses.replace(network, rounds=rounds), params
+    if rounds is network.rounds:
+        return network, params
+    if network.transfer is None:
+        return dataclasses.replace(network, rounds=rounds), params
+    transfer, params = extend_transfer(network.transfer, params, rounds.features)
+    return dataclasses.replace(network, rounds=rounds, transfer=transfer), params
 
 
 def apply_network(
@@ -230,10 +219,3 @@ def apply_network(
         return make_scorer(network, params, world, graph, model, price_factor, users)
     # the parameters of new LLMs depend on all users of the world, so no user's weights can be inferred alone
     return dataclasses.replace(make_scorer(extended, params, world, graph, model, price_factor), read=None)
-
-
-def _unseen_queries(applied: Application, answers: np.ndarray, sharpness: float):
-    """`Scorer.unseen_queries`."""
-    if applied.kernel is None or not applied.by_share:
-        return None
-    return SharePredictor(applied.kernel, jax.device_put(answers), sharpness).logits

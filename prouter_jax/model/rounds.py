@@ -155,6 +155,7 @@ class BayesianRounds(nnx.Module):
         answers: Float[Array, "queries llms features"],
         start: Float[Array, "users features"] | None = None,
         steps: int = _INFERENCE_STEPS,
+        population: Population | None = None,
     ) -> Float[Array, "users features"]:
         """Infers the weights of the users of any graph from their histories: the posterior modes.
 
@@ -162,9 +163,10 @@ class BayesianRounds(nnx.Module):
           answers: features of the answers to the graph's queries.
           start: weights to start from; the prior mean if None.
           steps: number of Newton steps.
+          population: prior and scales of the likelihood; EM's if None.
         """
-        start = self.cold_start_users(graph) if start is None else start
-        features, population = self.sizes.features, self.population()
+        features, population = self.sizes.features, population or self.population()
+        start = jnp.broadcast_to(population.mean, (graph.layout.users, features.size)) if start is None else start
         one_hot = features.one_hot(graph)
 
         def of_user(answers, feedback, _, visible, theta):

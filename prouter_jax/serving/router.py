@@ -25,7 +25,7 @@ from prouter_jax.serving.explain import Explanation, Question, ask, explain
 from prouter_jax.serving.routing import Constraints, Pool, route
 from prouter_jax.serving.update_log import read_updates
 from prouter_jax.sharding import to_host
-from prouter_jax.training.loop import restore_best
+from prouter_jax.training.run import restore_best
 from prouter_jax.training.user_states import load_user_states
 
 CONFIG = "config.json"

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from prouter_jax.data.distinct import sorted_distinct
 from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.data.rewards import CostScale
-from prouter_jax.model.inference import QueryBatch, Scorer, join
+from prouter_jax.model.inference import Scorer
+from prouter_jax.model.query_batch import QueryBatch, join
 from prouter_jax.serving.batch.write import Scored
 
 _CACHED_BYTES = 1 << 28  # of texts' features: 64,000 texts with 512 landmarks, and 10 LLMs of 54 features

@@ -21,8 +21,8 @@ from prouter_jax.io.paths import list_folder, local_path, make_path
 from prouter_jax.search import Space
 from prouter_jax.sweep.space import Value, to_json
 from prouter_jax.training.checkpoint import BEST
-from prouter_jax.training.loop import CHECKPOINTS
 from prouter_jax.training.metrics_writer import METRICS
+from prouter_jax.training.run import CHECKPOINTS
 
 BEGUN, DONE, PRUNED, FAILED = "begun", "done", "pruned", "failed"
 _SWEEP, _TRIALS, _TRIAL, _LOCK = "sweep.json", "trials", "trial.json", "sweep.lock"

@@ -1,60 +1,27 @@
 """The only training loop."""
 
 import dataclasses
-import functools
 import math
 import pathlib
 import typing
 from collections.abc import Callable
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
-from prouter_jax.config import ExperimentConfig, Mesh, Model
-from prouter_jax.data.batches import Batches, Input
-from prouter_jax.data.history_store import build_store
-from prouter_jax.data.rewards import choice_shares
-from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.data.batches import Input
+from prouter_jax.dataset import Dataset
 from prouter_jax.io.display import waiting
-from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, values_of_selected
-from prouter_jax.model.answer_features import Observed
-from prouter_jax.model.inference import Scorer, make_scorer, score_decisions
-from prouter_jax.model.network import Architecture, make_network
-from prouter_jax.sharding import make_mesh, place, placed_shapes, replicated, to_host
+from prouter_jax.sharding import to_host
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.metrics_writer import Progress, to_record
-from prouter_jax.training.multihost import Preempted, Preemption, broadcast, is_primary
+from prouter_jax.training.multihost import Preempted, Preemption
 from prouter_jax.training.profiling import Pace, Steps
-from prouter_jax.training.state import TrainState, init_state
-from prouter_jax.training.step import Recipe, make_recipe, make_step, read_world
-from prouter_jax.training.user_states import save_user_states
-
-CHECKPOINTS = "checkpoints"
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What a run needs besides its state.
-
-    Attributes:
-      model: of the configuration.
-      world: what steps read of it, see `training.step.read_world`, placed on the mesh.
-      here: its graph, whole on this process's devices, to score with.
-      batches: what steps read in place of the graph's users; None where they read the whole graph.
-      init: compiled function from a random key to a fresh state.
-      abstract: shapes and shardings of the state.
-    """
-
-    model: Model
-    network: Architecture
-    mesh: jax.sharding.Mesh
-    world: RouterGraph | Observed
-    here: RouterGraph
-    batches: Batches | None
-    recipe: Recipe
-    init: Callable[[jax.Array], TrainState]
-    abstract: TrainState
+from prouter_jax.training.run import CHECKPOINTS, Run, compiled_tuning_step, initial_state, make_run, make_train_step
+from prouter_jax.training.state import TrainState
+from prouter_jax.training.tuning import EpisodeInput, can_tune, make_episodes, make_tuning_world
+from prouter_jax.training.validation import evaluate_state, judge_state
 
 
 def train(
@@ -62,7 +29,7 @@ def train(
 ) -> Pace | None:
     """Trains until the validation reward stops rising or the steps are done; resumes what is in `workdir`.
 
-    The seed is `config.seed`.
+    Preset "tuned" then takes gradient steps from the best state of EM. The seed is `config.seed`.
 
     Args:
       traced: steps of which WORKDIR/profile gets a trace.
@@ -77,154 +44,139 @@ def train(
     run = make_run(config, dataset)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     state, restored, rejected = _start(run, checkpoints, config.seed)
-    step_fn = make_train_step(run)
-    validation = dataset.labelled("validation")
-    key = jax.random.key(config.seed)
+    tuned = run.network.transfer is not None and can_tune(dataset)
+    last = config.train.num_train_steps + tuned * config.train.tuning_steps
     with (
-        Progress(workdir, config.train, "router") as progress,
+        Progress(workdir, config.train, last, "router") as progress,
         Preemption() as preemption,
         Steps(workdir, traced) as steps,
     ):
         progress.resume(restored, rejected)
-        metrics: dict[str, jax.Array] = {}
-        batch: dict[str, jax.Array] = {}
-        # counted here as well: to ask the state for its step would wait for the device
-        step, stale = int(state.step), int(state.stale)
-        batches = Input(run.batches, run.mesh, step, config.train.num_train_steps)
-        while True:
-            due = step % config.train.eval_every_steps == 0 or step == config.train.num_train_steps
-            if due and step > max(restored, 0):
-                steps.wait()
-                state, fit = _evaluate(state, run, dataset, validation, workdir)
-                stale = int(state.stale)
-                progress.evaluated(state, _checked(metrics, step) | to_record(fit) | batches.waiting())
-                checkpoints.save(step, state, float(state.validation_reward))
-                restored = step
-            if step == config.train.num_train_steps or stale >= config.train.patience:
-                break
-            if preemption.reached(step):
-                if step > restored:
-                    checkpoints.save(step, state)
-                raise Preempted(f"{workdir}: stopped by SIGTERM, step {step} is saved; the same command goes on")
-            with steps.one(step):
-                batch = next(batches)
-                state, metrics = step_fn(state, run.world, batch, key)
-            step += 1
-            steps.done(step, metrics)
-            progress.stepped(step)
-    if not metrics:
+        loop = _Loop(workdir, checkpoints, progress, preemption, steps, restored)
+        phase = _main_phase(run, config, dataset, workdir)
+        state, arguments = loop.run(phase, state)
+        seconds = steps.seconds
+        if tuned:
+            loop.run(*_tuning_phase(run, config, dataset, workdir, state, checkpoints))
+    if arguments is None:
         return None
-    # the same arguments as those of the loop, so that this finds what was compiled for it
-    text = step_fn.lower(state, run.world, batch, key).compile().as_text()
-    return _pace(run, text, steps.seconds)
+    # the same shapes as those of the loop, so that this finds what was compiled for it
+    return _pace(run, phase.step.lower(*arguments).compile().as_text(), seconds)
 
 
-def make_run(config: ExperimentConfig, dataset: Dataset) -> Run:
-    """Builds the graph and the network of a run and places them on the configured mesh."""
-    mesh = make_mesh(config.mesh)
-    graph = dataset.world.build_graph(shards=config.mesh.data)
-    network = make_network(config, graph, len(dataset.world.interactions.users.ids))
-    batches = _make_batches(config, dataset)
-    recipe = make_recipe(config, batches.steps if batches else 0)
-    init, abstract = compiled_init(network, recipe, mesh)
-    world = place(read_world(network, recipe, graph), mesh)
-    # several devices read users faster; a single one runs what was compiled for `Router.load`
-    spread = isinstance(world, RouterGraph) and jax.process_count() == 1 and mesh.size > 1
-    here = world if spread else graph
-    return Run(config.model, network, mesh, world, here, batches, recipe, init, abstract)
-
-
-def restore_best(config: ExperimentConfig, network: Architecture, workdir: pathlib.Path) -> TrainState:
-    """The state with the highest validation reward, placed as a run on one device has it.
-
-    Raises:
-      ValueError: if it is missing, damaged, or not of this network.
-    """
-    _, abstract = compiled_init(network, make_recipe(config), make_mesh(Mesh()))
-    return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0]
-
-
-def make_train_step(run: Run):
-    """A compiled function (state, world, batch, key) -> (state, metrics); runs of equal shape share its compilation."""
-    return compiled_step(run.network, run.recipe, run.mesh)
-
-
-def initial_state(run: Run, seed: int) -> TrainState:
-    """A fresh state, placed on the mesh."""
-    return run.init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
-
-
-def run_scorer(run: Run, params: dict, dataset: Dataset, users: np.ndarray | None = None) -> Scorer:
-    """The network with `params`, applied to what it is trained on; `users` as of `inference.make_scorer`."""
-    return make_scorer(run.network, params, dataset.world, run.here, run.model, users=users)
-
-
-class Validation(typing.NamedTuple):
-    """What the scores of some decisions are worth.
+@dataclasses.dataclass(frozen=True)
+class _Phase:
+    """Steps of one kind.
 
     Attributes:
-      reward: mean of the chosen LLMs.
-      temperature: makes the logits of choices probabilities.
-      fit: how well these fit.
-      users: states that were scored with, [users, properties].
+      step: compiled function (state, world, batch, key) -> (state, metrics).
+      batches: function from the number of the first step to an iterator over batches.
+      end: number of the last step.
+      due: function from the number of a step to whether the state is evaluated before it.
+      evaluate: function from the state to the state, what was measured, and the rank of its checkpoint.
+      patience: evaluations without a better one before the phase ends.
     """
 
-    reward: float
-    temperature: float
-    fit: Fit
-    users: np.ndarray
+    step: typing.Any
+    world: typing.Any
+    batches: Callable[[int], Input | EpisodeInput]
+    key: jax.Array
+    end: int
+    due: Callable[[int], bool]
+    evaluate: Callable[[TrainState], tuple[TrainState, dict[str, float], float]]
+    patience: float
 
 
-def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Validation:
-    """What the scores of some decisions are worth.
+@dataclasses.dataclass
+class _Loop:
+    """What the loop needs beside a phase; `restored` is the step that was restored or saved last."""
 
-    The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). Without any
-    choice the temperature is 1.
-    """
-    decisions = labelled.decisions
-    scorer = run_scorer(run, params, dataset)
-    logits = score_decisions(scorer, dataset, decisions)
-    reward = mean(values_of_selected(labelled.rewards, choose(logits, decisions.offered)))
-    shares = choice_shares(decisions)
-    temperature = fit_temperature(logits, decisions.offered, shares) if shares.any() else 1.0
-    fit = measure_fit(temperature * logits, decisions.offered, shares, decisions.user, decisions.query)
-    return Validation(reward, temperature, fit, scorer.users)
+    workdir: pathlib.Path
+    checkpoints: Checkpoints
+    progress: Progress
+    preemption: Preemption
+    steps: Steps
+    restored: int
+
+    def run(self, phase: _Phase, state: TrainState) -> tuple[TrainState, tuple | None]:
+        """Takes the steps of a phase; returns the state, and the arguments of the last step, None if there was none."""
+        # counted here as well: to ask the state for its step would wait for the device
+        step, stale = int(state.step), int(state.stale)
+        metrics: dict[str, jax.Array] = {}
+        batch: dict[str, jax.Array] = {}
+        batches = phase.batches(step)
+        while True:
+            if (step == phase.end or phase.due(step)) and step > max(self.restored, 0):
+                self.steps.wait()
+                state, measured, rank = phase.evaluate(state)
+                stale = int(state.stale)
+                self.progress.evaluated(state, _checked(metrics, step) | measured | batches.waiting())
+                self.checkpoints.save(step, state, rank)
+                self.restored = step
+            if step >= phase.end or stale >= phase.patience:
+                break
+            if self.preemption.reached(step):
+                if step > self.restored:
+                    self.checkpoints.save(step, state)
+                raise Preempted(f"{self.workdir}: stopped by SIGTERM, step {step} is saved; the same command goes on")
+            with self.steps.one(step):
+                batch = next(batches)
+                state, metrics = phase.step(state, phase.world, batch, phase.key)
+            step += 1
+            self.steps.done(step, metrics)
+            self.progress.stepped(step)
+        return state, (state, phase.world, batch, phase.key) if metrics else None
 
 
-@functools.lru_cache(maxsize=16)
-def compiled_init(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh):
-    """`Run.init` and `Run.abstract`."""
-    init = functools.partial(init_state, network=network, recipe=recipe)
-    abstract = placed_shapes(jax.eval_shape(lambda: init(jax.random.key(0))), mesh)
-    places = jax.tree.map(lambda x: x.sharding, abstract)
-    # it runs once: on a CPU LLVM takes 3 s to make random numbers fast, and 0.4 s to make the same ones
-    options = {"xla_backend_optimization_level": 1} if mesh.devices.flat[0].platform == "cpu" else None
-    return jax.jit(init, out_shardings=places, compiler_options=options), abstract
+def _main_phase(run: Run, config: ExperimentConfig, dataset: Dataset, workdir: pathlib.Path) -> _Phase:
+    """Rounds of EM, or gradient steps of the layers."""
+    train, validation = config.train, dataset.labelled("validation")
+
+    def evaluate(state: TrainState):
+        state, fit = evaluate_state(state, run, dataset, validation, workdir)
+        return state, to_record(fit), float(state.validation_reward)
+
+    return _Phase(
+        step=make_train_step(run),
+        world=run.world,
+        batches=lambda step: Input(run.batches, run.mesh, step, train.num_train_steps),
+        key=jax.random.key(config.seed),
+        end=train.num_train_steps,
+        due=lambda step: step % train.eval_every_steps == 0,
+        evaluate=evaluate,
+        patience=train.patience,
+    )
 
 
-@functools.lru_cache(maxsize=16)
-def compiled_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh):
-    """What `make_train_step` returns."""
-    inner = make_step(network, recipe, mesh)
-    places = jax.tree.map(lambda x: x.sharding, compiled_init(network, recipe, mesh)[1])
+def _tuning_phase(
+    run: Run,
+    config: ExperimentConfig,
+    dataset: Dataset,
+    workdir: pathlib.Path,
+    state: TrainState,
+    checkpoints: Checkpoints,
+) -> tuple[_Phase, TrainState]:
+    """Gradient steps on top of EM, and the state before the first of them: that with EM's best parameters."""
+    first = config.train.num_train_steps
+    if int(state.step) <= first:
+        best = checkpoints.restore_best(run.abstract)[0]
+        state = dataclasses.replace(state, params=best.params, step=jnp.full_like(state.step, first))
+    episodes = make_episodes(config, dataset)
+    world = make_tuning_world(run.network, to_host(state.params), to_host(state.opt_state.folds), run.here, dataset)
 
-    def step(state: TrainState, world: RouterGraph | Observed, batch: dict[str, jax.Array], key: jax.Array):
-        params, opt_state, metrics = inner(state.params, state.opt_state, world, batch, state.step, key)
-        state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
-        return state, metrics
+    def evaluate(state: TrainState):
+        return judge_state(state, run, dataset, workdir, world, episodes)
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(places, replicated(mesh)))
-
-
-def _make_batches(config: ExperimentConfig, dataset: Dataset) -> Batches | None:
-    train = config.train
-    if not train.users_per_step:
-        return None
-    store, rows = dataset.store, dataset.world_query
-    if store is None:
-        store = build_store(dataset.world.interactions)
-        rows = np.arange(len(dataset.world.interactions.queries.ids))
-    return Batches(store, rows, train.users_per_step, train.history_length, config.seed)
+    return _Phase(
+        step=compiled_tuning_step(run.network, run.recipe, run.mesh),
+        world=world,
+        batches=lambda step: EpisodeInput(episodes, step - first),
+        key=jax.random.key(config.seed),
+        end=first + config.train.tuning_steps,
+        due=lambda _: False,
+        evaluate=evaluate,
+        patience=math.inf,
+    ), state
 
 
 @waiting("router: compiling")
@@ -234,31 +186,6 @@ def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, i
     if found is not None:
         return found
     return initial_state(run, seed), -1, []
-
-
-@waiting("router: validating")
-def _evaluate(
-    state: TrainState, run: Run, dataset: Dataset, validation: Labelled, workdir: pathlib.Path
-) -> tuple[TrainState, Fit]:
-    """The state with what early stopping must remember; all processes measure it, the first one's word counts.
-
-    States of users are kept where this is the best state so far.
-    """
-    params = to_host(state.params)
-    found = validate(run, params, dataset, validation)
-    reward, temperature = (float(x) for x in broadcast(found[:2]))
-    better = reward > float(state.best_reward)
-    # of equal rewards, the first checkpoint is the best one, and rewards are kept as float32
-    if np.float32(reward) > float(state.best_reward) and is_primary():
-        save_user_states(workdir, params, found.users)
-    numbers = {
-        "validation_reward": np.float32(reward),
-        "best_reward": np.float32(reward if better else state.best_reward),
-        "stale": np.int32(0 if better else int(state.stale) + 1),
-        "temperature": np.float32(temperature),
-    }
-    placed = {name: jax.device_put(value, state.best_reward.sharding) for name, value in numbers.items()}
-    return dataclasses.replace(state, **placed), found.fit
 
 
 def _pace(run: Run, text: str | None, seconds: float | None) -> Pace:

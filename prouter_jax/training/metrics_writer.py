@@ -26,9 +26,9 @@ _FIT = "validation_"
 class Progress:
     """Follows one run; a context manager that closes its files. Of several processes, the first one speaks."""
 
-    def __init__(self, workdir: pathlib.Path, config: Train, name: str):
+    def __init__(self, workdir: pathlib.Path, config: Train, last: int, name: str):
         self.path = workdir / METRICS
-        self.config = config
+        self.last_step = last
         self.name = name
         self.printed = time.monotonic()
         self.mark = (0, self.printed)  # step and time from which the rate is counted
@@ -86,8 +86,8 @@ class Progress:
 
     def _line(self, step: int) -> str:
         rate = self._rate(step)
-        speed = f", {rate:.1f} steps/s, {(self.config.num_train_steps - step) / rate:.0f} s left" if rate else ""
-        return f"step {step}/{self.config.num_train_steps}, {self.last}{speed}"
+        speed = f", {rate:.1f} steps/s, {(self.last_step - step) / rate:.0f} s left" if rate else ""
+        return f"step {step}/{self.last_step}, {self.last}{speed}"
 
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()
@@ -104,10 +104,15 @@ def read_fit(workdir: pathlib.Path) -> Fit | None:
     """How well the best checkpoint foresaw the choices of validation; None where a run did not record it."""
     path = workdir / METRICS
     lines = [line for line in path.read_text().splitlines() if math.isfinite(_step_of(line))] if path.exists() else []
-    best = max(map(json.loads, lines), key=lambda record: record["validation_reward"], default={})
+    best = max(map(json.loads, lines), key=_rank, default={})
     if f"{_FIT}log_loss" not in best:
         return None
     return Fit(**{field.name: best.get(f"{_FIT}{field.name}", math.nan) for field in dataclasses.fields(Fit)})
+
+
+def _rank(record: dict) -> tuple[float, float]:
+    """What the gate accepted is restored whatever its reward; else the highest reward is."""
+    return record.get("accepted", 0.0), record["validation_reward"]
 
 
 def _step_of(line: str) -> float:

@@ -1,5 +1,7 @@
 """`TrainState`: the state of training that a checkpoint holds, as plain arrays."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -24,7 +26,7 @@ class TrainState:
 
     step: jax.Array
     params: dict
-    opt_state: object
+    opt_state: Any
     validation_reward: jax.Array
     best_reward: jax.Array
     stale: jax.Array

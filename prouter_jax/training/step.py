@@ -15,7 +15,7 @@ from prouter_jax.model.answer_features import Observed, observe
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.rounds import Estimated
 from prouter_jax.sharding import DATA, replicated, users_sharding
-from prouter_jax.training import em
+from prouter_jax.training import em, tuning
 from prouter_jax.training.masked_loss import Masking, blur_texts, choose_masked, make_masking, routing_loss
 
 EM, GRADIENT, FROZEN = "em", "gradient", "frozen"  # what trains a parameter
@@ -30,12 +30,14 @@ class Recipe:
       num_train_steps: the number of steps, for the learning rate's schedule.
       masking: what a gradient step masks.
       steps_per_round: steps of a round over minibatches of users; 0 if a step takes all users.
+      tuning_steps: gradient steps after the rounds of EM, with preset "tuned".
     """
 
     optimizer: tuple
     num_train_steps: int
     masking: Masking
     steps_per_round: int
+    tuning_steps: int
 
 
 def make_recipe(experiment: config.ExperimentConfig, steps_per_pass: int = 1) -> Recipe:
@@ -46,13 +48,23 @@ def make_recipe(experiment: config.ExperimentConfig, steps_per_pass: int = 1) ->
     """
     train = experiment.train
     steps = (train.steps_per_round or steps_per_pass) if train.users_per_step else 0
-    return Recipe(dataclasses.astuple(experiment.optimizer), train.num_train_steps, make_masking(experiment), steps)
+    return Recipe(
+        dataclasses.astuple(experiment.optimizer),
+        train.num_train_steps,
+        make_masking(experiment),
+        steps,
+        train.tuning_steps,
+    )
 
 
-def init_network(network: Architecture, recipe: Recipe, key: jax.Array) -> tuple[dict, optax.OptState]:
+def init_network(network: Architecture, recipe: Recipe, key: jax.Array) -> tuple[dict, optax.OptState | tuning.Folded]:
     """Returns the initial parameters and optimizer state."""
     params = network.init(key)
-    return params, make_optimizer(network, recipe).init(params)
+    if network.transfer is None:
+        return params, make_optimizer(network, recipe).init(params)
+    rounds = dataclasses.replace(network, transfer=None)
+    em_state = make_optimizer(rounds, recipe).init({name: params[name] for name in rounds.kinds()})
+    return params, tuning.init(network, recipe.tuning_steps, params, em_state)
 
 
 def read_world(network: Architecture, recipe: Recipe, graph: RouterGraph) -> RouterGraph | Observed:
@@ -70,6 +82,9 @@ def make_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh) ->
       A function (params, opt_state, world, batch, step number, key) -> (params, opt_state, metrics), where `world` is
       what `read_world` returns; a batch, if any, replaces the users of the graph.
     """
+    if network.transfer is not None:
+        rounds = dataclasses.replace(network, transfer=None)
+        return tuning.make_folded_step(network, make_step(rounds, recipe, mesh))
     optimizer = make_optimizer(network, recipe)
     e_step, differentiate = _make_e_step(network, recipe, mesh), _make_gradient(network, recipe, mesh)
 

@@ -8,7 +8,7 @@ from prouter_jax.aot.lower import make_programs
 from prouter_jax.config import USERS_AT_ONCE
 from prouter_jax.data.batches import Input
 from prouter_jax.sharding import make_mesh
-from prouter_jax.training.loop import initial_state, make_run
+from prouter_jax.training.run import initial_state, make_run
 
 
 @pytest.mark.parametrize("preset", ["em", "paper"])

@@ -22,7 +22,7 @@ from prouter_jax.data.tfds_reader import open_users, read_dataset
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import run_experiment
 from prouter_jax.io.paths import files_below
-from prouter_jax.training.loop import restore_best
+from prouter_jax.training.run import restore_best
 
 ROOT = pathlib.Path(__file__).parents[2]
 

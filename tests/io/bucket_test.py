@@ -22,7 +22,7 @@ from prouter_jax.io.paths import files_below, make_path
 from prouter_jax.llm.journal import Journal, read_journal
 from prouter_jax.llm.judges.llm_judge import StoredVerdict
 from prouter_jax.training.checkpoint import Checkpoints
-from prouter_jax.training.loop import restore_best
+from prouter_jax.training.run import restore_best
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -16,7 +16,9 @@ from prouter_jax.graph.build import build_graph
 from prouter_jax.graph.history import batch_histories, read_histories, with_batch
 from prouter_jax.metrics import choose, mean, values_of_selected
 from prouter_jax.model.inference import score_decisions
-from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
+from prouter_jax.training.loop import train
+from prouter_jax.training.run import make_run, restore_best
+from prouter_jax.training.validation import run_scorer
 
 KINDS = ("choice", "pair", "rating", "thumb")
 

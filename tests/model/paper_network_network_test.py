@@ -13,8 +13,9 @@ from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.schema import EDGE_SETS
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.model.message_passing import edges_without
-from prouter_jax.training.loop import initial_state, make_run, make_train_step, run_scorer
+from prouter_jax.training.run import initial_state, make_run, make_train_step
 from prouter_jax.training.step import make_adamw
+from prouter_jax.training.validation import run_scorer
 
 EDGES = {
     "history": ["history"],

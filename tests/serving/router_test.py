@@ -15,7 +15,8 @@ from prouter_jax.graph.world import grow_world
 from prouter_jax.metrics import choose
 from prouter_jax.model.answer_features import COST
 from prouter_jax.model.inference import extend, score_decisions
-from prouter_jax.training.loop import make_run, restore_best, run_scorer
+from prouter_jax.training.run import make_run, restore_best
+from prouter_jax.training.validation import run_scorer
 
 TEXT = "How many apples are left if Grace gives away seven of her twenty?"
 

@@ -16,9 +16,10 @@ from prouter_jax.model.latent_factors import update_latent_factors
 from prouter_jax.model.prior import second_moments
 from prouter_jax.sharding import make_mesh
 from prouter_jax.training import minibatch_em
-from prouter_jax.training.loop import initial_state as first_state
-from prouter_jax.training.loop import make_run, make_train_step, validate
+from prouter_jax.training.run import initial_state as first_state
+from prouter_jax.training.run import make_run, make_train_step
 from prouter_jax.training.step import EM
+from prouter_jax.training.validation import validate
 
 ROUND = 5  # after the warm-up
 

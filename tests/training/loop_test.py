@@ -25,8 +25,10 @@ from prouter_jax.metrics import choose, values_of_selected
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.training import loop as train_module
 from prouter_jax.training.checkpoint import Checkpoints
-from prouter_jax.training.loop import make_run, restore_best, run_scorer, train
+from prouter_jax.training.loop import train
 from prouter_jax.training.metrics_writer import Progress
+from prouter_jax.training.run import make_run, restore_best
+from prouter_jax.training.validation import run_scorer
 
 # ---- A run and its end.
 

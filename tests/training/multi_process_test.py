@@ -17,7 +17,7 @@ from processes import HANG, wait_for
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import _read_experiment
 from prouter_jax.training.checkpoint import Checkpoints
-from prouter_jax.training.loop import CHECKPOINTS, make_run
+from prouter_jax.training.run import CHECKPOINTS, make_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 40

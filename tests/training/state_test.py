@@ -9,7 +9,7 @@ import pytest
 
 from prouter_jax.config import PRESETS
 from prouter_jax.model.network import make_network
-from prouter_jax.training.loop import initial_state, make_run, make_train_step
+from prouter_jax.training.run import initial_state, make_run, make_train_step
 from prouter_jax.training.state import init_state
 from prouter_jax.training.step import make_recipe
 
@@ -24,7 +24,7 @@ def test_a_fresh_state_has_the_types_of_a_trained_one(tiny_config, dataset, pres
     for path, leaf in jax.tree_util.tree_leaves_with_path(abstract):
         assert not leaf.weak_type, path
         assert leaf.dtype in (jnp.float32, jnp.int32), path
-    assert bool(jax.tree.leaves(abstract.opt_state)) == (preset == "paper")
+    assert bool(jax.tree.leaves(abstract.opt_state)) == (preset != "em")
 
 
 def test_a_fresh_state_has_done_and_reached_nothing(tiny_config, dataset):

@@ -25,7 +25,8 @@ from prouter_jax.evaluation.protocol.definition import changed
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.serving.router import Trained
-from prouter_jax.training.loop import make_run, restore_best, train
+from prouter_jax.training.loop import train
+from prouter_jax.training.run import make_run, restore_best
 
 USER_BLIND, LOG_LOSS = "user_blind", "log_loss"
 UNTUNED = ("best_single", "best_per_user", "best_per_user_task", "ridge_true_preference")

@@ -1,0 +1,81 @@
+"""`ChoiceMixer`: mixes the choice probabilities of a user's own weights with those of similar users, for scoring.
+
+    logit = scale * log [(1 - share) own + share * sum of w_v p_v]
+
+The state of a user is [weights | w | share, scale]: weights on the answer features, the weights of the known users
+(`similar_users`), and what `transfer.Transfer` gives for the length of the user's history.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import special
+
+from prouter_jax.model.query_batch import QueryBatch
+from prouter_jax.model.transfer import MIN_SHARE
+
+_QUERIES_AT_ONCE = 64  # bounds the memory of the known users' choice probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class ChoiceMixer:
+    """Known users, and what they would choose.
+
+    Attributes:
+      known: weights of the known users, float32 [known, features].
+      sharpness: inverse temperature of their choices, in 1 / utility.
+      mean: their mean choice probabilities over known queries, [known, llms].
+      coefficients: of the kernel regression of these, [known, landmarks, llms].
+    """
+
+    known: np.ndarray
+    sharpness: float
+    mean: np.ndarray
+    coefficients: np.ndarray
+
+    def logits(
+        self,
+        own: Float[np.ndarray, "decisions llms"],
+        states: Float[np.ndarray, "users width"],
+        asked: QueryBatch,
+        user: Int[np.ndarray, " decisions"],
+        place: Int[np.ndarray, " decisions"],
+    ) -> Float[np.ndarray, "decisions llms"]:
+        """Returns the logits of the mixed choice probabilities.
+
+        Args:
+          own: logits by the users' own weights.
+          states: states of users.
+          asked: the queries.
+          user, place: rows of each decision's user in `states` and query in `asked`.
+        """
+        similar = self._similar(states[:, self.known.shape[1] : -2], asked, user, place)
+        share, scale = states[user, -2, None], states[user, -1, None]
+        mixed = (1 - share) * special.softmax(own, axis=1) + share * similar
+        return scale * np.log(np.maximum(mixed, np.float32(MIN_SHARE)))
+
+    def _similar(self, weights: np.ndarray, asked: QueryBatch, user: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Choice probabilities by similar users, a product of matrices for each query; [decisions, llms]."""
+        found = np.empty((len(user), self.mean.shape[1]), np.float32)
+        order = np.argsort(place, kind="stable")
+        distinct, starts = np.unique(place[order], return_index=True)
+        ends = np.append(starts[1:], len(order))
+        for first in range(0, len(distinct), _QUERIES_AT_ONCE):
+            chunk = slice(first, first + _QUERIES_AT_ONCE)
+            for shares, start, end in zip(
+                self._shares(asked, distinct[chunk]), starts[chunk], ends[chunk], strict=True
+            ):
+                rows = order[start:end]
+                found[rows] = weights[user[rows]] @ shares
+        return found
+
+    def _shares(self, asked: QueryBatch, rows: np.ndarray) -> np.ndarray:
+        """The known users' choice probabilities on some queries, regressed on new ones; [queries, known, llms]."""
+        utility = np.einsum("qlp,vp->qvl", asked.answers[rows], self.known, optimize=True)
+        found = special.softmax(np.float32(self.sharpness) * utility, axis=-1)
+        new = ~asked.known[rows]
+        if new.any() and asked.kernel is not None:
+            kernel = asked.kernel[rows[new]]
+            found[new] = self.mean + np.einsum("qm,vml->qvl", kernel, self.coefficients, optimize=True)
+        return found
