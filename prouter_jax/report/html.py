@@ -20,14 +20,14 @@ from prouter_jax.report.text import (
     verdict,
 )
 from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, Report
-from prouter_jax.serving.explain import Explanation
+from prouter_jax.serving.explain import OPPOSITE_SIGNS, Explanation
 
 _PLOTS = (plot_reward, plot_effect_cost, plot_gain_by_user, plot_shares, plot_user_map, plot_paired)
 _HOW_TO_READ_EXPLANATIONS = (
     "One test query for each of a few users. A past decision adds the difference that it makes: the choice with all "
     "decisions minus the choice without this one. A property of the answers adds the difference between the user's "
     "weight on it and the weight of a user without history. Log-odds compare the chosen LLM with the runner-up: +0.7 "
-    "doubles the odds, -0.7 halves them."
+    f"doubles the odds, -0.7 halves them. {OPPOSITE_SIGNS}"
 )
 Rows = Iterable[Iterable[str]]
 

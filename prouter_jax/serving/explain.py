@@ -20,6 +20,11 @@ from prouter_jax.data.rewards import DecisionArrays, build_decisions
 from prouter_jax.model.inference import QueryBatch
 from prouter_jax.serving.routing import Pool
 
+OPPOSITE_SIGNS = (
+    "The probability of the pick is among all LLMs; its log-odds are against the runner-up alone. Their signs can "
+    "differ, because a decision also moves the other LLMs."
+)
+"""How to read the two numbers of a `DecisionInfluence`."""
 _MOST_LEFT_OUT = 200  # decisions that are left out, one at a time
 _FEWEST_USERS = 16  # smallest number of users in a leave-one-out batch
 
@@ -121,6 +126,7 @@ class Explanation:
                 f"{row.probability:+11.4f} {row.log_odds:+10.3f}   {row.feedback}: {_short(row.query)}"
                 for row in self.decisions
             ]
+            lines += ["", OPPOSITE_SIGNS]
         if self.properties:
             lines += ["", "              log-odds   property that the user weighs differently from a new user"]
             lines += [f"{row.log_odds:+22.3f}   {row.label()}" for row in self.properties]

@@ -27,7 +27,7 @@ from prouter_jax.report.types import (
     UserRow,
 )
 from prouter_jax.report.write import to_json, write_report
-from prouter_jax.serving.explain import Explanation
+from prouter_jax.serving.explain import OPPOSITE_SIGNS, DecisionInfluence, Explanation
 
 NAN = math.nan
 ODD = 'a<b>&"c" | $x$ http://odd'
@@ -212,6 +212,12 @@ def test_captions_name_only_what_is_drawn():
     assert "Orange: a loss" not in captions
     assert "Grey: not significant" not in captions
     assert "unknown" not in to_html(report)
+
+
+def test_the_page_says_how_to_read_explanations():
+    influence = DecisionInfluence("q", "chose a", 0.01, -0.1)
+    explanation = Explanation("u", "q", "a", 0.7, "b", 0.2, [influence], [], 1, 1, False)
+    assert OPPOSITE_SIGNS in to_html(dataclasses.replace(_report(), explanations=[explanation]))
 
 
 def test_unknown_numbers_leave_out_plots_but_not_the_page():

@@ -303,3 +303,7 @@ def test_the_command_prints_the_explanation(experiment_workdir):
     done = _run("-c", _CALLS, json.dumps(calls))
     assert done.stdout == router.explain("u00", TEXT, task, 3).to_text() + "\nexit 0\nexit 1\n"
     assert done.stderr.splitlines() == ["explain: user_id: expected one of 12 users with history, found 'no one'"]
+
+
+def test_the_text_says_why_the_two_influences_may_have_opposite_signs(router):
+    assert module.OPPOSITE_SIGNS in router.explain("u0", TEXT).to_text().splitlines()
