@@ -1,6 +1,6 @@
 """Trains with several processes: on this machine, on Slurm, on TPU pods.
 
-prouter pod --backend=local --processes=2 -- --config=million --workdir=DIR
+prouter pod --backend=local --processes=2 -- --config=million --workdir=DIR --config.mesh.data=2
 prouter pod --backend=gke --topology=v5p:4x4x4 --dry_run -- --config=NAME --workdir=gs://BUCKET/DIR
 
 The flags after -- are passed to train unchanged. After a crash all processes of the job are restarted and resume from
@@ -14,6 +14,7 @@ import sys
 from absl import flags
 
 from . import entry
+from .config_flag import load_experiment
 
 _BACKEND = flags.DEFINE_enum("backend", "local", ["local", "slurm", "gke", "tpu_vm"], "Where the processes run.")
 _PROCESSES = flags.DEFINE_integer(
@@ -37,6 +38,7 @@ def main() -> None:
         raise ValueError("expected the flags of train after --, found none")
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,30}[a-z0-9])?", _NAME.value):
         raise ValueError(f"--name: expected small letters, digits and hyphens, found {_NAME.value!r}")
+    _check_mesh(arguments)
     command = (*entry.module_command("train"), *arguments)
     job = Job(_NAME.value, command, _folder(arguments), _PROCESSES.value)
     backend = _make_backend()
@@ -48,8 +50,27 @@ def main() -> None:
     sys.exit(code if code >= 0 else 128 - code)
 
 
+def _check_mesh(arguments: list[str]) -> None:
+    """Raises ValueError if the mesh has fewer devices than there are processes: each needs one of its own."""
+    name = _value(arguments, "config")
+    if not name or _PROCESSES.value == 1:
+        return
+    mesh = load_experiment(name).mesh
+    data, model = (_value(arguments, f"config.mesh.{axis}") or getattr(mesh, axis) for axis in ("data", "model"))
+    if str(data).isdecimal() and str(model).isdecimal() and int(data) * int(model) < _PROCESSES.value:
+        raise ValueError(
+            f"flag --processes: expected at most {data} x {model}, the devices of config.mesh, found "
+            f"{_PROCESSES.value}; add --config.mesh.data={_PROCESSES.value} after --"
+        )
+
+
+def _value(arguments: list[str], name: str) -> str:
+    """The value of a flag of train, the last if it is repeated; "" without one."""
+    return next((one.partition("=")[2] for one in reversed(arguments) if one.startswith(f"--{name}=")), "")
+
+
 def _folder(arguments: list[str]) -> pathlib.Path:
-    workdir = next((one.partition("=")[2] for one in arguments if one.startswith("--workdir=")), "")
+    workdir = _value(arguments, "workdir")
     if _LOGS.value is None and (not workdir or "://" in workdir):
         return pathlib.Path("runs") / _NAME.value
     return pathlib.Path(_LOGS.value or f"{workdir.rstrip('/')}.logs")

@@ -28,7 +28,7 @@ def make_mesh(config: Mesh) -> jax.sharding.Mesh:
     """Makes the mesh of the configured shape, with axes "data" and "model", over the first devices.
 
     Raises:
-      ValueError: if the machine has fewer devices than the mesh.
+      ValueError: if the machine has fewer devices than the mesh, or a process has no device in the mesh.
     """
     needed = config.data * config.model
     if needed > jax.device_count():
@@ -36,6 +36,12 @@ def make_mesh(config: Mesh) -> jax.sharding.Mesh:
             f"config.mesh: expected at most {jax.device_count()} devices, found {config.data} x {config.model}"
         )
     devices = jax.devices()[:needed]
+    owners = {device.process_index for device in devices}
+    if len(owners) < jax.process_count():
+        raise ValueError(
+            f"config.mesh: expected devices of all {jax.process_count()} processes, found {config.data} x "
+            f"{config.model} devices of {len(owners)}; set config.mesh.data to the number of all devices"
+        )
     return jax.make_mesh((config.data, config.model), (DATA, MODEL), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 

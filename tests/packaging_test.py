@@ -136,8 +136,9 @@ def test_commands_run_and_start_others(installed, elsewhere):
 def test_an_editable_installation_runs_the_checkout(sources, tmp_path):
     bin_ = _install(tmp_path / "environment", "--editable", str(sources))
     assert _run(bin_ / "prouter", "train", "--help").stdout.count(f"{sources}/launch/train.py:") == 1
-    done = _run(bin_ / "prouter", "pod", "--dry_run", "--processes=2", "--", "--config=embedded", "--workdir=run")
-    assert done.stdout.count(" -P -m prouter_jax.launch.train --config=embedded --workdir=run") == 2
+    train = ("--config=embedded", "--workdir=run", "--config.mesh.data=2")
+    done = _run(bin_ / "prouter", "pod", "--dry_run", "--processes=2", "--", *train)
+    assert done.stdout.count(f" -P -m prouter_jax.launch.train {' '.join(train)}") == 2
     done = _run(bin_ / "python", "-P", "-m", "prouter_jax.launch.train", "--config=embedded")
     assert done.stderr.startswith("train: flag --workdir: expected a value")
 

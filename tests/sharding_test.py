@@ -116,3 +116,10 @@ def test_a_placed_graph_is_the_same_graph(dataset):
 def test_too_few_devices_are_an_error():
     with pytest.raises(ValueError, match=r"config\.mesh: expected at most 8 devices, found 16 x 2"):
         make_mesh(Mesh(data=16, model=2))
+
+
+def test_a_process_without_a_device_of_the_mesh_is_an_error(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    found = r"config\.mesh: expected devices of all 2 processes, found 1 x 1 devices of 1; set config\.mesh\.data"
+    with pytest.raises(ValueError, match=found):
+        make_mesh(Mesh())

@@ -119,7 +119,7 @@ def _pod(*arguments):
 
 
 def test_a_dry_run_prints_the_commands_and_starts_nothing(tmp_path):
-    train = ["--config=experiments/embedded.py", f"--workdir={tmp_path}/run", "--config.seed=3"]
+    train = ["--config=experiments/embedded.py", f"--workdir={tmp_path}/run", "--config.mesh.data=2"]
     done = _pod("--processes=2", "--dry_run", "--", *train)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -132,6 +132,11 @@ def test_a_dry_run_prints_the_commands_and_starts_nothing(tmp_path):
     ("arguments", "said"),
     [
         (["--processes=2"], "pod: expected the flags of train after --, found none"),
+        (
+            ["--processes=3", "--", "--config=embedded", "--config.mesh.data=2"],
+            "pod: flag --processes: expected at most 2 x 1, the devices of config.mesh, found 3; "
+            "add --config.mesh.data=3 after --",
+        ),
         (["x", "--", "y"], "pod: expected flags only, found 'x'"),
         (["--name=A b", "--", "y"], "pod: --name: expected small letters"),
         (["--backend=gke", "--", "y"], "pod: --topology: expected a kind and a shape for gke, found none"),
