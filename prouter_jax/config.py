@@ -310,6 +310,7 @@ _RENAMED = (
     "query_kernel.most_queries -> query_kernel.landmarks",
     "foresight -> unseen_queries",
 )
+_NO_FIELD = "no such field"
 _RENAMED_PRESET = "bayes -> em"
 ALIASES = {f"model.{old}": f"model.{new}" for old, new in (pair.split(" -> ") for pair in _RENAMED)}
 """Old paths of fields and their current ones; flags, experiment files and stored configurations may use the old."""
@@ -348,6 +349,25 @@ def from_json(text: str) -> ExperimentConfig:
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values["model"] = _renamed(values["model"], "model")
     return validate(from_dict(ExperimentConfig, values, "config"))
+
+
+def differences(before: str, now: ExperimentConfig) -> list[str]:
+    """The fields in which a stored configuration differs from another one.
+
+    Args:
+      before: text of `to_json`, also of another version; one that is not JSON differs in no field.
+      now: the other configuration.
+
+    Returns:
+      "config.PATH: was X, now Y" of each field, in the order of the dataclasses.
+    """
+    try:
+        old = _flat(json.loads(before), "config")
+    except ValueError:
+        return []
+    new = _flat(dataclasses.asdict(now), "config")
+    changed = [path for path in {**new, **old} if old.get(path, _NO_FIELD) != new.get(path, _NO_FIELD)]
+    return [f"{path}: was {old.get(path, _NO_FIELD)}, now {new.get(path, _NO_FIELD)}" for path in changed]
 
 
 def from_dict(kind, values: dict, path: str) -> Any:
@@ -417,6 +437,13 @@ def current_path(path: str) -> str:
         if path == old or path.startswith(f"{old}."):
             path = new + path.removeprefix(old)
     return path
+
+
+def _flat(values: Any, path: str) -> dict[str, str]:
+    """The values of nested dictionaries as JSON, by their path."""
+    if not isinstance(values, dict):
+        return {path: json.dumps(values)}
+    return {name: text for key, value in values.items() for name, text in _flat(value, f"{path}.{key}").items()}
 
 
 def _renamed(values: Any, path: str) -> Any:

@@ -33,6 +33,7 @@ from prouter_jax.training.validation import run_scorer
 USER_BLIND = "user_blind"
 REPORT = "report"
 EXPERIMENT = "experiment.json"
+_MOST_NAMED = 3  # fields of a configuration in a message
 
 
 def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Report:
@@ -173,7 +174,12 @@ def _check_workdir(workdir: pathlib.Path, config: ExperimentConfig) -> None:
     """Raises ValueError if the workdir has another configuration."""
     path = workdir / EXPERIMENT
     if path.exists() and path.read_text() != configuration.to_json(config):
-        raise ValueError(f"{workdir}: expected the configuration of its start ({path}); name another --workdir")
+        changed = configuration.differences(path.read_text(), config)
+        more = [f"and {len(changed) - _MOST_NAMED} more"] if len(changed) > _MOST_NAMED else []
+        found = "; ".join([*changed[:_MOST_NAMED], *more]) or "another text"
+        raise ValueError(
+            f"{workdir}: expected the configuration of its start ({path}), found {found}; name another --workdir"
+        )
 
 
 def _write_experiment(workdir: pathlib.Path, config: ExperimentConfig) -> None:

@@ -6,7 +6,16 @@ import typing
 
 import pytest
 
-from prouter_jax.config import ALIASES, ExperimentConfig, current_path, field_type, from_json, to_json, validate
+from prouter_jax.config import (
+    ALIASES,
+    ExperimentConfig,
+    current_path,
+    differences,
+    field_type,
+    from_json,
+    to_json,
+    validate,
+)
 
 
 def _fields(section, path=""):
@@ -35,6 +44,21 @@ def test_defaults_are_valid_and_survive_json():
     config = ExperimentConfig()
     assert validate(config) is config
     assert from_json(to_json(config)) == config
+
+
+def test_differences_name_each_field_that_another_configuration_has_otherwise():
+    config = ExperimentConfig()
+    assert differences(to_json(config), config) == []
+    other = _with("model.hidden_dim", 7)
+    assert differences(to_json(config), other) == ["config.model.hidden_dim: was 32, now 7"]
+    old = json.loads(to_json(config))
+    del old["data"]["given"]
+    old["gone"] = True
+    assert differences(json.dumps(old), config) == [
+        "config.data.given: was no such field, now 0",
+        "config.gone: was true, now no such field",
+    ]
+    assert differences("{", config) == []
 
 
 @pytest.mark.parametrize(("path", "kind", "value"), LEAVES)

@@ -119,7 +119,13 @@ def test_a_workdir_belongs_to_one_configuration(experiment, workdir):
     before = _files(workdir)
     other = copy.deepcopy(experiment)
     other.train.num_train_steps += 1
-    with pytest.raises(ValueError, match="expected the configuration of its start"):
+    steps = f"was {experiment.train.num_train_steps}, now {other.train.num_train_steps}; name another --workdir"
+    expected = rf"expected the configuration of its start \(.*\), found config\.train\.num_train_steps: {steps}"
+    with pytest.raises(ValueError, match=expected):
+        run_experiment(other, workdir)
+    other.mesh.data, other.mesh.model, other.seed, other.data.pool = 2, 2, 1, "core"
+    more = r'config\.seed: was 0, now 1; config\.data\.pool: was "", now "core", .* and 2 more;'
+    with pytest.raises(ValueError, match=more):
         run_experiment(other, workdir)
     assert _files(workdir) == before
 
