@@ -124,7 +124,7 @@ def test_a_workdir_belongs_to_one_configuration(experiment, workdir):
     with pytest.raises(ValueError, match=expected):
         run_experiment(other, workdir)
     other.mesh.data, other.mesh.model, other.seed, other.data.pool = 2, 2, 1, "core"
-    more = r'config\.seed: was 0, now 1; config\.data\.pool: was "", now "core", .* and 2 more;'
+    more = r'config\.seed: was 0, now 1; config\.data\.pool: was "", now "core"; .*; and 2 more;'
     with pytest.raises(ValueError, match=more):
         run_experiment(other, workdir)
     assert _files(workdir) == before
