@@ -3,9 +3,10 @@
 prouter compile --config=million --topology=v5p:4x4x4 [--slices=2] [--users=10M]
 prouter compile --config=million --scan [--topology=v5p] [--users_per_chip=1M]
 
---scan compiles for 8 to 2,048 chips of v5p and 8 to 256 of v5e (or for one of these kinds), with the same number of
-users for each chip, and writes OUTPUT/scan.md and scan.png. In a scan config.train.users_per_step counts the users of
-one chip. All times are forecasts: no TPU runs.
+The kinds are v5e and v6e, of two axes, and v5p and tpu7x, of three. --scan compiles for 8 to 2,048 chips of v5p and
+tpu7x and 8 to 256 of v5e and v6e (or for one of these kinds), with the same number of users for each chip, and writes
+OUTPUT/scan.md and scan.png. In a scan config.train.users_per_step counts the users of one chip. A chip of tpu7x is two
+devices: its memory, work and collectives are those of one. All times are forecasts: no TPU runs.
 """
 
 import os
@@ -21,7 +22,9 @@ from . import entry
 from .config_flag import config_source, define_config, read_config
 
 _CONFIG = define_config()
-_TOPOLOGY = flags.DEFINE_string("topology", None, "Kind and shape of a slice, such as v5p:4x4x4; with --scan a kind.")
+_TOPOLOGY = flags.DEFINE_string(
+    "topology", None, "Kind and shape of a slice, such as v5p:4x4x4 or v6e:4x4; with --scan a kind."
+)
 _SLICES = flags.DEFINE_integer("slices", 1, "Number of slices, connected by the data centre's network.", lower_bound=1)
 _USERS = flags.DEFINE_string("users", None, "Number of users in place of those of the data, such as 10M.")
 _SCAN = flags.DEFINE_boolean("scan", False, "Compile for a growing number of chips.")

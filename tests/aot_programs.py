@@ -1,9 +1,10 @@
-"""Compiles small programs for v5e:4x4 and prints their forecasts as JSON: run by tests in a process of its own.
+"""Compiles small programs for v5e:4x4 and for every kind of chip, and prints the forecasts as JSON: run by tests.
 
-The environment is the compiler's; the tests' own (eight virtual devices, no optimisation) is left out.
+It is a process of its own. The environment is the compiler's; that of the tests (eight virtual devices) is left out.
 """
 
 import json
+import math
 import os
 
 from prouter_jax.aot.compiled import forecast, to_json
@@ -11,6 +12,7 @@ from prouter_jax.aot.lower import Program
 from prouter_jax.aot.topology import ENVIRONMENT, parse_topology, topology_mesh
 
 WIDTH, BATCH, ROUNDS = 512, 1024, 10
+KINDS = ("v5e:2x2", "v5p:2x2x1", "v6e:2x2", "tpu7x:2x2x1")  # the smallest slice of each
 
 
 def main() -> None:
@@ -19,9 +21,11 @@ def main() -> None:
     os.environ.update(ENVIRONMENT)
     topology = parse_topology("v5e:4x4")
     mesh = topology_mesh(topology, model=2)
-    programs = {"step": _step(mesh), "scan": _scan(mesh), "big": _big(mesh)}
+    programs = {"step": _step(mesh), "scan": _scan(mesh), "big": _big(mesh, topology)}
     found = {name: to_json(forecast(program, topology, mesh)) for name, program in programs.items()}
     found["scan on two slices"] = to_json(_on_two_slices(topology.name))
+    for name in KINDS:
+        found |= {f"{program} on {name}": to_json(one) for program, one in _on_a_kind(name).items()}
     print(json.dumps(found))
 
 
@@ -70,13 +74,21 @@ def _scan(mesh) -> Program:
     return Program("scan", function, arguments, ("parameters", "batch"), BATCH, 1)
 
 
-def _big(mesh) -> Program:
-    """Two arrays of 12 GiB on a chip of 16."""
+def _big(mesh, topology) -> Program:
+    """Two arrays of three quarters of a device's memory each, in whole GiB: 12 GiB on a chip of 16."""
     import jax
 
     function = jax.jit(lambda x, y: x[::-1] + y * 2)
-    arguments = (_of(mesh, (3 * 2**10, 2**20)), _of(mesh, (3 * 2**10, 2**20)))
+    shape = (3 * 2**6 * math.ceil(topology.device.hbm / 2**30), 2**20)
+    arguments = (_of(mesh, shape), _of(mesh, shape))
     return Program("big", function, arguments, ("world", "world"), BATCH, 1)
+
+
+def _on_a_kind(name: str):
+    topology = parse_topology(name)
+    mesh = topology_mesh(topology)
+    programs = {"scan": _scan(mesh), "big": _big(mesh, topology)}
+    return {which: forecast(program, topology, mesh) for which, program in programs.items()}
 
 
 def _on_two_slices(name: str):

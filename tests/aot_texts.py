@@ -98,6 +98,47 @@ collective-permute-start(%broadcast.1), channel_id=9, source_target_pairs={{1,0}
 }
 """
 
+# an all-gather and a scatter that run on a SparseCore, of a train step for tpu7x:2x2x1
+SPARSE = """HloModule jit_step, is_scheduled=true, num_partitions=8
+
+%called_computation.2 (param_0.8: f32[1,256], param_1.3: token[]) -> f32[8,256] {
+  %param_1.3 = token[] parameter(1)
+  %param_0.8 = f32[1,256]{1,0:T(1,128)} parameter(0)
+  ROOT %all-gather.7 = f32[8,256]{1,0:T(1,128)} all-gather(%param_0.8), channel_id=2, \
+replica_groups=mesh['axis_0'=8] {'axis_0'}, dimensions={0}, use_global_device_ids=true
+}, execution_thread="sparsecore"
+
+%fused_computation.7 (param_0.5: f32[8], param_1.5: s32[4096], param_2.5: f32[4096]) -> f32[8] {
+  %param_0.5 = f32[8]{0:T(128)} parameter(0)
+  %param_1.5 = s32[4096]{0:T(1024)} parameter(1)
+  %param_2.5 = f32[4096]{0:T(1024)} parameter(2)
+  ROOT %scatter.5 = f32[8]{0:T(128)} scatter(%param_0.5, %param_1.5, %param_2.5), to_apply=%add
+}, execution_thread="sparsecore"
+
+%called_computation.3 (param_0.1: f32[8], param_1.1: s32[4096], param_2.8: f32[4096], param_3.5: token[]) -> f32[8] {
+  %param_3.5 = token[] parameter(3)
+  %param_2.8 = f32[4096]{0:T(1024)} parameter(2)
+  %param_1.1 = s32[4096]{0:T(1024)} parameter(1)
+  %param_0.1 = f32[8]{0:T(128)} parameter(0)
+  ROOT %scatter_offload_custom_fusion.3 = f32[8]{0:T(128)} fusion(%param_0.1, %param_1.1, %param_2.8), kind=kCustom, \
+calls=%fused_computation.7, backend_config={"window_config":{"estimated_cycles":"18446744073709551615"}}
+}, execution_thread="sparsecore"
+
+ENTRY %main (param.0: f32[1,256], param.1: f32[8], param.2: s32[4096], param.3: f32[4096]) -> f32[8] {
+  %param.0 = f32[1,256]{1,0:T(1,128)} parameter(0)
+  %param.1 = f32[8]{0:T(128)} parameter(1)
+  %param.2 = s32[4096]{0:T(1024)} parameter(2)
+  %param.3 = f32[4096]{0:T(1024)} parameter(3)
+  %prepare = token[] custom-call(), custom_call_target="PrepareAsyncCallDone"
+  %all-gather.8.cloned.1.call-start = ((f32[1,256]{1,0:T(1,128)}, token[]), f32[8,256]{1,0:T(1,128)}) \
+call-start(%param.0, %prepare), async_execution_thread="sparsecore", to_apply=%called_computation.2
+  %all-gather.8.cloned.1.call-done = f32[8,256]{1,0:T(1,128)} call-done(%all-gather.8.cloned.1.call-start)
+  %start.2 = ((f32[8]{0:T(128)}, s32[4096]{0:T(1024)}, f32[4096]{0:T(1024)}, token[]), f32[8]{0:T(128)}) \
+call-start(%param.1, %param.2, %param.3, %prepare), async_execution_thread="sparsecore", to_apply=%called_computation.3
+  ROOT %done.2 = f32[8]{0:T(128)} call-done(%start.2)
+}
+"""
+
 # the same psum on two slices of v5e:4x4: reduce-scatter in a slice, a transfer between slices, all-gather in a slice
 SLICES = f"""HloModule jit_g, is_scheduled=true, num_partitions=32
 

@@ -20,17 +20,17 @@ RESULTS, TEMPORARIES, CODE = "results", "temporaries", "program code"
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """One call of a compiled program on one chip, as read from the compiled text.
+    """One call of a compiled program on one device (a chip; of tpu7x half a chip), as read from the compiled text.
 
     Attributes:
       name: of the program.
-      users: users that one call reads, on all chips.
+      users: users that one call reads, on all devices.
       calls: calls in an epoch; 0 for a program that is not part of training.
       memory: bytes by kind.
-      fits: whether the memory is at most the chip's HBM.
+      fits: whether the memory is at most the device's HBM.
       refusal: the compiler's message if it refused to compile; then work and collectives are empty. Else "".
       work: operations, bytes and cycles.
-      collectives: transfers between chips.
+      collectives: transfers between devices.
       unknown_loops: number of loops that are counted once because the text does not tell their trip counts.
       compile_seconds: time of compilation on this machine.
     """
@@ -99,7 +99,7 @@ def forecast(program: Program, topology: Topology, mesh: jax.sharding.Mesh) -> F
         program.users,
         program.calls,
         memory,
-        fits=sum(memory.values()) <= topology.chip.hbm,
+        fits=sum(memory.values()) <= topology.device.hbm,
         refusal="",
         work=count_work(module, runs),
         collectives=tuple(find_collectives(module, runs, topology, dict(mesh.shape))),
@@ -110,11 +110,11 @@ def forecast(program: Program, topology: Topology, mesh: jax.sharding.Mesh) -> F
 
 def times_of(one: Forecast, topology: Topology) -> Times:
     """Seconds of one call on the topology that the program was compiled for."""
-    chip, work = topology.chip, one.work
+    device, work = topology.device, one.work
     estimates = {
-        "the compiler's cycles": work.cycles / chip.clock + work.uncosted_bytes / chip.hbm_bandwidth,
-        "flops / peak": work.flops / chip.peak_flops,
-        "bytes / HBM bandwidth": work.hbm_bytes / chip.hbm_bandwidth,
+        "the compiler's cycles": work.cycles / device.clock + work.uncosted_bytes / device.hbm_bandwidth,
+        "flops / peak": work.flops / device.peak_flops,
+        "bytes / HBM bandwidth": work.hbm_bytes / device.hbm_bandwidth,
     }
     by = max(estimates, key=lambda name: estimates[name])
     wire: dict[str, float] = dict.fromkeys((ICI, DCN), 0.0)
@@ -124,7 +124,7 @@ def times_of(one: Forecast, topology: Topology) -> Times:
 
 
 def count_memory(program: Program, module: Module, stats) -> dict[str, float]:
-    """Bytes on a chip by kind: arguments by `KINDS`, results without the donated ones, temporaries, and code.
+    """Bytes on a device by kind: arguments by `KINDS`, results without the donated ones, temporaries, and code.
 
     Args:
       program: source of `module`.
@@ -147,7 +147,7 @@ def count_memory(program: Program, module: Module, stats) -> dict[str, float]:
 
 
 def shape_bytes(program: Program) -> dict[str, float]:
-    """Bytes of the arguments on a chip by kind, from their shapes alone, without padding."""
+    """Bytes of the arguments on a device by kind, from their shapes alone, without padding."""
     memory: dict[str, float] = dict.fromkeys(KINDS, 0.0)
     for struct, kind in _structs(program):
         dims, dtype = _local_shape(struct)
@@ -174,7 +174,7 @@ def _refused(program: Program, message: str, seconds: float) -> Forecast:
 
 
 def _compiled_arguments(program: Program) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Kind, the compiler's name of the type, and dimensions on a chip of each argument."""
+    """Kind, the compiler's name of the type, and dimensions on a device of each argument."""
     for struct, kind in _structs(program):
         dims, dtype = _local_shape(struct)
         letter = {"f": "f", "i": "s", "u": "u", "b": "pred"}.get(dtype.kind, "bf")
@@ -187,7 +187,7 @@ def _structs(program: Program):
 
 
 def _local_shape(struct: jax.ShapeDtypeStruct):
-    """Dimensions and type of an array's part on a chip; for a random key, of the numbers that it consists of."""
+    """Dimensions and type of an array's part on a device; for a random key, of the numbers that it consists of."""
     dims = struct.shape if struct.sharding is None else struct.sharding.shard_shape(struct.shape)
     if not jax.numpy.issubdtype(struct.dtype, jax.dtypes.prng_key):
         return dims, jax.numpy.dtype(struct.dtype)

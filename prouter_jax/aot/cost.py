@@ -1,4 +1,4 @@
-"""Operations, bytes and cycles of one chip in one call of a compiled program, read from its text.
+"""Operations, bytes and cycles of one device in one call of a compiled program, read from its text.
 
 XLA's `cost_analysis` counts every loop once, and its `optimal_seconds` adds -1 second for each collective that it does
 not know (-12 for these steps). Here loops count with their trip counts, and HBM is separated from faster memory.
@@ -85,7 +85,7 @@ _FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call", "after-all"),
     *("partition-id", "replica-id", "iota", "copy-done", "slice-done", "async-done", "async-update", "send-done"),
     *("recv-done", "all-reduce-done", "all-gather-done", "collective-permute-done", "add-dependency", "domain"),
-    *("opt-barrier", "rng-get-and-update-state", "recv"),
+    *("opt-barrier", "rng-get-and-update-state", "recv", "call-start", "call-done", "dynamic-slice-done"),
 }
 _PIECES = {"dynamic-slice", "slice", "gather"}
 
@@ -107,8 +107,9 @@ def count_bytes(
     if instruction.opcode in _FREE:
         return 0.0
     operands = [computation[name] for name in instruction.operands if name in computation]
-    if instruction.opcode in ("copy-start", "slice-start"):  # shapes (to, from, ...) and ((from), to, ...)
-        ends = instruction.shapes[:2]
+    # shapes (to, from, ...), ((from), to, ...) and ((from, start of each axis), to, ...)
+    if instruction.opcode in ("copy-start", "slice-start", "dynamic-slice-start"):
+        ends = instruction.shapes[0], instruction.shapes[len(instruction.operands)]
         return min(shape.padded_bytes for shape in ends) * sum(counts(shape) for shape in ends)
     if instruction.opcode in _PIECES:
         return _if(counts, operands[0].shapes, _size(instruction.shapes)) + _sum(counts, instruction.shapes)
@@ -161,11 +162,13 @@ _COSTLESS = {
     *("ConcatBitcast", "AllocateBuffer", "SliceId", "ZeroCrop", "PrepareAsyncCallStart", "PrepareAsyncCallDone"),
 }
 _INSIDE = ("gather", "scatter", "sort")
+# What runs on a SparseCore has -1 as an unsigned number of 20 digits, which is no estimate.
+_CYCLES = r'"estimated_cycles":"(\d{1,18})"'
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """Work of one chip in one call.
+    """Work of one device in one call.
 
     Attributes:
       flops: operations; a multiply-add counts as two.
@@ -205,7 +208,7 @@ def count_work(module: Module, runs: Runs) -> Work:
         if name in runs.fused:
             continue
         hbm += times * count_bytes(module, computation, instruction)
-        estimate = instruction.attribute(r'"estimated_cycles":"(\d+)"')
+        estimate = instruction.attribute(_CYCLES)
         cycles += times * float(estimate or 0)
         kind = None if estimate else _uncosted_kind(module, instruction)
         if kind is not None:

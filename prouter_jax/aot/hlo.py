@@ -167,6 +167,7 @@ _MOVES = ("copy", "copy-start", "copy-done", "bitcast", "reshape", "convert")
 _CALLS = {
     "fusion": r"calls=%?([\w.\-]+)",
     "call": r"to_apply=%?([\w.\-]+)",
+    "call-start": r"to_apply=%?([\w.\-]+)",  # on a SparseCore, beside the TensorCore
     "async-start": r"calls=%?([\w.\-]+)",
     "conditional": r"branch_computations=\{([^}]*)\}",
 }

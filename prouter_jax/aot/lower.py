@@ -34,7 +34,7 @@ class Program:
       function: result of `jax.jit`, without static arguments.
       arguments: pytrees of jax.ShapeDtypeStruct with shardings.
       kinds: one of `KINDS` for every array; a pytree prefix of `arguments`.
-      users: users that one call reads, on all chips.
+      users: users that one call reads, on all devices.
       calls: calls in an epoch; 0 for a program that is not part of training.
     """
 
@@ -57,7 +57,7 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
       config: configuration of the run.
       mesh: devices to compile for.
       users: number of users instead of those of the data. Where a step reads all users, their number is rounded up to
-        whole chunks for each chip.
+        whole chunks for each device.
 
     Raises:
       ValueError: on bad data.

@@ -9,17 +9,18 @@ from prouter_jax.aot.units import format_bytes, format_count, format_seconds
 
 
 def report_lines(forecasts: Sequence[Forecast], topology: Topology, mesh_shape: dict[str, int]) -> list[str]:
-    """The report of one topology. All numbers are per chip, except users per second and hours.
+    """The report of one topology. All numbers of a program are per device, except users per second and hours.
 
     Args:
       forecasts: the train step first.
-      topology: the chips that the programs are compiled for.
+      topology: the devices that the programs are compiled for.
       mesh_shape: length of each mesh axis.
     """
     chip = topology.chip
+    count = f"{topology.chips:,} chips" + ("" if chip.devices == 1 else f" of {chip.devices} devices")
     axes = " x ".join(f"{name} {size}" for name, size in mesh_shape.items())
     lines = [
-        f"{topology}: {topology.chips:,} chips, mesh {axes}",
+        f"{topology}: {count}, mesh {axes}",
         f"  a chip: {format_bytes(chip.hbm)} of HBM at {chip.hbm_bandwidth / 1e9:,.0f} GB/s, "
         f"{chip.peak_flops / 1e12:,.0f} TFLOP/s, {chip.clock / 1e9} GHz; a link of ICI {chip.ici_link / 1e9:,.0f} GB/s "
         f"one way and {format_seconds(HOP_SECONDS)} a hop, DCN {chip.dcn / 1e9:.3g} GB/s, its latency not counted",
@@ -35,13 +36,13 @@ def epoch_seconds(forecasts: Sequence[Forecast], topology: Topology) -> float:
 
 
 def users_per_second(forecasts: Sequence[Forecast], topology: Topology) -> float:
-    """Users that training reads per second on all chips; 0 if the compiler refused the programs."""
+    """Users that training reads per second on all devices; 0 if the compiler refused the programs."""
     seconds = epoch_seconds(forecasts, topology)
     return max(one.users * one.calls for one in forecasts) / seconds if seconds else 0.0
 
 
 def fits(forecasts: Sequence[Forecast]) -> bool:
-    """Whether each program on its own fits in the memory of a chip."""
+    """Whether each program on its own fits in the memory of a device."""
     return all(one.fits for one in forecasts)
 
 
@@ -55,19 +56,19 @@ def _program_lines(one: Forecast, topology: Topology) -> list[str]:
         f"  work: {format_count(one.work.flops)}FLOP, {format_bytes(one.work.hbm_bytes)} from and to HBM, "
         f"{format_count(one.work.cycles)}cycles"
     )
-    return [*lines, *_collective_lines(one), *_time_lines(one, times_of(one, topology))]
+    return [*lines, *_collective_lines(one, topology), *_time_lines(one, times_of(one, topology))]
 
 
 def _memory_lines(one: Forecast, topology: Topology) -> list[str]:
     parts = ", ".join(f"{kind} {format_bytes(size)}" for kind, size in one.memory.items())
-    hbm = format_bytes(topology.chip.hbm)
+    hbm = format_bytes(topology.device.hbm)
     if one.refusal:
         return [f"  memory by shapes: {parts}", f"  does not fit in {hbm}: {one.refusal}"]
     total = format_bytes(sum(one.memory.values()))
     return [f"  memory: {parts}", f"    in all {total}: {'fits' if one.fits else 'does not fit'} in {hbm}"]
 
 
-def _collective_lines(one: Forecast) -> list[str]:
+def _collective_lines(one: Forecast, topology: Topology) -> list[str]:
     """A line for each distinct collective, with its number of runs."""
     number: dict[Collective, int] = {}
     for collective in one.collectives:
@@ -76,9 +77,9 @@ def _collective_lines(one: Forecast) -> list[str]:
         return ["  collectives: none"]
     lines = ["  collectives: kind, axis, group, bytes of one x runs, sent, time"]
     for c, equal in number.items():
-        times = c.times * equal
+        times, members = c.times * equal, "slices" if c.axes == "slices" else topology.unit
         lines.append(
-            f"    {c.kind} over {c.axes}, {c.group:,} {'slices' if c.axes == 'slices' else 'chips'} by {c.network}: "
+            f"    {c.kind} over {c.axes}, {c.group:,} {members} by {c.network}: "
             f"{format_bytes(c.bytes)} x {times:,g}, {format_bytes(c.wire_bytes * times)}, "
             f"{format_seconds(c.seconds * times)}"
         )

@@ -17,29 +17,29 @@ from prouter_jax.aot.report import fits, users_per_second
 from prouter_jax.aot.topology import Topology
 from prouter_jax.aot.units import format_bytes, format_count, format_seconds
 from prouter_jax.io import markdown
-from prouter_jax.report.plots import BLUE, GREY, ORANGE, draw_png
+from prouter_jax.report.plots import BLUE, DARK, GREY, ORANGE, PALETTE, draw_png
 
 COLUMNS = (
-    *("chips", "topology", "users a call", "memory", "compute", "wire", "sent by a chip", "users a second"),
+    *("chips", "topology", "users a call", "memory", "compute", "wire", "sent by each", "users a second"),
     *("efficiency", "fits"),
 )
 _PARALLEL = os.cpu_count() or 1  # The compiler keeps one core busy.
-_STYLES = {"v5p": (BLUE, "o"), "v5e": (ORANGE, "s")}
+_STYLES = {"v5p": (BLUE, "o"), "v5e": (ORANGE, "s"), "tpu7x": (DARK, "^"), "v6e": (PALETTE[2], "D")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """One topology of a scan. Times and bytes are of one train step on one chip.
+    """One topology of a scan. Times and bytes are of one train step on one device.
 
     Attributes:
       users: users that a train step reads, on all chips.
-      memory: bytes of the largest program on a chip.
+      memory: bytes of the largest program on a device.
       compute: seconds of computation.
       wire: seconds of collectives.
-      sent: bytes that a chip sends.
+      sent: bytes that a device sends.
       rate: users per second in training, on all chips.
       efficiency: users per second and chip, relative to the smallest topology that fits.
-      fits: whether all programs fit in the memory of a chip.
+      fits: whether all programs fit in the memory of a device.
     """
 
     topology: Topology

@@ -112,3 +112,32 @@ def test_seconds_are_bytes_over_links_and_hops():
     assert open_ring.seconds == pytest.approx(2 * 15 / 16 * 4e6 / 50e9 + 12 * HOP_SECONDS)
     (closed,) = _found(text, parse_topology("v5p:4x4x8"), {"data": 128})  # both directions, 2 + 2 + 4 hops
     assert closed.seconds == pytest.approx(2 * 127 / 128 * 4e6 / 200e9 + 16 * HOP_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "sent", "sharing", "hops"),
+    [
+        ("all-reduce(%p), replica_groups={}", 2 * 7 / 8, 1, 4),  # one ring through both devices of each chip
+        ("all-reduce(%p), replica_groups={{0,2,4,6},{1,3,5,7}}", 2 * 3 / 4, 2, 4),  # two rings over the same links
+        ("all-reduce(%p), replica_groups={{0,1},{2,3},{4,5},{6,7}}", 2 * 1 / 2, 1, 2),  # inside of chips
+        ("collective-permute(%p), source_target_pairs={{0,1},{1,2},{2,3},{3,4}}", 1, 1, 1),
+        ("collective-permute(%p), source_target_pairs={{0,2},{1,3},{2,4},{3,5}}", 1, 2, 1),
+    ],
+)
+def test_devices_of_a_chip_share_its_links(text, sent, sharing, hops):
+    program = entry("%p = f32[1000000]{0} parameter(0)", f"%r = f32[1000000]{{0}} {text}")
+    (one,) = _found(program, parse_topology("tpu7x:2x2x1"), {"data": 8})
+    assert one.wire_bytes == sent * 4e6
+    assert one.seconds == pytest.approx(sharing * sent * 4e6 / 100e9 + hops * HOP_SECONDS)
+
+
+def test_a_collective_on_a_sparse_core_counts_once_where_it_is_called():
+    (one,) = _found(aot_texts.SPARSE, parse_topology("tpu7x:2x2x1"), {"data": 8})
+    assert (one.kind, one.axes, one.group, one.bytes, one.times) == ("all-gather", "data", 8, 8 * 256 * 4, 1)
+
+
+def test_devices_of_several_slices_divide_the_network_between_them():
+    line = "%r = f32[1024]{0} all-reduce(%p), replica_groups={{0,8},{1,9}}, to_apply=%sum"
+    two = parse_topology("tpu7x:2x2x1", 2)
+    (one,) = _found(entry("%p = f32[1024]{0} parameter(0)", line), two, {"data": 16})
+    assert (one.network, one.seconds) == ("DCN", one.wire_bytes / (CHIPS["tpu7x"].dcn / 2))

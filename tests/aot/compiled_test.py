@@ -1,14 +1,15 @@
-"""What the real TPU compiler makes of small programs for v5e:4x4 is what their shapes say."""
+"""What the real TPU compiler makes of small programs is what their shapes say, on v5e:4x4 and on every kind of chip."""
 
 import importlib.util
 import json
 import os
 import pathlib
+import re
 import sys
 
 import processes
 import pytest
-from aot_programs import BATCH, ROUNDS, WIDTH
+from aot_programs import BATCH, KINDS, ROUNDS, WIDTH
 
 from prouter_jax.aot.compiled import from_json, times_of
 from prouter_jax.aot.topology import parse_topology
@@ -80,3 +81,21 @@ def test_what_does_not_fit_is_refused_by_the_compiler_and_told(compiled):
     assert "exceeds available HBM (15.75G)" in big.refusal
     assert big.memory["world"] == 2 * 12 * 2**30
     assert big.collectives == ()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_chip_counts_a_psum_in_a_scan(compiled, name):
+    topology, scan = parse_topology(name), compiled[f"scan on {name}"]
+    (one,) = scan.collectives
+    assert (one.kind, one.network, one.axes, one.group) == ("all-reduce", "ICI", "data", topology.devices)
+    assert (one.bytes, one.times, scan.unknown_loops) == (128 * 256 * 4, ROUNDS, 0)
+    assert scan.work.flops == pytest.approx(ROUNDS * 3 * 128 * 256, rel=0.01)
+    assert 1e-6 < times_of(scan, topology).compute < 1e-3
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_memory_of_every_kind_is_what_the_compiler_allows(compiled, name):
+    refusal = compiled[f"big on {name}"].refusal
+    (allowed,) = map(float, re.findall(r"exceeds available HBM \(([\d.]+)G\)", refusal))
+    # Google's page says 95 GiB of v5p where the compiler allows 95.74
+    assert parse_topology(name).device.hbm / 2**30 == pytest.approx(allowed, abs=0.75 if name.startswith("v5p") else 0)

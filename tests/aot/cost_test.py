@@ -38,6 +38,14 @@ def test_what_has_no_cycles_is_named_and_weighed():
     assert _work(entry(table, memory)).uncosted == {}
 
 
+def test_what_runs_on_a_sparse_core_is_weighed_once_and_its_minus_one_is_no_estimate():
+    work = _work(aot_texts.SPARSE)
+    assert (work.cycles, work.uncosted) == (0, {"scatter": 1})
+    scatter = 2 * 512 + 2 * 4096 * 4  # 8 numbers in a tile of 128, twice, and two arrays of 4,096
+    assert work.uncosted_bytes == scatter
+    assert work.hbm_bytes == scatter + (1 + 8) * 256 * 4
+
+
 def test_a_fusion_without_cycles_goes_by_what_is_in_it_and_no_collective_is_among_them():
     assert _work(aot_texts.ASYNC).uncosted == {}
     gather = aot_texts.SCAN.replace("sine(%param_0.9)", "gather(%param_0.9, %param_0.9)")

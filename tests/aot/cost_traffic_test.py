@@ -22,6 +22,18 @@ def test_only_what_lives_in_hbm_counts():
     assert _bytes(entry(f"%a = {FAST} parameter(0)", f"%b = {FAST} add(%a, %a)")) == 0
 
 
+def test_a_slice_on_its_way_counts_as_the_slice():
+    piece = "f32[8,256]{1,0:T(8,128)S(1)}"
+    text = entry(
+        f"%a = {HBM} parameter(0)",
+        "%i = s32[]{:T(128)} parameter(1)",
+        f"%s = (({HBM}, s32[]{{:T(128)}}, s32[]{{:T(128)}}), {piece}, s32[]{{:S(2)}}) dynamic-slice-start(%a, %i, %i)",
+        f"%d = {piece} dynamic-slice-done(%s)",
+    )
+    assert _bytes(text, name="s") == 8 * 256 * 4
+    assert _bytes(text, name="d") == 0
+
+
 def test_padding_is_moved_too():
     assert _bytes(entry("%a = f32[3,5]{1,0:T(8,128)} parameter(0)", "%b = f32[3,5]{1,0:T(8,128)} tanh(%a)")) == 8192
 

@@ -8,7 +8,7 @@ from aot_cases import MESH, SCORE, STEP, V5E
 from prouter_jax.aot.compiled import from_json, times_of, to_json
 from prouter_jax.aot.cost import Work
 from prouter_jax.aot.report import epoch_seconds, report_lines, users_per_second
-from prouter_jax.aot.topology import CHIPS
+from prouter_jax.aot.topology import CHIPS, parse_topology
 
 
 def test_times_add_up():
@@ -51,6 +51,21 @@ def test_the_report_names_all_of_it():
         assert part in text
     assert "counted once" not in text
     assert "gives no cycles" not in text
+
+
+def test_a_chip_of_two_devices_is_told_and_a_program_has_one_of_them():
+    topology = parse_topology("tpu7x:2x2x2")
+    text = "\n".join(report_lines([STEP, SCORE], topology, MESH))
+    for part in (
+        "tpu7x:2x2x2: 8 chips of 2 devices, mesh data 16 x model 1",
+        "a chip: 190 GiB of HBM at 7,380 GB/s, 2,307 TFLOP/s, 2.2 GHz",
+        "in all 3.50 GiB: fits in 94.8 GiB",
+        "all-reduce over data, 16 devices by ICI",
+        "all-reduce over slices, 2 slices by DCN",
+    ):
+        assert part in text
+    work = Work(2e9, 3690e9, 3e6, {}, 0.0)
+    assert times_of(dataclasses.replace(STEP, work=work), topology).compute == pytest.approx(1)
 
 
 def test_what_is_not_known_is_told():

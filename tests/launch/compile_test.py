@@ -30,11 +30,11 @@ def test_help_comes_at_once():
     ("arguments", "found"),
     [
         ([CONFIG], "flag --topology: expected a kind and a shape as in v5p:4x4x4, found none"),
-        ([CONFIG, "--topology=v7:1"], "flag --topology: expected one of v5e, v5p"),
+        ([CONFIG, "--topology=v7:1"], "flag --topology: expected one of v5e, v5p, v6e, tpu7x and"),
         ([CONFIG, "--topology=v5e:4x4", "--users=ten"], "flag --users: expected a number such as 500k"),
         ([CONFIG, "--topology=v5e:4x4", "--slices=0"], "--slices"),
         ([CONFIG, "--topology=v5e:4x4", "--config.model.nope=1"], "nope"),
-        ([CONFIG, "--scan", "--topology=v5e:4x4"], "flag --topology: expected one of v5e, v5p with --scan"),
+        ([CONFIG, "--scan", "--topology=v5e:4x4"], "flag --topology: expected one of v5e, v5p, v6e, tpu7x with"),
         ([CONFIG, "--scan", "--users_per_chip=no"], "flag --users_per_chip: expected a number"),
         (["--topology=v5e:4x4"], "--config"),
     ],
@@ -52,6 +52,8 @@ def test_wrong_flags_are_one_line(arguments, found):
     ("arguments", "found"),
     [
         (["--topology=v5p:3x3x3"], "flag --topology: the compiler does not know v5p:3x3x3"),
+        (["--topology=v6e:1x1"], "flag --topology: the compiler does not know v6e:1x1"),
+        (["--topology=tpu7x:1x1x1"], "flag --topology: the compiler does not know tpu7x:1x1x1"),
         (["--topology=v5e:4x4", "--config.mesh.model=3"], "config.mesh.model: expected a divisor of v5e:4x4's chips"),
     ],
 )
@@ -74,6 +76,26 @@ def test_the_real_steps_compile_for_a_topology():
     assert re.search(r"all-reduce over data, 16 chips by ICI: .* x 1", text)
     assert "counted once" not in text
     assert re.search(r"fits v5e:4x4: [\d,]+ users a second in training, [\d.e-]+ hours", text)
+
+
+@compiles
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("topology", "found"),
+    [
+        ("v6e:2x2", "v6e:2x2: 4 chips, mesh data 4 x model 1"),
+        ("tpu7x:2x2x1", "tpu7x:2x2x1: 4 chips of 2 devices, mesh data 8 x model 1"),
+    ],
+)
+@pytest.mark.parametrize("config", ["embedded", "paper"])
+def test_the_real_steps_compile_for_the_newer_kinds(config, topology, found):
+    done = _run(f"--config={config}", *SMALL, f"--topology={topology}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(found)
+    rate = re.search(rf"fits {topology}: ([\d,]+) users a second in training", done.stdout)
+    assert rate is not None
+    assert 1e3 < float(rate[1].replace(",", "")) < 1e7
+    assert "counted once" not in done.stdout
 
 
 @compiles
