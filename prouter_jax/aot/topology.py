@@ -90,9 +90,11 @@ CHIPS = {
     ),
 }
 # Set these before jax is imported on a machine without a TPU. The compiler then queries no metadata server, prints
-# nothing, leaves no logs, and accepts other processes that have loaded it (else it locks /tmp/libtpu_lockfile).
+# nothing, leaves no logs, and accepts other processes that have loaded it (else it locks /tmp/libtpu_lockfile). Programs
+# for absent TPUs are not cached: JAX cannot read them back.
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-16",
