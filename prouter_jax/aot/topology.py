@@ -90,8 +90,8 @@ CHIPS = {
     ),
 }
 # Set these before jax is imported on a machine without a TPU. The compiler then queries no metadata server, prints
-# nothing, leaves no logs, and accepts other processes that have loaded it (else it locks /tmp/libtpu_lockfile). Programs
-# for absent TPUs are not cached: JAX cannot read them back.
+# nothing, leaves no logs, and accepts other processes that have loaded it (else it locks /tmp/libtpu_lockfile). JAX
+# caches no programs for absent TPUs, for it cannot read them back.
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "JAX_ENABLE_COMPILATION_CACHE": "false",

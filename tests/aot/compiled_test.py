@@ -12,10 +12,11 @@ import pytest
 from aot_programs import BATCH, KINDS, ROUNDS, WIDTH
 
 from prouter_jax.aot.compiled import from_json, times_of
-from prouter_jax.aot.topology import parse_topology
+from prouter_jax.aot.topology import ENVIRONMENT, parse_topology
 
 ROOT = pathlib.Path(__file__).parents[1]
 V5E = parse_topology("v5e:4x4")
+_OF_TESTS = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")  # eight virtual devices, no optimisation
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="no TPU compiler: pip install 'prouter-jax[ahead]'"
@@ -27,7 +28,8 @@ def compiled(tmp_path_factory):
     """The forecast of each program by its name; one process compiles all, for one slice and for two."""
     cache = tmp_path_factory.mktemp("compiled")
     settings = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    environment = os.environ | {"PYTHONPATH": str(ROOT.parent)} | settings
+    kept = {name: value for name, value in os.environ.items() if name not in _OF_TESTS}
+    environment = kept | {"PYTHONPATH": str(ROOT.parent)} | settings | ENVIRONMENT
     done = processes.run([sys.executable, str(ROOT / "aot_programs.py")], env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
