@@ -5,7 +5,7 @@ prouter evaluate --workdir=runs/embedded
 
 from absl import flags
 
-from prouter_jax.io.display import waiting
+from prouter_jax.io.display import log_line, waiting
 
 from . import entry
 
@@ -13,6 +13,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of train.", required=Tr
 
 
 def main() -> None:
+    log_line(f"evaluate: reading the experiment in {_WORKDIR.value}")
     with waiting("loading"):
         from prouter_jax.experiment import REPORT, evaluate_experiment
         from prouter_jax.report.text import headline

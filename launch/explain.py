@@ -5,6 +5,8 @@ prouter explain --workdir=runs/embedded --user=u00 --text="What is 2 + 2?" [--ta
 
 from absl import flags
 
+from prouter_jax.io.display import log_line, waiting
+
 from . import entry
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a trained router (of one seed).", required=True)
@@ -16,12 +18,17 @@ _HISTORY = flags.DEFINE_string("history", None, "Choices or ratings of users out
 
 
 def main() -> None:
-    from prouter_jax.serving.router import Router
+    log_line(f"explain: reading the router in {_WORKDIR.value}")
+    with waiting("restoring the router"):
+        from prouter_jax.serving.router import Router
 
-    router = Router.load(_WORKDIR.value)
+        router = Router.load(_WORKDIR.value)
     if _HISTORY.value:
-        router = router.with_history(_HISTORY.value)
-    print(router.explain(_USER.value, _TEXT.value, _TASK.value or "", _MOST.value).to_text())
+        with waiting("reading the histories"):
+            router = router.with_history(_HISTORY.value)
+    with waiting("leaving out past decisions"):
+        explanation = router.explain(_USER.value, _TEXT.value, _TASK.value or "", _MOST.value)
+    print(explanation.to_text())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """Adds new feedback to a trained router without training, and reports the drift.
 
-prouter update --workdir=runs/embedded --feedback=choices.jsonl [--llms=FOLDER] [--dry_run]
+prouter update --workdir=runs/embedded --feedback=choices.jsonl [--llms=FOLDER] [--dry_run] [--full]
 """
 
+import pathlib
+
 from absl import flags
+
+from prouter_jax.io.display import log_line, waiting
 
 from . import entry
 
@@ -16,18 +20,33 @@ _FEEDBACK = flags.DEFINE_string(
 )
 _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, that the feedback may refer to.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the drift and write nothing.")
+_FULL = flags.DEFINE_boolean("full", False, "Print the whole drift report in place of a summary.")
 
 
 def main() -> None:
-    from prouter_jax.serving.drift_report import to_markdown
-    from prouter_jax.serving.updates import update
+    log_line(f"update: reading {_FEEDBACK.value} and the router in {_WORKDIR.value}")
+    with waiting("measuring the drift"):
+        from prouter_jax.serving.updates import update
 
-    for updated in update(_WORKDIR.value, _FEEDBACK.value, _LLMS.value, _DRY_RUN.value):
+        results = update(_WORKDIR.value, _FEEDBACK.value, _LLMS.value, _DRY_RUN.value)
+    for updated in results:
         if updated.drift is None:
             print(f"{updated.workdir}: the same feedback was added before, in {updated.folder}: nothing to do")
-            continue
-        print(to_markdown(updated.drift, f"{updated.workdir}: drift since training"))
-        print(f"appended: {updated.folder}" if updated.folder else "nothing was written")
+        else:
+            _report(updated.workdir, updated.folder, updated.drift)
+
+
+def _report(workdir: pathlib.Path, folder: pathlib.Path | None, drift) -> None:
+    from prouter_jax.serving.drift_report import to_markdown, to_text
+
+    if _FULL.value:
+        print(to_markdown(drift, f"{workdir}: drift since training"))
+    else:
+        print("\n".join(f"{workdir}: {line}" for line in to_text(drift)))
+    if folder is None:
+        print("nothing was written" + ("" if _FULL.value else "; --full prints the whole drift report"))
+    else:
+        print(f"appended: {folder}; drift report: {folder / 'drift.md'}")
 
 
 if __name__ == "__main__":

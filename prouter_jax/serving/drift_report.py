@@ -89,6 +89,13 @@ def advise(drift: Drift) -> str:
     return "No need to train again: everything is within its limits."
 
 
+def to_text(drift: Drift) -> list[str]:
+    """Two lines for a terminal: what is new, and the advice."""
+    users, queries = drift.users, drift.queries
+    new = f"{drift.decisions:,} decisions of {users.users:,} users ({users.new:,} new) on {queries.queries:,} queries"
+    return [f"{new} ({queries.new:,} not in the training data)", advise(drift)]
+
+
 def to_json(drift: Drift) -> str:
     """All measurements with limits, alarms and advice as JSON; NaN and infinity become null."""
     values = dataclasses.asdict(drift) | {

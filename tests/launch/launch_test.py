@@ -92,7 +92,11 @@ def test_a_workdir_without_a_router_is_one_line(tmp_path):
     pairs = _pairs(tmp_path / "in.jsonl")
     arguments = [f"--workdir={tmp_path}/none", f"--input={pairs}", f"--output={tmp_path}/out.jsonl"]
     _assert_one_line(_run("-m", "launch.score", *arguments), "config.json")
-    _assert_one_line(_run("-m", "launch.evaluate", f"--workdir={tmp_path}/none"), "experiment.json")
+    done = _run("-m", "launch.evaluate", f"--workdir={tmp_path}/none")
+    reading, failed = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert reading == f"evaluate: reading the experiment in {tmp_path}/none"
+    assert "experiment.json" in failed
     assert list(tmp_path.iterdir()) == [pairs]
 
 
@@ -103,7 +107,7 @@ def test_evaluate_writes_the_report_again(experiment_workdir, tmp_path):
     done = _run("-m", "launch.evaluate", f"--workdir={workdir}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"report: {workdir}/report/report.html"
-    assert done.stderr == ""
+    assert done.stderr == f"evaluate: reading the experiment in {workdir}\n"
     after = json.loads((workdir / "report" / "report.json").read_text())["policies"]
     assert {name: row["reward"] for name, row in after.items()} == {name: row["reward"] for name, row in before.items()}
 

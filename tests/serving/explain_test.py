@@ -302,7 +302,9 @@ def test_the_command_prints_the_explanation(experiment_workdir):
     calls = [[*common, "--user=u00", f"--task={task}", "--most=3"], [*common, "--user=no one"]]
     done = _run("-c", _CALLS, json.dumps(calls))
     assert done.stdout == router.explain("u00", TEXT, task, 3).to_text() + "\nexit 0\nexit 1\n"
-    assert done.stderr.splitlines() == ["explain: user_id: expected one of 12 users with history, found 'no one'"]
+    reading = f"explain: reading the router in {experiment_workdir}"
+    bad = "explain: user_id: expected one of 12 users with history, found 'no one'"
+    assert done.stderr.splitlines() == [reading, reading, bad]
 
 
 def test_the_text_says_why_the_two_influences_may_have_opposite_signs(router):

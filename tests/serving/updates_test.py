@@ -215,11 +215,25 @@ def test_the_command_reports_and_appends(workdir, held_out, tmp_path):
     path = _write(tmp_path / "new.jsonl", held_out)
     command = _command(f"--workdir={workdir}", f"--feedback={path}")
     done = processes.run(command, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"# {workdir}: drift since training\n")
-    assert f"appended: {read_updates(workdir)[0].folder}" in done.stdout
+    assert (done.returncode, done.stderr) == (0, f"update: reading {path} and the router in {workdir}\n")
+    new, advice, appended = done.stdout.splitlines()
+    assert new.startswith(f"{workdir}: {len(held_out)} decisions of ")
+    folder = read_updates(workdir)[0].folder
+    assert appended == f"appended: {folder}; drift report: {folder}/drift.md"
+    assert advice.removeprefix(f"{workdir}: ") in (folder / "drift.md").read_text()
     done = processes.run([*command, "--dry_run"], cwd=ROOT)
     assert "the same feedback was added before" in done.stdout
+
+
+def test_the_command_prints_the_whole_report_where_it_is_asked_for(workdir, held_out, tmp_path):
+    path = _write(tmp_path / "new.jsonl", held_out)
+    command = _command(f"--workdir={workdir}", f"--feedback={path}", "--dry_run")
+    assert processes.run(command, cwd=ROOT).stdout.endswith(
+        "nothing was written; --full prints the whole drift report\n"
+    )
+    done = processes.run([*command, "--full"], cwd=ROOT)
+    assert done.stdout.startswith(f"# {workdir}: drift since training\n")
+    assert done.stdout.endswith("\nnothing was written\n")
 
 
 # The command, killed before so many of its changes to a folder.
