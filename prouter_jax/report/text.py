@@ -85,7 +85,7 @@ def interval_text(row: PairedDifference) -> str:
 
 def sample_text(row: PairedDifference) -> str:
     """`3 seeds`, `1 seed`, `1200 test queries`."""
-    singular = {"seeds": "seed", "test queries": "test query"}.get(row.over, row.over)
+    singular = {"seeds": "seed", "users": "user", "test queries": "test query"}.get(row.over, row.over)
     return f"{row.n} {singular if row.n == 1 else row.over}"
 
 

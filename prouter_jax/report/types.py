@@ -80,7 +80,7 @@ class PairedDifference:
 
     Attributes:
       low, high: ends of the 95 % interval; NaN if there is none.
-      over: what the interval is taken over, "seeds" or "test queries".
+      over: what the interval is taken over, "seeds", "users" or "test queries".
       n: number of these.
     """
 

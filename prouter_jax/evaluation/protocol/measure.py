@@ -76,7 +76,7 @@ def measure_new_users(
     """
     fitted = _fit(config, tuning, seed, folders)
     whole = from_arguments(config, folders.data)
-    splits = {k: _split_given(whole, k, seed) if k else fitted.dataset for k in (*ks, ALL)}
+    splits = {k: split_given(whole, k, seed) if k else fitted.dataset for k in (*ks, ALL)}
     found = {k: _measure(fitted, dataset, metric) for k, dataset in splits.items()}
     scores = {name: numbers[metric] for name, numbers in found[ALL]["policies"].items() if name != ORACLE}
     known = [score for score in scores.values() if not math.isnan(score)]
@@ -99,11 +99,11 @@ def measure_new_llms(
     whole = from_arguments(config, folders.data)
     settings = _settings(tuning, folders)
     again = {name: settings[name] for name in _FITTED_AGAIN if name in settings}
-    dataset = _split_given(whole, 0, seed)
+    dataset = split_given(whole, 0, seed)
     fitted = fit_all(whole, dataset, seed, {ROUTER: settings[ROUTER]} | again)
     found = []
     for k in ks:
-        given = _split_given(whole, k, seed) if k else dataset
+        given = split_given(whole, k, seed) if k else dataset
         policies = make_tuned(given, again)
         for policy in policies.values():
             policy.fit(given.labelled("train"), given.labelled("validation"))
@@ -133,6 +133,11 @@ def measure_parts(setting: str, config: Mapping, variants: Mapping[str, Mapping]
     return {"setting": setting, "k": None, "seed": seed, "metric": "reward", "policies": numbers}
 
 
+def split_given(config: ExperimentConfig, k: int, seed: int) -> Dataset:
+    """The split whose histories have k decisions of each new user, or k decisions with a new LLM as a candidate."""
+    return prepare_dataset(cached_source(config.data), dataclasses.replace(config.data, given=k), seed)
+
+
 def _fit(config: Mapping, tuning: Mapping, seed: int, folders: Folders) -> FittedPolicies:
     whole = from_arguments(config, folders.data)
     dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
@@ -141,11 +146,6 @@ def _fit(config: Mapping, tuning: Mapping, seed: int, folders: Folders) -> Fitte
 
 def _settings(tuning: Mapping, folders: Folders) -> dict[str, dict[str, Any]]:
     return tuned_settings(Tuning(**{**tuning, "policies": tuple(tuning["policies"])}), folders.data, folders.tuned)
-
-
-def _split_given(config: ExperimentConfig, k: int, seed: int) -> Dataset:
-    """The split whose histories have k decisions of each new user, or k decisions with a new LLM as a candidate."""
-    return prepare_dataset(cached_source(config.data), dataclasses.replace(config.data, given=k), seed)
 
 
 def _measure(fitted: FittedPolicies, dataset: Dataset, metric: str) -> dict:

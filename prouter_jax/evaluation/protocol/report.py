@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from prouter_jax.evaluation.protocol.definition import ABLATION, Finding
 from prouter_jax.evaluation.protocol.storage import read_tables
 from prouter_jax.evaluation.protocol.table import (
+    ACCEPTED,
     MIN_LEARNABLE_GAIN,
     ORACLE,
     Group,
@@ -108,7 +109,8 @@ def policy_table(group: Group, limit: int | None = None) -> tuple[list[str], Row
 def summary_table(table: Table) -> tuple[list[str], Rows]:
     """Columns and rows of a table: a row for each group, or in an ablation for each variant of the router."""
     if table.kind == ABLATION:
-        columns = ["setting", "k", "router", "changed", "score", "router's gain", "verdict", "metric", "seeds"]
+        columns = ["setting", "k", "router", "changed", "score", "router's gain", "verdict", "accepted",
+                   "metric", "seeds"]  # fmt: skip
         return _without_empty(
             columns, [_variant_row(group, name) for group in table.groups for name in baselines(group)]
         )
@@ -265,6 +267,7 @@ def _variant_row(group: Group, name: str) -> list[str]:
         changed,
         gain_text(gain),
         _significance(gain),
+        _accepted(group),
         *_metric_and_seeds(group),
     ]
 
@@ -274,6 +277,12 @@ def _policy_row(group: Group, name: str, others: Iterable[str]) -> list[str]:
     rest = [_metric_text(metric, row.metrics[metric]) if metric in row.metrics else DASH for metric in others]
     gain = gain_text(row.gains.get(group.metric)) if name != ORACLE else DASH
     return [name, mean_text(score(group, name)), gain, _share(group, name), *rest]
+
+
+def _accepted(group: Group) -> str:
+    """In how many seeds the gate accepted what gradients trained: `3 of 5`."""
+    found = group.rows[ROUTER].metrics.get(ACCEPTED)
+    return DASH if found is None else f"{round(sum(found.values))} of {len(found.values)}"
 
 
 def _setting_and_k(group: Group) -> list[str]:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from prouter_jax.metrics import Interval, difference_over_seeds, share_over_seeds
+from prouter_jax.metrics import Interval, difference_over_seeds, mean_over_clusters, share_over_seeds
 from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 ORACLE = "oracle"
+ACCEPTED = "accepted"  # metric of the router: 1 if the gate accepted what gradients trained, else 0
 LESS_IS_BETTER = ("log_loss", "calibration", "seconds")
 MIN_LEARNABLE_GAIN = 0.02  # of a metric; below it the share recovered is mostly noise
 _NOT_MEASURED = ("settings",)
@@ -192,20 +193,29 @@ def _build_group(measured: Sequence[Mapping]) -> Group:
 def _build_row(measured: Sequence[Mapping], name: str, metric: str) -> Row:
     names = dict.fromkeys(m for one in measured for m in one["policies"].get(name, {}) if m not in _NOT_MEASURED)
     values = {m: _values(measured, name, m) for m in names}
-    gains = {
-        m: _gain(_values(measured, ROUTER, m), values[m], name, sign(m))
-        for m in names
-        if name != ROUTER and m not in ("validation", "seconds")
-    }
+    gains = {m: _gain(measured, name, m) for m in names if name != ROUTER and m not in ("validation", "seconds")}
     ends = (np.array([_number(one.get(end)) for one in measured]) for end in ("blind", "full"))
     share = share_over_seeds(np.array(_values(measured, name, metric)), *ends)
     settings = [one["policies"].get(name, {}).get("settings") or {} for one in measured]
     return Row({m: SeedStatistics.of(column) for m, column in values.items()}, gains, share, settings)
 
 
-def _gain(router: list[float], other: list[float], name: str, better: int) -> PairedDifference:
-    found = difference_over_seeds(better * np.array(router), better * np.array(other))
-    return PairedDifference(ROUTER, name, found.mean, found.low, found.high, "seeds", found.n)
+def _gain(measured: Sequence[Mapping], name: str, metric: str) -> PairedDifference:
+    """The router's gain with an interval over seeds, or over users where the measurements have their numbers."""
+    if all("by_user" in one for one in measured):
+        found, over = _gain_over_users(measured, name, metric), "users"
+    else:
+        router, other = (sign(metric) * np.array(_values(measured, policy, metric)) for policy in (ROUTER, name))
+        found, over = difference_over_seeds(router, other), "seeds"
+    return PairedDifference(ROUTER, name, found.mean, found.low, found.high, over, found.n)
+
+
+def _gain_over_users(measured: Sequence[Mapping], name: str, metric: str) -> Interval:
+    """The mean gain over users and seeds; the seeds in which the same user is tested are one cluster."""
+    pairs = [[one["by_user"][policy][metric] for policy in (ROUTER, name)] for one in measured]
+    users = [user for router, _ in pairs for user in router]
+    gains = [_number(router[user]) - _number(other[user]) for router, other in pairs for user in router]
+    return mean_over_clusters(sign(metric) * np.array(gains), np.array(users))
 
 
 def _best_baseline(group: Group) -> str:

@@ -133,7 +133,7 @@ def test_new_llms_are_ignored_by_the_blind_score_alone(size):
     assert [one["k"] for one in found] == [0, 5]
     assert len({one["blind"] for one in found}) == len({one["full"] for one in found}) == 1
     config = from_arguments(unit.arguments["config"], size.data)
-    dataset = measure._split_given(config, 0, 0)
+    dataset = measure.split_given(config, 0, 0)
     test = dataset.labelled("test")
     new = dataset.data.llms.ids == "alder-1"
     assert found[0]["blind"] <= np.nanmax(np.where(new, np.nan, test.rewards), 1).mean()

@@ -27,6 +27,8 @@ SOME_USERS = 300  # users on whom hyperparameters are tuned, where tuning on all
 # The texts of the two most frequent requirements.
 EVERY = "the router's mean gain over every baseline is at least 0"
 EVERY_LOW = "the 95 % interval of the router's gain over every baseline is above 0"
+# The tables are of preset "em", whatever the default is, but where one compares presets.
+_PRESET = {"model.preset": "em"}
 _LONG = {"train.num_train_steps": 16, "train.eval_every_steps": 8}
 _SMALL = {
     "data.embedded.num_queries": 120,
@@ -57,9 +59,17 @@ def costs(size: Size, folder: str, num_users: int, changes: Mapping[str, Any] = 
     return data_set(size, folder, {**users, **COST_MODEL, **changes})
 
 
+def votes(size: Size) -> ExperimentConfig:
+    """Configuration: 80 crowd workers vote between two of 50 LLMs; some votes of each worker are held out."""
+    # Effects are ignored: they are shares of votes won, test votes among them.
+    # No style: 13 prompts are too few to learn it.
+    changes = {"data.split": "warm_query", "data.ignore_effects": not size.small, "model.style": False}
+    return data_set(size, "llmfao_votes", {**changes, "train.num_train_steps": 12, "train.eval_every_steps": 12})
+
+
 def data_set(size: Size, folder: str, changes: Mapping[str, Any]) -> ExperimentConfig:
     """Configuration of a data set in the folder of data sets; a small embedded benchmark in the small size."""
-    config = ExperimentConfig(name=folder)
+    config = changed(ExperimentConfig(name=folder), _PRESET)
     if size.small:
         return changed(config, {**changes, **_SMALL, "data.pool": ""})
     return changed(config, {"data.source": "tables", "data.path": folder, **_LONG, **changes})
@@ -67,7 +77,7 @@ def data_set(size: Size, folder: str, changes: Mapping[str, Any]) -> ExperimentC
 
 def embedded(size: Size, changes: Mapping[str, Any]) -> ExperimentConfig:
     """Configuration of the embedded benchmark with 1,000 users and 10 LLMs."""
-    config = changed(ExperimentConfig(name="embedded"), {**_LONG, **changes, "data.embedded.num_llms": 10})
+    config = changed(ExperimentConfig(name="embedded"), {**_PRESET, **_LONG, **changes, "data.embedded.num_llms": 10})
     return changed(config, {**_SMALL, "data.num_users": 9}) if size.small else config
 
 

@@ -3,19 +3,15 @@
 from prouter_jax.evaluation.protocol import measure
 from prouter_jax.evaluation.protocol.definition import Definition, Size, changed, to_arguments
 from prouter_jax.evaluation.protocol.requirements import gain, gain_over_blind, score, settings
-from prouter_jax.evaluation.protocol.tables.base import aim, data_set, required, seeds, split_units, tuning, unit
+from prouter_jax.evaluation.protocol.tables.base import aim, required, seeds, split_units, tuning, unit, votes
 
 _LOSS = "log_loss"
-_MODEL = {"model.style": False, "train.num_train_steps": 12, "train.eval_every_steps": 12}
 _KNOWN, _NEW = "votes held out", "new workers"
 
 
 def tables(size: Size) -> list[Definition]:
     """The definitions of the table of votes."""
-    # Effects are ignored: they are shares of votes won, test votes among them.
-    # No style: 13 prompts are too few to learn it.
-    changes = {"data.split": "warm_query", "data.ignore_effects": not size.small, **_MODEL}
-    config = data_set(size, "llmfao_votes", changes)
+    config = votes(size)
     tuned = tuning(size, "votes", config, metric=_LOSS, trainings=10, seeds=2)
     new = changed(config, {"data.split": "warm_user"})
     ks = (0, 3) if size.small else (0, 3, 10, 30)
