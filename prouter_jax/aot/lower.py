@@ -17,10 +17,11 @@ from prouter_jax.graph.build import bucket, whole_chunks
 from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, RouterGraph
 from prouter_jax.model.answer_features import Observed
 from prouter_jax.model.network import Architecture, make_network
-from prouter_jax.sharding import DATA, placed_shapes, users_sharding
+from prouter_jax.sharding import DATA, placed_shapes, replicated, users_sharding
 from prouter_jax.training import run as train
 from prouter_jax.training.state import TrainState
 from prouter_jax.training.step import make_recipe, read_world
+from prouter_jax.training.tuning import can_tune, make_episodes, make_tuning_world
 
 KINDS: tuple[str, ...] = ("parameters", "optimizer", "world", "batch")
 
@@ -35,7 +36,7 @@ class Program:
       arguments: pytrees of jax.ShapeDtypeStruct with shardings.
       kinds: one of `KINDS` for every array; a pytree prefix of `arguments`.
       users: users that one call reads, on all devices.
-      calls: calls in an epoch; 0 for a program that is not part of training.
+      calls: calls in an epoch; 0 for a program that is no part of one, such as scoring and what follows all epochs.
     """
 
     name: str
@@ -51,7 +52,7 @@ _ENOUGH_QUERIES = 500  # of the embedded benchmark; more give the same shapes bu
 
 
 def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int | None = None) -> list[Program]:
-    """Train step and score step of a configuration; no array is put on a device.
+    """Train step and score step of a configuration, and preset tuned's gradient step; no array is put on a device.
 
     Args:
       config: configuration of the run.
@@ -83,12 +84,43 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
     calls = steps or (1 if network.layers is None else recipe.masking.folds)
     at_once = config.train.users_per_step or number
     readers = (state.params, shapes), ("parameters", _kinds(shapes))
-    return [
+    programs = [
         Program(
             "train step", step, (state, world, batch, key), (_STATE, _kinds(world), "batch", "batch"), at_once, calls
         ),
         Program("score step", _reader(network), *readers, shapes.layout.users, 0),
     ]
+    if network.transfer is not None and can_tune(dataset):
+        programs.insert(1, _gradient_step(config, dataset, growth, (network, recipe, mesh), state, shapes))
+    return programs
+
+
+def _gradient_step(
+    config: ExperimentConfig, dataset: Dataset, growth: float, run: tuple, state: TrainState, graph: RouterGraph
+) -> Program:
+    """The gradient step of preset "tuned", which every device does whole.
+
+    Args:
+      growth: factor by which queries are left out of `dataset`.
+      run: network, recipe and mesh.
+      state, graph: their shapes.
+    """
+    network, _, mesh = run
+    queries = int(len(dataset.world.interactions.queries.ids) * growth)
+    episode = dataclasses.replace(make_episodes(config, dataset), num_queries=queries).rows(1, 0)
+    make_world = functools.partial(make_tuning_world, network, dataset=dataset)
+    world = jax.eval_shape(make_world, state.params, state.opt_state.folds, graph)
+    grown = jax.tree.map(lambda x: jax.ShapeDtypeStruct((queries, *x.shape[1:]), x.dtype), world.queries)
+    folds, _, *answer = world.fitted.answers.shape
+    answers = jax.ShapeDtypeStruct((folds, queries, *answer), world.fitted.answers.dtype)
+    fitted = dataclasses.replace(world.fitted, answers=answers)
+    world = dataclasses.replace(world, queries=grown, fitted=fitted)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    whole = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), (world, episode, key)
+    )
+    kinds = (_STATE, "world", "batch", "batch")
+    return Program("gradient step", train.compiled_tuning_step(*run), (state, *whole), kinds, len(episode["user"]), 0)
 
 
 def _small(config: ExperimentConfig) -> tuple[Dataset, float]:

@@ -7,8 +7,9 @@ from prouter_jax.aot.compiled import shape_bytes
 from prouter_jax.aot.lower import make_programs
 from prouter_jax.config import USERS_AT_ONCE
 from prouter_jax.data.batches import Input
-from prouter_jax.sharding import make_mesh
+from prouter_jax.sharding import make_mesh, to_host
 from prouter_jax.training.run import initial_state, make_run
+from prouter_jax.training.tuning import make_episodes, make_tuning_world
 
 
 @pytest.mark.parametrize("preset", ["em", "paper"])
@@ -45,6 +46,28 @@ def test_shapes_of_minibatches_are_those_of_the_run(tiny_config, dataset, preset
     assert jax.tree.map(lambda x: x.shape, new) == jax.tree.map(lambda x: x.shape, step.arguments[0])
 
 
+def test_shapes_of_a_gradient_step_are_those_of_the_run(tiny_config, dataset):
+    tiny_config.model.preset, tiny_config.mesh.data = "tuned", 2
+    step, gradient, _ = make_programs(tiny_config, make_mesh(tiny_config.mesh))
+    assert (step.name, gradient.name, gradient.calls) == ("train step", "gradient step", 0)
+    run = make_run(tiny_config, dataset)
+    state = initial_state(run, 0)
+    episodes = make_episodes(tiny_config, dataset)
+    world = make_tuning_world(run.network, to_host(state.params), to_host(state.opt_state.folds), run.here, dataset)
+    for wanted, found in zip((state, world, episodes.rows(1, 0)), gradient.arguments, strict=False):
+        for one, other in zip(jax.tree.leaves(wanted), jax.tree.leaves(found), strict=True):
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+    assert gradient.users == len(gradient.arguments[2]["user"])
+    new, _ = jax.eval_shape(gradient.function, *gradient.arguments)
+    assert jax.tree.map(lambda x: x.shape, new) == jax.tree.map(lambda x: x.shape, state)
+
+
+def test_minibatches_have_no_gradient_step(tiny_config):
+    tiny_config.model.preset, tiny_config.train.users_per_step = "tuned", 4
+    names = [program.name for program in make_programs(tiny_config, make_mesh(tiny_config.mesh))]
+    assert names == ["train step", "score step"]
+
+
 def test_more_queries_of_the_embedded_benchmark_are_a_larger_world(tiny_config, monkeypatch):
     monkeypatch.setattr("prouter_jax.aot.lower._ENOUGH_QUERIES", 50)
     tiny_config.train.users_per_step = 4
@@ -54,6 +77,17 @@ def test_more_queries_of_the_embedded_benchmark_are_a_larger_world(tiny_config, 
     for found, expected in zip(*(program.arguments[1].values.shape for program in (grown, whole)), strict=True):
         assert found == pytest.approx(expected, rel=0.1)
     jax.eval_shape(grown.function, *grown.arguments)
+
+
+def test_more_queries_are_more_to_draw_episodes_from(tiny_config, monkeypatch):
+    tiny_config.model.preset = "tuned"
+    few, whole = [], []
+    for most, programs in ((50, few), (500, whole)):
+        monkeypatch.setattr("prouter_jax.aot.lower._ENOUGH_QUERIES", most)
+        programs += make_programs(tiny_config, make_mesh(tiny_config.mesh))
+    sizes = [jax.tree.leaves(jax.tree.map(lambda x: x.shape, one[1].arguments[1:3])) for one in (few, whole)]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+    jax.eval_shape(few[1].function, *few[1].arguments)
 
 
 def test_more_users_are_more_of_the_same_in_whole_chunks(tiny_config):

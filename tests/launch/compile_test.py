@@ -87,10 +87,11 @@ def test_the_real_steps_compile_for_a_topology():
         ("tpu7x:2x2x1", "tpu7x:2x2x1: 4 chips of 2 devices, mesh data 8 x model 1"),
     ],
 )
-@pytest.mark.parametrize("config", ["embedded", "paper"])
-def test_the_real_steps_compile_for_the_newer_kinds(config, topology, found):
-    done = _run(f"--config={config}", *SMALL, f"--topology={topology}")
+@pytest.mark.parametrize(("preset", "steps"), [("tuned", 3), ("paper", 2)])
+def test_the_real_steps_compile_for_the_newer_kinds(preset, steps, topology, found):
+    done = _run(CONFIG, *SMALL, f"--config.model.preset={preset}", f"--topology={topology}")
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("; compiled in") == steps
     assert done.stdout.startswith(found)
     rate = re.search(rf"fits {topology}: ([\d,]+) users a second in training", done.stdout)
     assert rate is not None
