@@ -60,7 +60,7 @@ def build_dataset(
         raise ValueError(f"format: expected one of {', '.join(sorted(FORMATS))}, found {name!r}")
     source, out = make_path(source), make_path(out)
     if not source.exists():
-        raise ValueError(f"{source}: expected data of format {name}, found nothing")
+        raise ValueError(f"{source}: expected data of format {name}, found none")
     tfds = require_tfds()
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()

@@ -54,6 +54,25 @@ def local_path(path: str | os.PathLike, needed_for: str) -> pathlib.Path:
     return made
 
 
+def require_file(path: pathlib.Path) -> pathlib.Path:
+    """Returns a path from `make_path` of an existing file.
+
+    Raises:
+      ValueError: "PATH: expected a file, found none" (or a folder).
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a file, found {'a folder' if path.is_dir() else 'none'}")
+    return path
+
+
+def require_folder(path: pathlib.Path, contents: str = "") -> pathlib.Path:
+    """`require_file` for a folder; `contents`, such as "tables", are named in the message."""
+    if not path.is_dir():
+        expected = f"a folder of {contents}" if contents else "a folder"
+        raise ValueError(f"{path}: expected {expected}, found {'a file' if path.is_file() else 'none'}")
+    return path
+
+
 def is_remote(path: pathlib.Path) -> bool:
     """Whether a path from `make_path` is in a bucket."""
     return not isinstance(path, pathlib.Path)

@@ -8,7 +8,7 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import Any
 
-from prouter_jax.io.paths import make_path
+from prouter_jax.io.paths import make_path, require_file
 
 Messages = list[dict[str, str]]
 
@@ -145,7 +145,7 @@ def read_llms(path: str | os.PathLike) -> list[RemoteLlm]:
     Raises:
       ValueError: one line with file, LLM and field, what was expected and what was found.
     """
-    path = make_path(path)
+    path = require_file(make_path(path))
     try:
         parsed = json.loads(path.read_bytes(), object_pairs_hook=_unique_names)
     except OSError as error:

@@ -60,8 +60,6 @@ def read_queries(path: str | os.PathLike) -> Queries:
     path = make_path(path)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
-    if not path.is_file():
-        raise ValueError(f"table {path.name}: expected a file, found none at {str(path)!r}")
     table = load_table(path, _SCHEMA)
     cells = [table.strings(name) for name in _SCHEMA]
     contents = list(zip(*cells[1:], strict=True))

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from prouter_jax.data.tables.files import SUFFIXES
 from prouter_jax.data.tables.schema import SCHEMAS
 from prouter_jax.io import files
-from prouter_jax.io.paths import list_folder, make_path
+from prouter_jax.io.paths import list_folder, make_path, require_file
 
 FOLDER = "updates"
 _NAME = re.compile(r"([1-9]\d*)-[0-9a-f]{12}")
@@ -65,13 +65,13 @@ def read_pending(feedback: str | os.PathLike, llms: str | os.PathLike | None) ->
     """Reads a feedback file and the tables in a folder of LLMs as bytes.
 
     Raises:
-      ValueError: if the suffix of the feedback file is not that of a table.
+      ValueError: if the feedback file is missing, or its suffix is not that of a table.
       OSError: if a file cannot be read.
     """
     path = make_path(feedback)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
-    content = {f"feedback{path.suffix}": path.read_bytes()}
+    content = {f"feedback{path.suffix}": require_file(path).read_bytes()}
     tables = {name + suffix for name in SCHEMAS for suffix in SUFFIXES}
     found = [] if llms is None else [path for path in list_folder(make_path(llms)) if path.name in tables]
     added = {f"{_LLMS}/{path.name}": path.read_bytes() for path in sorted(found)}

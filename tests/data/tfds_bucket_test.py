@@ -119,5 +119,5 @@ def test_what_is_trained_on_is_what_the_tables_hold(experiment, bucket):
 
 
 def test_a_source_that_is_not_there_is_one_line(bucket):
-    with pytest.raises(ValueError, match=r"^gs://bucket/none: expected data of format tables, found nothing$"):
+    with pytest.raises(ValueError, match=r"^gs://bucket/none: expected data of format tables, found none$"):
         build_dataset("tables", f"{bucket}/none", f"{bucket}/out")

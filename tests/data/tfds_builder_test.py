@@ -158,7 +158,7 @@ def test_the_card_counts_and_names_sources(tables, tmp_path):
     ("name", "source", "found"),
     [
         ("nope", ".", "format: expected one of alpacaeval, .*, tables, found 'nope'"),
-        ("tables", "none", "none: expected data of format tables, found nothing"),
+        ("tables", "none", "none: expected data of format tables, found none"),
         ("tables", ".", "table queries: expected queries.parquet"),
     ],
 )

@@ -19,6 +19,8 @@ from prouter_jax.io.paths import (
     local_path,
     make_path,
     open_text,
+    require_file,
+    require_folder,
 )
 
 
@@ -115,3 +117,18 @@ def test_links_and_files_of_this_machine(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     assert files_below(tmp_path) == ["a", "link"]
     assert is_same_file(tmp_path / "a", tmp_path / "link" / "a")
+
+
+def test_a_missing_file_or_folder_is_one_line_with_its_path(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_whole(folder / "a", "x")
+    assert require_file(folder / "a") == folder / "a"
+    assert require_folder(folder) == folder
+    with pytest.raises(ValueError, match=f"^{folder}/none: expected a file, found none$"):
+        require_file(folder / "none")
+    with pytest.raises(ValueError, match=f"^{folder}/none: expected a folder of tables, found none$"):
+        require_folder(folder / "none", "tables")
+    with pytest.raises(ValueError, match=f"^{folder}/a: expected a folder, found a file$"):
+        require_folder(folder / "a")
+    with pytest.raises(ValueError, match=f"^{folder}: expected a file, found a folder$"):
+        require_file(folder)

@@ -235,7 +235,7 @@ def test_constraints_hold(scored):
         assert row["error"] or set(row["probabilities"]) == {llms[1], llms[2]}
     assert codes["unknown.jsonl"] == codes["nofile.jsonl"] == codes["badhistory.jsonl"] == 1
     assert f"score: allow: expected LLMs among {', '.join(llms)}, found unknown\n" in done.stderr
-    assert "score: table none.jsonl: expected a file" in done.stderr
+    assert "none.jsonl: expected a file, found none\n" in done.stderr
     assert "score: table in.jsonl, column llm" in done.stderr
     assert "Traceback" not in done.stderr
     written = {path.name for path in folder.iterdir() if path.suffix in (".jsonl", ".csv", ".parquet")}

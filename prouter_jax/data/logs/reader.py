@@ -18,7 +18,7 @@ import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from prouter_jax.data.tables.parquet import one_line
-from prouter_jax.io.paths import arrow_file, file_size, make_path
+from prouter_jax.io.paths import arrow_file, file_size, make_path, require_file
 
 NOT_AN_OBJECT = "not a JSON object"
 """Reason of dropped lines."""
@@ -217,6 +217,7 @@ def read_pieces(path: str | os.PathLike, columns: dict[str, tuple[str, ...]]) ->
     path = make_path(path)
     if path.suffix not in _READERS:
         raise ValueError(f"table {path.name}: expected one of {', '.join(_READERS)}, found {path.suffix!r}")
+    require_file(path)
     try:
         yield from _READERS[path.suffix](path, columns)
     except OSError as error:

@@ -24,7 +24,7 @@ from prouter_jax.data.public.personaroute_rows import RowStore, read_rows
 from prouter_jax.data.tables.json_elements import unique_keys
 from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.validation import row_error, validate
-from prouter_jax.io.paths import make_path
+from prouter_jax.io.paths import make_path, require_file
 
 _FILE = re.compile(r"router_user_(train|val|test)_data_(v\d+(?:_large)?)\.csv")
 _PRICES = ("input_price", "output_price")
@@ -80,6 +80,7 @@ def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
 def _read_llms(path: pathlib.Path) -> Llms:
     """The LLMs of a JSON file in its order."""
     prefix = f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found"
+    require_file(path)
     try:
         entries = json.loads(path.read_text("utf-8"), object_pairs_hook=unique_keys)
     except OSError as error:

@@ -17,7 +17,7 @@ from prouter_jax.data.tables.files import csv_rows, jsonl_rows
 from prouter_jax.data.tables.json_elements import json_elements
 from prouter_jax.data.tables.parquet import check_columns, parquet_size, parquet_tables
 from prouter_jax.data.validation import row_error
-from prouter_jax.io.paths import file_size
+from prouter_jax.io.paths import file_size, require_file
 
 _BOOLEANS = {"True": 1.0, "False": 0.0}  # as pandas writes them
 _ROWS_AT_ONCE = 1000  # rows of a Parquet file in memory
@@ -141,7 +141,7 @@ def read_records(
     if path.suffix not in _READERS:
         raise ValueError(f"table {path.name}: expected one of {', '.join(_READERS)}, found {path.suffix!r}")
     number = -1
-    with contextlib.closing(_READERS[path.suffix](path, tuple(needed), wanted, array)) as found:
+    with contextlib.closing(_READERS[path.suffix](require_file(path), tuple(needed), wanted, array)) as found:
         for number, (cells, size) in enumerate(found):
             yield Record(path.name, number, cells), size
     if number < 0:
@@ -155,10 +155,10 @@ def column_names(path: pathlib.Path) -> list[str]:
       ValueError: if the file is damaged or has another suffix.
     """
     if path.suffix == ".parquet":
-        return parquet_size(path)[0].names
+        return parquet_size(require_file(path))[0].names
     if path.suffix != ".csv":
         raise ValueError(f"table {path.name}: expected .csv or .parquet, found {path.suffix!r}")
-    with contextlib.closing(csv_rows(path)) as rows:
+    with contextlib.closing(csv_rows(require_file(path))) as rows:
         return next(rows, [])
 
 

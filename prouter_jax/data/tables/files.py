@@ -13,7 +13,7 @@ from collections.abc import Collection, Generator
 from prouter_jax.data.tables.json_elements import unique_keys
 from prouter_jax.data.tables.parquet import check_columns, one_line, read_parquet
 from prouter_jax.data.validation import row_error
-from prouter_jax.io.paths import open_text
+from prouter_jax.io.paths import open_text, require_file
 
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 
@@ -31,9 +31,9 @@ def read_cells(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict, int, 
       The names of all columns of the file.
 
     Raises:
-      ValueError: if the file is damaged or has a wanted column twice.
+      ValueError: if the file is missing or damaged, or has a wanted column twice.
     """
-    return _READERS[path.suffix](path, wanted)
+    return _READERS[path.suffix](require_file(path), wanted)
 
 
 def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:

@@ -5,7 +5,7 @@ import pathlib
 from prouter_jax.data.tables.columns import load_table
 from prouter_jax.data.tables.files import SUFFIXES
 from prouter_jax.data.tables.table import Table
-from prouter_jax.io.paths import list_folder
+from prouter_jax.io.paths import list_folder, require_folder
 
 OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
 _FEEDBACK_ROW = {"user_id": "id", "query_id": "id", "time": "number?"}
@@ -48,9 +48,7 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
     Raises:
       ValueError: if a required table is missing, a table has two files or a file is damaged.
     """
-    if not folder.is_dir():
-        raise ValueError(f"folder {str(folder)!r}: expected a folder of tables, found none")
-    tables, present = {}, {path.name: path for path in list_folder(folder)}
+    tables, present = {}, {path.name: path for path in list_folder(require_folder(folder, "tables"))}
     for name, schema in SCHEMAS.items():
         paths = [present[name + suffix] for suffix in SUFFIXES if name + suffix in present and name not in skipped]
         if len(paths) > 1:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import in_background, prefetch
-from prouter_jax.io.paths import is_remote, is_same_file, make_path
+from prouter_jax.io.paths import is_remote, is_same_file, make_path, require_file, require_folder
 from prouter_jax.serving.batch.read import Pairs, open_pairs
 from prouter_jax.serving.batch.write import OUTPUT_COLUMNS, WRITERS, Scored
 
@@ -88,10 +88,9 @@ def check_paths(input_path: str | os.PathLike, output_path: str | os.PathLike) -
     for path in (source, target):
         if path.suffix not in WRITERS:
             raise ValueError(f"table {path.name}: expected one of {', '.join(WRITERS)}, found {path.suffix!r}")
-    if not source.is_file():
-        raise ValueError(f"table {source.name}: expected a file in {str(source.parent)!r}, found none")
-    if not is_remote(target) and not target.parent.is_dir():
-        raise ValueError(f"table {target.name}: expected a folder {str(target.parent)!r} to write to, found none")
+    require_file(source)
+    if not is_remote(target):
+        require_folder(target.parent)
     if is_same_file(source, target):
         raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
 

@@ -70,7 +70,7 @@ def test_a_column_that_stands_twice_is_told(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"gone.jsonl: expected a readable file"):
+    with pytest.raises(ValueError, match=r"gone.jsonl: expected a file, found none"):
         list(read_pieces(tmp_path / "gone.jsonl", FIELDS))
 
 

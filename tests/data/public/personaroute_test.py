@@ -211,11 +211,11 @@ def test_files_of_two_variants_do_not_mix(tmp_path):
 @pytest.mark.parametrize("column", ["user_id", "query_embedding", "best_llm", "task_description"])
 def test_a_missing_column_is_named(tmp_path, column):
     records = [{name: cell for name, cell in record.items() if name != column} for record in _records()]
-    assert _error(tmp_path, records).startswith(f"table a.csv, column {column}: expected it once")
+    assert _error(tmp_path, records).startswith(f"table a.csv, column {column}: expected this column")
 
 
 def test_unreadable_files_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"table none.csv: expected readable CSV"):
+    with pytest.raises(ValueError, match=r"none.csv: expected a file, found none$"):
         read_personaroute(tmp_path / "none.csv")
     with pytest.raises(ValueError, match=r"expected router_user_.* found none"):
         read_personaroute(tmp_path)

@@ -50,7 +50,7 @@ def test_a_column_that_a_table_lacks_is_named(tmp_path, suffix):
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
     for suffix in SUFFIXES:
-        with pytest.raises(ValueError, match=rf"^table none\{suffix}.*expected .*readable"):
+        with pytest.raises(ValueError, match=rf"none\{suffix}: expected a file, found none$"):
             list(read_records(tmp_path / f"none{suffix}", ["text"]))
     with pytest.raises(ValueError, match=r"^table a.pkl: expected one of .csv, .jsonl, .parquet, .json, found '.pkl'"):
         list(read_records(tmp_path / "a.pkl", ["text"]))

@@ -247,7 +247,8 @@ def test_other_bad_histories_are_named(tmp_path, base):
     path = write_rows(tmp_path / "history.csv", [{"user_id": "u", "query_id": "q0"}])
     assert _error(read_history, path, base).startswith("table history.csv, column llm: expected this column")
     assert _error(read_history, tmp_path / "history.txt", base).startswith("table history.txt: expected one of .p")
-    assert _error(read_history, tmp_path / "none.parquet", base).startswith("table none.parquet: expected a read")
+    gone = tmp_path / "none.parquet"
+    assert _error(read_history, gone, base) == f"{gone}: expected a file, found none"
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -77,7 +77,7 @@ def test_a_bucket_gives_and_gets_the_same_bytes(tmp_path, bucket, kind):
     with pytest.raises(ValueError, match="row 1: no user"):
         score_file(_score, there, f"{bucket}/deep/strict.{kind}", strict=True)
     assert {path.name for path in list_folder(there.parent)} == {f"in.{kind}", f"out.{kind}"}
-    with pytest.raises(ValueError, match="expected a file in 'gs://bucket/none', found none"):
+    with pytest.raises(ValueError, match=r"^gs://bucket/none/.*: expected a file, found none"):
         score_file(_score, f"{bucket}/none/in.{kind}", tmp_path / f"out.{kind}")
 
 
@@ -293,7 +293,7 @@ def test_bad_files_are_named(tmp_path, name, content, complaint):
 
 
 def _complaint(folder, name, output="out.parquet"):
-    with pytest.raises(ValueError, match=r"^table .* expected ") as caught:
+    with pytest.raises(ValueError, match=r": expected ") as caught:
         score_file(_score, folder / name, folder / output, rows_at_once=1)
     assert "\n" not in str(caught.value)
     assert [path.name for path in folder.iterdir()] in ([], [name])
