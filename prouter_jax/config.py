@@ -176,11 +176,13 @@ class QueryKernel:
 
 @dataclasses.dataclass
 class Model:
-    """The network and its sizes. The fields up to `query_kernel` are those of preset "em", the others of "paper".
+    """The network and its sizes. The fields up to `query_kernel` are those of "tuned" and "em", the others of "paper".
 
     Attributes:
-      preset: "em" (default), Bayesian user weights by expectation maximisation; or "paper" (arXiv 2511.16883):
-        layers of message passing, dot product, gradients.
+      preset: "tuned" (default), Bayesian user weights by expectation maximisation (EM), then gradient steps on numbers
+        that transfer between users, kept if they predict users left out better; "em", EM alone; or "paper"
+        (arXiv 2511.16883): layers of message passing, dot product, gradients. "tuned" is "em" without choices, in
+        minibatches, and where `unseen_queries` is "utility".
       factor_dim: latent factors of an answer, estimated from the feedback on it.
       factor_precision: prior precision of the latent factors.
       style, llm_weights, population_mean: whether users have weights for an answer's style, for its LLM, and for its
@@ -195,7 +197,7 @@ class Model:
       without: edge sets that the paper's network leaves out, separated by commas, among `PARTS`.
     """
 
-    preset: str = _one_of("em", *PRESETS)
+    preset: str = _one_of("tuned", *PRESETS)
     factor_dim: int = _in_range(9, 0, 256)
     factor_precision: float = _in_range(6.0, 1e-6, 1e9)
     style: bool = True
@@ -230,7 +232,7 @@ class Optimizer:
 
 @dataclasses.dataclass
 class Train:
-    """The training loop: EM rounds for preset "em", gradient steps for preset "paper".
+    """The training loop: rounds of EM, then gradient steps for preset "tuned"; gradient steps for preset "paper".
 
     `folds` to `text_noise` are of preset "paper" alone. A pass masks every training decision once, in `folds` steps.
 
@@ -254,7 +256,7 @@ class Train:
     users_per_step: int = _in_range(0, 0, 10**9)
     history_length: int = _in_range(32, 1, 10**6)
     steps_per_round: int = _in_range(0, 0, 10**9)
-    tuning_steps: int = _in_range(200, 1, 10**6)
+    tuning_steps: int = _in_range(150, 1, 10**6)
     folds: int = _in_range(2, 2, 100)
     full_history_share: float = _in_range(0.5, 0.0, 1.0)
     no_task_share: float = _in_range(0.1, 0.0, 1.0)

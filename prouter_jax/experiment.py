@@ -55,7 +55,7 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced:
     Example:
       >>> from prouter_jax import ExperimentConfig, run_experiment
       >>> config = ExperimentConfig(name="tiny")
-      >>> config.data.encoder, config.data.embedded.num_users = "hash", 6
+      >>> config.data.encoder, config.data.embedded.num_users, config.model.preset = "hash", 6, "em"
       >>> config.train.num_train_steps = config.train.eval_every_steps = 4
       >>> report = run_experiment(config, "runs/tiny")
       >>> 0 <= report.policies["router"].reward.mean <= 1
@@ -84,7 +84,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     Example:
       >>> from prouter_jax import ExperimentConfig, Router, train_experiment
       >>> config = ExperimentConfig(name="tiny")
-      >>> config.data.encoder, config.data.embedded.num_users = "hash", 6
+      >>> config.data.encoder, config.data.embedded.num_users, config.model.preset = "hash", 6, "em"
       >>> config.train.num_train_steps = config.train.eval_every_steps = 4
       >>> source = train_experiment(config, "runs/trained")
       >>> len(source.interactions.users.ids), Router.load("runs/trained").llms[0]

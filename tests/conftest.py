@@ -54,7 +54,7 @@ from prouter_jax.training.validation import run_scorer
 _CONFIG = ExperimentConfig(name="tiny")
 _CONFIG.data.encoder = "hash"
 _CONFIG.data.embedded = Embedded(num_tasks=3, num_queries=100, num_llms=4, num_users=6, decisions_per_user=20)
-_CONFIG.model = Model(factor_dim=2, warmup_rounds=2)
+_CONFIG.model = Model(preset="em", factor_dim=2, warmup_rounds=2)
 _CONFIG.train.num_train_steps = 12
 _CONFIG.train.eval_every_steps = 4
 
@@ -230,7 +230,7 @@ def experiment() -> ExperimentConfig:
     config = ExperimentConfig(name="tiny experiment")
     config.data.encoder = "hash"
     config.data.embedded = Embedded(num_tasks=5, num_queries=120, num_llms=8, num_users=12, decisions_per_user=25)
-    config.model = Model(factor_dim=2, warmup_rounds=2)
+    config.model = Model(preset="em", factor_dim=2, warmup_rounds=2)
     config.train.num_train_steps = 12
     config.train.eval_every_steps = 4
     return config

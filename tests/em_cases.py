@@ -90,7 +90,7 @@ def on_offer(decisions: int, llms: int, size: int, rng: np.random.Generator) -> 
 
 def network_of(world: World, **model) -> tuple[Rounds, RouterGraph]:
     """The rounds of the default network with some settings changed, and the world's graph."""
-    graph, config = world.build_graph(), ExperimentConfig(model=Model(**model))
+    graph, config = world.build_graph(), ExperimentConfig(model=Model(**{"preset": "em"} | model))
     return make_network(config, graph, len(world.interactions.users.ids)).rounds, graph
 
 

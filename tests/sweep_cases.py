@@ -16,7 +16,7 @@ TEXTS = ("model.factor_dim=1,2,3", "model.query_kernel.noise=1,10")
 
 def small_config(seeds=2, steps=3):
     config = ExperimentConfig(name="tiny", seeds=seeds)
-    config.train.num_train_steps = steps
+    config.model.preset, config.train.num_train_steps = "em", steps
     config.train.eval_every_steps = 1
     return config
 

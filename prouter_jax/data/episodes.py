@@ -66,7 +66,7 @@ class Episodes:
         return {
             "user": users,
             "fold": np.int32(fold),
-            "history": self._batches.of_decisions(*_padded(histories, HISTORY)),
+            "history": self._batches.of_decisions(*_padded(histories, self._batches.history)),
             "predicted": asked,
             "known": known,
             "hidden": hidden,
@@ -99,7 +99,8 @@ class Episodes:
 
     @functools.cached_property
     def _batches(self) -> Batches:
-        return Batches(self.store, self.world_query, _USERS, HISTORY, self.seed)
+        longest = int(np.diff(self.store.users).max(initial=1))
+        return Batches(self.store, self.world_query, _USERS, min(longest, HISTORY), self.seed)
 
 
 def _padded(rows: tuple[np.ndarray, ...], size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -158,12 +158,14 @@ def apply_to_world(
     graph: RouterGraph,
     model: Model,
     price_factor: np.ndarray | None = None,
+    known_ids: np.ndarray | None = None,
 ) -> Application:
     """Computes all that scoring needs of a world besides its users, and fits the kernel regression.
 
     Args:
       graph: the graph of the world.
       price_factor: current price of each LLM over its price in training, [llms]; None if no price changed.
+      known_ids: of the users of training; None if the world's first users are these.
     """
     factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
     count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
@@ -181,7 +183,8 @@ def apply_to_world(
     landmarks = choose_landmarks(places, num_tasks, scales, model.query_kernel.landmarks)
     kernel = make_query_kernel(places, num_tasks, scales, noise, landmarks)
     weights = coefficients(kernel, encoded.rounds.deviations)
-    similar = make_known_users(network, params, world, encoded.answers[:count], kernel) if tuned else None
+    ids = world.interactions.users.ids if known_ids is None else known_ids
+    similar = make_known_users(network, params, ids, encoded.answers[:count], kernel) if tuned else None
     return dataclasses.replace(applied, kernel=kernel, weights=weights, similar=similar)
 
 

@@ -149,6 +149,7 @@ def make_scorer(
     model: Model,
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
+    known_ids: np.ndarray | None = None,
 ) -> Scorer:
     """Applies a network to a world with the LLMs of training; `extend` adds LLMs.
 
@@ -156,9 +157,10 @@ def make_scorer(
       graph: the graph of the world.
       price_factor: current price of each LLM over its price in training, [llms]; None if no price changed.
       users: `Scorer.users` of an earlier scorer with these parameters in this world; inferred if None.
+      known_ids: of the users of training; None if the world's first users are these.
     """
     count = len(world.interactions.queries.ids)
-    applied = apply_to_world(network, params, world, graph, model, price_factor)
+    applied = apply_to_world(network, params, world, graph, model, price_factor, known_ids)
     answers, cost = applied.priced(
         np.asarray(applied.encoded.answers)[:count],
         np.asarray(applied.encoded.cost)[:count],
@@ -207,15 +209,18 @@ def apply_network(
     model: Model,
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
+    known_ids: np.ndarray | None = None,
 ) -> Scorer:
     """Applies a trained network to a world that may have more users, queries or LLMs than in training.
 
     Args:
       graph: the graph of the world.
-      price_factor, users: as in `make_scorer`; `users` is ignored if the network had to be extended.
+      price_factor, users, known_ids: as in `make_scorer`; `users` is ignored if the network had to be extended.
     """
     extended, params = extend(network, params, graph)
     if extended is network:
-        return make_scorer(network, params, world, graph, model, price_factor, users)
+        return make_scorer(network, params, world, graph, model, price_factor, users, known_ids)
     # the parameters of new LLMs depend on all users of the world, so no user's weights can be inferred alone
-    return dataclasses.replace(make_scorer(extended, params, world, graph, model, price_factor), read=None)
+    return dataclasses.replace(
+        make_scorer(extended, params, world, graph, model, price_factor, known_ids=known_ids), read=None
+    )

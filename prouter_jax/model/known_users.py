@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from prouter_jax.graph.schema import RouterGraph
-from prouter_jax.graph.world import World
 from prouter_jax.model.mixed_choices import ChoiceMixer
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients
@@ -60,14 +59,14 @@ def spaced(has_history: Float[Array, " users"], most: int) -> Int[Array, " known
 def make_known_users(
     network: Architecture,
     params: dict,
-    world: World,
+    ids: np.ndarray,
     answers: Float[Array, "queries llms features"],
     kernel: KnownQueryKernel,
 ) -> KnownUsers:
     """Chooses the known users, and regresses what they would choose.
 
     Args:
-      world: its first users are those of training.
+      ids: of the users of training, and maybe others after them.
       answers: features of the answers to the known queries.
       kernel: of the known queries.
     """
@@ -76,7 +75,7 @@ def make_known_users(
     known = np.asarray(params["users"])[rows]
     mean, weights = (np.asarray(x) for x in _regress(network, kernel, answers, known))
     mixer = ChoiceMixer(known, rounds.sharpness, mean, weights)
-    return KnownUsers(network, params, world.interactions.users.ids[rows], mixer)
+    return KnownUsers(network, params, ids[rows], mixer)
 
 
 @functools.partial(jax.jit, static_argnums=0)

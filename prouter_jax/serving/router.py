@@ -77,10 +77,11 @@ class Trained:
         price_factor: np.ndarray | None = None,
         users: np.ndarray | None = None,
         graph: RouterGraph | None = None,
+        known_ids: np.ndarray | None = None,
     ) -> Scorer:
         """The network in a world that may have grown since; see `model.inference.apply_network`."""
         graph = world.build_graph() if graph is None else graph
-        return apply_network(self.network, self.params, world, graph, self.model, price_factor, users)
+        return apply_network(self.network, self.params, world, graph, self.model, price_factor, users, known_ids)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,7 +267,7 @@ class Router:
         world = grow_world(self.world, data)
         if self.scorer.read is not None and _same_answers(self.world.interactions, data):
             return self.scorer.read(world)
-        return self.trained.apply(world).users
+        return self.trained.apply(world, known_ids=self.world.interactions.users.ids).users
 
     @functools.cached_property
     def _pool(self) -> Pool:

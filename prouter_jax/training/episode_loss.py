@@ -19,7 +19,7 @@ from prouter_jax.model.query_kernel import kernel_values
 from prouter_jax.model.similar_users import known_utilities, log_agreement, similar_weights
 from prouter_jax.model.transfer import MIN_SHARE, Transfer
 
-_NEWTON_STEPS = 10  # before the differentiated one
+_NEWTON_STEPS = 6  # from the prior mean; more change no prediction
 # pull towards EM's values, in users
 _SCALE_STRENGTH, _SHIFT_STRENGTH = 0.4, 2.0
 

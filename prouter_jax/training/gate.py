@@ -5,6 +5,7 @@ numbers are accepted if the mean over users of the fall in log loss is above two
 """
 
 import dataclasses
+import functools
 import math
 
 import jax
@@ -51,11 +52,10 @@ def judge(network: Architecture, params: dict, world: TuningWorld, episodes: Epi
     start = network.tuned()[1].init(jax.random.key(0))
     plain = {**start, "similar_weight": jnp.array([_NO_SIMILAR_USERS, 0.0])}
     trained = {name: params[name] for name in start}
-    losses = jax.jit(lambda numbers, episode: _losses(network, numbers, world, episode))
     sums = np.zeros((3, episodes.store.num_users))
     for number in range(_EPISODES):
         episode = episodes.rows(number, FOLDS - 1)
-        (before, choices), (after, _) = losses(plain, episode), losses(trained, episode)
+        (before, choices), (after, _) = (_losses(network, x, world, episode) for x in (plain, trained))
         for total, values in zip(sums, (before, after, choices), strict=True):
             np.add.at(total, episode["user"], np.asarray(values))
     return verdict(*sums)
@@ -75,6 +75,7 @@ def verdict(before: np.ndarray, after: np.ndarray, choices: np.ndarray) -> Verdi
     return Verdict(float(falls.mean()), float(falls.std(ddof=1) / math.sqrt(len(falls))), len(falls))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _losses(network: Architecture, numbers: dict, world: TuningWorld, episode: dict) -> tuple[jax.Array, jax.Array]:
     fitted = jax.tree.map(lambda x: x[FOLDS - 1], world.fitted)
     return user_losses(network.tuned()[1].bind(numbers), fitted, world.queries, world.num_tasks, episode)
