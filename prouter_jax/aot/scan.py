@@ -115,7 +115,7 @@ def draw_scan(scans: Mapping[str, Sequence[Point]]) -> bytes:
                 _draw_kind(rate, efficiency, parts, kind, points)
         _finish(rate, "Users per second", "all chips together (dotted: ideal)", format_count)
         _finish(efficiency, "Weak scaling", "users per second and chip, % of the smallest")
-        _finish(parts, "One train step on one chip", "time", format_seconds)
+        _finish(parts, "One train step on one device", "time", format_seconds)
         efficiency.axhline(90, color=GREY, linewidth=1, linestyle="--")
         efficiency.set_ylim(0, 110)
 
