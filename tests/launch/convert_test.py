@@ -40,7 +40,7 @@ def test_tables_are_written_and_what_was_dropped_is_told(tmp_path):
     [
         ("prism", "convert: table a.pkl: expected one of .csv, .jsonl, .parquet, .json, found '.pkl'"),
         ("routerbench", 'python -c "import pandas; pandas.read_pickle('),
-        ("nonsense", "value should be one of <personaroute|prism|"),
+        ("nonsense", "flag --format: expected one of personaroute, prism, arena, "),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, name, complaint):
