@@ -1,4 +1,4 @@
-"""Compiles the train, gradient and score steps for absent TPUs; forecasts memory and speed.
+"""Compiles training and scoring steps for absent TPUs; forecasts memory and speed.
 
 prouter compile --config=million --topology=v5p:4x4x4 [--slices=2] [--users=10M]
 prouter compile --config=million --scan [--topology=v5p] [--users_per_chip=1M]
