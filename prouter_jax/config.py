@@ -313,6 +313,7 @@ _RENAMED = (
     "foresight -> unseen_queries",
 )
 _NO_FIELD = "no such field"
+_ADDED_TO_TRAIN = {"tuning_steps": 150}  # of configurations stored before there was preset "tuned", which they lack
 _RENAMED_PRESET = "bayes -> em"
 ALIASES = {f"model.{old}": f"model.{new}" for old, new in (pair.split(" -> ") for pair in _RENAMED)}
 """Old paths of fields and their current ones; flags, experiment files and stored configurations may use the old."""
@@ -342,7 +343,7 @@ def to_json(config: ExperimentConfig) -> str:
 
 
 def from_json(text: str) -> ExperimentConfig:
-    """The inverse of `to_json`, validated. Keys may be names of `ALIASES`.
+    """The inverse of `to_json`, validated. Keys may be names of `ALIASES`; a stored one may lack `_ADDED_TO_TRAIN`.
 
     Raises:
       ValueError: if the text is not JSON, keys are missing or superfluous, or a value is wrong.
@@ -350,6 +351,8 @@ def from_json(text: str) -> ExperimentConfig:
     values = json.loads(text)
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values["model"] = _renamed(values["model"], "model")
+    if isinstance(values, dict) and isinstance(values.get("train"), dict):
+        values["train"] = {**_ADDED_TO_TRAIN, **values["train"]}
     return validate(from_dict(ExperimentConfig, values, "config"))
 
 

@@ -247,3 +247,9 @@ def test_an_attribute_that_is_no_field_is_an_error():
     config.model.taste_dims = 4
     with pytest.raises(ValueError, match=r"^config\.model\.taste_dims: expected a field \(.*factor_dim.*\), found 4$"):
         validate(config)
+
+
+def test_a_configuration_from_before_gradient_steps_is_read():
+    values = json.loads(to_json(ExperimentConfig()))
+    del values["train"]["tuning_steps"]
+    assert from_json(json.dumps(values)) == ExperimentConfig()

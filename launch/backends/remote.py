@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .job import Job, is_secret
 
 # chips, or cores where the name counts these, of a slice's name
-_NAMES = {"v5e": ("v5litepod", 1), "v5p": ("v5p", 2)}
+_NAMES = {"v5e": ("v5litepod", 1), "v5p": ("v5p", 2), "v6e": ("v6e", 1)}
 
 
 class Started:

@@ -39,6 +39,7 @@ _LEARNING_RATES = {
     "similar_error": 0.05,
 }
 _LAST_RATE = 0.05  # share of the learning rate in the last step
+_EPSILON = 1e-5  # a gradient that is zero but for rounding must not become a step
 
 
 @struct.dataclass
@@ -81,7 +82,9 @@ def init(network: Architecture, tuning_steps: int, params: dict, em: optax.OptSt
 def make_optimizer(steps: int) -> optax.GradientTransformation:
     """Makes Adam with cosine decay and a learning rate for each of the trained numbers."""
     rates = {name: optax.cosine_decay_schedule(rate, steps, _LAST_RATE) for name, rate in _LEARNING_RATES.items()}
-    return optax.partition({name: optax.adam(rate) for name, rate in rates.items()}, {name: name for name in rates})
+    return optax.partition(
+        {name: optax.adam(rate, eps=_EPSILON) for name, rate in rates.items()}, {name: name for name in rates}
+    )
 
 
 def make_folded_step(network: Architecture, step: Callable) -> Callable:

@@ -142,3 +142,19 @@ def test_states_read_alone_are_those_of_the_world(applied, config, dataset):
 def test_ratings_alone_are_not_tuned(shared_dataset, dataset):
     assert can_tune(dataset)
     assert not can_tune(shared_dataset)
+
+
+@pytest.mark.slow
+def test_devices_train_alike(config, dataset, tmp_path):
+    ends = []
+    for data, model in ((1, 1), (2, 1), (2, 2)):
+        config.mesh.data, config.mesh.model = data, model
+        workdir = tmp_path / f"{data}x{model}"
+        workdir.mkdir()
+        train(config, dataset, workdir)
+        state = Checkpoints(workdir / "checkpoints").restore_newest(make_run(config, dataset).abstract)[0]
+        ends.append(jax.device_get(state.params))
+    for found in ends[1:]:
+        for name, value in ends[0].items():
+            # what gradients train has a direction without data here and there, in which rounding decides
+            np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=5e-3, err_msg=name)
