@@ -45,9 +45,8 @@ def train(
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     state, restored, rejected = _start(run, checkpoints, config.seed)
     tuned = run.network.transfer is not None and can_tune(dataset)
-    last = config.train.num_train_steps + tuned * config.train.tuning_steps
     with (
-        Progress(workdir, config.train, last, "router") as progress,
+        Progress(workdir, config.train, "router") as progress,
         Preemption() as preemption,
         Steps(workdir, traced) as steps,
     ):
@@ -105,6 +104,7 @@ class _Loop:
         metrics: dict[str, jax.Array] = {}
         batch: dict[str, jax.Array] = {}
         batches = phase.batches(step)
+        self.progress.begin(step, phase.end)
         while True:
             if (step == phase.end or phase.due(step)) and step > max(self.restored, 0):
                 self.steps.wait()

@@ -26,9 +26,9 @@ _FIT = "validation_"
 class Progress:
     """Follows one run; a context manager that closes its files. Of several processes, the first one speaks."""
 
-    def __init__(self, workdir: pathlib.Path, config: Train, last: int, name: str):
+    def __init__(self, workdir: pathlib.Path, config: Train, name: str):
         self.path = workdir / METRICS
-        self.last_step = last
+        self.end = config.num_train_steps
         self.name = name
         self.printed = time.monotonic()
         self.mark = (0, self.printed)  # step and time from which the rate is counted
@@ -58,6 +58,10 @@ class Progress:
         lines = self.path.read_text().splitlines() if self.path.exists() and step >= 0 else []
         files.write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
 
+    def begin(self, step: int, end: int) -> None:
+        """Begins steps of another kind, which take another time each; `end` is the last one."""
+        self.mark, self.end, self.compiled = (step, time.monotonic()), end, False
+
     def stepped(self, step: int) -> None:
         """Shows, once a second on a terminal, how far the run is; the first step, which is compiled, has no speed."""
         if not self.compiled:
@@ -86,8 +90,8 @@ class Progress:
 
     def _line(self, step: int) -> str:
         rate = self._rate(step)
-        speed = f", {rate:.1f} steps/s, {(self.last_step - step) / rate:.0f} s left" if rate else ""
-        return f"step {step}/{self.last_step}, {self.last}{speed}"
+        speed = f", {rate:.1f} steps/s, {(self.end - step) / rate:.0f} s left" if rate else ""
+        return f"step {step}/{self.end}, {self.last}{speed}"
 
     def _print(self, text: str, end: str = "\n") -> None:
         self.printed = time.monotonic()

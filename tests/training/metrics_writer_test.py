@@ -31,7 +31,7 @@ def clock(monkeypatch):
 
 
 def test_a_line_has_loss_reward_speed_and_time_left(tmp_path, capsys, clock):
-    with Progress(tmp_path, Train(num_train_steps=50), 50, "router") as progress:
+    with Progress(tmp_path, Train(num_train_steps=50), "router") as progress:
         progress.resume(-1, [])
         progress.evaluated(_state(0, 0.25, 0.25), {})
         clock.seconds += 60
@@ -70,7 +70,7 @@ def test_a_line_has_loss_reward_speed_and_time_left(tmp_path, capsys, clock):
 
 def test_the_fit_of_the_best_step_comes_back(tmp_path):
     fits = [Fit(1.5, 0.25, 0.125, 40), Fit(1.0, math.nan, 0.0625, 40), Fit(2.0, 0.5, 0.25, 40)]
-    with Progress(tmp_path, Train(), 16, "router") as progress:
+    with Progress(tmp_path, Train(), "router") as progress:
         assert read_fit(tmp_path) is None
         for step, (fit, reward) in enumerate(zip(fits, (0.25, 0.5, 0.5), strict=True)):
             progress.evaluated(_state(step, reward, 0.5), {"loss": 1.0, **to_record(fit)})
@@ -82,7 +82,7 @@ def test_the_fit_of_the_best_step_comes_back(tmp_path):
 
 def test_of_several_processes_the_first_alone_speaks_and_writes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("jax.process_index", lambda: 1)
-    with Progress(tmp_path, Train(num_train_steps=50, tensorboard=True), 50, "router") as progress:
+    with Progress(tmp_path, Train(num_train_steps=50, tensorboard=True), "router") as progress:
         progress.resume(10, ["step 20: manifest.json: missing"])
         progress.stepped(11)
         progress.evaluated(_state(20, 0.5, 0.5), {"loss": 1.5})
@@ -92,7 +92,7 @@ def test_of_several_processes_the_first_alone_speaks_and_writes(tmp_path, capsys
 
 def test_metrics_of_a_run_in_a_bucket(bucket):
     for begin in (-1, 10):
-        with Progress(make_path(f"{bucket}/run"), Train(num_train_steps=50), 50, "router") as progress:
+        with Progress(make_path(f"{bucket}/run"), Train(num_train_steps=50), "router") as progress:
             progress.resume(begin, [])
             for step in (10, 20):
                 progress.evaluated(_state(step + max(begin, 0), 0.5, 0.5), {})
@@ -100,7 +100,7 @@ def test_metrics_of_a_run_in_a_bucket(bucket):
 
 
 def _stopped_run(workdir):
-    with Progress(workdir, Train(num_train_steps=50, tensorboard=True), 50, "router") as progress:
+    with Progress(workdir, Train(num_train_steps=50, tensorboard=True), "router") as progress:
         progress.resume(-1, [])
         progress.evaluated(_state(10, 0.5, 0.5), {"loss": 1.5})
         raise KeyboardInterrupt
@@ -119,7 +119,7 @@ def test_files_for_tensorboard_are_there_however_a_run_ends(bucket, tmp_path, sc
 
 def test_a_terminal_is_kept_up_to_date_between_evaluations(tmp_path, capsys, clock, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    with Progress(tmp_path, Train(num_train_steps=50), 50, "router") as progress:
+    with Progress(tmp_path, Train(num_train_steps=50), "router") as progress:
         progress.resume(-1, [])
         progress.stepped(1)  # too soon, and not counted: the first step compiles
         clock.seconds += 2
@@ -131,12 +131,12 @@ def test_a_terminal_is_kept_up_to_date_between_evaluations(tmp_path, capsys, clo
 
 def test_a_restart_drops_what_will_be_done_again(tmp_path, capsys):
     for step in (0, 10, 20):
-        with Progress(tmp_path, Train(), 16, "router") as progress:
+        with Progress(tmp_path, Train(), "router") as progress:
             progress.path.touch()
             progress.evaluated(_state(step, 0.5, 0.5), {"loss": 1.0})
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('17\n{"step": 30, "valid')  # the process was killed while it wrote
-    with Progress(tmp_path, Train(), 16, "router") as progress:
+    with Progress(tmp_path, Train(), "router") as progress:
         progress.resume(10, ["step 20: damaged"])
         progress.evaluated(_state(20, 0.75, 0.75), {"loss": 0.5})
     assert [(line["step"], line["validation_reward"]) for line in _lines(tmp_path)] == [(0, 0.5), (10, 0.5), (20, 0.75)]
@@ -146,7 +146,7 @@ def test_a_restart_drops_what_will_be_done_again(tmp_path, capsys):
 
 def test_a_line_that_lost_only_its_end_is_not_glued_to_the_next(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 0, "validation_reward": 0.5}')
-    with Progress(tmp_path, Train(), 16, "router") as progress:
+    with Progress(tmp_path, Train(), "router") as progress:
         progress.resume(0, [])
         progress.evaluated(_state(10, 0.5, 0.5), {"loss": 1.0})
     assert [line["step"] for line in _lines(tmp_path)] == [0, 10]
@@ -154,7 +154,7 @@ def test_a_line_that_lost_only_its_end_is_not_glued_to_the_next(tmp_path):
 
 def test_a_fresh_start_leaves_no_old_metrics(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n')
-    with Progress(tmp_path, Train(), 16, "router") as progress:
+    with Progress(tmp_path, Train(), "router") as progress:
         progress.resume(-1, [])
     assert _lines(tmp_path) == []
 
@@ -162,4 +162,4 @@ def test_a_fresh_start_leaves_no_old_metrics(tmp_path):
 def test_tensorboard_is_asked_for_in_one_line_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"config\.train\.tensorboard: pip install 'prouter-jax\[tensorboard\]' first"):
-        Progress(tmp_path, Train(tensorboard=True), 50, "router")
+        Progress(tmp_path, Train(tensorboard=True), "router")
