@@ -16,7 +16,7 @@ prediction is mean + k(new, L) C^-T (F'F + noise I)^-1 F' (values - mean) with a
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,9 @@ def make_query_kernel(
       noise: variance of the values' noise, the ridge.
       landmarks: rows of the landmarks among them, see `choose_landmarks`; as many as there are queries for all.
     """
-    places, scales = jax.tree.map(jnp.asarray, places), Scales(*(jnp.asarray(scale, jnp.float32) for scale in scales))
+    places = jax.device_put(places)  # jnp.asarray would compile a program for each array
+    numbers: list[Any] = [scale if isinstance(scale, jax.Array) else np.float32(scale) for scale in scales]
+    scales = Scales(*numbers)
     if len(landmarks) == len(places.task):
         return KnownQueryKernel(places, _factor(places, scales, num_tasks, noise), None, scales, num_tasks)
     chosen = places.take(landmarks)

@@ -36,6 +36,7 @@ def test_a_run_compiles_few_programs_and_none_twice_and_loading_its_router_none_
     compiled, loaded = lines[: lines.index("loading")], lines[lines.index("loading") + 1 :]
     assert [line for line in compiled if "jit(step)" in line], compiled
     assert [line for line, times in collections.Counter(compiled).items() if times > 1] == []
-    assert len(compiled) <= 14, compiled
+    # expected answers and shares are computed for a request's few queries or users, and for many: two shapes each
+    assert len(compiled) <= 16, compiled
     assert len(loaded) <= 4, loaded  # those whose inputs are on a device in a run and not yet after loading
     assert not [line for line in loaded if "read_users" in line]
