@@ -105,6 +105,7 @@ class _Loop:
         batch: dict[str, jax.Array] = {}
         batches = phase.batches(step)
         self.progress.begin(step, phase.end)
+        self.steps.begin()
         while True:
             if (step == phase.end or phase.due(step)) and step > max(self.restored, 0):
                 self.steps.wait()
@@ -148,6 +149,7 @@ def _main_phase(run: Run, config: ExperimentConfig, dataset: Dataset, workdir: p
     )
 
 
+@waiting("router: preparing gradient steps")
 def _tuning_phase(
     run: Run,
     config: ExperimentConfig,

@@ -85,6 +85,10 @@ class Steps:
         """Of a step."""
         return statistics.median(self.paces) if self.paces else None
 
+    def begin(self) -> None:
+        """Before steps of another kind, the first of which is compiled."""
+        self.warm = False
+
     @contextlib.contextmanager
     def one(self, step: int) -> Iterator[None]:
         """Around what step number `step` does."""

@@ -103,6 +103,7 @@ def judge_state(
     if is_primary():
         log_line(f"router: {found.to_text()}")
     measured = {"improvement": found.improvement, "improvement_error": found.error, "accepted": float(accepted)}
+    measured = {name: value for name, value in measured.items() if math.isfinite(value)}
     if not accepted:
         return state, measured, -math.inf
     params = to_host(state.params)
