@@ -196,7 +196,7 @@ def _first_to_last(result: SeedResult, users: np.ndarray) -> np.ndarray:
 
 
 def map_users(router: Router) -> UserMap | None:
-    """Maps users with a history: the first two principal components of their states.
+    """Maps users with a history: the first two principal components of their weights on the answers' properties.
 
     Each weight is scaled by the standard deviation of its property among the answers to a query. Many users are
     subsampled evenly.
@@ -208,7 +208,7 @@ def map_users(router: Router) -> UserMap | None:
     users = np.unique(data.decisions.user)
     users = users[np.linspace(0, len(users) - 1, min(len(users), _MOST_ON_MAP)).round().astype(int)]
     spread = (answers - answers.mean(1, keepdims=True)).std((0, 1))
-    states = (router.users[users] * spread).astype(np.float64)
+    states = (router.users[users, : len(spread)] * spread).astype(np.float64)
     left, size, axes = np.linalg.svd(states - states.mean(0), full_matrices=False)
     if len(users) < 3 or len(size) < 2 or not size[0] > 0:
         return None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from prouter_jax.config import ExperimentConfig
+from prouter_jax.evaluation.summary import map_users
 from prouter_jax.serving.router import Router, Trained
 from prouter_jax.sharding import to_host
 from prouter_jax.training.run import initial_state, make_run, make_train_step
@@ -70,3 +71,9 @@ def test_histories_on_new_texts_and_new_llms_are_read(router, tmp_path):
     (tmp_path / "llms" / "llms.jsonl").write_text(json.dumps({"llm": "newest", "description": "A model."}))
     shares = router.with_llms(tmp_path / "llms").score(["u0", "nobody"], [TEXT] * 2).probabilities
     assert all(0 < row["newest"] < 1 and sum(row.values()) == pytest.approx(1, abs=1e-5) for row in shares)
+
+
+def test_users_are_mapped_by_their_weights(router):
+    found = map_users(router)
+    assert found is not None
+    assert np.isfinite(found.points).all()
