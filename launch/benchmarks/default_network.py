@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 from .figures import Figure, Setting
+from .full_pass import take_steps
 
 _QUERIES, _LLMS, _FEW_USERS = 1000, 300, 40
 
@@ -22,7 +23,7 @@ def _of_users(setting: Setting):
     from .routers import alpaca_config
 
     config = alpaca_config(setting, 1000)
-    config.model = Model()
+    config.model = Model(preset="em")  # a step of preset "tuned" has four rounds
     return config
 
 
@@ -33,17 +34,18 @@ def _of_llms():
     config = ExperimentConfig(name="many LLMs")
     config.data.encoder = "hash"
     config.data.embedded = Embedded(num_tasks=5, num_queries=_QUERIES, num_llms=_LLMS)
+    config.model.preset = "em"
     config.data.users, config.data.num_users = "multi_cost_efficiency", _FEW_USERS
     return config
 
 
 def _round(key: str, what: str, config, runs: int) -> Iterator[Figure]:
     from prouter_jax.dataset import prepare_dataset, read_source
-    from prouter_jax.training.loop import make_run
+    from prouter_jax.training.run import make_run
 
     dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
     run, before = make_run(config, dataset), _peak()
-    seconds = _steps(run, runs + 1)
+    seconds = take_steps(run, runs + 1, time.process_time)
     yield Figure(f"round_{key}", f"{what}: CPU time of a round", "s", seconds[1:], at_most=0.5)
     yield Figure(f"round_{key}_memory", f"{what}: peak memory of all rounds", "GB", [_peak()], at_most=1.0)
     yield Figure(f"round_{key}_prepared", f"{what}: peak memory of preparing", "GB", [before])
@@ -52,18 +54,3 @@ def _round(key: str, what: str, config, runs: int) -> Iterator[Figure]:
 
 def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-
-
-def _steps(run, number: int) -> list[float]:
-    import jax
-
-    from prouter_jax.training.loop import initial_state, make_train_step
-
-    step, state, key = make_train_step(run), initial_state(run, seed=0), jax.random.key(0)
-    seconds = []
-    for _ in range(number):
-        begun = time.process_time()
-        state, _ = step(state, run.world, {}, key)
-        jax.block_until_ready(state)
-        seconds.append(time.process_time() - begun)
-    return seconds

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .figures import Figure, Setting
 from .routers import alpaca_config
@@ -13,7 +13,7 @@ _USERS = 1000
 def measure(setting: Setting) -> Iterator[Figure]:
     """Time and memory of a pass, and its shares of the machine's bandwidth and float32 speed."""
     dataset, run = _run(setting, _USERS)
-    seconds = _passes(run, setting.runs + 1)
+    seconds = take_steps(run, setting.runs + 1, time.perf_counter)
     # before anything else takes memory
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     rewards = len(dataset.parts.train) * len(dataset.data.llms.ids)
@@ -35,16 +35,8 @@ def _limits(what: str, run, seconds: list[float]) -> Iterator[Figure]:
     yield Figure("pass_of_flops", name, "%", [100 * of_flops / time for time in seconds])
 
 
-def _run(setting: Setting, num_users: int):
-    from prouter_jax.dataset import prepare_dataset, read_source
-    from prouter_jax.training.run import make_run
-
-    config = alpaca_config(setting, num_users)
-    dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
-    return dataset, make_run(config, dataset)
-
-
-def _passes(run, number: int) -> list[float]:
+def take_steps(run, number: int, clock: Callable[[], float]) -> list[float]:
+    """Takes steps on all users from a fresh state; returns the seconds of each by `clock`."""
     import jax
 
     from prouter_jax.training.run import initial_state, make_train_step
@@ -52,11 +44,20 @@ def _passes(run, number: int) -> list[float]:
     step, state, key = make_train_step(run), initial_state(run, seed=0), jax.random.key(0)
     seconds = []
     for _ in range(number):
-        begun = time.perf_counter()
+        begun = clock()
         state, _ = step(state, run.world, {}, key)
         jax.block_until_ready(state)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(clock() - begun)
     return seconds
+
+
+def _run(setting: Setting, num_users: int):
+    from prouter_jax.dataset import prepare_dataset, read_source
+    from prouter_jax.training.run import make_run
+
+    config = alpaca_config(setting, num_users)
+    dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
+    return dataset, make_run(config, dataset)
 
 
 def _bytes_of_histories(graph) -> int:
