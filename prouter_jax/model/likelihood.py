@@ -17,6 +17,8 @@ from jaxtyping import Array, Float
 
 from prouter_jax.graph.history import HistoryFeedback
 
+MIN_SHARE = 1e-4  # of a predicted choice probability, before the logarithm
+
 
 @struct.dataclass
 class Population:

@@ -11,8 +11,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
+from prouter_jax.model.likelihood import MIN_SHARE
 from prouter_jax.model.query_batch import QueryBatch
-from prouter_jax.model.transfer import MIN_SHARE
 
 _QUERIES_AT_ONCE = 64  # bounds the memory of the known users' choice probabilities
 

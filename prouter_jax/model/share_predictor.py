@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from prouter_jax.model.likelihood import MIN_SHARE
 from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients
 
-_MIN_SHARE = 1e-4  # of a predicted choice probability, before the logarithm
 _USERS_AT_ONCE = 128  # at most; shapes are compiled for so many users and for one, a request
 _SHARES_AT_ONCE = 1 << 24  # at most, where there are many known queries
 _CACHED_BYTES = 1 << 28  # of coefficients: 13,000 users with 512 landmarks and 10 LLMs
@@ -62,7 +62,7 @@ class SharePredictor:
             for (mean, weights), start, end in zip(regressed, starts[chunk], ends[chunk], strict=True):
                 rows = order[start:end]
                 shares[rows] = mean + kernel[place[rows]] @ weights
-        return np.log(np.maximum(shares, _MIN_SHARE))
+        return np.log(np.maximum(shares, MIN_SHARE))
 
     def _users_at_once(self) -> int:
         return max(1, min(_USERS_AT_ONCE, _SHARES_AT_ONCE // (self.answers.shape[0] * self.answers.shape[1])))

@@ -25,7 +25,6 @@ from prouter_jax.model.query_kernel import Scales
 
 _FIRST_WEIGHT = -2.0  # logit: similar users count for 0.12 before training
 _FIRST_ERROR = -1.5  # logit
-MIN_SHARE = 1e-4  # of a predicted choice probability, before the logarithm
 
 
 class Transferred(nnx.Param):

@@ -6,6 +6,7 @@ are the one-step implicit ones of `posterior.differentiable_mode`.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
@@ -13,11 +14,11 @@ from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.graph.history import Histories, batch_histories, mask_feedback
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.latent_factors import with_shown_first
-from prouter_jax.model.likelihood import Population, log_choice_probabilities
+from prouter_jax.model.likelihood import MIN_SHARE, Population, log_choice_probabilities
 from prouter_jax.model.posterior import differentiable_mode
-from prouter_jax.model.query_kernel import kernel_values
+from prouter_jax.model.query_kernel import coefficients, kernel_to, make_query_kernel
 from prouter_jax.model.similar_users import known_utilities, log_agreement, similar_weights
-from prouter_jax.model.transfer import MIN_SHARE, Transfer
+from prouter_jax.model.transfer import Transfer
 
 _NEWTON_STEPS = 6  # from the prior mean; more change no prediction
 # pull towards EM's values, in users
@@ -112,13 +113,11 @@ def _read(population: Population, answers: jax.Array, features: AnswerFeatures, 
 def _regression(transfer: Transfer, queries: QueryFeatures, num_tasks: int, known: jax.Array, hidden: jax.Array):
     """The function from choice probabilities on known queries to those on hidden ones, [users, queries, llms]."""
     scales, noise = transfer.kernel()
-    first, second = queries.take(known), queries.take(hidden)
-    factor = jnp.linalg.cholesky(kernel_values(first, first, scales, num_tasks) + noise * jnp.eye(len(known)))
-    across = kernel_values(second, first, scales, num_tasks)
-    weights = jax.scipy.linalg.cho_solve((factor, True), across.T).T
+    kernel = make_query_kernel(queries.take(known), num_tasks, scales, noise, np.arange(len(known)))
+    across = kernel_to(kernel, queries.take(hidden))
 
     def regress(shares: jax.Array) -> jax.Array:
         mean = shares.mean(1, keepdims=True)
-        return mean + jnp.einsum("hk,ukl->uhl", weights, shares - mean)
+        return mean + jnp.einsum("hk,kul->uhl", across, coefficients(kernel, jnp.moveaxis(shares - mean, 1, 0)))
 
     return regress
