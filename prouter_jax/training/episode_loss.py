@@ -114,10 +114,11 @@ def _regression(transfer: Transfer, queries: QueryFeatures, num_tasks: int, know
     """The function from choice probabilities on known queries to those on hidden ones, [users, queries, llms]."""
     scales, noise = transfer.kernel()
     kernel = make_query_kernel(queries.take(known), num_tasks, scales, noise, np.arange(len(known)))
-    across = kernel_to(kernel, queries.take(hidden))
+    # fewer queries are hidden than users times LLMs are asked about: the hidden queries' side is solved, once
+    weights = coefficients(kernel, kernel_to(kernel, queries.take(hidden)).T).T
 
     def regress(shares: jax.Array) -> jax.Array:
         mean = shares.mean(1, keepdims=True)
-        return mean + jnp.einsum("hk,kul->uhl", across, coefficients(kernel, jnp.moveaxis(shares - mean, 1, 0)))
+        return mean + jnp.einsum("hk,ukl->uhl", weights, shares - mean)
 
     return regress
