@@ -28,6 +28,7 @@ stop() {
   done
 }
 
+# linuxproc: pgid took ended batch scripts for alive, and Slurm drained their nodes ("Kill task failed")
 configuration() {
   local cores memory
   cores=$(nproc)
@@ -42,7 +43,7 @@ AuthType=auth/munge
 AuthInfo=socket=$folder/run/munge.socket
 CredType=cred/munge
 MpiDefault=none
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
