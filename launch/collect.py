@@ -23,9 +23,9 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the cost, and stop.")
 
 
 def main() -> None:
+    from prouter_jax.llm.answers import read_queries
     from prouter_jax.llm.collect import collect, estimate_costs
     from prouter_jax.llm.pool import read_llms
-    from prouter_jax.llm.queries import read_queries
 
     queries, llms = read_queries(_QUERIES.value), read_llms(_LLMS.value)
     if queries.duplicates:

@@ -27,7 +27,7 @@ def main() -> None:
     from prouter_jax.dataset import read_interactions
     from prouter_jax.io.paths import make_path
     from prouter_jax.llm.judges.base import build_questions, make_personas, write_choices
-    from prouter_jax.llm.judges.registry import make_judge
+    from prouter_jax.llm.simulated_users import make_judge
 
     source, workdir = read_interactions(data), make_path(_WORKDIR.value)
     judge = make_judge(data.judge, source, workdir / "verdicts.jsonl", _RETRY.value)

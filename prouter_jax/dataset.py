@@ -34,8 +34,7 @@ from prouter_jax.data.tfds_reader import read_dataset
 from prouter_jax.data.validation import validate
 from prouter_jax.graph.build import NodeVectors
 from prouter_jax.graph.world import World
-from prouter_jax.llm.judges.registry import make_judge
-from prouter_jax.llm.simulated_users import build_llm_as_judge, build_multi_cost_efficiency
+from prouter_jax.llm.simulated_users import build_llm_as_judge, build_multi_cost_efficiency, make_judge
 
 
 @dataclasses.dataclass(frozen=True)

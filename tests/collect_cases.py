@@ -7,8 +7,8 @@ from judge_server import Act
 from processes import HANG
 
 from prouter_jax.data.interactions import strings
+from prouter_jax.llm.answers import Queries
 from prouter_jax.llm.pool import RemoteLlm
-from prouter_jax.llm.queries import Queries
 
 
 def make_queries(number: int) -> Queries:

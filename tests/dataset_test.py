@@ -10,8 +10,7 @@ from prouter_jax.data import interactions as tables
 from prouter_jax.data.rewards import build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.data.style_features import with_answer_style
 from prouter_jax.dataset import encode_texts, prepare_dataset, read_interactions, read_source
-from prouter_jax.llm.judges.registry import make_judge
-from prouter_jax.llm.simulated_users import build_llm_as_judge
+from prouter_jax.llm.simulated_users import build_llm_as_judge, make_judge
 
 
 @pytest.fixture

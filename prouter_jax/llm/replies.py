@@ -12,8 +12,7 @@ from prouter_jax.llm.client import RefusedError
 from prouter_jax.llm.journal import Journal, Record
 from prouter_jax.llm.pool import Messages
 from prouter_jax.llm.progress import Progress
-from prouter_jax.llm.requests import Requester
-from prouter_jax.llm.worker_pool import process_all, stop_on_signals
+from prouter_jax.llm.requests import Requester, process_all, stop_on_signals
 
 REPLY_TOKENS = 10  # expected length of a reply such as {"best": 3}; only for cost estimates
 _MAX_REPLY_SHOWN = 2000

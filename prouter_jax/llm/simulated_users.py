@@ -3,13 +3,18 @@
 Multi-cost-efficiency users weigh quality against cost. LLM-as-judge users choose the answer that a judge picks.
 """
 
+import os
+
 import numpy as np
 from jaxtyping import Bool, Float
 
+from prouter_jax.config import Judge as JudgeConfig
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.rewards import CostScale, outcome_matrices
 from prouter_jax.llm.judges.base import Judge, Questions, Verdicts, build_questions, make_personas
+from prouter_jax.llm.judges.llm_judge import LlmJudge
+from prouter_jax.llm.judges.style_judge import StyleJudge
 
 
 def build_multi_cost_efficiency(
@@ -69,6 +74,27 @@ def build_llm_as_judge(data: Interactions, judge: Judge, num_users: int, seed: i
         raise ValueError(f"judge: expected a verdict, found {len(verdicts.failures)} failures, the first: {reason}")
     names = tables.strings([persona.name for persona in personas])
     return _with_verdicts(data, tables.Users(names, np.full(num_users, np.nan)), questions, verdicts)
+
+
+def make_judge(
+    config: JudgeConfig, data: Interactions, verdicts: str | os.PathLike = "", retry_failures: bool = False
+) -> Judge:
+    """Builds the judge `config.name`; sends no request.
+
+    Args:
+      data: all data to be judged; the style judge standardizes its scores on it.
+      verdicts: journal of the llm judge, if `config.verdicts` is empty.
+      retry_failures: whether the llm judge requests failed verdicts of its journal again.
+
+    Raises:
+      ValueError: if there are no answers to judge, or the llm judge has no journal.
+    """
+    if config.name == "style":
+        return StyleJudge(build_questions(data), config.noise, config.seed)
+    path = config.verdicts or verdicts
+    if not path:
+        raise ValueError("config.data.judge.verdicts: expected a file for the paid verdicts, found ''")
+    return LlmJudge(config, path, retry_failures)
 
 
 def _with_verdicts(data: Interactions, users: tables.Users, questions: Questions, verdicts: Verdicts) -> Interactions:

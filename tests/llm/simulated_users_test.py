@@ -6,18 +6,21 @@ import pathlib
 
 import numpy as np
 import pytest
+from judge_server import judge_config
 
-from prouter_jax.config import Embedded
+from prouter_jax.config import Embedded, ExperimentConfig, Judge
+from prouter_jax.config import validate as validate_config
 from prouter_jax.data import interactions as tables
-from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.interactions import Interactions, strings
 from prouter_jax.data.rewards import CostScale, build_decisions, build_rewards, choice_shares, fit_cost_scale
 from prouter_jax.data.splits import split_queries
 from prouter_jax.data.synthetic.benchmark import build_embedded
 from prouter_jax.data.tables.read_write import read_tables
 from prouter_jax.data.validation import validate
 from prouter_jax.llm.judges.base import Verdicts, build_questions, make_personas
+from prouter_jax.llm.judges.llm_judge import LlmJudge
 from prouter_jax.llm.judges.style_judge import StyleJudge
-from prouter_jax.llm.simulated_users import build_llm_as_judge, build_multi_cost_efficiency
+from prouter_jax.llm.simulated_users import build_llm_as_judge, build_multi_cost_efficiency, make_judge
 
 DATA = pathlib.Path(os.environ.get("PROUTER_DATA") or pathlib.Path(__file__).parents[3] / "shared" / "data")
 USERS = 7
@@ -201,3 +204,40 @@ def test_personas_of_the_style_judge_make_different_choices(answered):
     made = validate(build_llm_as_judge(answered, StyleJudge(build_questions(answered), 0.1, 0), 30, seed=0))
     choices = made.feedback.llm.reshape(30, -1)
     assert len(np.unique(choices, axis=0)) == 30
+
+
+@pytest.fixture
+def answered_benchmark(two_users):
+    return two_users.replace(outcomes=dataclasses.replace(two_users.outcomes, response=strings(["a", "b", "c"])))
+
+
+def test_style_is_the_default(answered_benchmark):
+    judge = make_judge(Judge(noise=0.7, seed=3), answered_benchmark)
+    assert isinstance(judge, StyleJudge)
+    assert (judge.noise, judge.seed) == (0.7, 3)
+
+
+def test_the_llm_judge_needs_a_journal(answered_benchmark):
+    with pytest.raises(ValueError, match=r"^config\.data\.judge\.verdicts: expected a file"):
+        make_judge(judge_config(), answered_benchmark)
+    assert make_judge(judge_config(), answered_benchmark, "given", True) == LlmJudge(judge_config(), "given", True)
+    own = judge_config(verdicts="own")
+    assert make_judge(own, answered_benchmark, "given") == LlmJudge(own, "own", False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("data.judge.model", "", "data.judge.model: expected a model"),
+        ("data.judge.max_cost", 1.0, "data.judge.max_cost: expected 0 without prices"),
+        ("data.feedback", "rating", "data.feedback: expected 'choice'"),
+    ],
+)
+def test_invalid_configurations_of_the_llm_judge_are_refused(field, value, expected):
+    config = ExperimentConfig()
+    config.data.users, config.data.judge = "llm_as_judge", judge_config()
+    validate_config(config)
+    section = config.data if field == "data.feedback" else config.data.judge
+    setattr(section, field.split(".")[-1], value)
+    with pytest.raises(ValueError, match=rf"^config\.{expected}"):
+        validate_config(config)
