@@ -19,7 +19,7 @@ from .benchmarks import WORKS
 
 _DATA = flags.DEFINE_string("data", "../shared/data", "Folder of the data sets.")
 _RUNS = flags.DEFINE_integer("runs", 5, "Number of timed runs of each work.", lower_bound=1)
-_ONLY = flags.DEFINE_enum("only", None, WORKS, "Measure only this.")
+_ONLY = flags.DEFINE_enum("only", None, list(WORKS), "Measure only this.")
 _JSON = flags.DEFINE_string("json", "runs/bench.json", "File of the newest figures.")
 _DOCUMENT = flags.DEFINE_string("document", None, "Markdown document to write the speed table to; measures nothing.")
 flags.DEFINE_alias("readme", "document")
@@ -27,7 +27,7 @@ flags.DEFINE_alias("readme", "document")
 
 def main() -> None:
     if _DOCUMENT.value is not None:
-        from .benchmarks.table import write_speed
+        from .benchmarks.figures import write_speed
 
         write_speed(_DOCUMENT.value, pathlib.Path(_JSON.value))
         print(f"speed: {_DOCUMENT.value}")
@@ -43,7 +43,8 @@ def _measure(work: str) -> None:
     from .benchmarks.figures import Setting, keep, line
 
     kept, setting = pathlib.Path(_JSON.value), Setting(pathlib.Path(_DATA.value), _RUNS.value)
-    for figure in importlib.import_module(f".benchmarks.{work}", __package__).measure(setting):
+    module = importlib.import_module(f".benchmarks.{WORKS[work]}", __package__)
+    for figure in getattr(module, f"measure_{work}")(setting):
         keep(figure, kept)
         print(line(figure.entry()), flush=True)
 

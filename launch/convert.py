@@ -9,9 +9,9 @@ gmtrouter. OUT/conversion.json records the SHA-256 of the input files and the nu
 from absl import flags
 
 from prouter_jax.config import PUBLIC
+from prouter_jax.io.display import on_progress
 
 from . import entry
-from .progress import on_progress
 
 _FORMAT = flags.DEFINE_enum("format", None, PUBLIC, "Format of the input.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "The published file or folder.", required=True)

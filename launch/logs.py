@@ -11,8 +11,9 @@ import sys
 
 from absl import flags
 
+from prouter_jax.io.display import on_progress
+
 from . import entry
-from .progress import on_progress
 
 _INPUT = flags.DEFINE_list("input", None, "Log files, .jsonl or .parquet.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder of the tables.", required=True)

@@ -25,10 +25,9 @@ _SECONDS_IN_SILENCE = 3.0
 
 
 def main() -> None:
-    from prouter_jax.data.logs.logged import read_logged
+    from prouter_jax.data.logs.tables import read_logged
     from prouter_jax.data.tables.read_write import read_tables
-    from prouter_jax.evaluation.off_policy.evaluate import EvaluatedRouter, evaluate_router
-    from prouter_jax.evaluation.off_policy.report import to_json, to_markdown
+    from prouter_jax.evaluation.off_policy.evaluate import EvaluatedRouter, evaluate_router, to_json, to_markdown
     from prouter_jax.io import files
     from prouter_jax.io.paths import make_path
     from prouter_jax.serving.router import Router

@@ -30,8 +30,7 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the commands and files,
 
 
 def main() -> None:
-    from .backends.job import Job
-    from .backends.supervise import supervise
+    from .backends.job import Job, supervise
 
     arguments = entry.passed_on(sys.argv)
     if not arguments:
@@ -77,10 +76,9 @@ def _folder(arguments: list[str]) -> pathlib.Path:
 
 
 def _make_backend():
-    from .backends.gke import GkeBackend
+    from .backends.cloud import GkeBackend, TpuVmBackend
     from .backends.local import LocalBackend
     from .backends.slurm import SlurmBackend
-    from .backends.tpu_vm import TpuVmBackend
 
     options = tuple(_OPTION.value)
     if _BACKEND.value == "local":

@@ -10,9 +10,9 @@ query_id, task_id, reference, metric and choices, or with other names that --col
 from absl import flags
 
 from prouter_jax.config import QUERY_SETS
+from prouter_jax.io.display import on_progress
 
 from . import entry
-from .progress import on_progress
 
 _FORMAT = flags.DEFINE_enum("format", None, QUERY_SETS, "Format of the input.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "The file.", required=True)

@@ -8,11 +8,10 @@ with --shard=0/3, --shard=1/3, --shard=2/3: each scores a part, and the last one
 
 from absl import flags
 
-from prouter_jax.io.display import waiting
+from prouter_jax.io.display import on_progress, waiting
 
 from . import entry
 from .config_flag import EXPERIMENTS
-from .progress import on_progress
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a trained router (of one seed).", required=True)
 _INPUT = flags.DEFINE_string(

@@ -1,14 +1,23 @@
-"""`Job`, and the interface of the back ends that run it."""
+"""`Job`, the interface of the back ends that run it, and restarts of a job after a crash.
+
+All processes of a job are restarted together, since none can continue without the others.
+"""
 
 import dataclasses
 import pathlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 PREEMPTED = 128 + 15  # exit code of a run that SIGTERM stopped, after it saved its state
 BAD_INPUT = 1  # exit code that a retry would repeat
+
+_POLL = 0.1  # seconds
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,3 +85,55 @@ class ManyBackend(Backend, Protocol):
           ValueError: in one line, if one cannot be started.
         """
         ...
+
+
+def supervise(backend: Backend, job: Job, restarts: int, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Runs a job to its end and restarts it after crashes, each time after a longer wait.
+
+    A preempted run has saved its state: its restart does not count. Bad input is not retried. On SIGTERM or SIGINT the
+    job gets SIGTERM, saves and ends, and this function returns.
+
+    Args:
+      restarts: maximum number of restarts.
+
+    Returns:
+      the last exit code; `PREEMPTED` after SIGTERM or SIGINT.
+    """
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: asked.append(n)) for number in _ENDINGS}
+    wait = _FIRST_WAIT
+    try:
+        while True:
+            code = _run(backend.start(job), asked, sleep)
+            if asked:
+                return PREEMPTED
+            if code in (0, BAD_INPUT) or (code != PREEMPTED and not restarts):
+                return code
+            restarts -= code != PREEMPTED
+            print(f"{job.name}: exit code {code}; again in {wait:.0f} s, {restarts} restarts left", file=sys.stderr)
+            _rest(wait, asked, sleep)
+            if asked:
+                return PREEMPTED
+            wait = min(2 * wait, _LONGEST_WAIT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDINGS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _run(running: Running, asked: list[int], sleep: Callable[[float], None]) -> int:
+    stopped = False
+    while (code := running.poll()) is None:
+        if asked and not stopped:
+            running.stop()
+            stopped = True
+        sleep(_POLL)
+    return code
+
+
+def _rest(seconds: float, asked: list[int], sleep: Callable[[float], None]) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not asked:
+        sleep(_POLL)

@@ -1,6 +1,14 @@
-"""The works that `prouter bench` measures: a module each, with measure(Setting) -> figures, in a process of its own."""
+"""The works that `prouter bench` measures, each in a process of its own, by `measure_WORK(Setting) -> figures`."""
 
-WORKS = (
-    *("start", "full_pass", "default_network", "pairs", "texts", "new_queries", "epochs", "processes"),
-    *("collect", "reading", "logs", "off_policy", "new_llms"),
-)
+WORKS = {  # the module of each
+    "start": "start",
+    **dict.fromkeys(("full_pass", "default_network"), "training"),
+    **dict.fromkeys(("pairs", "texts", "new_queries"), "scoring"),
+    "epochs": "training",
+    "processes": "processes",
+    "collect": "collect",
+    "reading": "reading",
+    "logs": "reading",
+    "off_policy": "off_policy",
+    "new_llms": "new_llms",
+}

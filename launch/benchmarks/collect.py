@@ -16,7 +16,7 @@ _ANSWERS, _LATENCY, _CONCURRENCY = 10_000, 0.25, 64
 _MOST_RUNS = 3
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+def measure_collect(setting: Setting) -> Iterator[Figure]:
     """Seconds of `prouter collect` from start to tables, and their ratio to the server's own time."""
     seconds = [_collect() for _ in range(min(setting.runs, _MOST_RUNS))]
     name = f"{_ANSWERS:,} answers of {_LATENCY * 1000:g} ms, {_CONCURRENCY} at a time, from start to tables"

@@ -1,12 +1,17 @@
-"""Measured figures, their text, and the JSON file of the newest of each."""
+"""Measured figures, their text, the JSON file of the newest of each, and the speed table of a document."""
 
 import dataclasses
 import json
+import os
 import pathlib
+import resource
 import statistics
 
-from prouter_jax.io import files
+from prouter_jax.io import files, markdown
+from prouter_jax.io.markdown import write_section
 from prouter_jax.io.provenance import provenance
+
+_FACTS = ("machine", "versions", "date", "commit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +51,11 @@ class Figure:
             "at_least": self.at_least,
             "at_most": self.at_most,
         }
+
+
+def peak_memory() -> float:
+    """The peak memory of this process so far, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def keep(figure: Figure, path: pathlib.Path) -> None:
@@ -95,3 +105,34 @@ def number(value: float) -> str:
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def write_speed(document: str | os.PathLike, kept: pathlib.Path) -> None:
+    """Puts the kept figures between <!-- speed --> and <!-- /speed --> of a Markdown document; the rest stays.
+
+    Raises:
+      ValueError: naming the file, if the markers are not there once and in order, or there are no figures.
+    """
+    write_section(document, "speed", speed_table(read(kept)))
+
+
+def speed_table(entries: dict[str, dict]) -> str:
+    """Each figure in a row, then where they come from, in Markdown."""
+    rows = [
+        [entry["name"], f"{number(entry['median'])} {entry['unit']}", _spread(entry), in_words(entry)]
+        for entry in entries.values()
+    ]
+    facts = "; ".join(f"{name} {_joined(entries, name)}" for name in _FACTS)
+    columns = ["", "median", "lowest to highest", "required"]
+    return f"{markdown.table(columns, rows)}\n\nMeasured by `make bench` ({markdown.escape(facts)})."
+
+
+def _spread(entry: dict) -> str:
+    if entry["runs"] == 1:
+        return "one run"
+    return f"{number(entry['low'])} to {number(entry['high'])}, {entry['runs']} runs"
+
+
+def _joined(entries: dict[str, dict], name: str) -> str:
+    """The same for most figures, so each value once."""
+    return ", ".join(dict.fromkeys(entry[name] for entry in entries.values()))

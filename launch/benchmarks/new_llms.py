@@ -43,7 +43,7 @@ class _Split(NamedTuple):
     rewards: np.ndarray
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+def measure_new_llms(setting: Setting) -> Iterator[Figure]:
     """Errors of predicted means, and gains in reward with the ends of their intervals."""
     for name in DATA_SETS:
         yield from figures(name, study(setting.data, name, range(setting.runs), "test"))

@@ -35,7 +35,7 @@ class Drawn:
     target: np.ndarray
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+def measure_off_policy(setting: Setting) -> Iterator[Figure]:
     """Coverage of each estimator with known and fitted propensities, and the ratio of their widths."""
     del setting  # a thousand logs are the runs
     covers, widths = study(LOGS)
@@ -65,10 +65,9 @@ def study(logs: int, first_seed: int = FIRST_SEED, processes: int = 1):
 
 def intervals(seed: int) -> dict:
     """The intervals of one log."""
-    from prouter_jax.evaluation.off_policy.estimators import estimate, importance_weights
+    from prouter_jax.evaluation.off_policy.estimators import estimate, importance_weights, predict_rewards
     from prouter_jax.evaluation.off_policy.log import build_contexts
     from prouter_jax.evaluation.off_policy.propensity import fit_propensities
-    from prouter_jax.evaluation.off_policy.reward_model import predict_rewards
 
     log, target = draw_log(seed)
     contexts = build_contexts(log)

@@ -14,7 +14,7 @@ from .figures import Figure, Setting
 _STEPS = 13  # the first one is compiled and does not count; the others are as many as a round of the experiment
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+def measure_processes(setting: Setting) -> Iterator[Figure]:
     """Users a second of both, and their ratio."""
     del setting  # each run takes minutes
     alone, both = (_users_a_second(number) for number in (1, 2))

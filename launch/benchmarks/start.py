@@ -27,7 +27,7 @@ print(time.process_time() - begun)
 """
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+def measure_start(setting: Setting) -> Iterator[Figure]:
     """Time of a first result, and of the same command once it was run before."""
     runs = range(min(setting.runs, _MOST_RUNS))
     cold, warm, scored, choices, loaded, nine = [], [], [], [], [], []

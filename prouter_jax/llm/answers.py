@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from prouter_jax.data.distinct import first_seen
-from prouter_jax.data.tables.columns import load_table
 from prouter_jax.data.tables.files import SUFFIXES
 from prouter_jax.data.tables.parquet import write_parquet
+from prouter_jax.data.tables.schema import load_table
 from prouter_jax.io.paths import make_path
 from prouter_jax.llm.journal import Journal
 from prouter_jax.llm.pool import RemoteLlm

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from prouter_jax.data.tables.columns import load_table, parse_texts
 from prouter_jax.data.tables.parquet import write_parquet
+from prouter_jax.data.tables.schema import load_table, parse_texts
 from prouter_jax.data.tables.table import AllowedIds, Table
 from prouter_jax.io.paths import arrow_file, make_path
 from prouter_jax.llm.answers import Queries, read_queries

@@ -7,8 +7,7 @@ import math
 from prouter_jax.io import markdown
 from prouter_jax.io.display import DASH, number, percent
 from prouter_jax.metrics import Fit
-from prouter_jax.serving.choice_drift import ChoiceDrift, ChoiceShift
-from prouter_jax.serving.drift import CalibrationDrift, QueryDrift, UserDrift
+from prouter_jax.serving.drift import CalibrationDrift, ChoiceDrift, ChoiceShift, QueryDrift, UserDrift
 
 
 @dataclasses.dataclass(frozen=True)

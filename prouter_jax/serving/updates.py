@@ -15,8 +15,13 @@ from prouter_jax.graph.world import World, grow_world, load_world
 from prouter_jax.io.paths import make_path
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.serving import drift_report
-from prouter_jax.serving.choice_drift import LoggedChoices, measure_choices
-from prouter_jax.serving.drift import measure_calibration, measure_queries, measure_users
+from prouter_jax.serving.drift import (
+    LoggedChoices,
+    measure_calibration,
+    measure_choices,
+    measure_queries,
+    measure_users,
+)
 from prouter_jax.serving.drift_report import Drift
 from prouter_jax.serving.router import CONFIG, WORLD, Router, trained_seeds
 from prouter_jax.serving.update_log import append_update, find_duplicate, read_pending, read_updates

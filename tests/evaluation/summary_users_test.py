@@ -14,9 +14,8 @@ from prouter_jax.evaluation.evaluate import SeedResult, Selections
 from prouter_jax.evaluation.summary import explain_users, map_users
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report import types
-from prouter_jax.report.html import to_html
 from prouter_jax.report.plots_users import plot_user_map
-from prouter_jax.report.write import to_json
+from prouter_jax.report.write import to_html, to_json
 from prouter_jax.serving.explain import DecisionInfluence, Explanation, PropertyInfluence
 
 NAN = float("nan")

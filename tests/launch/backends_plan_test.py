@@ -8,12 +8,10 @@ import sys
 import processes
 import pytest
 
-from launch.backends.gke import GkeBackend
+from launch.backends.cloud import GkeBackend, TpuVmBackend, tpu_name
 from launch.backends.job import Job
 from launch.backends.local import LocalBackend
-from launch.backends.remote import tpu_name
 from launch.backends.slurm import SlurmBackend
-from launch.backends.tpu_vm import TpuVmBackend
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -10,9 +10,8 @@ import types
 import processes
 import pytest
 
-from launch.backends.job import PREEMPTED, Job
+from launch.backends.job import PREEMPTED, Job, supervise
 from launch.backends.local import LocalBackend
-from launch.backends.supervise import supervise
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -41,7 +40,7 @@ class _Script:
 def _supervised(codes, restarts, tmp_path, monkeypatch):
     """The exit code, what was left to start, and the waits between starts."""
     waits = []
-    monkeypatch.setattr("launch.backends.supervise._rest", lambda seconds, *_: waits.append(seconds))
+    monkeypatch.setattr("launch.backends.job._rest", lambda seconds, *_: waits.append(seconds))
     script = _Script(codes)
     code = supervise(script, Job("job", ["x"], tmp_path), restarts)
     return code, script.codes, waits
@@ -89,7 +88,7 @@ _SUPERVISOR = """
 import pathlib, sys
 from launch.backends import local
 from launch.backends.job import Job
-from launch.backends.supervise import supervise
+from launch.backends.job import supervise
 local._GRACE = 0.3
 folder = pathlib.Path(sys.argv[1])
 job = Job("job", [sys.executable, "-c", sys.argv[2], str(folder)], folder, 2)

@@ -1,21 +1,22 @@
-"""Figures: what is said of them, how they are kept, and the table that is written of what is kept."""
+"""Figures: their text, how they are kept and the table written of them; limits of the machine."""
 
 import importlib
 import json
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import pytest
 
-from launch.benchmarks import WORKS, figures, reading, table
+from launch.benchmarks import WORKS, figures, reading, training
 from launch.benchmarks.figures import Figure, keep, line, read
 from prouter_jax.data.public.registry import read_public
 from prouter_jax.io.provenance import provenance
 
 
 def test_every_work_has_a_module_that_measures():
-    for work in WORKS:
-        assert callable(importlib.import_module(f"launch.benchmarks.{work}").measure)
+    for work, module in WORKS.items():
+        assert callable(getattr(importlib.import_module(f"launch.benchmarks.{module}"), f"measure_{work}"))
 
 
 def test_a_figure_is_the_median_of_its_runs_beside_what_is_required():
@@ -61,7 +62,7 @@ def test_the_table_of_a_readme_is_written_from_what_is_kept(tmp_path):
     keep(Figure("b", "memory", "GB", [1.25], at_most=1.0), tmp_path / "bench.json")
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n")
-    table.write_speed(readme, tmp_path / "bench.json")
+    figures.write_speed(readme, tmp_path / "bench.json")
     rows = readme.read_text().splitlines()
     assert rows[:2] == ["before", "<!-- speed -->"]
     assert rows[-2:] == ["<!-- /speed -->", "after"]
@@ -70,7 +71,7 @@ def test_the_table_of_a_readme_is_written_from_what_is_kept(tmp_path):
     )
     assert rows[5] == "| memory | 1.25 GB | one run | at most 1 GB: missed |"
     facts = provenance()
-    assert rows[7] == f"Measured by `make bench` ({'; '.join(f'{key} {facts[key]}' for key in table._FACTS)})."
+    assert rows[7] == f"Measured by `make bench` ({'; '.join(f'{key} {facts[key]}' for key in figures._FACTS)})."
 
 
 @pytest.mark.parametrize("flag", ["document", "readme"])  # the second is an older name of the first
@@ -91,3 +92,27 @@ def test_the_csv_that_is_read_has_every_user_and_llm_of_its_queries(tmp_path):
     assert len(read.data.decisions.user) == len(read.data.queries.ids) * 9
     assert read.data.queries.vectors is not None
     assert read.data.queries.vectors.shape[1] == 384
+
+
+def test_limits_are_of_the_order_of_any_computer():
+    assert 1e9 < training.measure_flops() < 1e15
+    assert 5e8 < training.measure_bandwidth() < 1e13
+
+
+def test_the_fastest_run_counts_and_the_first_does_not(monkeypatch):
+    clock = iter([0, 5, 10, 12, 20, 29] + [0] * 100)
+    monkeypatch.setattr(training, "_RUNS", 3)
+    monkeypatch.setattr(training, "_SECONDS", 100)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    calls = []
+    assert training._fastest(calls.append, jnp.ones(1)) == 2
+    assert len(calls) == 4
+
+
+def test_measuring_ends_when_its_time_is_up(monkeypatch):
+    clock = iter([0, 5, 10, 12] + [0] * 100)
+    monkeypatch.setattr(training, "_SECONDS", 6)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
+    calls = []
+    assert training._fastest(calls.append, jnp.ones(1)) == 2
+    assert len(calls) == 3

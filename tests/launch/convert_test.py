@@ -9,9 +9,9 @@ from public_facts import decision_facts
 from public_files import PRISM, arena_vote, prism_answer
 from table_files import write_rows
 
-from launch import progress
 from prouter_jax.data.public.registry import read_public
 from prouter_jax.data.tables.read_write import read_tables
+from prouter_jax.io import display
 
 
 def _run(*arguments):
@@ -53,8 +53,8 @@ def test_what_is_wrong_is_one_line(tmp_path, name, complaint):
 
 def test_progress_tells_the_time_left(monkeypatch, capsys):
     now = iter([100.0, 101.0, 110.0, 111.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
-    log_line = progress.on_progress("records", 2.0)
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(now))
+    log_line = display.on_progress("records", 2.0)
     log_line(500, 0.05)
     log_line(5000, 0.25)
     log_line(6000, 0.3)

@@ -12,7 +12,7 @@ from log_files import made_up_rows, write_log
 from launch.benchmarks.off_policy import LOGS, study
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.data.logs.convert import Options, convert_log
-from prouter_jax.data.logs.logged import read_logged
+from prouter_jax.data.logs.tables import read_logged
 from prouter_jax.data.tables.read_write import read_tables
 from prouter_jax.evaluation.off_policy.evaluate import EvaluatedRouter, evaluate_router, held_out, select_llms
 from prouter_jax.experiment import run_experiment

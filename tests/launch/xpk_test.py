@@ -8,7 +8,7 @@ import sys
 import processes
 import pytest
 
-from launch.backends.gke import GkeBackend
+from launch.backends.cloud import GkeBackend
 from launch.backends.job import Job
 
 _XPK = "xpk==1.16.0"

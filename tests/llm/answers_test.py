@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prouter_jax.data.tables.columns import parse_texts
+from prouter_jax.data.tables.schema import parse_texts
 from prouter_jax.llm.answers import ANSWERS, FAILURES, open_answers, read_queries
 
 ANSWER = {"key": "k", "llm": "a", "query_id": "q", "text": "t", "finish_reason": "stop", "cost": 0.5}

@@ -12,8 +12,7 @@ import pytest
 from markupsafe import escape
 
 from prouter_jax.io.display import DASH, dollars, number, percent
-from prouter_jax.report import html as report_html
-from prouter_jax.report.html import draw_plots, to_html
+from prouter_jax.report import write as report_html
 from prouter_jax.report.plots_policies import _keep_distance
 from prouter_jax.report.text import headline, to_markdown
 from prouter_jax.report.types import (
@@ -26,7 +25,7 @@ from prouter_jax.report.types import (
     ShareTable,
     UserRow,
 )
-from prouter_jax.report.write import to_json, write_report
+from prouter_jax.report.write import draw_plots, to_html, to_json, write_report
 from prouter_jax.serving.explain import OPPOSITE_SIGNS, DecisionInfluence, Explanation
 
 NAN = math.nan

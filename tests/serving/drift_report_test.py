@@ -7,8 +7,7 @@ import math
 import pytest
 
 from prouter_jax.metrics import Fit
-from prouter_jax.serving.choice_drift import ChoiceDrift, ChoiceShift
-from prouter_jax.serving.drift import CalibrationDrift, QueryDrift, UserDrift
+from prouter_jax.serving.drift import CalibrationDrift, ChoiceDrift, ChoiceShift, QueryDrift, UserDrift
 from prouter_jax.serving.drift_report import Drift, advise, find_alarms, to_json, to_markdown
 
 SHIFTS = [ChoiceShift("a|b", 0.25, 0.375, 0.05, 0.2), ChoiceShift("c", 0.75, 0.625, math.nan, math.nan)]

@@ -1,6 +1,11 @@
-"""Writes the tables of a converted log: decisions, feedback, logged values, queries, outcomes, LLMs and offers."""
+"""The tables of a converted log: decisions, feedback, logged values, queries, outcomes, LLMs and offers.
+
+logged.parquet has the served LLM, propensity, reward and latency of each decision, for off-policy estimates.
+"""
 
 import contextlib
+import dataclasses
+import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
@@ -10,11 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prouter_jax.data.distinct import sorted_distinct
-from prouter_jax.data.interactions import KINDS, RATING, THUMB
+from prouter_jax.data.interactions import KINDS, RATING, THUMB, Interactions
 from prouter_jax.data.logs.queries import Merged, SeenIds, query_ids
 from prouter_jax.data.logs.requests import MOST_LLMS, Requests
 from prouter_jax.data.tables.read_write import nullable_numbers
+from prouter_jax.data.tables.schema import load_table
+from prouter_jax.data.tables.table import AllowedIds
+from prouter_jax.data.validation import row_error
 from prouter_jax.io import files
+from prouter_jax.io.paths import make_path
+
+LOGGED = "logged.parquet"
+"""File name of the table."""
+_SCHEMA = {"decision_id": "key", "llm": "id", "propensity": "number?", "reward": "number?", "latency": "number?"}
 
 
 class TableWriter:
@@ -101,20 +114,6 @@ class OutcomeMeans:
             rows = np.frombuffer(file.read(), _ROW)
             if len(rows):
                 yield _average(rows)
-
-
-def _average(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    queries, query = sorted_distinct(rows["query"])
-    width = int(rows["llm"].max()) + 1
-    pairs, pair = sorted_distinct(query * width + rows["llm"])
-    means = np.empty((len(pairs), len(OF_OUTCOMES)))
-    for column in range(len(OF_OUTCOMES)):
-        values = rows["values"][:, column].astype(np.float64)
-        present = ~np.isnan(values)
-        total = np.bincount(pair[present], values[present], len(pairs))
-        count = np.bincount(pair[present], minlength=len(pairs))
-        means[:, column] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return queries[pairs // width], (pairs % width).astype(np.int32), means
 
 
 class LogTables:
@@ -211,3 +210,61 @@ class LogTables:
             self._llms.setdefault(requests.llms[llm], len(self._llms))
         if len(self._llms) > MOST_LLMS:
             raise ValueError(f"log: expected at most {MOST_LLMS} different LLMs, found {len(self._llms)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Logged:
+    """Logged values of the decisions of an `Interactions`, in its order.
+
+    Attributes:
+      served: int32 [decisions], the LLM that answered.
+      propensity: float64 [decisions], probability with which the logging policy chose it, NaN if missing.
+      reward: float64 [decisions], rating or thumb (1 up, 0 down), NaN if missing.
+      latency: float64 [decisions], seconds, NaN if missing.
+    """
+
+    served: np.ndarray
+    propensity: np.ndarray
+    reward: np.ndarray
+    latency: np.ndarray
+
+
+def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
+    """Reads logged.parquet.
+
+    Args:
+      folder: of the tables.
+      data: the tables of this folder.
+
+    Raises:
+      ValueError: if the file is missing or does not match the decisions.
+    """
+    path = make_path(folder) / LOGGED
+    if not path.is_file():
+        raise ValueError(f"table {LOGGED}: expected it in {str(folder)!r}, as `prouter logs` writes it, found none")
+    table = load_table(path, _SCHEMA)
+    row = table.find_ids("decision_id", AllowedIds(data.decisions.ids, "a decision_id of decisions"))
+    if len(row) != len(data.decisions.ids):
+        raise ValueError(f"table {LOGGED}: expected {len(data.decisions.ids)} rows as in decisions, found {len(row)}")
+    served = table.find_ids("llm", AllowedIds(data.llms.ids, "an llm of llms"))
+    offered = data.offers[data.decisions.offer[row], served]
+    if not offered.all():
+        bad = int(offered.argmin())
+        raise row_error(LOGGED, "llm", bad, "an LLM on offer in its decision", data.llms.ids[served[bad]])
+    order = np.argsort(row)
+    numbers = (table.floats(name)[order] for name in ("propensity", "reward", "latency"))
+    return Logged(served[order], *numbers)
+
+
+def _average(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    queries, query = sorted_distinct(rows["query"])
+    width = int(rows["llm"].max()) + 1
+    pairs, pair = sorted_distinct(query * width + rows["llm"])
+    means = np.empty((len(pairs), len(OF_OUTCOMES)))
+    for column in range(len(OF_OUTCOMES)):
+        values = rows["values"][:, column].astype(np.float64)
+        present = ~np.isnan(values)
+        total = np.bincount(pair[present], values[present], len(pairs))
+        count = np.bincount(pair[present], minlength=len(pairs))
+        means[:, column] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return queries[pairs // width], (pairs % width).astype(np.int32), means

@@ -13,7 +13,7 @@ import numpy as np
 from prouter_jax.data import interactions
 from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
-from prouter_jax.data.public.file_set import FileSet, PublicData
+from prouter_jax.data.public.records import FileSet, PublicData
 from prouter_jax.data.tables.schema import OUTCOME_NUMBERS
 from prouter_jax.data.validation import validate
 

@@ -19,9 +19,9 @@ from prouter_jax.data import interactions
 from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen
 from prouter_jax.data.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.data.public.builder import named_llms
-from prouter_jax.data.public.file_set import FileSet, ProgressCallback, PublicData
 from prouter_jax.data.public.personaroute_rows import RowStore, read_rows
-from prouter_jax.data.tables.json_elements import unique_keys
+from prouter_jax.data.public.records import FileSet, ProgressCallback, PublicData
+from prouter_jax.data.tables.files import unique_keys
 from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io.paths import make_path, require_file

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from prouter_jax.data.public.builder import RowIndex
-from prouter_jax.data.public.file_set import FileSet
-from prouter_jax.data.public.records import Record, column_names
+from prouter_jax.data.public.records import FileSet, Record, column_names
 from prouter_jax.data.validation import row_error
 
 _COLUMNS = (

@@ -20,8 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prouter_jax.data.public.file_set import FileSet, ProgressCallback
-from prouter_jax.data.public.records import Record
+from prouter_jax.data.public.records import FileSet, ProgressCallback, Record
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
 

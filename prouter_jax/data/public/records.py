@@ -1,26 +1,27 @@
-"""Reads the records of a .csv, .jsonl, .json or .parquet file one by one, and checks their cells.
+"""Records of the files of public data sets, read with progress, and counts of the records and of dropped items."""
 
-A cell is missing if it is empty in a CSV file, null, or absent. Error messages count records from 0.
-"""
-
+import collections
 import contextlib
 import dataclasses
 import pathlib
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from prouter_jax.data.tables.files import csv_rows, jsonl_rows
-from prouter_jax.data.tables.json_elements import json_elements
+from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.tables.files import csv_rows, json_elements, jsonl_rows
 from prouter_jax.data.tables.parquet import check_columns, parquet_size, parquet_tables
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import file_size, require_file
 
 _BOOLEANS = {"True": 1.0, "False": 0.0}  # as pandas writes them
 _ROWS_AT_ONCE = 1000  # rows of a Parquet file in memory
+
+ProgressCallback = Callable[[int, float], None]  # called with the records read and the share of bytes read, 0 to 1
+_RECORDS_BETWEEN_CALLS = 5000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,6 +164,80 @@ def column_names(path: pathlib.Path) -> list[str]:
 
 
 _Cells = Generator[tuple[dict, float], None, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class PublicData:
+    """A data set that was read from its files.
+
+    Attributes:
+      data: the data.
+      files: the files that were read.
+      records: the number of records in the files.
+      dropped: the number of items that are not in the data, by reason.
+    """
+
+    data: Interactions
+    files: tuple[pathlib.Path, ...]
+    records: int
+    dropped: dict[str, int]
+
+
+@contextlib.contextmanager
+def errors_name_folder(name: str) -> Iterator[None]:
+    """Adds the name of a folder to errors, for data sets with files of the same name in many folders."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"folder {name}, {error}") from error
+
+
+class FileSet:
+    """Reads the files of a data set record by record.
+
+    Attributes:
+      paths: the files.
+      records: the number of records read so far.
+      dropped: the number of dropped items by reason.
+    """
+
+    def __init__(self, paths: Iterable[pathlib.Path], on_progress: ProgressCallback | None = None):
+        """
+        Args:
+          paths: the files.
+          on_progress: called after every 5,000 records.
+        """
+        self.paths = tuple(paths)
+        self.records = 0
+        self.dropped: collections.Counter[str] = collections.Counter()
+        self._on_progress = on_progress
+        self._size, self._done = 0, 0.0
+
+    def read(
+        self, path: pathlib.Path, needed: Iterable[str], optional: Iterable[str] = (), array: str = ""
+    ) -> Iterator[Record]:
+        """Yields the records of one of the files; arguments and errors are those of `read_records`."""
+        for record, size in read_records(path, needed, optional, array):
+            yield record
+            self.records += 1
+            self._done += size
+            if self._on_progress and self.records % _RECORDS_BETWEEN_CALLS == 0:
+                self._size = self._size or sum(file_size(path) for path in self.paths)
+                self._on_progress(self.records, min(self._done / max(self._size, 1), 1.0))
+
+    def drop(self, reason: str, number: int = 1) -> None:
+        """Counts items that are dropped from the data."""
+        if number:
+            self.dropped[reason] += number
+
+    def result(self, data: Interactions) -> PublicData:
+        """The data with the counts so far."""
+        return PublicData(data, self.paths, self.records, dict(self.dropped))
+
+    def empty_error(self, expected: str) -> ValueError:
+        """The error for files from which everything was dropped; it lists the reasons."""
+        found = ", ".join(f"{number} {reason}" for reason, number in self.dropped.items()) or "none"
+        return ValueError(f"table {self.paths[0].name}: expected {expected}, found {found}")
 
 
 def _csv(path: pathlib.Path, needed: tuple[str, ...], wanted: tuple[str, ...], _array: str) -> _Cells:

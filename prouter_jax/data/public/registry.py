@@ -4,15 +4,10 @@ import json
 import os
 from collections.abc import Callable
 
-from prouter_jax.data.public.alpacaeval import read_alpacaeval
-from prouter_jax.data.public.arena import read_arena
-from prouter_jax.data.public.embedllm import read_embedllm
-from prouter_jax.data.public.file_set import ProgressCallback, PublicData
-from prouter_jax.data.public.gmtrouter import read_gmtrouter
-from prouter_jax.data.public.llmrouterbench import read_llmrouterbench
+from prouter_jax.data.public.benchmarks import read_alpacaeval, read_embedllm, read_llmrouterbench, read_routerbench
 from prouter_jax.data.public.personaroute import read_personaroute
-from prouter_jax.data.public.prism import read_prism
-from prouter_jax.data.public.routerbench import read_routerbench
+from prouter_jax.data.public.preferences import read_arena, read_gmtrouter, read_prism
+from prouter_jax.data.public.records import ProgressCallback, PublicData
 from prouter_jax.data.tables.read_write import write_tables
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path

@@ -15,12 +15,10 @@ from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.interactions import Interactions, Queries, concatenate
 from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.assemble import assemble
-from prouter_jax.data.tables.column_names import missing_column
-from prouter_jax.data.tables.columns import EXPECTED, load_table
 from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.files import SUFFIXES
-from prouter_jax.data.tables.schema import load_folder
-from prouter_jax.data.tables.table import AllowedIds, Table, TextColumn
+from prouter_jax.data.tables.schema import EXPECTED, load_folder, load_table
+from prouter_jax.data.tables.table import AllowedIds, Table, TextColumn, missing_column
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io.paths import make_path
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prouter_jax.data.tables.column_names import missing_column
+from prouter_jax.data.tables.table import missing_column
 from prouter_jax.data.validation import row_error
 from prouter_jax.io import files
 from prouter_jax.io.paths import arrow_file

@@ -7,12 +7,10 @@ import numpy as np
 
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import select, select_decisions
-from prouter_jax.evaluation.baselines.decision_features import DecisionFeatures, is_warm, llm_features
+from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
+from prouter_jax.evaluation.baselines.features import DecisionFeatures, is_warm, llm_features, principal_components
 from prouter_jax.evaluation.baselines.forecast import QueryForecast
-from prouter_jax.evaluation.baselines.means import are_choices
 from prouter_jax.evaluation.baselines.preference import has_outcomes
-from prouter_jax.evaluation.baselines.text_features import principal_components
 
 _BLOCK = 8192
 _CATEGORICAL = 3  # the first columns of the features

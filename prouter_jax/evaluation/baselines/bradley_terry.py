@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.means import best_shares, group_sums
+from prouter_jax.evaluation.baselines.base import best_shares, group_sums
 
 _NEWTON_STEPS = 30
 

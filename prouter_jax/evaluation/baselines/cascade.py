@@ -11,10 +11,10 @@ import numpy as np
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.means import are_choices, as_logits, group_sums, population_means, smooth
+from prouter_jax.evaluation.baselines.base import are_choices, as_logits, group_sums, population_means, smooth
+from prouter_jax.evaluation.baselines.features import query_features
 from prouter_jax.evaluation.baselines.preference import observed_outcomes
 from prouter_jax.evaluation.baselines.ridge import ridge_forecasts
-from prouter_jax.evaluation.baselines.text_features import query_features
 
 _THRESHOLDS = 12
 _MAX_CHAINS = 60  # chains tried on validation; more are sampled

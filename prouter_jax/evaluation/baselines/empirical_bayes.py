@@ -7,8 +7,15 @@ from scipy import sparse
 from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import first_decisions, select
-from prouter_jax.evaluation.baselines.means import are_choices, as_logits, group_sums, population_means, user_means
+from prouter_jax.evaluation.baselines.base import (
+    are_choices,
+    as_logits,
+    first_decisions,
+    group_sums,
+    population_means,
+    select,
+    user_means,
+)
 
 _HALF_WEIGHT = 30.0  # decisions of a training user whose prior weight is half the maximum
 _MAX_HISTORY = 300  # decisions of a user whose rewards are compared

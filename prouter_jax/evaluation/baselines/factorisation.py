@@ -10,8 +10,7 @@ import optax
 
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import select
-from prouter_jax.evaluation.baselines.means import are_choices
+from prouter_jax.evaluation.baselines.base import are_choices, select
 
 USER_PARAMS = ("user", "user_llm", "user_side")  # names of the parameters that belong to users
 _DENSE_SHARE = 0.2  # share of all pairs of users and queries from which a dense table is faster than a list

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.means import (
+from prouter_jax.evaluation.baselines.base import (
     are_choices,
     as_logits,
     column_means,

@@ -11,12 +11,16 @@ from jaxtyping import Array, Bool, Float
 
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import select, select_decisions
-from prouter_jax.evaluation.baselines.decision_features import DecisionFeatures, Statistics, is_warm
+from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
+from prouter_jax.evaluation.baselines.features import (
+    DecisionFeatures,
+    Statistics,
+    is_warm,
+    principal_components,
+    task_columns,
+)
 from prouter_jax.evaluation.baselines.forecast import QueryForecast
-from prouter_jax.evaluation.baselines.means import are_choices
 from prouter_jax.evaluation.baselines.preference import has_outcomes
-from prouter_jax.evaluation.baselines.text_features import principal_components, task_columns
 
 _BATCH = 512  # rows of a training step
 _BLOCK = 1 << 15  # decisions scored at once

@@ -6,10 +6,10 @@ from scipy import sparse
 
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
+from prouter_jax.evaluation.baselines.base import as_logits, smooth
+from prouter_jax.evaluation.baselines.features import unit_vectors
 from prouter_jax.evaluation.baselines.forecast import QueryForecast
-from prouter_jax.evaluation.baselines.means import as_logits, smooth
 from prouter_jax.evaluation.baselines.simple import SmoothedFavourite
-from prouter_jax.evaluation.baselines.text_features import unit_vectors
 
 _BLOCK = 2048
 

@@ -10,8 +10,7 @@ from jaxtyping import Float
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays, outcome_matrices
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import first_decisions
-from prouter_jax.evaluation.baselines.means import are_choices, smooth, task_sums
+from prouter_jax.evaluation.baselines.base import are_choices, first_decisions, smooth, task_sums
 
 _GRID = np.linspace(0, 1, 41)
 _MAX_HISTORY = 200  # decisions of a user that suffice to estimate its weight

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays, outcome_matrices
 from prouter_jax.dataset import Dataset, Labelled
+from prouter_jax.evaluation.baselines.features import kernel_features, query_features, task_columns
 from prouter_jax.evaluation.baselines.forecast import QueryForecast
-from prouter_jax.evaluation.baselines.text_features import kernel_features, query_features, task_columns
 
 
 class Ridge(QueryForecast):
@@ -44,7 +44,7 @@ class KernelRidge(Ridge):
 
     Args:
       penalty, text_weight, strengths: see `Ridge`.
-      width, landmarks: see `text_features.kernel_features`.
+      width, landmarks: see `features.kernel_features`.
     """
 
     name = "kernel_ridge"

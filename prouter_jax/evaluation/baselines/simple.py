@@ -1,4 +1,4 @@
-"""Baselines from mean rewards overall, per user, or per user and task, and policies with fixed scores."""
+"""Baselines from mean rewards and with fixed scores, and all baselines without hyperparameters (`make_policies`)."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Int
 
 from prouter_jax import metrics
-from prouter_jax.data.rewards import DecisionArrays
+from prouter_jax.data.rewards import DecisionArrays, build_rewards
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.means import (
+from prouter_jax.evaluation.baselines.base import (
+    Policy,
     are_choices,
     as_logits,
     group_sums,
@@ -16,6 +17,7 @@ from prouter_jax.evaluation.baselines.means import (
     smooth,
     user_means,
 )
+from prouter_jax.evaluation.baselines.ridge import RidgeTruePreference
 
 
 class FixedScores:
@@ -148,6 +150,29 @@ class SmoothedUserTask(SmoothedFavourite):
         return decisions.user.astype(np.int64) * self._num_tasks + self._task[decisions.query]
 
 
+def make_policies(dataset: Dataset) -> dict[str, Policy]:
+    """Baselines without hyperparameters that apply to the dataset, by name; some need effects, costs or preferences."""
+    seen, data = dataset.world.interactions, dataset.data
+    effect, cost = (_llm_means(values, dataset) for values in (seen.outcomes.effect, seen.outcomes.cost))
+    policies: list[Policy] = [FixedScores("random", lambda d: np.random.default_rng(0).random(d.offered.shape))]
+    policies += [BestSingle(), BestPerUser(len(data.users.ids))]
+    policies.append(BestPerUserTask(len(data.users.ids), data.queries.task, len(data.tasks.ids)))
+    if not np.isnan(cost).all():
+        policies.append(FixedScores("cheapest", lambda decisions: -cost))
+    if not np.isnan(effect).all():
+        policies.append(FixedScores("strongest", lambda decisions: effect))
+    if not np.isnan(effect).all() and not np.isnan(cost).all() and not np.isnan(data.users.preference).any():
+        policies.append(RidgeTruePreference(dataset))
+    policies.append(FixedScores("oracle", lambda decisions: build_rewards(data, dataset.truth_scale, decisions)))
+    return {policy.name: policy for policy in policies}
+
+
 def _cell_means(rewards: np.ndarray, cell: np.ndarray, num_cells: int) -> np.ndarray:
     """Mean reward of each LLM in each cell, float64 [cells, llms], NaN for cells without rewards."""
     return np.stack([metrics.group_means(column, cell, num_cells) for column in rewards.T], axis=1)
+
+
+def _llm_means(values: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Mean of a column of the training outcomes for each LLM, float64 [llms]."""
+    seen = dataset.world.interactions
+    return metrics.group_means(values, seen.outcomes.llm, len(seen.llms.ids))

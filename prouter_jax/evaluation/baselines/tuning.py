@@ -1,4 +1,4 @@
-"""Hyperparameter tuning of baselines: random search, compared on validation decisions.
+"""All baselines with hyperparameters, by name, and their tuning: random search, compared on validation decisions.
 
 The defaults are replaced only by settings that are better by more than one standard error.
 """
@@ -7,7 +7,7 @@ import math
 import time
 import typing
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,17 @@ from jaxtyping import Float
 
 from prouter_jax import metrics
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import Policy, select
-from prouter_jax.evaluation.baselines.means import are_choices
-from prouter_jax.evaluation.baselines.registry import BUILDERS
+from prouter_jax.evaluation.baselines.base import Policy, are_choices, select
+from prouter_jax.evaluation.baselines.boosting import Boosting, BoostingTruePreference
+from prouter_jax.evaluation.baselines.bradley_terry import BradleyTerry, BradleyTerryTask
+from prouter_jax.evaluation.baselines.cascade import Cascade, Switch
+from prouter_jax.evaluation.baselines.empirical_bayes import EmpiricalBayes
+from prouter_jax.evaluation.baselines.factorisation import Factorisation
+from prouter_jax.evaluation.baselines.mlp import MlpPolicy
+from prouter_jax.evaluation.baselines.neighbours import Neighbours, NeighboursPerUser
+from prouter_jax.evaluation.baselines.preference import InferredPreference, has_outcomes
+from prouter_jax.evaluation.baselines.ridge import KernelRidge, Ridge
+from prouter_jax.evaluation.baselines.simple import SmoothedFavourite, SmoothedUserTask
 from prouter_jax.search import Space, draw, log_uniform, one_of, uniform
 
 _FINALISTS = 3
@@ -38,7 +46,7 @@ _TREES = {
     "components": one_of(4, 8, 16, 32),
 }
 
-# Search space of each baseline in `registry.BUILDERS`; keys are arguments of its constructor.
+# Search space of each baseline in `BUILDERS`; keys are arguments of its constructor.
 SPACES: Mapping[str, Space] = {
     "smoothed_favourite": {"strength": log_uniform(0.1, 300)},
     "smoothed_user_task": {"strength": log_uniform(0.1, 100), "task_strength": log_uniform(1, 1000)},
@@ -84,6 +92,13 @@ CHEAPER: Mapping[str, Mapping[str, Any]] = {
     "boosting_true_preference": {"most_rows": 60_000},
     "mlp": {"most_rows": 30_000},
 }
+
+_KINDS = (
+    *(SmoothedFavourite, SmoothedUserTask, EmpiricalBayes, InferredPreference, Neighbours, NeighboursPerUser),
+    *(Ridge, KernelRidge, Factorisation, Boosting, BoostingTruePreference, MlpPolicy),
+    *(BradleyTerry, BradleyTerryTask, Cascade, Switch),
+)
+BUILDERS: Mapping[str, Callable[..., Policy]] = {kind.name: kind for kind in _KINDS}
 
 
 class Trial(typing.NamedTuple):
@@ -204,6 +219,14 @@ def make_tuned(dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]) -> d
     for name in settings:
         _check_name(name)
     return {name: BUILDERS[name](dataset, **chosen) for name, chosen in settings.items()}
+
+
+def applicable(dataset: Dataset) -> list[str]:
+    """Names of the builders that apply to the dataset: some need effects and costs, one also true preferences."""
+    outcomes, preference = has_outcomes(dataset), dataset.data.users.preference
+    needs = {"inferred_preference": outcomes}
+    needs["boosting_true_preference"] = outcomes and not np.isnan(preference).any()
+    return [name for name in BUILDERS if needs.get(name, True)]
 
 
 def _reward_first(trial: Trial) -> tuple[float, float]:

@@ -5,18 +5,24 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from prouter_jax.evaluation.off_policy import overlap
 from prouter_jax.evaluation.off_policy.estimators import (
     ESTIMATORS,
     Terms,
     effective_size,
     estimate,
+    fold_users,
     importance_weights,
     logging_terms,
+    predict_rewards,
 )
 from prouter_jax.evaluation.off_policy.log import Log, build_contexts, deterministic_policy
-from prouter_jax.evaluation.off_policy.propensity import Propensities, fit_propensities
-from prouter_jax.evaluation.off_policy.reward_model import fold_users, predict_rewards
+from prouter_jax.evaluation.off_policy.propensity import (
+    Propensities,
+    check_contexts,
+    check_fitted_propensities,
+    check_logged_propensities,
+    fit_propensities,
+)
 from prouter_jax.metrics import Interval, choose
 
 LOGGING, BEST_SINGLE = "logging policy", "best single LLM"
@@ -122,12 +128,12 @@ def _without_deterministic(log: Log, targets: dict[str, np.ndarray]) -> tuple[Lo
     """Log and policies without the decisions of propensity 1, and the number of these."""
     logged = ~np.isnan(log.propensity)
     if not logged.any():
-        overlap.check_contexts(log)
+        check_contexts(log)
         return log, targets, 0
     if not logged.all():
         found = f"{(~logged).sum()} of {len(logged)} without"
         raise ValueError(f"log, column propensity: expected one in every row or in none, found {found}")
-    kept = overlap.check_logged_propensities(log.propensity)
+    kept = check_logged_propensities(log.propensity)
     return log.take(kept), {name: target[kept] for name, target in targets.items()}, int((~kept).sum())
 
 
@@ -137,7 +143,7 @@ def _propensities(log: Log, contexts: np.ndarray) -> tuple[Propensities | None, 
         return None, log.propensity
     fitted = fit_propensities(log, contexts)
     propensity = log.at_served(fitted.probabilities)
-    overlap.check_fitted_propensities(propensity)
+    check_fitted_propensities(propensity)
     return fitted, propensity
 
 

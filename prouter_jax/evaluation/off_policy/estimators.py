@@ -7,7 +7,7 @@ With w = target probability of the served LLM / its propensity, r its reward and
     dr      mean(sum over a of target_a q_a + w (r - q))     doubly robust, Dudik, Langford & Li 2011
 
 Weights above sqrt(n) are truncated to it (Ionides 2008). The mean weight shows the loss: its expectation is 1 where the
-logging policy could have made every selection of the target policy.
+logging policy could have made every selection of the target policy. q is a cross-fitted ridge regression for each LLM.
 """
 
 import dataclasses
@@ -22,8 +22,47 @@ from prouter_jax.evaluation.off_policy.log import Log
 from prouter_jax.evaluation.off_policy.propensity import Propensities
 from prouter_jax.metrics import Interval
 
+_FOLDS = 5
+_RIDGE = 10.0  # shrinks an LLM's coefficients to 0, that is its rewards to the mean of all
+
 ESTIMATORS = ("ips", "snips", "dr")
 _CONFIDENCE = 0.95
+
+
+def predict_rewards(
+    log: Log,
+    contexts: Float[np.ndarray, "decisions features"],
+    hints: Float[np.ndarray, "decisions llms"] | None = None,
+) -> Float[np.ndarray, "decisions llms"]:
+    """Predicted rewards of all LLMs.
+
+    A ridge regression for each LLM on the decisions that it served, on rewards minus their overall mean. Users are
+    divided into five random folds, and each fold is predicted from the others, so that no estimate is corrected with
+    a model of its own rewards (cross-fitting, Chernozhukov et al. 2018).
+
+    Args:
+      log: the logged decisions.
+      contexts: see `log.build_contexts`.
+      hints: one more feature for each LLM, such as the probability of the evaluated policy.
+    """
+    predicted = np.empty_like(log.offered, float)
+    fold = fold_users(log.user)
+    for number in range(_FOLDS):
+        rest, own = fold != number, fold == number
+        mean = log.reward[rest].mean()
+        for llm in range(predicted.shape[1]):
+            features = contexts if hints is None else np.column_stack([contexts, hints[:, llm]])
+            rows = rest & (log.served == llm)
+            x = features[rows]
+            gram = x.T @ x + _RIDGE * np.eye(x.shape[1])
+            predicted[own, llm] = mean + features[own] @ np.linalg.solve(gram, x.T @ (log.reward[rows] - mean))
+    return predicted
+
+
+def fold_users(user: Int[np.ndarray, " decisions"]) -> Int[np.ndarray, " decisions"]:
+    """Random fold of each decision, 0 to 4; all decisions of a user are in one fold."""
+    users, row = np.unique(user, return_inverse=True)
+    return (np.random.default_rng(0).permutation(len(users)) % _FOLDS)[row]
 
 
 class ImportanceWeights(typing.NamedTuple):
@@ -93,7 +132,7 @@ def estimate(
       log: the logged decisions.
       target: probabilities of the evaluated policy.
       weights: importance weights of `target`.
-      predicted: rewards of all LLMs, see `reward_model.predict_rewards`.
+      predicted: rewards of all LLMs, see `predict_rewards`.
       fitted: model of the propensities, None if they were logged; its error widens the intervals.
     """
     weight, reward = weights.weight, log.reward

@@ -19,8 +19,8 @@ from prouter_jax.config import NEW_USERS, ExperimentConfig
 from prouter_jax.data.rewards import DecisionArrays, choice_shares
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import Policy, select
+from prouter_jax.evaluation.baselines.simple import make_policies
 from prouter_jax.evaluation.baselines.tuning import make_tuned
-from prouter_jax.evaluation.baselines.untuned import make_policies
 from prouter_jax.evaluation.protocol.definition import changed
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER

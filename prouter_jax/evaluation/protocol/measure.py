@@ -17,7 +17,7 @@ from jaxtyping import Bool
 
 from prouter_jax import metrics
 from prouter_jax.config import ExperimentConfig
-from prouter_jax.data.rewards import DecisionArrays
+from prouter_jax.data.rewards import DecisionArrays, choice_shares
 from prouter_jax.data.splits import find_llms
 from prouter_jax.dataset import Dataset, Labelled, prepare_dataset
 from prouter_jax.evaluation.baselines.tuning import make_tuned
@@ -29,12 +29,13 @@ from prouter_jax.evaluation.protocol.fitting import (
     fit_all,
     train_router,
 )
-from prouter_jax.evaluation.protocol.table import ORACLE, sign
+from prouter_jax.evaluation.protocol.table import ACCEPTED, ORACLE, sign
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.serving.router import Trained
 
+EM = "EM alone"
 ALL = 10**9  # for k: all decisions of each new user on training queries are in the history
 _NEVER = -1e6  # score of an LLM that must not be chosen
 # Fitted again at every k; other baselines would take too long.
@@ -138,6 +139,32 @@ def split_given(config: ExperimentConfig, k: int, seed: int) -> Dataset:
     return prepare_dataset(cached_source(config.data), dataclasses.replace(config.data, given=k), seed)
 
 
+def measure_gradients(setting: str, config: Mapping, seed: int, ks: Sequence[int | None], folders: Folders) -> list:
+    """Scores the trained numbers, if the gate accepted them, and EM of the same training run on the test decisions.
+
+    Probabilities are the softmax of the logits at temperature 1. All numbers are means over test users of the user's
+    mean, and the numbers of each user go with them, from which `table` takes intervals over users.
+
+    Args:
+      setting: name of the setting; measurements of accuracy add the metric to it.
+      config: configuration of preset "tuned" as `definition.to_arguments` gives it.
+      ks: lengths of the histories of new users; (None,) without new users.
+    """
+    whole = from_arguments(config, folders.data)
+    dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
+    trained = train_router(whole, dataset, seed)
+    em = dataclasses.replace(trained, params=trained.params | {"accepted": np.zeros((), np.float32)})
+    found = []
+    for k in ks:
+        given = split_given(whole, k, seed) if k else dataset
+        of_users = {name: _of_users(one, given) for name, one in ((ROUTER, trained), (EM, em))}
+        for metric, name in (("log_loss", setting), ("accuracy", f"{setting}, accuracy")):
+            found.append({"setting": name, "k": k, "seed": seed, "metric": metric, "by_user": of_users})
+            found[-1]["policies"] = {policy: _means(one) for policy, one in of_users.items()}
+            found[-1]["policies"][ROUTER][ACCEPTED] = float(trained.params["accepted"])
+    return found
+
+
 def _fit(config: Mapping, tuning: Mapping, seed: int, folders: Folders) -> FittedPolicies:
     whole = from_arguments(config, folders.data)
     dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
@@ -190,3 +217,24 @@ def _trained_with_all(config: str, tuning: Mapping, seed: int, folders: Folders)
     known["data"] |= {"split": {"cold_llm": "cold_query", "cold_user_llm": "cold_user"}[known["data"]["split"]]}
     known["data"] |= {"new_llms": "", "given": 0 if known["data"]["split"] == "cold_query" else ALL}
     return _reward_with_all(json.dumps(known, sort_keys=True), json.dumps(tuning, sort_keys=True), seed, folders)
+
+
+def _of_users(trained: Trained, dataset: Dataset) -> dict[str, dict[str, float]]:
+    """The mean log loss and accuracy of each user with test decisions, by metric and id; accuracy leaves ties out."""
+    decisions = dataset.labelled("test").decisions
+    logits = score_decisions(trained.apply(dataset.world), dataset, decisions)
+    shares = choice_shares(decisions)
+    right = metrics.matches(metrics.choose(logits, decisions.offered), shares)
+    values = {
+        "log_loss": metrics.log_loss(logits, decisions.offered, shares),
+        "accuracy": np.where(np.count_nonzero(shares, axis=1) == 1, right, np.nan),
+    }
+    ids, row = np.unique(dataset.data.users.ids[decisions.user], return_inverse=True)
+    return {
+        metric: dict(zip(ids.tolist(), metrics.group_means(of_decisions, row, len(ids)).tolist(), strict=True))
+        for metric, of_decisions in values.items()
+    }
+
+
+def _means(of_users: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {metric: metrics.mean(np.array(list(users.values()))) for metric, users in of_users.items()}

@@ -27,11 +27,11 @@ from prouter_jax.evaluation.protocol.table import (
     with_largest_learnable_gains,
 )
 from prouter_jax.io.display import DASH
-from prouter_jax.report.html import render
 from prouter_jax.report.plots import BLUE, DARK, ORANGE, Plot, draw_legend, draw_svg, legend_height, shorten
 from prouter_jax.report.plots_policies import draw_paired
 from prouter_jax.report.text import is_significant
 from prouter_jax.report.types import ROUTER, PairedDifference
+from prouter_jax.report.write import render
 
 _TITLE = "Personal LLM routing: all settings"
 _MAX_GAINS, _MAX_GAINS_PER_GROUP = 24, 12  # rows of the plot of gains

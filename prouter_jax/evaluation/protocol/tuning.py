@@ -19,8 +19,7 @@ import numpy as np
 from prouter_jax.config import NEW_USERS, ExperimentConfig, Model
 from prouter_jax.dataset import Dataset, prepare_dataset
 from prouter_jax.evaluation.baselines.base import select
-from prouter_jax.evaluation.baselines.registry import applicable
-from prouter_jax.evaluation.baselines.tuning import Trial, Tuned, make_trial, pick_best, tune
+from prouter_jax.evaluation.baselines.tuning import Trial, Tuned, applicable, make_trial, pick_best, tune
 from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
 from prouter_jax.evaluation.protocol.fitting import LOG_LOSS, train_router
 from prouter_jax.io import files

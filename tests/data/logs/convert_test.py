@@ -11,7 +11,7 @@ from log_files import ROW, made_up_rows, write_log
 from prouter_jax.data.interactions import THUMB
 from prouter_jax.data.logs import reader as pieces
 from prouter_jax.data.logs.convert import Options, convert_log
-from prouter_jax.data.logs.logged import read_logged
+from prouter_jax.data.logs.tables import read_logged
 from prouter_jax.data.tables.read_write import read_tables
 
 

@@ -7,7 +7,7 @@ from table_files import write_rows
 
 from prouter_jax.data.interactions import CHOICE, RATING
 from prouter_jax.data.public.builder import InteractionsBuilder
-from prouter_jax.data.public.file_set import FileSet
+from prouter_jax.data.public.records import FileSet
 
 
 def test_names_become_tables_by_first_appearance():

@@ -3,8 +3,8 @@
 import numpy as np
 from policy_cases import choices, small_world
 
+from prouter_jax.evaluation.baselines.features import unit_vectors
 from prouter_jax.evaluation.baselines.neighbours import Neighbours, NeighboursPerUser, nearest
-from prouter_jax.evaluation.baselines.text_features import unit_vectors
 
 PREPARED = small_world()
 TASK = PREPARED.data.queries.task

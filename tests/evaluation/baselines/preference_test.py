@@ -5,8 +5,7 @@ import pytest
 from policy_cases import parts, small_world
 
 from prouter_jax.dataset import Labelled
-from prouter_jax.evaluation.baselines.base import select
-from prouter_jax.evaluation.baselines.means import best_shares
+from prouter_jax.evaluation.baselines.base import best_shares, select
 from prouter_jax.evaluation.baselines.preference import InferredPreference, estimate_preferences, observed_outcomes
 
 

@@ -10,7 +10,7 @@ from policy_cases import parts, small_world
 from prouter_jax.dataset import Labelled
 from prouter_jax.evaluation.baselines import tuning
 from prouter_jax.evaluation.baselines.base import select
-from prouter_jax.evaluation.baselines.registry import BUILDERS, applicable
+from prouter_jax.evaluation.baselines.tuning import BUILDERS, applicable
 from prouter_jax.search import uniform
 
 QUICK = {"factorisation": {"steps": 3}, "mlp": {"steps": 3}}

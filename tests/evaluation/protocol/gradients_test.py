@@ -8,9 +8,9 @@ from protocol_cases import measurement, table
 
 from prouter_jax import metrics
 from prouter_jax.evaluation.protocol.definition import ABLATION, Size, check_measurement
-from prouter_jax.evaluation.protocol.gradients import EM
+from prouter_jax.evaluation.protocol.measure import EM
 from prouter_jax.evaluation.protocol.report import summary_table
-from prouter_jax.evaluation.protocol.tables.gradients import tables
+from prouter_jax.evaluation.protocol.tables.ablations import gradient_tables
 from prouter_jax.training.gate import Verdict
 
 
@@ -18,7 +18,7 @@ from prouter_jax.training.gate import Verdict
 def test_only_accepted_numbers_differ_from_em(tmp_path, monkeypatch, accepted):
     found = Verdict(0.5 if accepted else -0.5, 0.1, 6)
     monkeypatch.setattr("prouter_jax.training.validation.judge", lambda *_: found)
-    (definition,) = tables(Size(True, tmp_path, tmp_path))
+    (definition,) = gradient_tables(Size(True, tmp_path, tmp_path))
     unit = next(unit for unit in definition.units if "new_users" in unit.key)
     measured = unit.function(**{**unit.arguments, "ks": (0, 3)})
     for one in measured:
@@ -52,7 +52,7 @@ def test_a_user_s_seeds_are_one_cluster():
 
 def test_the_summary_counts_the_seeds_that_the_gate_accepted():
     measured = [_measured(seed, {"a": 0.1, "b": 0.2}, float(seed < 2)) for seed in range(3)]
-    (definition,) = tables(Size(False, pathlib.Path(), pathlib.Path()))
+    (definition,) = gradient_tables(Size(False, pathlib.Path(), pathlib.Path()))
     assert definition.kind == ABLATION
     columns, rows = summary_table(table(measured, definition))
     assert rows[0][columns.index("accepted")] == "2 of 3"

@@ -1,10 +1,12 @@
 """The result tables of the protocol: which settings and seeds each one measures, and which numbers it requires."""
 
 from prouter_jax.evaluation.protocol.definition import Definition, Size
-from prouter_jax.evaluation.protocol.tables import choices, costs, gradients, new_llms, new_users, parts, votes
+from prouter_jax.evaluation.protocol.tables.ablations import gradient_tables, part_tables
+from prouter_jax.evaluation.protocol.tables.cold_start import new_llm_tables, new_user_tables
+from prouter_jax.evaluation.protocol.tables.feedback import choice_tables, cost_tables, vote_tables
 
 
 def definitions(size: Size) -> list[Definition]:
     """The definitions of all tables, in the order in which `--table=all` measures them."""
-    modules = (choices, costs, votes, new_users, new_llms, parts, gradients)
-    return [table for module in modules for table in module.tables(size)]
+    users = [*choice_tables(size), *cost_tables(size), *vote_tables(size), *new_user_tables(size)]
+    return [*users, *new_llm_tables(size), *part_tables(size), *gradient_tables(size)]

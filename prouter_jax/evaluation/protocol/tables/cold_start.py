@@ -1,4 +1,4 @@
-"""Tables for LLMs that are absent from training, alone and together with users that are absent from training."""
+"""Tables for users and LLMs that are absent from training, by the length of their history."""
 
 import numpy as np
 
@@ -6,7 +6,9 @@ from prouter_jax.config import ExperimentConfig
 from prouter_jax.evaluation.protocol import measure
 from prouter_jax.evaluation.protocol.definition import Definition, Size, Unit, changed, to_arguments
 from prouter_jax.evaluation.protocol.requirements import (
+    gain,
     gain_over_blind,
+    interval_above,
     learnable_gain_above,
     learnable_gain_at_most,
     ratio,
@@ -14,6 +16,7 @@ from prouter_jax.evaluation.protocol.requirements import (
 )
 from prouter_jax.evaluation.protocol.table import MIN_LEARNABLE_GAIN
 from prouter_jax.evaluation.protocol.tables.base import (
+    EVERY,
     SOME_USERS,
     aim,
     by_seed,
@@ -27,6 +30,17 @@ from prouter_jax.evaluation.protocol.tables.base import (
     unit,
 )
 
+# Names of the two settings: users who choose by style and quality, and users who weigh quality against cost.
+_CHOICES, _COSTS = "choices", "multi-cost-efficiency"
+_CAPTION = (
+    "A fifth of the users (200 of 1,000) are absent from training. Then k decisions of each of these new users become "
+    "known, and other queries are scored without training. The policies see which answers the new users chose, but no "
+    "rewards. Hyperparameters are tuned where all users have training decisions. Blind score: the router without the "
+    "history of the user. Full score: the best score of any policy when all decisions of the new users on training "
+    "queries are known. Share recovered: (score - blind score) / (full score - blind score)."
+)
+_RATIO_30 = "score divided by full score at k = 30 is at least {}"
+
 _CORE = (
     *("gpt4_1106_preview", "gpt4_0613_concise", "claude-2", "claude-instant-1.2", "gpt-3.5-turbo-1106_verbose"),
     *("gpt-3.5-turbo-1106_concise", "Mixtral-8x7B-Instruct-v0.1_concise", "OpenHermes-2.5-Mistral-7B"),
@@ -34,11 +48,38 @@ _CORE = (
 )
 _SMALL = ("alder-1", "birch-1")
 _HALVES = 3  # random halves of the core pool that are new together
-_RATIO = "score divided by full score at k = 100 is at least {}"
+_RATIO_100 = "score divided by full score at k = 100 is at least {}"
 _MATTERS, _OTHER = learnable_gain_above(MIN_LEARNABLE_GAIN), learnable_gain_at_most(MIN_LEARNABLE_GAIN)
 
 
-def tables(size: Size) -> list[Definition]:
+def new_user_tables(size: Size) -> list[Definition]:
+    """The definition of the table. In the small size k is 1 or 3, so requirements for other k are not measured."""
+    ks = (1, 3) if size.small else (1, 3, 10, 30, 100)
+    mce_users = costs(size, folder="alpaca_route", num_users=1000, changes={"data.pool": "core"})
+    units = []
+    for setting, config, tuning in (
+        (_CHOICES, choices(size), choices_tuning(size)),
+        (_COSTS, mce_users, costs_tuning(size)),
+    ):
+        split = to_arguments(changed(config, {"data.split": "cold_user"}))
+        arguments = {"setting": setting, "config": split, "metric": "reward", "tuning": tuning, "ks": ks}
+        units += [unit(size, setting, measure.measure_new_users, seed=seed, **arguments) for seed in seeds(size, 5)]
+    requirements = (
+        required(EVERY, gain(at_least=0)),
+        required(
+            "at k = 3 and 10, the interval of the gain over every baseline is above 0", interval_above(0, ks=(3, 10))
+        ),
+        required(_RATIO_30.format("0.95") + " (arXiv 2511.16883 reports 0.6481)", ratio({30: 0.95})),
+        aim(
+            "the share recovered at k = 3, 10, 30 is at least 0.45, 0.75, 0.90",
+            share({3: 0.45, 10: 0.75, 30: 0.90}),
+        ),
+        aim(_RATIO_30.format("0.98"), ratio({30: 0.98})),
+    )
+    return [Definition("new_users", "New users", _CAPTION, units, requirements)]
+
+
+def new_llm_tables(size: Size) -> list[Definition]:
     """The definitions of the tables with new LLMs."""
     return [_alone(size), _with_new_users(size)]
 
@@ -65,12 +106,12 @@ def _alone(size: Size) -> Definition:
                 "elsewhere the router's score is at most 0.003 below the blind score",
                 gain_over_blind(-0.003, where=_OTHER),
             ),
-            required(_RATIO.format("0.95") + " (arXiv 2511.16883 reports 0.858)", ratio({100: 0.95})),
+            required(_RATIO_100.format("0.95") + " (arXiv 2511.16883 reports 0.858)", ratio({100: 0.95})),
             aim(
                 "where the learnable gain is over 0.02, the share recovered at k = 20 is at least 0.8",
                 share({20: 0.8}, where=_MATTERS),
             ),
-            aim(_RATIO.format("0.98"), ratio({100: 0.98})),
+            aim(_RATIO_100.format("0.98"), ratio({100: 0.98})),
         ),
     )
 

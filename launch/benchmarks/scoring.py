@@ -1,23 +1,89 @@
-"""CPU time of a request with a new text, by the number of known queries; their text vectors are random.
-
-The text is encoded before. All else that the router computes for it is timed: expected answers and costs, kernel
-values, and the choice probabilities of the user.
-"""
+"""Scoring: known pairs, new texts, and requests with a new text by the number of known queries."""
 
 import functools
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..config_flag import load_experiment
 from .figures import Figure, Setting
+
+_PAIRS = 1_000_000
+_PAIR_USERS = 1000  # so many that a pair hardly comes twice
+
+_TEXT_USERS, _COPIES = 9, 20
 
 _KNOWN = (449, 2800, 10_000, 100_000)
 _LLMS, _FEATURES, _TASKS, _WIDTH, _STYLE = 10, 54, 5, 256, 12  # those of the default network with 10 LLMs
 _REQUESTS = 200  # of a run
 
 
-def measure(setting: Setting) -> Iterator[Figure]:
+def alpaca_config(setting: Setting, num_users: int):
+    """The experiment of `num_users` users who weigh quality and cost."""
+    config = load_experiment("alpaca_route")
+    config.data.path = str(setting.data / "alpaca_route")
+    config.data.num_users = num_users
+    return config
+
+
+def quick_router(setting: Setting, num_users: int):
+    """A router of that experiment after two steps."""
+    from prouter_jax.experiment import run_experiment
+    from prouter_jax.serving.router import Router
+
+    config = alpaca_config(setting, num_users)
+    config.train.num_train_steps, config.train.eval_every_steps = 2, 2
+    with tempfile.TemporaryDirectory() as workdir:
+        run_experiment(config, workdir)
+        return Router.load(workdir)
+
+
+def score_rates(setting: Setting, router, columns: dict) -> list[float]:
+    """Rows a second from Parquet to Parquet, for each run; cached texts are cleared before each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from prouter_jax.serving.batch.score import score_file
+
+    rates = []
+    with tempfile.TemporaryDirectory() as folder:
+        pq.write_table(pa.table(columns), f"{folder}/pairs.parquet")
+        for _ in range(setting.runs + 1):
+            router.forget_texts()
+            begun = time.perf_counter()
+            counts = score_file(router.score_columns, f"{folder}/pairs.parquet", f"{folder}/scored.parquet")
+            rates.append(counts.rows / (time.perf_counter() - begun))
+    return rates[1:]
+
+
+def measure_pairs(setting: Setting) -> Iterator[Figure]:
+    """Pairs a second from stored vectors."""
+    import numpy as np
+
+    router, rng = quick_router(setting, _PAIR_USERS), np.random.default_rng(0)
+    known = {"user_id": router.interactions.users.ids, "query_id": router.world.interactions.queries.ids}
+    rates = score_rates(setting, router, {name: rng.choice(list(ids), _PAIRS) for name, ids in known.items()})
+    yield Figure("pairs", "scoring pairs from stored vectors, Parquet to Parquet", "pairs/s", rates, at_least=1e6)
+
+
+def measure_texts(setting: Setting) -> Iterator[Figure]:
+    """Texts a second, encoding included."""
+    import numpy as np
+
+    from prouter_jax.dataset import read_interactions
+
+    router = quick_router(setting, _TEXT_USERS)
+    queries = read_interactions(alpaca_config(setting, _TEXT_USERS).data).queries.texts
+    texts = [f"{text} ({copy})" for copy in range(_COPIES) for text in queries]
+    users = np.random.default_rng(0).choice(list(router.interactions.users.ids), len(texts))
+    rates = score_rates(setting, router, {"user_id": users, "query": texts})
+    name = "scoring different raw texts of alpaca_route's length, Parquet to Parquet"
+    yield Figure("texts", name, "texts/s", rates)
+
+
+def measure_new_queries(setting: Setting) -> Iterator[Figure]:
     """Milliseconds of a user's first request and of the next ones, and how these depend on the known queries."""
     rng = np.random.default_rng(0)
     scorers, texts = [_make_scorer(rng, known) for known in _KNOWN], _draw_queries(rng, _REQUESTS)

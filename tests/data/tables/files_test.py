@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from prouter_jax.data.tables import json_elements as module
-from prouter_jax.data.tables.json_elements import json_elements
+from prouter_jax.data.tables import files as module
+from prouter_jax.data.tables.files import json_elements
 
 ELEMENTS = [{"a": 1, "b": ["x", {"c": None}]}, "tail, ]}", -12.5e3, [], {}, 'é\\"\n\u2028', True, 123456789012345678901]
 

@@ -1,14 +1,26 @@
-"""Tables of ablations: the default model and the network of arXiv 2511.16883, each compared with changed variants.
+"""Tables of ablations: the default model and the network of arXiv 2511.16883 with changes, and EM without gradients.
 
 The names of the variants are part of the hashes of stored results and stay as they are.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from prouter_jax.config import PARTS, ExperimentConfig
 from prouter_jax.evaluation.protocol import measure
 from prouter_jax.evaluation.protocol.definition import ABLATION, Definition, Size, Unit, changed, to_arguments
-from prouter_jax.evaluation.protocol.tables.base import SOME_USERS, choices, seeds, some_users, unit
+from prouter_jax.evaluation.protocol.measure import EM, measure_gradients
+from prouter_jax.evaluation.protocol.requirements import gain, settings
+from prouter_jax.evaluation.protocol.tables.base import (
+    SOME_USERS,
+    by_seed,
+    choices,
+    required,
+    seeds,
+    some_users,
+    unit,
+    votes,
+)
 
 _DEFAULT = {
     "no liking of the crowd": {"model.population_mean": False},
@@ -30,8 +42,11 @@ _PAPER = {
     "the default network": {"model.preset": "em", "train.num_train_steps": 16, "train.eval_every_steps": 8},
 }
 
+_NEW = "choices, new users"
+_LEAST = {0: 0.010, 1: 0.014, 3: 0.015, 10: 0.012, 30: 0.011}  # fall of the log loss by k, in nats
 
-def tables(size: Size) -> list[Definition]:
+
+def part_tables(size: Size) -> list[Definition]:
     """The definitions of the ablation tables."""
     paper = ExperimentConfig(name="paper")
     paper = changed(paper, {"model.preset": "paper", "train.num_train_steps": 300, "train.eval_every_steps": 25})
@@ -55,6 +70,32 @@ def tables(size: Size) -> list[Definition]:
     ]
 
 
+def gradient_tables(size: Size) -> list[Definition]:
+    """The definition of the table "What gradient steps bring": preset "tuned" against EM in the same training run."""
+    of_choices = some_users(size, choices(size))
+    units = (
+        _gradient_units(size, _NEW, of_choices, {"data.split": "cold_user"}, tuple(_LEAST), 5)
+        + _gradient_units(size, "choices, known users", of_choices, {}, (None,), 3)
+        + _gradient_units(size, "votes, new workers", votes(size), {"data.split": "warm_user"}, (0, 10), 3)
+    )
+    return [
+        Definition(
+            "gradients",
+            "What gradient steps bring",
+            f'Preset "tuned" (router) against the EM in the same training run: choices of {SOME_USERS} users on new '
+            "queries, and votes. k decisions of each new user are known. Temperature 1, no tuned settings. Scores are "
+            "means over users. Intervals are over users, where the seeds in which a user is tested are one cluster. "
+            "Accepted: in how many seeds the gate accepted the trained numbers; otherwise the router is EM.",
+            by_seed(units),
+            [
+                required(f"k = {k}: the log loss falls by {least:.3f}", gain(least, EM, ks=(k,), where=settings(_NEW)))
+                for k, least in _LEAST.items()
+            ],
+            kind=ABLATION,
+        )
+    ]
+
+
 def _few(variants: Mapping[str, Mapping]) -> dict[str, Mapping]:
     return dict(list(variants.items())[:2])
 
@@ -62,3 +103,15 @@ def _few(variants: Mapping[str, Mapping]) -> dict[str, Mapping]:
 def _units(size: Size, setting: str, config: ExperimentConfig, variants, number: int) -> list[Unit]:
     arguments = {"setting": setting, "config": to_arguments(config), "variants": variants}
     return [unit(size, setting, measure.measure_parts, seed=seed, **arguments) for seed in seeds(size, number)]
+
+
+def _gradient_units(
+    size: Size, setting: str, config: ExperimentConfig, changes: Mapping[str, Any], ks: tuple, number: int
+) -> list[Unit]:
+    few = {"train.tuning_steps": 4} if size.small else {}
+    arguments = {
+        "setting": setting,
+        "config": to_arguments(changed(config, {"model.preset": "tuned", **changes, **few})),
+        "ks": ks,
+    }
+    return [unit(size, setting, measure_gradients, seed=seed, **arguments) for seed in seeds(size, number)]

@@ -3,8 +3,8 @@
 import pytest
 from table_files import write_rows
 
-from prouter_jax.data.tables.column_names import missing_column
-from prouter_jax.data.tables.columns import load_table
+from prouter_jax.data.tables.schema import load_table
+from prouter_jax.data.tables.table import missing_column
 
 SCHEMA = {"query_id": "id", "effect": "number?", "cost": "number?"}
 ROWS = [{"query_id": "q0", "efect": 1.0, "cost": 0.5}, {"query_id": "q1", "efect": 0.0, "note": "late"}]
