@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from finite_differences import check_gradients
 from flax import nnx
 
 from prouter_jax.graph.schema import EDGE_SETS, NODE_SETS, hide, see_all
@@ -96,6 +97,12 @@ def test_every_edge_set_and_every_observed_number_is_heard(world):
         after = _apply(layer, _with_edges(graph, **{field: values}), states)
         for node in ("user", "query", "llm"):
             assert np.abs(after[node] - before[node]).max() > 1e-3, (field, node)
+
+
+def test_gradients_are_those_of_finite_differences(world):
+    graph, states, layer = world
+    structure, params = nnx.split(layer)
+    check_gradients(lambda params, states: nnx.merge(structure, params)(graph, states), params, states)
 
 
 def test_edge_sets_that_are_left_out_have_no_parameters_and_are_not_heard(world):

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from finite_differences import check_gradients
 from scipy import special
 
 from prouter_jax.graph.history import HistoryFeedback, read_histories
@@ -57,6 +58,22 @@ def test_weights_favour_the_known_user_who_agrees_and_leave_out_the_user():
     np.testing.assert_allclose(weights[1], [0.5, 0, 0.5])
     blunt = similar_weights(agreement, jnp.zeros(2), jnp.ones((2, 3)))
     np.testing.assert_allclose(blunt, np.full((2, 3), 1 / 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("users", [None, 3], ids=["one user", "users who share queries"])
+def test_gradients_are_those_of_finite_differences(users):
+    random = np.random.default_rng(4)
+    feedback = one_user(random)
+    if users:
+        feedback = jax.tree.map(lambda *x: jnp.stack(x, -1), *[one_user(random) for _ in range(users)])
+    other = np.ones((users or 1, 5)) - np.eye(users or 1, 5)
+
+    def weights(known, answers, error, sharpness):
+        agreement = log_agreement(known_utilities(known, answers, jnp.ones(())), feedback, error)
+        return similar_weights(jnp.atleast_2d(agreement.T), sharpness, other)
+
+    known, answers = random.normal(size=(5, 3)), random.normal(size=(6, 4, 3))
+    check_gradients(weights, known, answers, 0.2, np.full(users or 1, 0.7))
 
 
 def test_utilities_are_products():

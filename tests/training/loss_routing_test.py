@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+from finite_differences import check_gradients
 from graph_network_cases import noisy, small, states_of
 
 from prouter_jax.graph.build import build_graph
@@ -53,6 +54,11 @@ def test_parts_are_the_misfits_of_what_was_hidden(world, all_kinds):
     assert (thumb >= 0).sum() > 10
     np.testing.assert_allclose(parts["thumb"], ((thumb - score)[thumb >= 0] ** 2).mean(), rtol=1e-4)
     np.testing.assert_allclose(total, sum(parts.values()), rtol=1e-5)
+
+
+def test_gradients_are_those_of_finite_differences(world):
+    network = small(world[0], head="bilinear")  # all that the other has, and a gate
+    check_gradients(lambda params: routing_loss(network.bind(params), *world)[0], noisy(network))
 
 
 def test_every_parameter_is_learnt(world):
