@@ -49,9 +49,8 @@ class Verdict:
 
 def judge(network: Architecture, params: dict, world: TuningWorld, episodes: Episodes) -> Verdict:
     """Compares the trained numbers with EM on the users of the last fold."""
-    start = network.tuned()[1].init(jax.random.key(0))
-    plain = {**start, "similar_weight": jnp.array([_NO_SIMILAR_USERS, 0.0])}
-    trained = {name: params[name] for name in start}
+    plain = em_numbers(network)
+    trained = {name: params[name] for name in plain}
     sums = np.zeros((3, episodes.store.num_users))
     for number in range(_EPISODES):
         episode = episodes.rows(number, FOLDS - 1)
@@ -73,6 +72,12 @@ def verdict(before: np.ndarray, after: np.ndarray, choices: np.ndarray) -> Verdi
     if len(falls) < 2:
         return Verdict(0.0, math.inf, len(falls))
     return Verdict(float(falls.mean()), float(falls.std(ddof=1) / math.sqrt(len(falls))), len(falls))
+
+
+def em_numbers(network: Architecture) -> dict[str, jax.Array]:
+    """Returns the values of the trained numbers with which predictions are those of EM."""
+    start = network.tuned()[1].init(jax.random.key(0))
+    return {**start, "similar_weight": jnp.array([_NO_SIMILAR_USERS, 0.0])}
 
 
 @functools.partial(jax.jit, static_argnums=0)

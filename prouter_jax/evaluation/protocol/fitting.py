@@ -26,7 +26,8 @@ from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.serving.router import Trained
 from prouter_jax.training.loop import train
-from prouter_jax.training.run import make_run, restore_best
+from prouter_jax.training.run import Run, make_run, restore_best
+from prouter_jax.training.state import TrainState
 
 USER_BLIND, LOG_LOSS = "user_blind", "log_loss"
 UNTUNED = ("best_single", "best_per_user", "best_per_user_task", "ridge_true_preference")
@@ -105,7 +106,13 @@ def choices_only(labelled: Labelled) -> Labelled:
 
 
 def train_router(config: ExperimentConfig, dataset: Dataset, seed: int) -> Trained:
-    """The router of a configuration, trained on a split; its checkpoints are in a temporary folder."""
+    """The router of a configuration, trained on a split."""
+    run, state = train_state(config, dataset, seed)
+    return Trained(config.model, run.network, state.params, float(state.temperature))
+
+
+def train_state(config: ExperimentConfig, dataset: Dataset, seed: int) -> tuple[Run, TrainState]:
+    """The run of a configuration on a split, and its best state; its checkpoints are in a temporary folder."""
     if config.data.split in NEW_USERS:
         # Validation decisions of users without history cannot rank training steps: the last step is taken.
         config = changed(config, {"train.eval_every_steps": config.train.num_train_steps})
@@ -113,8 +120,7 @@ def train_router(config: ExperimentConfig, dataset: Dataset, seed: int) -> Train
     run = make_run(config, dataset)
     with tempfile.TemporaryDirectory() as folder:
         train(config, dataset, pathlib.Path(folder))
-        state = restore_best(config, run.network, pathlib.Path(folder))
-    return Trained(config.model, run.network, state.params, float(state.temperature))
+        return run, restore_best(config, run.network, pathlib.Path(folder))
 
 
 def evaluate_scores(

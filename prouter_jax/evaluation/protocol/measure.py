@@ -28,12 +28,16 @@ from prouter_jax.evaluation.protocol.fitting import (
     evaluate_scores,
     fit_all,
     train_router,
+    train_state,
 )
 from prouter_jax.evaluation.protocol.table import ACCEPTED, ORACLE, sign
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.serving.router import Trained
+from prouter_jax.sharding import to_host
+from prouter_jax.training.ablation import train_variants
+from prouter_jax.training.gate import em_numbers
 
 EM = "EM alone"
 ALL = 10**9  # for k: all decisions of each new user on training queries are in the history
@@ -157,11 +161,46 @@ def measure_gradients(setting: str, config: Mapping, seed: int, ks: Sequence[int
     found = []
     for k in ks:
         given = split_given(whole, k, seed) if k else dataset
-        of_users = {name: _of_users(one, given) for name, one in ((ROUTER, trained), (EM, em))}
+        of_users = {name: _of_users(one, given, "test") for name, one in ((ROUTER, trained), (EM, em))}
         for metric, name in (("log_loss", setting), ("accuracy", f"{setting}, accuracy")):
             found.append({"setting": name, "k": k, "seed": seed, "metric": metric, "by_user": of_users})
             found[-1]["policies"] = {policy: _means(one) for policy, one in of_users.items()}
             found[-1]["policies"][ROUTER][ACCEPTED] = float(trained.params["accepted"])
+    return found
+
+
+def measure_groups(
+    setting: str,
+    config: Mapping,
+    groups: Mapping[str, Sequence[str]],
+    seed: int,
+    ks: Sequence[int],
+    folders: Folders,
+) -> list:
+    """Scores the trained numbers, the same without each group of them, and EM alone on the validation decisions.
+
+    All start from one EM. The gate has no say. Probabilities and numbers of users are as of `measure_gradients`.
+
+    Args:
+      setting, config: as for `measure_gradients`.
+      groups: the parameters of `model.transfer` that a variant leaves at EM's values, by its name.
+      ks: lengths of the histories of new users.
+    """
+    whole = dataclasses.replace(from_arguments(config, folders.data), seed=seed)
+    dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
+    # of this training only the EM is used
+    run, state = train_state(changed(whole, {"train.tuning_steps": 1}), dataset, seed)
+    variants = {EM: {**to_host(state.params), **em_numbers(run.network)}}
+    variants |= train_variants(whole, dataset, run, state, {ROUTER: (), **groups})
+    found = []
+    for k in ks:
+        given = split_given(whole, k, seed) if k else dataset
+        of_users = {
+            name: _of_users(Trained(whole.model, run.network, params, 1.0), given, "validation")
+            for name, params in variants.items()
+        }
+        found.append({"setting": setting, "k": k, "seed": seed, "metric": "log_loss", "by_user": of_users})
+        found[-1]["policies"] = {name: _means(users) for name, users in of_users.items()}
     return found
 
 
@@ -219,9 +258,9 @@ def _trained_with_all(config: str, tuning: Mapping, seed: int, folders: Folders)
     return _reward_with_all(json.dumps(known, sort_keys=True), json.dumps(tuning, sort_keys=True), seed, folders)
 
 
-def _of_users(trained: Trained, dataset: Dataset) -> dict[str, dict[str, float]]:
-    """The mean log loss and accuracy of each user with test decisions, by metric and id; accuracy leaves ties out."""
-    decisions = dataset.labelled("test").decisions
+def _of_users(trained: Trained, dataset: Dataset, part: str) -> dict[str, dict[str, float]]:
+    """The mean log loss and accuracy of each user with decisions in a part, by metric and id; accuracy without ties."""
+    decisions = dataset.labelled(part).decisions
     logits = score_decisions(trained.apply(dataset.world), dataset, decisions)
     shares = choice_shares(decisions)
     right = metrics.matches(metrics.choose(logits, decisions.offered), shares)

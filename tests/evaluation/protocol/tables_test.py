@@ -35,9 +35,9 @@ def test_the_issue_s_settings_are_there():
     assert seeds["choices_warm"] == seeds["new_users"] == set(range(5))
 
 
-def test_only_the_table_of_gradient_steps_has_them():
+def test_only_the_tables_of_gradient_steps_have_them():
     presets = {table.name: {unit.arguments["config"]["model"]["preset"] for unit in table.units} for table in TABLES}
-    assert presets.pop("gradients") == {"tuned"}
+    assert presets.pop("gradients") == presets.pop("ablation_gradients") == {"tuned"}
     assert presets.pop("parts_paper") == {"paper"}
     assert set().union(*presets.values()) == {"em"}
 

@@ -1,15 +1,15 @@
-"""Tables of ablations: the default model and the network of arXiv 2511.16883 with changes, and EM without gradients.
+"""Tables of ablations: the default model and the network of arXiv 2511.16883 with changes, and gradient steps.
 
 The names of the variants are part of the hashes of stored results and stay as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prouter_jax.config import PARTS, ExperimentConfig
 from prouter_jax.evaluation.protocol import measure
 from prouter_jax.evaluation.protocol.definition import ABLATION, Definition, Size, Unit, changed, to_arguments
-from prouter_jax.evaluation.protocol.measure import EM, measure_gradients
+from prouter_jax.evaluation.protocol.measure import EM, measure_gradients, measure_groups
 from prouter_jax.evaluation.protocol.requirements import gain, settings
 from prouter_jax.evaluation.protocol.tables.base import (
     SOME_USERS,
@@ -41,6 +41,17 @@ _PAPER = {
     "bilinear head": {"model.head": "bilinear"},
     "the default network": {"model.preset": "em", "train.num_train_steps": 16, "train.eval_every_steps": 8},
 }
+# the trained numbers that a variant leaves at EM's values
+_GROUPS = {
+    "prior mean of EM": ("prior_shift",),
+    "prior precision of EM": ("prior_scale",),
+    "query kernel of EM": ("log_kernel",),
+    "sharpness of EM": ("log_sharpness",),
+    "no temperature": ("temperature",),
+    "no similar users": ("similar_weight", "similar_sharpness", "similar_error"),
+    "sharpness of similar users fixed": ("similar_sharpness",),
+    "error of similar users fixed": ("similar_error",),
+}
 
 _NEW = "choices, new users"
 _LEAST = {0: 0.010, 1: 0.014, 3: 0.015, 10: 0.012, 30: 0.011}  # fall of the log loss by k, in nats
@@ -71,12 +82,16 @@ def part_tables(size: Size) -> list[Definition]:
 
 
 def gradient_tables(size: Size) -> list[Definition]:
-    """The definition of the table "What gradient steps bring": preset "tuned" against EM in the same training run."""
+    """The definitions of the tables of preset "tuned": against EM, and without groups of the trained numbers."""
     of_choices = some_users(size, choices(size))
+    new_users = {"data.split": "cold_user"}
+    groups = _few(_GROUPS) if size.small else _GROUPS
     units = (
-        _gradient_units(size, _NEW, of_choices, {"data.split": "cold_user"}, tuple(_LEAST), 5)
-        + _gradient_units(size, "choices, known users", of_choices, {}, (None,), 3)
-        + _gradient_units(size, "votes, new workers", votes(size), {"data.split": "warm_user"}, (0, 10), 3)
+        _gradient_units(size, measure_gradients, _NEW, of_choices, new_users, tuple(_LEAST), 5)
+        + _gradient_units(size, measure_gradients, "choices, known users", of_choices, {}, (None,), 3)
+        + _gradient_units(
+            size, measure_gradients, "votes, new workers", votes(size), {"data.split": "warm_user"}, (0, 10), 3
+        )
     )
     return [
         Definition(
@@ -92,11 +107,21 @@ def gradient_tables(size: Size) -> list[Definition]:
                 for k, least in _LEAST.items()
             ],
             kind=ABLATION,
-        )
+        ),
+        Definition(
+            "ablation_gradients",
+            "What each group of trained numbers brings",
+            f"Choices of {SOME_USERS} users: gradient steps on top of one EM (router), and the same steps with a group "
+            "of the trained numbers left at EM's values. k decisions of each new user are known. Validation users and "
+            "queries, whatever the gate says. Temperature 1, no tuned settings. Scores are means over users. Intervals "
+            "are over users, where the seeds in which a user is in validation are one cluster.",
+            _gradient_units(size, measure_groups, _NEW, of_choices, new_users, (0, 3, 30), 5, groups=groups),
+            kind=ABLATION,
+        ),
     ]
 
 
-def _few(variants: Mapping[str, Mapping]) -> dict[str, Mapping]:
+def _few(variants: Mapping[str, Any]) -> dict[str, Any]:
     return dict(list(variants.items())[:2])
 
 
@@ -106,12 +131,20 @@ def _units(size: Size, setting: str, config: ExperimentConfig, variants, number:
 
 
 def _gradient_units(
-    size: Size, setting: str, config: ExperimentConfig, changes: Mapping[str, Any], ks: tuple, number: int
+    size: Size,
+    measured: Callable,
+    setting: str,
+    config: ExperimentConfig,
+    changes: Mapping[str, Any],
+    ks: tuple,
+    number: int,
+    **more,
 ) -> list[Unit]:
     few = {"train.tuning_steps": 4} if size.small else {}
     arguments = {
         "setting": setting,
         "config": to_arguments(changed(config, {"model.preset": "tuned", **changes, **few})),
         "ks": ks,
+        **more,
     }
-    return [unit(size, setting, measure_gradients, seed=seed, **arguments) for seed in seeds(size, number)]
+    return [unit(size, setting, measured, seed=seed, **arguments) for seed in seeds(size, number)]
