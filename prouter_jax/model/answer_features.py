@@ -1,6 +1,6 @@
 """Features of an answer: the columns that users' weights are multiplied with, and how they are computed from a graph.
 
-    effect, cost (scaled), constant | style of its text | LLM (one-hot) | shown first | population utility | factors
+    effect, cost (scaled), constant | style of its text | state of its LLM | shown first | population utility | factors
 
 A user is a row of weights on the same columns; the utility of an answer is the product of both. The population utility
 is the utility of the answer under the population's mean weights; the factors are latent.
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from prouter_jax.data.style_features import FEATURES
 from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.model.llm_states import llm_inputs
 
 EFFECT, COST, CONSTANT = 0, 1, 2  # columns
 _NUM_FIXED = 3
@@ -27,14 +28,16 @@ class AnswerFeatures:
 
     Attributes:
       style: style features of the answer's text.
-      llms: one-hot columns of the LLM, 0 or the number of LLMs.
+      llm_state: columns of the state of a trained LLM, see `llm_states`; 0 without.
+      own_columns: columns for LLMs that training did not offer, one each.
       shown_first: 1 if the features say whether the answer was shown first, else 0.
       population_utility: 1 if the features have the population utility, else 0.
       latent_factors: latent factors.
     """
 
     style: int
-    llms: int
+    llm_state: int
+    own_columns: int
     shown_first: int
     population_utility: int
     latent_factors: int
@@ -51,13 +54,18 @@ class AnswerFeatures:
 
     @property
     def llm_start(self) -> int:
-        """The first one-hot column of the LLMs."""
+        """The first column of the LLMs' states."""
         return _NUM_FIXED + self.style
+
+    @property
+    def llm_columns(self) -> slice:
+        """The columns of the LLMs' states."""
+        return slice(self.llm_start, self.llm_start + self.llm_state + self.own_columns)
 
     @property
     def shown_first_index(self) -> int:
         """The column "shown first"; only if `shown_first`."""
-        return self.llm_start + self.llms
+        return self.llm_columns.stop
 
     @property
     def population_index(self) -> int:
@@ -69,15 +77,11 @@ class AnswerFeatures:
         """The first column of the latent factors, which are the last columns."""
         return self.population_index + self.population_utility
 
-    def one_hot(self, graph: RouterGraph) -> slice | None:
-        """Returns the one-hot columns where candidate c of every decision is LLM c: where users share queries."""
-        return slice(self.llm_start, self.llm_start + self.llms) if self.llms and graph.layout.shared_queries else None
-
     def columns_by_name(self) -> dict[str, slice]:
         """Returns the columns of each property by its name, except "shown first" and the constant."""
         columns = {"effect": slice(EFFECT, EFFECT + 1), "cost": slice(COST, COST + 1)}
         columns |= {_style_name(i): slice(_NUM_FIXED + i, _NUM_FIXED + i + 1) for i in range(self.style)}
-        columns["this LLM"] = slice(self.llm_start, self.llm_start + self.llms)
+        columns["this LLM"] = self.llm_columns
         columns["population mean utility"] = slice(
             self.population_index, self.population_index + self.population_utility
         )
@@ -93,18 +97,20 @@ class Observed:
       values: effect, scaled cost and style, 0 where not observed, [queries, llms, 2 + style].
       seen: 1 where observed, the same shape.
       task: row of each query's task; `num_tasks` for a query without one, [queries].
+      llms: what their states are computed from, see `llm_states.llm_inputs`.
       num_tasks: the number of tasks.
     """
 
     values: jax.Array
     seen: jax.Array
     task: jax.Array
+    llms: jax.Array
     num_tasks: int = struct.field(pytree_node=False)
 
 
 def observe(graph: RouterGraph) -> Observed:
     """Collects the visible outcomes of a graph."""
-    return Observed(*measured(graph), tasks_of(graph), graph.layout.num("task"))
+    return Observed(*measured(graph), tasks_of(graph), llm_inputs(graph), graph.layout.num("task"))
 
 
 def measured(
@@ -181,17 +187,19 @@ def assemble(
     values: Float[Array, "queries llms outcomes"],
     latent_factors: Float[Array, "queries llms factors"],
     population_mean: Float[Array, " features"],
+    states: Float[Array, "llms columns"] | None,
 ) -> Float[Array, "queries llms features"]:
     """Assembles the features of answers; "shown first" is 0.
 
     Args:
       values: effect, scaled cost and style, without gaps.
       population_mean: mean weights of the population, for the population utility.
+      states: of the LLMs, from `llm_states`; None if the features have none.
     """
-    shape, llms = values.shape[:2], values.shape[1]
-    one_hot = jnp.broadcast_to(jnp.eye(llms), (*shape, llms)) if features.llms else jnp.zeros((*shape, 0))
+    shape, states = values.shape[:2], jnp.zeros((1, 0)) if states is None else states
     parts = [
-        *(values[..., :2], jnp.ones((*shape, 1)), values[..., 2 : 2 + features.style], one_hot),
+        *(values[..., :2], jnp.ones((*shape, 1)), values[..., 2 : 2 + features.style]),
+        jnp.broadcast_to(states, (*shape, states.shape[1])),
         *(jnp.zeros((*shape, features.shown_first + features.population_utility)), latent_factors),
     ]
     rows = jnp.concatenate(parts, -1)

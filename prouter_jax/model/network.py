@@ -21,6 +21,7 @@ from prouter_jax.config import ExperimentConfig, Model
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.likelihood import Population
+from prouter_jax.model.llm_states import STATE_SIZE
 from prouter_jax.model.message_passing import edges_without
 from prouter_jax.model.paper_network import Layers, MessagePassing
 from prouter_jax.model.rounds import BayesianRounds, Rounds
@@ -173,7 +174,8 @@ def _make_rounds(model: Model, graph: RouterGraph, num_users: int) -> Rounds:
     layout = graph.layout
     features = AnswerFeatures(
         style=graph.style.shape[-1] if model.style else 0,
-        llms=layout.num("llm") if model.llm_weights else 0,
+        llm_state=min(layout.num("llm"), STATE_SIZE) if model.llm_weights else 0,
+        own_columns=0,
         shown_first=int(layout.has_sides),
         population_utility=int(model.population_mean),
         latent_factors=model.factor_dim,

@@ -22,11 +22,12 @@ import numpy as np
 
 from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories, sum_by_llm
 from prouter_jax.graph.schema import RouterGraph
+from prouter_jax.model import llm_states
 from prouter_jax.model.answer_features import AnswerFeatures, observe
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import residuals, utilities
 from prouter_jax.model.llm_prior import make_llm_prior
-from prouter_jax.model.llm_regression import LlmProperties, llm_properties, predict_by_kernel
+from prouter_jax.model.llm_regression import llm_properties, predict_by_kernel
 from prouter_jax.model.rounds import Rounds
 
 _MAX_ROUNDS = 8
@@ -45,31 +46,35 @@ def extend_network(network: Rounds, params: dict, graph: RouterGraph) -> tuple[R
       graph: its queries and LLMs start with those of the trained network.
     """
     num_llms = graph.layout.num("llm")
-    extended = dataclasses.replace(
-        network,
-        features=dataclasses.replace(network.features, llms=num_llms if network.features.llms else 0),
-        queries=graph.layout.num("query"),
-        llms=num_llms,
-    )
     new = np.pad(np.asarray(params["llm_offers"]) == 0, (0, num_llms - network.llms), constant_values=True)
+    features = _with_own_columns(network, new)
+    extended = dataclasses.replace(network, features=features, queries=graph.layout.num("query"), llms=num_llms)
     if extended == network and not new.any():
         return network, params
     params = _pad_params(network, extended, jax.tree.map(np.asarray, params))
     if not new.any() or new.all():
         return extended, params
-    properties = llm_properties(graph)
-    llm_prior = make_llm_prior(observe(graph), properties, new)
+    llm_prior = make_llm_prior(observe(graph), llm_properties(graph), new)
     params = params if llm_prior is None else {**params, "llm_prior": llm_prior}
-    if not network.features.llms:
+    if not features.llm_state:
         return extended, params
-    params = _with_prior_of_trained(extended.features, params, properties, new)
+    params = _with_prior_of_trained(extended, params, graph, new)
     return extended, _learn_intercepts(extended, params, graph, new)
+
+
+def _with_own_columns(network: Rounds, new: np.ndarray) -> AnswerFeatures:
+    """The features with a column for each new LLM that has none."""
+    features = network.features
+    if not features.llm_state:
+        return features
+    one_hot = features.llm_state == network.llms
+    return dataclasses.replace(features, own_columns=len(new) - network.llms if one_hot else int(new.sum()))
 
 
 def _pad_params(network: Rounds, extended: Rounds, params: dict) -> dict:
     """Parameters with zeros for new queries and LLMs, and a prior precision of 1."""
     old, new = network.features, extended.features
-    extra, at = new.llms - old.llms, old.llm_start + old.llms
+    extra, at = new.own_columns - old.own_columns, old.llm_columns.stop
     size = ((0, extended.queries - network.queries), (0, extended.llms - network.llms), (0, 0))
     precision = np.insert(np.insert(params["precision"], [at] * extra, 0.0, 0), [at] * extra, 0.0, 1)
     rows = np.arange(at, at + extra)
@@ -84,54 +89,68 @@ def _pad_params(network: Rounds, extended: Rounds, params: dict) -> dict:
     }
 
 
-def _with_prior_of_trained(features: AnswerFeatures, params: dict, properties: LlmProperties, new: np.ndarray) -> dict:
-    """Gives each new LLM an intercept and the mean prior variance of the trained LLMs, uncorrelated.
+def _with_prior_of_trained(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
+    """Gives each new LLM an intercept and its own column the mean prior variance of the trained LLMs, uncorrelated.
 
     The intercept is predicted from the properties of the LLM if these tell anything, else the mean of the trained LLMs.
 
     Args:
       new: True for the new LLMs, [llms].
     """
-    rows = np.arange(features.llm_start, features.llm_start + features.llms)
+    states, own = _states(network, params, graph), _own(network.features, new)[new]
+    columns = network.features.llm_columns
     covariance = np.linalg.inv(params["precision"].astype(np.float64))
-    variance = np.diag(covariance)[rows[~new]].mean()
-    covariance[rows[new]], covariance[:, rows[new]] = 0.0, 0.0
-    covariance[rows[new], rows[new]] = variance
+    variance = np.einsum("la,ab,lb->l", states, covariance[columns, columns], states)[~new].mean()
+    covariance[own], covariance[:, own] = 0.0, 0.0
+    covariance[own, own] = variance
     population_mean = params["population_mean"].copy()
-    population_mean[rows[new]] = population_mean[rows[~new]].mean()
-    found = predict_by_kernel(properties, population_mean[rows, None].astype(np.float64), ~new, new)
+    population_mean[own] = 0.0
+    intercepts = states @ population_mean[columns]
+    expected = np.where(new, intercepts[~new].mean(), intercepts)
+    found = predict_by_kernel(llm_properties(graph), expected[:, None].astype(np.float64), ~new, new)
     if found is not None:
-        population_mean[rows[new]] = (found.weights @ population_mean[rows])[new]
+        expected = np.where(new, found.weights @ expected, expected)
+    population_mean[own] = (expected - intercepts)[new]
     return {**params, "population_mean": population_mean, "precision": np.linalg.inv(covariance).astype(np.float32)}
 
 
 def _learn_intercepts(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
     """Newton steps on the intercepts and shrinkage factors of the new LLMs, users' weights inferred in between."""
-    at = network.features.llm_start
-    trained = params["population_mean"][at : at + len(new)][~new]
-    mean = params["population_mean"][at : at + len(new)]
-    prior_precision = 1 / max(float(trained.var()), _MIN_INTERCEPT_VARIANCE)
+    own, columns = _own(network.features, new), network.features.llm_columns
+    intercepts = _states(network, params, graph) @ params["population_mean"][columns]
+    prior_precision = 1 / max(float(intercepts[~new].var()), _MIN_INTERCEPT_VARIANCE)
     offset = _feature_offsets(network, params, graph, new)
     shrinkage, current = np.full(len(new), _PRIOR_SHRINKAGE), jax.tree.map(jnp.asarray, params)
-    current["precision"] = _shrunk_precision(network.features, params["precision"], offset, shrinkage)
-    users = network.bind(params).cold_start_users(graph)
+    current["precision"] = _shrunk_precision(params["precision"], own, new, offset, shrinkage)
+    users, moved = network.bind(params).cold_start_users(graph), np.zeros(len(new))
     for _ in range(_MAX_ROUNDS):
-        users, *derivatives = _derivatives(network, current, graph, offset, users)
+        users, *derivatives = _derivatives(network, current, graph, offset, own, users)
         of_intercept, of_shrinkage = (np.asarray(x) for x in derivatives)
-        intercept = np.asarray(current["population_mean"])[at : at + len(new)]
         steps = np.stack(
             [
-                _newton(of_intercept, intercept - mean, prior_precision),
+                _newton(of_intercept, moved, prior_precision),
                 _newton(of_shrinkage, shrinkage - _PRIOR_SHRINKAGE, 1 / _SHRINKAGE_VARIANCE),
             ]
         )
         steps *= new
         if np.abs(steps).max() < _TOLERANCE:  # in the first round if no new LLM was on offer
             break
-        shrinkage = shrinkage + steps[1]
-        current["population_mean"] = current["population_mean"].at[at : at + len(new)].add(steps[0])
-        current["precision"] = _shrunk_precision(network.features, params["precision"], offset, shrinkage)
+        moved, shrinkage = moved + steps[0], shrinkage + steps[1]
+        current["population_mean"] = current["population_mean"].at[own[new]].add(steps[0][new])
+        current["precision"] = _shrunk_precision(params["precision"], own, new, offset, shrinkage)
     return current
+
+
+def _states(network: Rounds, params: dict, graph: RouterGraph) -> np.ndarray:
+    """States of all LLMs, [llms, columns]."""
+    sizes = network.features.llm_state, network.features.own_columns
+    return np.asarray(llm_states.llm_states(llm_states.llm_inputs(graph), *sizes, params["llm_offers"]))
+
+
+def _own(features: AnswerFeatures, new: np.ndarray) -> np.ndarray:
+    """The column of each LLM's own weight, [llms]; the first column of the states for an LLM without one."""
+    own = llm_states.own_columns(features.llm_state, features.own_columns, new)
+    return features.llm_start + np.maximum(own, 0)
 
 
 def _newton(derivatives: np.ndarray, deviation: np.ndarray, prior_precision: float) -> np.ndarray:
@@ -157,31 +176,33 @@ def _feature_offsets(network: Rounds, params: dict, graph: RouterGraph, new: np.
 
 
 def _shrunk_precision(
-    features: AnswerFeatures, precision: np.ndarray, offset: np.ndarray, shrinkage: np.ndarray
+    precision: np.ndarray, own: np.ndarray, new: np.ndarray, offset: np.ndarray, shrinkage: np.ndarray
 ) -> jax.Array:
     """T' precision T, where T adds (1 - s) theta . d to a user's own weight on each new LLM; [features, features].
 
     The prior of T theta is the one before, so that of the own weight is centred at -(1 - s) theta . d.
     """
-    transform = np.eye(features.size)
-    transform[features.llm_start : features.llm_start + features.llms] += (1 - shrinkage)[:, None] * offset
+    transform = np.eye(len(precision))
+    transform[own[new]] += ((1 - shrinkage)[:, None] * offset)[new]
     return jnp.asarray(transform.T @ precision @ transform, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _derivatives(network: Rounds, params: dict, graph: RouterGraph, offset: np.ndarray, users: jax.Array) -> tuple:
+def _derivatives(
+    network: Rounds, params: dict, graph: RouterGraph, offset: np.ndarray, own: np.ndarray, users: jax.Array
+) -> tuple:
     """Users' weights, and gradient and curvature of the log-likelihood in intercept and shrinkage, [2, llms] each."""
     features, rounds = network.features, network.bind(params)
     population, answers = rounds.population(), rounds.answers(graph)
     users = rounds.read_users(graph, answers, users, _USER_STEPS)
-    own = jnp.diag(population.precision)[features.llm_start : features.llm_start + network.llms]
+    own_precision = jnp.diag(population.precision)[own]
 
     def of_user(answers, feedback, llm, visible, theta):
         feedback, answers = mask_feedback(feedback, visible), with_shown_first(features, answers, feedback)
         by_utility = residuals(utilities(theta, answers), feedback, population)
         gradient, curvature = (sum_by_llm(x, llm, network.llms) for x in by_utility)
         # a user's own weight on the LLM follows the intercept the less, the more decisions of the user there are
-        prior_precision = own.reshape(-1, *[1] * (theta.ndim - 1))
+        prior_precision = own_precision.reshape(-1, *[1] * (theta.ndim - 1))
         curvature = curvature * prior_precision / (curvature + prior_precision)
         # derivatives of the utility in intercept and shrinkage
         by_intercept = theta[features.population_index] if features.population_utility else 1.0

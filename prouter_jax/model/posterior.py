@@ -29,6 +29,7 @@ from prouter_jax.model.likelihood import (
     thumb_up_probability,
     utilities,
 )
+from prouter_jax.model.llm_states import StateColumns
 
 _UNIFORM_WEIGHT = 0.05  # of a uniform prediction in the curvature, which else vanishes where predictions are certain
 _MAX_LOGIT_CHANGE = 3.0  # of a Newton step, root mean square over candidates: longer steps overshoot
@@ -40,7 +41,7 @@ def posterior_mode(
     feedback: HistoryFeedback,
     population: Population,
     steps: int,
-    one_hot: slice | None = None,
+    states: StateColumns | None = None,
 ) -> Float[Array, " features *users"]:
     """Moves weights towards the posterior mode by damped Newton steps.
 
@@ -48,12 +49,12 @@ def posterior_mode(
       theta: the weights to start from.
       answers: features of the candidates' answers.
       steps: the number of Newton steps.
-      one_hot: as for `feature_moments.centred_moment`.
+      states: as for `feature_moments.centred_moment`.
     """
 
     @jax.checkpoint  # a gradient through the steps keeps the weights alone of each step
     def newton_step(theta):
-        return _newton_step(theta, answers, feedback, population, one_hot)
+        return _newton_step(theta, answers, feedback, population, states)
 
     return jax.lax.fori_loop(0, steps, lambda _, theta: newton_step(theta), theta)
 
@@ -86,22 +87,24 @@ def posterior_covariance(
     answers: Float[Array, "decisions candidates features"],
     feedback: HistoryFeedback,
     population: Population,
-    one_hot: slice | None = None,
+    states: StateColumns | None = None,
 ) -> Float[Array, "*users features features"]:
     """Returns the posterior covariance of the weights by Laplace's approximation: H^-1 at theta.
 
     Args:
-      one_hot: as for `feature_moments.centred_moment`.
+      states: as for `feature_moments.centred_moment`.
     """
-    curvature = _curvature(utilities(theta, answers), answers, feedback, population, one_hot)
+    curvature = _curvature(utilities(theta, answers), answers, feedback, population, states)
     return inverse(curvature + population.precision)
 
 
-def _newton_step(theta, answers, feedback: HistoryFeedback, population: Population, one_hot: slice | None) -> jax.Array:
+def _newton_step(
+    theta, answers, feedback: HistoryFeedback, population: Population, states: StateColumns | None
+) -> jax.Array:
     """theta + scale * H^-1 g."""
     utility = utilities(theta, answers)
     gradient = _gradient(theta, utility, answers, feedback, population)
-    curvature = _curvature(utility, answers, feedback, population, one_hot) + population.precision
+    curvature = _curvature(utility, answers, feedback, population, states) + population.precision
     step = _solve_users(curvature, gradient)
     return theta + step * _damping(utilities(step, answers), feedback, population)
 
@@ -124,7 +127,7 @@ def _curvature(
     answers,
     feedback: HistoryFeedback,
     population: Population,
-    one_hot: slice | None = None,
+    states: StateColumns | None = None,
     uniform_weight: float = _UNIFORM_WEIGHT,
 ) -> jax.Array:
     """Negative second derivative of the log-likelihood in theta, [*users, features, features]."""
@@ -136,7 +139,7 @@ def _curvature(
     if feedback.thumbed is not None:
         up = thumb_up_probability(utility, population)
         weight += sharpness**2 * feedback.thumbed * ((1 - uniform_weight) * up * (1 - up) + uniform_weight / 4)
-    return centred_moment(answers, weight, sharpness * share, one_hot)
+    return centred_moment(answers, weight, sharpness * share, states)
 
 
 def _damping(change: jax.Array, feedback: HistoryFeedback, population: Population) -> jax.Array:

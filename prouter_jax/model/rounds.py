@@ -21,6 +21,7 @@ from prouter_jax.model.functional import Functional
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import Population, negative_log_likelihood, utilities
 from prouter_jax.model.llm_prior import LlmPrior
+from prouter_jax.model.llm_states import StateColumns, llm_inputs, llm_states
 from prouter_jax.model.posterior import posterior_covariance, posterior_mode
 from prouter_jax.model.prior import initial_precision, prior_mean
 
@@ -143,7 +144,23 @@ class BayesianRounds(nnx.Module):
             is_new = (1 - offers) * offers.max()  # before the first round no LLM counts as new
             expected = expected.at[..., EFFECT].add(-error * is_new)
         filled = jnp.where(seen > 0, values, expected)
-        return assemble(self.sizes.features, filled, latent_factors, self.population_mean[...])
+        states = self._llm_states(observed.llms)
+        return assemble(self.sizes.features, filled, latent_factors, self.population_mean[...], states)
+
+    def state_columns(self, graph: RouterGraph) -> StateColumns | None:
+        """Returns the columns of the LLMs' states where users share queries, else None."""
+        features = self.sizes.features
+        if not features.llm_state or not graph.layout.shared_queries:
+            return None
+        if features.llm_state + features.own_columns == self.sizes.llms:
+            return StateColumns(features.llm_columns, None)
+        return StateColumns(features.llm_columns, self._llm_states(llm_inputs(graph)))
+
+    def _llm_states(self, inputs: Float[Array, "llms inputs"]) -> Float[Array, "llms columns"] | None:
+        features = self.sizes.features
+        if not features.llm_state:
+            return None
+        return llm_states(inputs, features.llm_state, features.own_columns, self.llm_offers[...])
 
     def cold_start_users(self, graph: RouterGraph) -> Float[Array, "users features"]:
         """Returns the prior mean as the weights of every user of a graph."""
@@ -165,14 +182,13 @@ class BayesianRounds(nnx.Module):
           steps: number of Newton steps.
           population: prior and scales of the likelihood; EM's if None.
         """
-        features, population = self.sizes.features, population or self.population()
+        features, population, states = self.sizes.features, population or self.population(), self.state_columns(graph)
         start = jnp.broadcast_to(population.mean, (graph.layout.users, features.size)) if start is None else start
-        one_hot = features.one_hot(graph)
 
         def of_user(answers, feedback, _, visible, theta):
             feedback = mask_feedback(feedback, visible)
             answers = with_shown_first(features, answers, feedback)
-            return posterior_mode(theta, answers, feedback, population, steps, one_hot)
+            return posterior_mode(theta, answers, feedback, population, steps, states)
 
         return map_over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
 
@@ -193,15 +209,14 @@ class BayesianRounds(nnx.Module):
         Returns:
           Weights after the steps; their posterior covariance; the `negative_log_likelihood` of `start` by user.
         """
-        features, population = self.sizes.features, self.population()
-        one_hot = features.one_hot(graph)
+        features, population, states = self.sizes.features, self.population(), self.state_columns(graph)
 
         def of_user(answers, feedback, _, visible, theta):
             feedback = mask_feedback(feedback, visible)
             answers = with_shown_first(features, answers, feedback)
             losses = negative_log_likelihood(utilities(theta, answers), feedback, population)
-            theta = posterior_mode(theta, answers, feedback, population, steps, one_hot)
-            covariance = posterior_covariance(theta, answers, feedback, population, one_hot)
+            theta = posterior_mode(theta, answers, feedback, population, steps, states)
+            covariance = posterior_covariance(theta, answers, feedback, population, states)
             return theta, jnp.moveaxis(covariance, 0, -1) if theta.ndim > 1 else covariance, losses
 
         return map_over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)

@@ -127,8 +127,8 @@ class Transfer(nnx.Module):
 
 def extend_transfer(sizes: TransferSizes, params: dict, features: AnswerFeatures) -> tuple[TransferSizes, dict]:
     """Returns sizes and parameters for features with more LLMs, for whose columns the prior stays EM's."""
-    at = sizes.features.llm_start + sizes.features.llms
-    columns = [at] * (features.llms - sizes.features.llms)
+    at = sizes.features.llm_columns.stop
+    columns = [at] * (features.own_columns - sizes.features.own_columns)
     padded = {name: np.insert(np.asarray(params[name]), columns, 0.0) for name in ("prior_shift", "prior_scale")}
     return dataclasses.replace(sizes, features=features), {**params, **padded}
 

@@ -35,13 +35,13 @@ def world():
     return make_world(effect, cost, np.array([0, 0, 1, 1]), np.array([0, 1, 2, 3]), every, feedback, style=style)
 
 
-@pytest.mark.parametrize("sizes", [(2, 3, 1, 1, 4), (0, 3, 0, 1, 0), (2, 0, 1, 0, 2), (0, 0, 0, 0, 0)])
+@pytest.mark.parametrize("sizes", [(2, 3, 0, 1, 1, 4), (0, 3, 2, 0, 1, 0), (2, 0, 0, 1, 0, 2), (0,) * 6])
 def test_columns_stand_one_after_the_other(sizes):
     columns = AnswerFeatures(*sizes)
-    style, llms, sides, population_mean, latent_factors = sizes
+    style, state, own, sides, population_mean, latent_factors = sizes
     assert columns.size == 3 + sum(sizes)
     assert columns.llm_start == 3 + style
-    assert columns.shown_first_index == columns.llm_start + llms
+    assert columns.shown_first_index == columns.llm_start + state + own
     assert columns.population_index == columns.shown_first_index + sides
     assert columns.factor_start == columns.population_index + population_mean == columns.size - latent_factors
 
@@ -116,20 +116,19 @@ def test_a_query_without_a_task_belongs_to_none(dataset):
 
 
 def test_a_row_holds_every_kind_and_the_crowds_liking_of_the_rest():
-    columns = AnswerFeatures(style=1, llms=2, shown_first=1, population_utility=1, latent_factors=2)
+    columns = AnswerFeatures(style=1, llm_state=2, own_columns=0, shown_first=1, population_utility=1, latent_factors=2)
     rng = np.random.default_rng(0)
     values, latent_factors, population_mean = (
         rng.normal(size=(3, 2, 3)),
         rng.normal(size=(3, 2, 2)),
         rng.normal(size=columns.size),
     )
-    rows = np.asarray(assemble(columns, jnp.asarray(values), jnp.asarray(latent_factors), jnp.asarray(population_mean)))
+    states = np.eye(2)
+    rows = np.asarray(assemble(columns, *map(jnp.asarray, (values, latent_factors, population_mean, states))))
     np.testing.assert_allclose(rows[..., [EFFECT, COST]], values[..., :2], rtol=1e-6)
     np.testing.assert_array_equal(rows[..., 2], 1)
     np.testing.assert_allclose(rows[..., 3], values[..., 2], rtol=1e-6)
-    np.testing.assert_array_equal(
-        rows[..., columns.llm_start : columns.shown_first_index], np.tile(np.eye(2), (3, 1, 1))
-    )
+    np.testing.assert_array_equal(rows[..., columns.llm_start : columns.shown_first_index], np.tile(states, (3, 1, 1)))
     np.testing.assert_array_equal(rows[..., columns.shown_first_index], 0)
     np.testing.assert_allclose(rows[..., columns.factor_start :], latent_factors, rtol=1e-6)
     rest = rows.copy()

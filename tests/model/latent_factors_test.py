@@ -121,7 +121,7 @@ def test_tastes_of_which_nobody_speaks_fall_back():
 
 
 def test_a_user_is_moved_by_its_own_tastes_and_by_the_crowds():
-    columns = AnswerFeatures(style=0, llms=0, shown_first=0, population_utility=1, latent_factors=2)
+    columns = AnswerFeatures(style=0, llm_state=0, own_columns=0, shown_first=0, population_utility=1, latent_factors=2)
     users, population_mean = (
         np.random.default_rng(0).normal(size=(3, columns.size)),
         np.arange(columns.size, dtype=float),
@@ -132,7 +132,7 @@ def test_a_user_is_moved_by_its_own_tastes_and_by_the_crowds():
         + users[:, columns.population_index, None] * population_mean[columns.factor_start :]
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    alone = AnswerFeatures(style=0, llms=1, shown_first=0, population_utility=0, latent_factors=2)
+    alone = AnswerFeatures(style=0, llm_state=1, own_columns=0, shown_first=0, population_utility=0, latent_factors=2)
     np.testing.assert_allclose(
         loadings(alone, jnp.asarray(users), jnp.asarray(population_mean)), users[:, -2:], rtol=1e-6
     )

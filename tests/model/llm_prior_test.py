@@ -26,7 +26,9 @@ def _observed(shown: int = 0, effect_of_new: float | None = None) -> tuple[Obser
     values = np.stack([effect, cost], -1)
     seen = np.ones((QUERIES, LLMS, 2), np.float32)
     seen[shown:, -1] = 0
-    observed = Observed(jnp.asarray(values * seen, jnp.float32), jnp.asarray(seen), jnp.asarray(TASK), 2)
+    observed = Observed(
+        jnp.asarray(values * seen, jnp.float32), jnp.asarray(seen), jnp.asarray(TASK), jnp.zeros((0, 0)), 2
+    )
     properties = LlmProperties(prices, np.eye(LLMS), np.zeros((LLMS, 4)))
     return observed, properties, np.stack([mean, np.broadcast_to(cost, mean.shape)], -1)
 

@@ -78,7 +78,7 @@ def test_new_llms_leave_the_liking_of_the_others_as_it_was(trained):
     network, graph, params = trained
     bigger = _grown(llms=2).world().build_graph()
     grown, found = extend_network(network, params, bigger)
-    assert grown.features.llms == 6
+    assert grown.features.llm_state + grown.features.own_columns == 6
     assert found["latent_factors"].shape == (grown.queries, 6, 2)
     after, before = _liking(grown, found, bigger), _liking(network, params, graph)
     np.testing.assert_allclose(after[:6, :30, :4], before[:6, :30], atol=5e-3)

@@ -8,8 +8,8 @@ from prouter_jax.model import prior as population
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.prior import PRIOR_VARIANCE, initial_precision, prior_mean, recentre, second_moments
 
-PLAIN = AnswerFeatures(style=2, llms=0, shown_first=0, population_utility=0, latent_factors=0)
-CROWD = AnswerFeatures(style=2, llms=0, shown_first=1, population_utility=1, latent_factors=0)
+PLAIN = AnswerFeatures(style=2, llm_state=0, own_columns=0, shown_first=0, population_utility=0, latent_factors=0)
+CROWD = AnswerFeatures(style=2, llm_state=0, own_columns=0, shown_first=1, population_utility=1, latent_factors=0)
 
 
 def m_step(columns, users, unknown, known, population_mean, strength):
