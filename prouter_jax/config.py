@@ -181,8 +181,8 @@ class Model:
     Attributes:
       preset: "tuned" (default), Bayesian user weights by expectation maximisation (EM), then gradient steps on numbers
         that transfer between users, kept if they predict users left out better; "em", EM alone; or "paper"
-        (arXiv 2511.16883): layers of message passing, dot product, gradients. "tuned" is "em" without choices, in
-        minibatches, and where `unseen_queries` is "utility".
+        (arXiv 2511.16883): layers of message passing, dot product, gradients. "tuned" is "em" without choices, with
+        too few users, and where `unseen_queries` is "utility".
       factor_dim: latent factors of an answer, estimated from the feedback on it.
       factor_precision: prior precision of the latent factors.
       style, llm_weights, population_mean: whether users have weights for an answer's style, for its LLM, and for its
@@ -241,7 +241,7 @@ class Train:
       users_per_step: users in a minibatch; 0 for all users with their whole histories.
       history_length: decisions of a user in a minibatch, at most; drawn anew in each step.
       steps_per_round: minibatches between two M-steps of EM; 0 for a pass over all users.
-      tuning_steps: gradient steps after the rounds, with preset "tuned"; minibatches of users have none.
+      tuning_steps: gradient steps after the rounds, with preset "tuned".
       folds: parts of the training decisions; each step masks one part and predicts it.
       full_history_share: share of users whose whole visible history is an input. The others' histories are cut to
         lengths that are spread evenly over orders of magnitude.

@@ -63,7 +63,7 @@ def measure_epochs(setting: Setting) -> Iterator[Figure]:
     from prouter_jax.training.run import initial_state
 
     config = load_experiment("million")
-    _, run = _prepare(config)
+    dataset, run = _prepare(config)
     batches = run.batches
     if batches is None:
         raise ValueError("experiments/million.py: expected an experiment in minibatches")
@@ -82,6 +82,8 @@ def measure_epochs(setting: Setting) -> Iterator[Figure]:
     ratio = float(np.median(per_many) / np.median(per_few))
     yield Figure("users_ratio", f"the same over that among {_FEW:,} users", "times", [ratio], at_most=1.1)
     yield Figure("epoch", f"{what}: an epoch", "s", [sum(parts)])
+    tuned = _tune(run, state, config, dataset)
+    yield Figure("gradient_steps", f"{what}: gradient steps after EM, and their gate", "s", [tuned])
     yield Figure("input_wait", "share of an epoch spent waiting for input", "%", [100 * waited], at_most=5.0)
     peak = peak_memory()
     yield Figure("epoch_memory", f"{what}: peak memory of preparing and training", "GB", [peak], at_most=4.0)
@@ -115,6 +117,24 @@ def _prepare(config):
 
     dataset = prepare_dataset(read_source(config.data), config.data, seed=0)
     return dataset, make_run(config, dataset)
+
+
+def _tune(run, state, config, dataset) -> float:
+    """Seconds of all that preset "tuned" does after EM, compilation included."""
+    from prouter_jax.sharding import to_host
+    from prouter_jax.training import tuning
+    from prouter_jax.training.gate import judge
+    from prouter_jax.training.run import compiled_tuning_step
+
+    begun, params = time.perf_counter(), to_host(state.params)
+    episodes = tuning.make_episodes(config, dataset)
+    params |= tuning.read_known_users(run.network, params, run.here, dataset, episodes.users)
+    world = tuning.make_tuning_world(run.network, params, state.opt_state.folds, run.here, dataset)
+    step, batches = compiled_tuning_step(run.network, run.recipe, run.mesh), tuning.EpisodeInput(episodes, 0)
+    for _ in range(config.train.tuning_steps):
+        state, _ = step(state, world, next(batches), jax.random.key(0))
+    judge(run.network, to_host(state.params), world, episodes)
+    return time.perf_counter() - begun
 
 
 def _bytes_of_histories(graph) -> int:

@@ -21,7 +21,7 @@ from prouter_jax.sharding import DATA, placed_shapes, replicated, users_sharding
 from prouter_jax.training import run as train
 from prouter_jax.training.state import TrainState
 from prouter_jax.training.step import make_recipe, read_world
-from prouter_jax.training.tuning import can_tune, make_episodes, make_tuning_world
+from prouter_jax.training.tuning import find_obstacle, make_episodes, make_tuning_world
 
 KINDS: tuple[str, ...] = ("parameters", "optimizer", "world", "batch")
 
@@ -90,7 +90,7 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
         ),
         Program("score step", _reader(network), *readers, shapes.layout.users, 0),
     ]
-    if network.transfer is not None and can_tune(dataset):
+    if network.transfer is not None and not find_obstacle(config, dataset):
         programs.insert(1, _gradient_step(config, dataset, growth, (network, recipe, mesh), state, shapes))
     return programs
 

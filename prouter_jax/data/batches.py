@@ -34,6 +34,7 @@ class Batches:
       users: users in a step.
       history: decisions of a user in a step, at most.
       seed: of the order of users and of the drawn decisions.
+      left_out: users whose rows are empty, ascending; None for none.
     """
 
     store: HistoryStore
@@ -41,6 +42,7 @@ class Batches:
     users: int
     history: int
     seed: int
+    left_out: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
@@ -110,10 +112,12 @@ class Batches:
         return order[:, : self.candidates], np.argsort(order, axis=1, kind="stable").astype(np.int16), filled
 
     def _users(self, step: int, start: int, stop: int) -> np.ndarray:
-        """Users of some rows of a step; -1 for padding."""
+        """Users of some rows of a step; -1 for padding and users left out."""
         pass_number, batch = divmod(step, self.steps)
         order = _shuffled(self.seed, pass_number, self.store.num_users)
         some = order[batch * self.users + start : batch * self.users + stop]
+        if self.left_out is not None:
+            some = np.where(np.isin(some, self.left_out), -1, some)
         return np.pad(some, (0, stop - start - len(some)), constant_values=-1)
 
     def _decisions(self, user: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:

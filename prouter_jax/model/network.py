@@ -155,7 +155,7 @@ def make_network(experiment: ExperimentConfig, graph: RouterGraph, num_users: in
         sizes = (model.hidden_dim, model.message_passing_steps, model.head)
         return Architecture(layers=Layers(*sizes, edges_without(model.without), graph.width))
     rounds = _make_rounds(model, graph, min(batch, _MAX_TRAINING_USERS) if batch else num_users)
-    tuned = model.preset == "tuned" and model.unseen_queries == "share" and not batch
+    tuned = model.preset == "tuned" and model.unseen_queries == "share"
     return Architecture(rounds=rounds, transfer=_make_transfer(model, rounds) if tuned else None)
 
 

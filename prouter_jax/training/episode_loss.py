@@ -31,7 +31,7 @@ class Fitted:
 
     Attributes:
       population: prior and scales of the likelihood.
-      answers: features of the answers, [queries, llms, features].
+      answers: features of the answers to the episode's queries, or to all of the world, [queries, llms, features].
       users: weights of some of its users, [known, features].
     """
 
@@ -48,7 +48,7 @@ def episode_loss(
     The loss adds a pull of the prior towards EM's: `_SCALE_STRENGTH` and `_SHIFT_STRENGTH` users' worth of squares.
 
     Args:
-      queries: features of all queries of the training world.
+      queries: features of the episode's queries.
       episode: see `data.episodes.Episodes.rows`.
     """
     losses, choices = user_losses(transfer, fitted, queries, num_tasks, episode)

@@ -15,7 +15,7 @@ import numpy as np
 from prouter_jax.data.episodes import FOLDS, Episodes
 from prouter_jax.model.network import Architecture
 from prouter_jax.training.episode_loss import user_losses
-from prouter_jax.training.tuning import TuningWorld
+from prouter_jax.training.tuning import TuningWorld, read_episode
 
 _EPISODES = 30
 _STANDARD_ERRORS = 2.0
@@ -82,5 +82,5 @@ def em_numbers(network: Architecture) -> dict[str, jax.Array]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _losses(network: Architecture, numbers: dict, world: TuningWorld, episode: dict) -> tuple[jax.Array, jax.Array]:
-    fitted = jax.tree.map(lambda x: x[FOLDS - 1], world.fitted)
-    return user_losses(network.tuned()[1].bind(numbers), fitted, world.queries, world.num_tasks, episode)
+    transfer = network.tuned()[1].bind(numbers)
+    return user_losses(transfer, *read_episode(world, episode), world.num_tasks, episode)

@@ -12,15 +12,21 @@ import jax.numpy as jnp
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.data.batches import Input
 from prouter_jax.dataset import Dataset
-from prouter_jax.io.display import waiting
-from prouter_jax.sharding import to_host
+from prouter_jax.io.display import log_line, waiting
+from prouter_jax.sharding import place, to_host
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.metrics_writer import Progress, to_record
-from prouter_jax.training.multihost import Preempted, Preemption
+from prouter_jax.training.multihost import Preempted, Preemption, is_primary
 from prouter_jax.training.profiling import Pace, Steps
 from prouter_jax.training.run import CHECKPOINTS, Run, compiled_tuning_step, initial_state, make_run, make_train_step
 from prouter_jax.training.state import TrainState
-from prouter_jax.training.tuning import EpisodeInput, can_tune, make_episodes, make_tuning_world
+from prouter_jax.training.tuning import (
+    EpisodeInput,
+    find_obstacle,
+    make_episodes,
+    make_tuning_world,
+    read_known_users,
+)
 from prouter_jax.training.validation import evaluate_state, judge_state
 
 
@@ -44,7 +50,10 @@ def train(
     run = make_run(config, dataset)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
     state, restored, rejected = _start(run, checkpoints, config.seed)
-    tuned = run.network.transfer is not None and can_tune(dataset)
+    obstacle = find_obstacle(config, dataset) if config.model.preset == "tuned" else ""
+    if obstacle and is_primary():
+        log_line(f"router: EM alone, no gradient steps: {obstacle}")
+    tuned = run.network.transfer is not None and not obstacle
     with (
         Progress(workdir, config.train, "router") as progress,
         Preemption() as preemption,
@@ -163,6 +172,7 @@ def _tuning_phase(
     if int(state.step) <= first:
         best = checkpoints.restore_best(run.abstract)[0]
         state = dataclasses.replace(state, params=best.params, step=jnp.full_like(state.step, first))
+        state = _with_known_users(state, run, dataset)
     episodes = make_episodes(config, dataset)
     world = make_tuning_world(run.network, to_host(state.params), to_host(state.opt_state.folds), run.here, dataset)
 
@@ -179,6 +189,14 @@ def _tuning_phase(
         evaluate=evaluate,
         patience=math.inf,
     ), state
+
+
+def _with_known_users(state: TrainState, run: Run, dataset: Dataset) -> TrainState:
+    """The state with the weights of known users, which EM in minibatches does not keep."""
+    if run.batches is None or run.batches.left_out is None:
+        return state
+    known = read_known_users(run.network, to_host(state.params), run.here, dataset, run.batches.left_out)
+    return dataclasses.replace(state, params={**state.params, **place(known, run.mesh)})
 
 
 @waiting("router: compiling")

@@ -10,6 +10,7 @@ import numpy as np
 
 from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.data.batches import Batches
+from prouter_jax.data.episodes import users_left_out
 from prouter_jax.data.history_store import build_store
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
@@ -19,7 +20,7 @@ from prouter_jax.sharding import make_mesh, place, placed_shapes, replicated
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.state import TrainState, init_state
 from prouter_jax.training.step import Recipe, make_recipe, make_step, read_world
-from prouter_jax.training.tuning import TuningWorld, make_tuning_step
+from prouter_jax.training.tuning import TuningWorld, find_obstacle, make_tuning_step
 
 CHECKPOINTS = "checkpoints"
 
@@ -53,7 +54,7 @@ def make_run(config: ExperimentConfig, dataset: Dataset) -> Run:
     mesh = make_mesh(config.mesh)
     graph = dataset.world.build_graph(shards=config.mesh.data)
     network = make_network(config, graph, len(dataset.world.interactions.users.ids))
-    batches = _make_batches(config, dataset)
+    batches = make_batches(config, dataset, network)
     recipe = make_recipe(config, batches.steps if batches else 0)
     init, abstract = compiled_init(network, recipe, mesh)
     world = place(read_world(network, recipe, graph), mesh)
@@ -81,6 +82,20 @@ def make_train_step(run: Run):
 def initial_state(run: Run, seed: int) -> TrainState:
     """A fresh state, placed on the mesh."""
     return run.init(jax.random.fold_in(jax.random.key(seed), 2**31 - 1))
+
+
+def make_batches(config: ExperimentConfig, dataset: Dataset, network: Architecture) -> Batches | None:
+    """Makes the minibatches of a run; None where steps read the whole graph."""
+    train = config.train
+    if not train.users_per_step:
+        return None
+    store, rows = dataset.store, dataset.world_query
+    if store is None:
+        store = build_store(dataset.world.interactions)
+        rows = np.arange(len(dataset.world.interactions.queries.ids))
+    tuned = network.transfer is not None and not find_obstacle(config, dataset)
+    left_out = users_left_out(store.num_users) if tuned else None
+    return Batches(store, rows, train.users_per_step, train.history_length, config.seed, left_out)
 
 
 @functools.lru_cache(maxsize=16)
@@ -121,14 +136,3 @@ def compiled_tuning_step(network: Architecture, recipe: Recipe, mesh: jax.shardi
         return state, metrics
 
     return jax.jit(step, donate_argnums=0, out_shardings=(places, replicated(mesh)))
-
-
-def _make_batches(config: ExperimentConfig, dataset: Dataset) -> Batches | None:
-    train = config.train
-    if not train.users_per_step:
-        return None
-    store, rows = dataset.store, dataset.world_query
-    if store is None:
-        store = build_store(dataset.world.interactions)
-        rows = np.arange(len(dataset.world.interactions.queries.ids))
-    return Batches(store, rows, train.users_per_step, train.history_length, config.seed)

@@ -64,7 +64,7 @@ def init_network(network: Architecture, recipe: Recipe, key: jax.Array) -> tuple
         return params, make_optimizer(network, recipe).init(params)
     rounds = dataclasses.replace(network, transfer=None)
     em_state = make_optimizer(rounds, recipe).init({name: params[name] for name in rounds.kinds()})
-    return params, tuning.init(network, recipe.tuning_steps, params, em_state)
+    return params, tuning.init(network, recipe.tuning_steps, recipe.steps_per_round > 0, params, em_state)
 
 
 def read_world(network: Architecture, recipe: Recipe, graph: RouterGraph) -> RouterGraph | Observed:
@@ -84,7 +84,8 @@ def make_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh) ->
     """
     if network.transfer is not None:
         rounds = dataclasses.replace(network, transfer=None)
-        return tuning.make_folded_step(network, make_step(rounds, recipe, mesh))
+        make = tuning.make_minibatch_step if recipe.steps_per_round else tuning.make_folded_step
+        return make(network, make_step(rounds, recipe, mesh))
     optimizer = make_optimizer(network, recipe)
     e_step, differentiate = _make_e_step(network, recipe, mesh), _make_gradient(network, recipe, mesh)
 

@@ -1,9 +1,10 @@
 """Gradient steps on top of EM: trains `model.transfer` on users whom an EM of their own never saw.
 
 The users are divided into folds. Beside the EM of all users there is one without each fold, trained in the same steps.
-After the rounds, gradients train the numbers of `model.transfer` on episodes: decisions of a fold's users are predicted
-from their histories with what the EM without the fold fitted (`episode_loss`). The last fold has no part in it: its
-users decide whether the trained numbers are better than EM's (`gate`).
+Where users come in minibatches, the folds are of a few users whom EM leaves out (`episodes.users_left_out`), so one EM
+does for all. After the rounds, gradients train the numbers of `model.transfer` on episodes: decisions of a fold's users
+are predicted from their histories with what the EM without the fold fitted (`episode_loss`). The last fold has no part
+in it: its users decide whether the trained numbers are better than EM's (`gate`).
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import optax
 from flax import struct
 
 from prouter_jax.config import WARM, ExperimentConfig
-from prouter_jax.data.episodes import FOLDS, Episodes
+from prouter_jax.data.episodes import FOLDS, Episodes, users_left_out
 from prouter_jax.data.history_store import build_store
 from prouter_jax.data.interactions import CHOICE
 from prouter_jax.data.query_features import QueryFeatures, make_query_features
@@ -48,7 +49,7 @@ class Folded:
 
     Attributes:
       em: that of EM on all users.
-      folds: parameters of the EM without each fold, stacked.
+      folds: parameters of the EM without each fold, stacked; empty where users come in minibatches.
       adam: that of the trained numbers.
     """
 
@@ -62,7 +63,7 @@ class TuningWorld:
     """What gradient steps read of the world.
 
     Attributes:
-      fitted: what the EM without each fold fitted, stacked.
+      fitted: what the EM without each fold fitted, stacked; one for all folds where users come in minibatches.
       queries: features of the world's queries.
       num_tasks: number of tasks.
     """
@@ -72,10 +73,14 @@ class TuningWorld:
     num_tasks: int = struct.field(pytree_node=False)
 
 
-def init(network: Architecture, tuning_steps: int, params: dict, em: optax.OptState) -> Folded:
-    """Returns the initial state: the EM of each fold starts as that of all users."""
-    rounds, _ = network.tuned()
-    folds = {name: jnp.broadcast_to(params[name], (FOLDS, *params[name].shape)) for name in rounds.kinds()}
+def init(network: Architecture, tuning_steps: int, minibatches: bool, params: dict, em: optax.OptState) -> Folded:
+    """Returns the initial state: the EM of each fold starts as that of all users.
+
+    Args:
+      minibatches: whether users come in minibatches.
+    """
+    names = [] if minibatches else list(network.tuned()[0].kinds())
+    folds = {name: jnp.broadcast_to(params[name], (FOLDS, *params[name].shape)) for name in names}
     return Folded(em, folds, make_optimizer(tuning_steps).init(_trained(network, params)))
 
 
@@ -112,6 +117,22 @@ def make_folded_step(network: Architecture, step: Callable) -> Callable:
     return folded
 
 
+def make_minibatch_step(network: Architecture, step: Callable) -> Callable:
+    """Makes the step of EM on a batch, from which the users of episodes are left out.
+
+    Args:
+      step: of the network without `transfer`, as `step.make_step` returns it.
+    """
+    names = list(network.tuned()[0].kinds())
+
+    def on_batch(params, opt_state: Folded, world, batch, number, key):
+        of_em = {name: params[name] for name in names}
+        new, em, metrics = step(of_em, opt_state.em, world, batch, number, key)
+        return {**params, **new}, dataclasses.replace(opt_state, em=em), metrics
+
+    return on_batch
+
+
 def make_tuning_step(network: Architecture, tuning_steps: int) -> Callable:
     """Makes the gradient step.
 
@@ -123,9 +144,8 @@ def make_tuning_step(network: Architecture, tuning_steps: int) -> Callable:
 
     def step(params, opt_state: Folded, world: TuningWorld, episode: dict):
         def loss(trained):
-            fitted = jax.tree.map(lambda x: x[episode["fold"]], world.fitted)
             transfer = sizes.bind({**params, **trained})
-            return episode_loss(transfer, fitted, world.queries, world.num_tasks, episode)
+            return episode_loss(transfer, *read_episode(world, episode), world.num_tasks, episode)
 
         trained: dict = _trained(network, params)
         (total, mean), gradient = jax.value_and_grad(loss, has_aux=True)(trained)
@@ -134,6 +154,14 @@ def make_tuning_step(network: Architecture, tuning_steps: int) -> Callable:
         return new, dataclasses.replace(opt_state, adam=adam), {"loss": total, "choice": mean}
 
     return step
+
+
+def read_episode(world: TuningWorld, episode: dict) -> tuple[Fitted, QueryFeatures]:
+    """Returns what an episode reads of the world: what an EM without its users fitted, and features of its queries."""
+    rows, fitted = episode["queries"], world.fitted
+    fold = episode["fold"] % len(fitted.users)
+    of_fold = jax.tree.map(lambda x: x[fold], (fitted.population, fitted.users))
+    return Fitted(of_fold[0], fitted.answers[fold, rows], of_fold[1]), world.queries.take(rows)
 
 
 def make_tuning_world(network: Architecture, params: dict, folds: dict, graph: RouterGraph, dataset: Dataset):
@@ -146,22 +174,54 @@ def make_tuning_world(network: Architecture, params: dict, folds: dict, graph: R
     world, num_tasks = dataset.world, graph.layout.num("task")
     data, vectors = world.interactions, world.vectors
     queries = make_query_features(vectors.query, vectors.query_style, data.queries.task, num_tasks)
-    fitted = _fit_folds(network, params, folds, graph, len(data.queries.ids))
+    copies = folds or {name: params[name][None] for name in network.tuned()[0].kinds()}
+    fitted = _fit_folds(network, params, copies, graph, len(data.queries.ids))
     return TuningWorld(fitted, jax.tree.map(jnp.asarray, queries), num_tasks)
 
 
-def can_tune(dataset: Dataset) -> bool:
-    """Whether there are choices, and at least two users with a decision in each fold."""
+def read_known_users(
+    network: Architecture, params: dict, graph: RouterGraph, dataset: Dataset, left_out: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns the parameters of known users where users come in minibatches: the world's first users, from histories.
+
+    EM leaves the users of its last batch there, without their ids.
+
+    Args:
+      graph: of the world of `dataset`.
+      left_out: users of episodes. None is a known one: each would be most similar to itself.
+    """
+    number, decisions = network.tuned()[0].users, dataset.world.interactions.decisions
+    has_history = np.bincount(decisions.user, minlength=number)[:number] > 0
+    has_history[left_out[left_out < number]] = False
+    users = np.array(_read_users(network, params, graph))[:number]
+    users = np.pad(users, ((0, number - len(users)), (0, 0)))
+    return {"users": users, "has_history": has_history.astype(np.float32)}
+
+
+def find_obstacle(config: ExperimentConfig, dataset: Dataset) -> str:
+    """Returns why there are no gradient steps after EM; empty if nothing is in their way."""
     data = dataset.world.interactions
-    users = np.unique(data.decisions.user)
-    return bool((data.feedback.kind == CHOICE).any()) and np.bincount(users % FOLDS, minlength=FOLDS).min() >= 2
+    if config.model.unseen_queries != "share":
+        return f"config.model.unseen_queries is {config.model.unseen_queries}"
+    kind = data.feedback.kind if dataset.store is None else dataset.store.feedback_kind
+    if not (kind == CHOICE).any():
+        return "there are no choices"
+    counts = np.bincount(data.decisions.user, minlength=len(data.users.ids))
+    if dataset.store is not None:
+        counts = np.diff(dataset.store.users)
+    users = _episode_users(config, len(counts))
+    least = np.bincount(np.flatnonzero(counts[users]) % FOLDS, minlength=FOLDS).min()
+    return "" if least >= 2 else f"expected 2 users with decisions in each of {FOLDS} folds, found {least} in one"
 
 
 def make_episodes(config: ExperimentConfig, dataset: Dataset) -> Episodes:
     """Makes the episodes of a run."""
-    data = dataset.world.interactions
-    num_queries = len(data.queries.ids)
-    return Episodes(build_store(data), np.arange(num_queries), num_queries, config.data.split not in WARM, config.seed)
+    store, rows = dataset.store, dataset.world_query
+    num_queries = len(dataset.world.interactions.queries.ids)
+    if store is None:
+        store, rows = build_store(dataset.world.interactions), np.arange(num_queries)
+    users = _episode_users(config, store.num_users)
+    return Episodes(store, rows, num_queries, config.data.split not in WARM, config.seed, users)
 
 
 class EpisodeInput:
@@ -177,6 +237,17 @@ class EpisodeInput:
     def waiting(self) -> dict[str, float]:
         """As of `data.batches.Input`; episodes are not read ahead."""
         return {}
+
+
+def _episode_users(config: ExperimentConfig, num_users: int) -> np.ndarray:
+    return users_left_out(num_users) if config.train.users_per_step else np.arange(num_users)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _read_users(network: Architecture, params: dict, graph: RouterGraph) -> jax.Array:
+    """EM's weights of the users of a graph, [users, features]."""
+    rounds = network.tuned()[0].bind(params)
+    return rounds.read_users(graph, rounds.answers(graph))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))

@@ -62,10 +62,13 @@ def test_shapes_of_a_gradient_step_are_those_of_the_run(tiny_config, dataset):
     assert jax.tree.map(lambda x: x.shape, new) == jax.tree.map(lambda x: x.shape, state)
 
 
-def test_minibatches_have_no_gradient_step(tiny_config):
+@pytest.mark.parametrize(("users", "steps"), [(6, []), (128, ["gradient step"])])
+def test_minibatches_of_enough_users_have_a_gradient_step(tiny_config, users, steps):
     tiny_config.model.preset, tiny_config.train.users_per_step = "tuned", 4
-    names = [program.name for program in make_programs(tiny_config, make_mesh(tiny_config.mesh))]
-    assert names == ["train step", "score step"]
+    tiny_config.data.embedded.num_users = users
+    programs = make_programs(tiny_config, make_mesh(tiny_config.mesh))
+    assert [program.name for program in programs] == ["train step", *steps, "score step"]
+    jax.eval_shape(programs[-2].function, *programs[-2].arguments)
 
 
 def test_more_queries_of_the_embedded_benchmark_are_a_larger_world(tiny_config, monkeypatch):

@@ -25,7 +25,7 @@ def made(request, tiny_config, dataset, params):
     num_tasks, vectors = graph.layout.num("task"), world.vectors
     queries = make_query_features(vectors.query, vectors.query_style, world.interactions.queries.task, num_tasks)
     queries = jax.tree.map(jnp.asarray, queries)
-    episodes = Episodes(build_store(world.interactions), np.arange(count), count, request.param, 0)
+    episodes = Episodes(build_store(world.interactions), np.arange(count), count, request.param, 0, np.arange(6))
     numbers = sizes.init(jax.random.key(0))
     numbers = {name: value + 0.1 if value.size and name != "accepted" else value for name, value in numbers.items()}
 

@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from prouter_jax.data.batches import Input
 from prouter_jax.data.episodes import FOLDS
+from prouter_jax.data.history_store import build_store
 from prouter_jax.data.rewards import build_decisions
+from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.schema import Visibility, hide
 from prouter_jax.metrics import choose
 from prouter_jax.model.inference import apply_network, make_scorer, score_decisions
@@ -19,9 +22,9 @@ from prouter_jax.training import loop
 from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.gate import Verdict
 from prouter_jax.training.loop import train
-from prouter_jax.training.run import make_run, restore_best
+from prouter_jax.training.run import initial_state, make_run, make_train_step, restore_best
 from prouter_jax.training.step import init_network, make_recipe, make_step
-from prouter_jax.training.tuning import can_tune
+from prouter_jax.training.tuning import find_obstacle
 
 
 @pytest.fixture
@@ -139,9 +142,61 @@ def test_states_read_alone_are_those_of_the_world(applied, config, dataset):
     assert again.users is scorer.users
 
 
-def test_ratings_alone_are_not_tuned(shared_dataset, dataset):
-    assert can_tune(dataset)
-    assert not can_tune(shared_dataset)
+def test_ratings_alone_are_not_tuned(config, shared_dataset, dataset):
+    assert find_obstacle(config, dataset) == ""
+    assert find_obstacle(config, shared_dataset) == "there are no choices"
+
+
+@pytest.fixture
+def in_batches(config):
+    """(configuration, data) of 128 users in minibatches."""
+    config.data.embedded.num_users, config.data.embedded.decisions_per_user = 128, 12
+    config.train.users_per_step, config.train.num_train_steps = 32, 8
+    return config, prepare_dataset(read_source(config.data), config.data, seed=0)
+
+
+def test_minibatches_are_tuned_on_users_whom_em_left_out(in_batches, tmp_path, monkeypatch, capfd):
+    config, dataset = in_batches
+    monkeypatch.setattr("prouter_jax.training.validation.judge", lambda *_: Verdict(0.5, 0.1, 6))
+    train(config, dataset, tmp_path)
+    run = make_run(config, dataset)
+    params = to_host(restore_best(config, run.network, tmp_path).params)
+    assert params["accepted"] == 1
+    assert np.abs(params["prior_shift"]).max() > 0
+    assert "no gradient steps" not in capfd.readouterr().err
+    known = spaced(params["has_history"], run.network.transfer.known)
+    assert not set(np.asarray(known)) & set(run.batches.left_out)
+    # the weights are those of the users of these rows
+    rounds = run.network.rounds.bind(params)
+    users = np.asarray(rounds.read_users(run.here, rounds.answers(run.here)))
+    np.testing.assert_allclose(params["users"][known], users[known], rtol=1e-3, atol=1e-3)
+
+
+def test_em_in_minibatches_does_not_know_the_users_of_episodes(in_batches):
+    config, dataset = in_batches
+    run, data = make_run(config, dataset), dataset.world.interactions
+    left_out = run.batches.left_out
+    assert len(left_out) == 6
+    choices = data.feedback.llm.copy()
+    changed = np.isin(data.decisions.user[data.feedback.decision], left_out)
+    choices[changed] = (choices[changed] + 1) % 4
+    other = data.replace(feedback=dataclasses.replace(data.feedback, llm=choices))
+    ends = []
+    for batches in (run.batches, dataclasses.replace(run.batches, store=build_store(other))):
+        state, step = initial_state(run, 0), make_train_step(run)
+        batch_input = Input(batches, run.mesh, 0, 8)
+        for _ in range(8):
+            state, _ = step(state, run.world, next(batch_input), jax.random.key(0))
+        ends.append(jax.device_get(state.params))
+    jax.tree.map(np.testing.assert_array_equal, *ends)
+
+
+def test_too_few_users_in_minibatches_are_said(config, dataset, tmp_path, capfd):
+    config.train.users_per_step = 4
+    train(config, dataset, tmp_path)
+    expected = "router: EM alone, no gradient steps: expected 2 users with decisions in each of 3 folds, found 0 in one"
+    assert capfd.readouterr().err.count(expected) == 1
+    assert make_run(config, dataset).batches.left_out is None
 
 
 @pytest.mark.slow
