@@ -10,7 +10,7 @@ from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.likelihood import Population
 from prouter_jax.model.transfer import TransferSizes
 
-FEATURES = AnswerFeatures(style=2, llms=3, shown_first=1, population_utility=1, latent_factors=2)
+FEATURES = AnswerFeatures(style=2, llm_state=3, own_columns=0, shown_first=1, population_utility=1, latent_factors=2)
 SIZES = TransferSizes(FEATURES, (1.5, 0.1, 0.2, 0.5), known=4)
 EM = Population(
     mean=jnp.linspace(-1, 1, FEATURES.size),
