@@ -27,14 +27,13 @@ _SECONDS_IN_SILENCE = 3.0
 def main() -> None:
     from prouter_jax.data.logs.tables import read_logged
     from prouter_jax.data.tables.read_write import read_tables
-    from prouter_jax.evaluation.off_policy.evaluate import EvaluatedRouter, evaluate_router, to_json, to_markdown
+    from prouter_jax.evaluation.off_policy.evaluate import evaluate_router, to_json, to_markdown
     from prouter_jax.io import files
     from prouter_jax.io.paths import make_path
     from prouter_jax.serving.router import Router
 
     router, data = Router.load(_WORKDIR.value), read_tables(_LOG.value)
-    evaluated = EvaluatedRouter(router.score_columns, router.world.interactions)
-    evaluation = evaluate_router(evaluated, data, read_logged(_LOG.value, data), _progress())
+    evaluation = evaluate_router(router, data, read_logged(_LOG.value, data), _progress())
     out = make_path(_OUT.value) if _OUT.value else make_path(_WORKDIR.value) / "off_policy"
     out.mkdir(parents=True, exist_ok=True)
     files.write_whole(out / "off_policy.json", json.dumps(to_json(evaluation), indent=2) + "\n")

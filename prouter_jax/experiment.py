@@ -14,9 +14,8 @@ from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
 from prouter_jax.evaluation.summary import explain_users, map_users, summarise
 from prouter_jax.graph.world import load_world, save_world
 from prouter_jax.io import files
-from prouter_jax.io.display import log_line, waiting
+from prouter_jax.io.display import log_line, provenance, waiting
 from prouter_jax.io.paths import make_path
-from prouter_jax.io.provenance import provenance
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report

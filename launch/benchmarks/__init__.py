@@ -1,12 +1,15 @@
 """The works that `prouter bench` measures, each in a process of its own, by `measure_WORK(Setting) -> figures`."""
 
-WORKS = {  # the module of each
-    "start": "start",
-    **dict.fromkeys(("full_pass", "default_network"), "training"),
-    **dict.fromkeys(("pairs", "texts", "new_queries"), "scoring"),
+WORKS = {  # in the order in which they are measured; the module of each
+    "start": "commands",
+    "full_pass": "training",
+    "default_network": "training",
+    "pairs": "scoring",
+    "texts": "scoring",
+    "new_queries": "scoring",
     "epochs": "training",
-    "processes": "processes",
-    "collect": "collect",
+    "processes": "commands",
+    "collect": "commands",
     "reading": "reading",
     "logs": "reading",
     "off_policy": "off_policy",

@@ -7,9 +7,8 @@ import pathlib
 import resource
 import statistics
 
-from prouter_jax.io import files, markdown
-from prouter_jax.io.markdown import write_section
-from prouter_jax.io.provenance import provenance
+from prouter_jax.io import files
+from prouter_jax.io.display import escape_markdown, markdown_table, provenance, write_section
 
 _FACTS = ("machine", "versions", "date", "commit")
 
@@ -124,7 +123,7 @@ def speed_table(entries: dict[str, dict]) -> str:
     ]
     facts = "; ".join(f"{name} {_joined(entries, name)}" for name in _FACTS)
     columns = ["", "median", "lowest to highest", "required"]
-    return f"{markdown.table(columns, rows)}\n\nMeasured by `make bench` ({markdown.escape(facts)})."
+    return f"{markdown_table(columns, rows)}\n\nMeasured by `make bench` ({escape_markdown(facts)})."
 
 
 def _spread(entry: dict) -> str:

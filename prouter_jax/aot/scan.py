@@ -16,7 +16,7 @@ from prouter_jax.aot.compiled import Forecast, times_of
 from prouter_jax.aot.report import fits, users_per_second
 from prouter_jax.aot.topology import Topology
 from prouter_jax.aot.units import format_bytes, format_count, format_seconds
-from prouter_jax.io import markdown
+from prouter_jax.io.display import markdown_table
 from prouter_jax.report.plots import BLUE, DARK, GREY, ORANGE, PALETTE, draw_png
 
 COLUMNS = (
@@ -101,7 +101,7 @@ def table_lines(points: Sequence[Point]) -> list[str]:
          "yes" if p.fits else "no"]
         for p in points
     ]  # fmt: skip
-    return markdown.table(COLUMNS, rows).splitlines()
+    return markdown_table(COLUMNS, rows).splitlines()
 
 
 def draw_scan(scans: Mapping[str, Sequence[Point]]) -> bytes:

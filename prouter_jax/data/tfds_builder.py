@@ -21,7 +21,8 @@ from prouter_jax.data.interactions import KINDS, Interactions
 from prouter_jax.data.public import registry as public
 from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.data.tfds_reader import NAME, OFFERS, SPLIT, TABLES, read_version, require_tfds
-from prouter_jax.io import files, markdown
+from prouter_jax.io import files
+from prouter_jax.io.display import escape_markdown, markdown_table
 from prouter_jax.io.files import upload
 from prouter_jax.io.paths import files_below, is_remote, list_folder, make_path
 
@@ -133,18 +134,18 @@ def make_card(data: Interactions, name: str, licence: str, sources: Mapping[str,
       sources, built: SHA-256 of the input files and of the written files, by name.
     """
     parts = [
-        f"# personal_routing/{markdown.escape(name)}",
+        f"# personal_routing/{escape_markdown(name)}",
         "Which LLM each user wanted for each query. An example is a user with all decisions; texts, LLMs and outcomes "
         "are in tables/, sets of candidates in offers.npy, and numbers in examples are rows of these.",
-        f"Licence of the data: {markdown.escape(licence)}",
+        f"Licence of the data: {escape_markdown(licence)}",
         "## What is in it",
-        markdown.table(["what", "number"], _counts(data)),
+        markdown_table(["what", "number"], _counts(data)),
         "## LLMs",
-        markdown.table(["LLM", "on offer", "choices"], _llm_rows(data)),
+        markdown_table(["LLM", "on offer", "choices"], _llm_rows(data)),
         "## Sources",
-        markdown.table(["file", "SHA-256"], sources.items()),
+        markdown_table(["file", "SHA-256"], sources.items()),
         "## Files",
-        markdown.table(["file", "SHA-256"], built.items()),
+        markdown_table(["file", "SHA-256"], built.items()),
     ]
     return "\n\n".join(parts) + "\n"
 

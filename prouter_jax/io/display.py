@@ -1,11 +1,22 @@
-"""Numbers as text for reports and messages, and lines of progress on stderr."""
+"""Text for readers: numbers, Markdown, provenance of results, and lines of progress on stderr."""
 
 import contextlib
+import datetime
+import html
+import importlib.metadata
 import math
+import os
+import pathlib
+import platform
+import re
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+
+import prouter_jax
+from prouter_jax.io import files
 
 DASH = "–"  # noqa: RUF001 (an en dash)
 """Text of a missing number."""
@@ -94,3 +105,65 @@ def on_progress(what: str, pause: float = 0.0) -> Callable[[int, float | None], 
         print(f"{done} {what}, {done / max(seconds, 1e-9):.0f} {what}/s{left}", file=sys.stderr)
 
     return report
+
+
+def markdown_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table.
+
+    Args:
+      columns: headings, plain text.
+      rows: cells of each row, plain text; escaped here.
+    """
+    columns = list(columns)
+    lines = [[escape_markdown(str(text)) for text in line] for line in (columns, *rows)]
+    lines.insert(1, ["---"] * len(columns))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def escape_markdown(text: str) -> str:
+    """Plain text as one line of Markdown without markup."""
+    return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def write_section(document: str | os.PathLike, name: str, text: str) -> None:
+    """Replaces the text between the markers <!-- NAME --> and <!-- /NAME --> of a Markdown document.
+
+    Args:
+      document: path of the file.
+      name: of the section.
+      text: Markdown.
+
+    Raises:
+      ValueError: unless the document has each marker once, in this order.
+    """
+    path, marks = pathlib.Path(document), (f"<!-- {name} -->", f"<!-- /{name} -->")
+    old = path.read_text()
+    before, begin, rest = old.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not (begin and end) or sum(map(old.count, marks)) > 2:
+        raise ValueError(f"{path}: expected {marks[0]} once and then {marks[1]} once, found something else")
+    files.write_whole(path, f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def provenance() -> dict[str, str]:
+    """The "versions" of libraries, "machine", "date" and "commit" of the running code, as text."""
+    return {
+        "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("jax", "flax", "numpy")),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "date": datetime.date.today().isoformat(),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    """The commit of a checkout, or the version of an installed package (whose folder may be in another repository)."""
+    here = pathlib.Path(__file__).parent
+    if not (here.parents[1] / ".git").exists():
+        return f"prouter_jax {prouter_jax.__version__}"
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip()

@@ -8,11 +8,19 @@ from collections.abc import Sequence
 
 from prouter_jax.io.paths import local_path
 from prouter_jax.llm.answers import ANSWERS, Answer, AnswerStore, Failure, Queries, open_answers, write_collected
-from prouter_jax.llm.budget import Budget, BudgetError, Estimate, Usage, charge, count_characters, estimate_tokens
+from prouter_jax.llm.budget import (
+    Budget,
+    BudgetError,
+    Estimate,
+    Progress,
+    Usage,
+    charge,
+    count_characters,
+    estimate_tokens,
+)
 from prouter_jax.llm.client import Reply
 from prouter_jax.llm.journal import read_journal
 from prouter_jax.llm.pool import RemoteLlm
-from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.requests import FairSemaphore, Requester, process_all, stop_on_signals
 
 _TYPICAL_OUTPUT_TOKENS = 400  # of an answer to an instruction, for an LLM without stored answers

@@ -14,10 +14,9 @@ from prouter_jax.data.tables.schema import load_table, parse_texts
 from prouter_jax.data.tables.table import AllowedIds, Table
 from prouter_jax.io.paths import arrow_file, make_path
 from prouter_jax.llm.answers import Queries, read_queries
-from prouter_jax.llm.budget import Estimate
+from prouter_jax.llm.budget import Estimate, Progress
 from prouter_jax.llm.grading_metrics import JUDGE, Metric, find_metric
 from prouter_jax.llm.llm_grader import AnsweredQuery, LlmGrader
-from prouter_jax.llm.progress import Progress
 
 QUERIES, OUTCOMES = "queries.parquet", "outcomes.parquet"
 _SCHEMA = {"query_id": "id", "llm": "id", "effect": "number?", "response": "text?"}

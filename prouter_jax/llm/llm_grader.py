@@ -7,10 +7,9 @@ import json
 import os
 from collections.abc import Sequence
 
-from prouter_jax.llm.budget import Budget, Estimate, Usage, count_characters, estimate_tokens
+from prouter_jax.llm.budget import Budget, Estimate, Progress, Usage, count_characters, estimate_tokens
 from prouter_jax.llm.journal import Journal, read_journal
 from prouter_jax.llm.pool import Messages, RemoteLlm
-from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.replies import REPLY_TOKENS, IntegerFormat, IntegerRequest, request_integers
 from prouter_jax.llm.requests import FairSemaphore, Requester
 

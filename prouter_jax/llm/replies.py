@@ -7,11 +7,10 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable
 
-from prouter_jax.llm.budget import BudgetError, Usage
+from prouter_jax.llm.budget import BudgetError, Progress, Usage
 from prouter_jax.llm.client import RefusedError
 from prouter_jax.llm.journal import Journal, Record
 from prouter_jax.llm.pool import Messages
-from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.requests import Requester, process_all, stop_on_signals
 
 REPLY_TOKENS = 10  # expected length of a reply such as {"best": 3}; only for cost estimates

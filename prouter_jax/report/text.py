@@ -3,8 +3,7 @@
 import math
 from collections.abc import Callable
 
-from prouter_jax.io import markdown
-from prouter_jax.io.display import dollars, number, percent
+from prouter_jax.io.display import dollars, escape_markdown, markdown_table, number, percent
 from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, SeedStatistics
 
 _COMPARED = {"best_per_user": "each user's own best LLM", "user_blind": "the user-blind router"}
@@ -21,14 +20,14 @@ def to_markdown(report: Report) -> str:
     """report.md: the main results, policies by reward, paired differences and facts."""
     policies = [[policy, *cells, POLICY_DESCRIPTIONS.get(policy, "")] for policy, *cells in policy_rows(report)]
     parts = [
-        f"# {markdown.escape(report.title)}",
-        "\n".join(f"- {markdown.escape(sentence)}" for sentence in headline(report)),
+        f"# {escape_markdown(report.title)}",
+        "\n".join(f"- {escape_markdown(sentence)}" for sentence in headline(report)),
         "## Policies",
-        markdown.table([*policy_columns(report), "description"], policies),
+        markdown_table([*policy_columns(report), "description"], policies),
         f"## Differences in {report.reward_name} on the same test decisions",
-        markdown.table(PAIRED_COLUMNS, paired_rows(report)) if report.paired else "None measured.",
+        markdown_table(PAIRED_COLUMNS, paired_rows(report)) if report.paired else "None measured.",
         "## Facts",
-        markdown.table(["fact", "value"], report.facts.items()),
+        markdown_table(["fact", "value"], report.facts.items()),
     ]
     return "\n\n".join(parts) + "\n"
 

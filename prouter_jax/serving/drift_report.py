@@ -4,8 +4,7 @@ import dataclasses
 import json
 import math
 
-from prouter_jax.io import markdown
-from prouter_jax.io.display import DASH, number, percent
+from prouter_jax.io.display import DASH, escape_markdown, markdown_table, number, percent
 from prouter_jax.metrics import Fit
 from prouter_jax.serving.drift import CalibrationDrift, ChoiceDrift, ChoiceShift, QueryDrift, UserDrift
 
@@ -113,16 +112,16 @@ def to_markdown(drift: Drift, title: str) -> str:
     ]
     columns = ["LLM", "expected share", "found", "difference", "95 % interval"]
     parts = [
-        f"# {markdown.escape(title)}",
-        markdown.escape(advise(drift)),
+        f"# {escape_markdown(title)}",
+        escape_markdown(advise(drift)),
         "## What is new",
-        markdown.table(["measured", "found", "limit"], _rows(drift)),
+        markdown_table(["measured", "found", "limit"], _rows(drift)),
         "## Choices",
         "The expected shares are those of the training choices, corrected for the candidates on offer. p-value of the "
         f"largest difference: {number(drift.choices.p_value)}.",
-        markdown.table(columns, shifts) if shifts else "No choices between LLMs of the training data.",
+        markdown_table(columns, shifts) if shifts else "No choices between LLMs of the training data.",
         "## Predictions without this feedback",
-        markdown.table(["measured", "here", "validation"], _fit_rows(drift)),
+        markdown_table(["measured", "here", "validation"], _fit_rows(drift)),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -17,10 +17,9 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from prouter_jax.config import ExperimentConfig, with_values
-from prouter_jax.io import files, markdown
-from prouter_jax.io.display import DASH
+from prouter_jax.io import files
+from prouter_jax.io.display import DASH, escape_markdown, markdown_table, provenance
 from prouter_jax.io.paths import is_remote
-from prouter_jax.io.provenance import provenance
 from prouter_jax.report.plots import BLUE, GREY, ORANGE, draw_png, shorten
 from prouter_jax.report.text import mean_text
 from prouter_jax.report.types import SeedStatistics
@@ -205,12 +204,12 @@ def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:
     ]
     facts = {"experiment": result.experiment, "search": f"{spec.search}, seed {spec.seed}"} | provenance()
     parts = [
-        f"# Sweep: {markdown.escape(spec.config.name)}",
-        "\n".join(f"- {markdown.escape(line)}" for line in _findings(result, ranked)),
+        f"# Sweep: {escape_markdown(spec.config.name)}",
+        "\n".join(f"- {escape_markdown(line)}" for line in _findings(result, ranked)),
         *([f"![Validation reward by value]({_PLOT})", _HOW_TO_READ] if ranked else []),
-        markdown.table(["trial", *paths, "validation reward", "seconds", "state"], rows),
+        markdown_table(["trial", *paths, "validation reward", "seconds", "state"], rows),
         "## Facts",
-        markdown.table(["fact", "value"], facts.items()),
+        markdown_table(["fact", "value"], facts.items()),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -1,12 +1,16 @@
-"""What a terminal shows while a command is at work."""
+"""The waiting line, sections of documents, and provenance: results say where they come from."""
 
 import io
+import re
+import subprocess
 import sys
 
+import pytest
 from processes import wait_for
 
+import prouter_jax
 from prouter_jax.io import display
-from prouter_jax.io.display import waiting
+from prouter_jax.io.display import waiting, write_section
 
 
 class _Terminal(io.StringIO):
@@ -36,3 +40,44 @@ def test_a_file_gets_nothing(monkeypatch):
     with waiting("reading the data"):
         pass
     assert shown.getvalue() == ""
+
+
+def test_only_what_stands_between_the_markers_changes(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("# Title\n<!-- speed -->\nold\nold\n<!-- /speed -->\nafter <!-- other -->x<!-- /other -->\n")
+    for _ in range(2):
+        write_section(path, "speed", "new")
+        expected = "# Title\n<!-- speed -->\nnew\n<!-- /speed -->\nafter <!-- other -->x<!-- /other -->\n"
+        assert path.read_text() == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<!-- a -->", "<!-- /a --><!-- a -->", "<!-- a --><!-- /a --><!-- a -->", "<!-- b --><!-- /b -->"]
+)
+def test_other_markers_are_an_error_and_nothing_is_written(tmp_path, text):
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"README.md: expected <!-- a --> once and then <!-- /a --> once"):
+        write_section(path, "a", "new")
+    assert path.read_text() == text
+
+
+def test_versions_machine_date_and_commit_are_named():
+    found = display.provenance()
+    assert list(found) == ["versions", "machine", "date", "commit"]
+    assert re.fullmatch(r"jax \d\S*, flax \d\S*, numpy \d\S*", found["versions"])
+    assert re.fullmatch(r"\d+ cores, \S+, Python 3\.\S+", found["machine"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch):
+    def fail(*_, **__):
+        raise subprocess.CalledProcessError(128, "git")
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert display.provenance()["commit"] == "unknown"
+
+
+def test_an_installed_copy_names_its_version_not_the_repository_around_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(display, "__file__", str(tmp_path / "site-packages" / "prouter_jax" / "io" / "display.py"))
+    assert display.provenance()["commit"] == f"prouter_jax {prouter_jax.__version__}"

@@ -11,7 +11,7 @@ import pytest
 from launch.benchmarks import WORKS, figures, reading, training
 from launch.benchmarks.figures import Figure, keep, line, read
 from prouter_jax.data.public.registry import read_public
-from prouter_jax.io.provenance import provenance
+from prouter_jax.io.display import provenance
 
 
 def test_every_work_has_a_module_that_measures():

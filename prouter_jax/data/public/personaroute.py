@@ -3,28 +3,34 @@
 There are two variants: users with a performance_preference and the best_llm for it, or judges who mark the best_answer
 with 1. The rows of a user and query are a decision among their LLMs, and the choice is the best LLM; several best LLMs
 share it. The rows of a query and an LLM must agree on effect and cost; the first response counts. Nothing is dropped.
-Error messages count the rows of each file.
+Error messages count the rows of each file. Each distinct text and vector is kept once.
 """
 
+import array
 import dataclasses
 import json
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from prouter_jax.data import interactions
 from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen
 from prouter_jax.data.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
-from prouter_jax.data.public.builder import named_llms
-from prouter_jax.data.public.personaroute_rows import RowStore, read_rows
-from prouter_jax.data.public.records import FileSet, ProgressCallback, PublicData
+from prouter_jax.data.public.builder import RowIndex, named_llms
+from prouter_jax.data.public.records import FileSet, ProgressCallback, PublicData, Record, column_names
 from prouter_jax.data.tables.files import unique_keys
 from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io.paths import make_path, require_file
+
+_COLUMNS = (
+    *("user_id", "task_id", "query", "query_embedding", "effect", "cost", "llm"),
+    *("task_description", "task_description_embedding"),
+)
 
 _FILE = re.compile(r"router_user_(train|val|test)_data_(v\d+(?:_large)?)\.csv")
 _PRICES = ("input_price", "output_price")
@@ -51,14 +57,114 @@ def read_personaroute(
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
     """
-    store, files = RowStore(), FileSet(_files(path), on_progress)
-    for row in read_rows(files):
+    store, files = _RowStore(), FileSet(_files(path), on_progress)
+    for row in _read_rows(files):
         store.add(row)
     if not llms_path:
         return files.result(validate(_interactions(store, named_llms(list(store.llms)))))
     table = make_path(llms_path)
     files.paths += (table,)
     return files.result(validate(_interactions(store, _read_llms(table)), {"llms": table.name}))
+
+
+class _RowStore:
+    """The content of the rows in compact form: each distinct text and vector once, and numbers by row.
+
+    Attributes:
+      users, tasks, queries, llms: the index of each user id, task id, (task index, query text) and LLM name.
+      preferences: by user, the weight of quality in [0, 1], NaN if missing.
+      descriptions, task_vectors: by task, the text and its embedding.
+      query_vectors: by query, the embedding of its text.
+      files: the first row and the name of each file.
+      best_llms: the index of each name in the column best_llm; empty for data with best_answer.
+      responses: the first answer by query and LLM index.
+      user, query, llm: by row, the indices.
+      best: by row, an index in `best_llms`, or the best_answer, 0 or 1.
+      effect, cost: by row, the quality in [0, 1] and the cost in USD.
+    """
+
+    def __init__(self):
+        self.users, self.tasks, self.queries, self.llms = RowIndex(), RowIndex(), RowIndex(), RowIndex()
+        self.preferences: list[float] = []
+        self.descriptions: list[str] = []
+        self.task_vectors: list[np.ndarray] = []
+        self.query_vectors: list[np.ndarray] = []
+        self.files: list[tuple[int, str]] = []
+        self.best_llms = RowIndex()
+        self.responses: dict[tuple[int, int], str] = {}
+        self.user, self.query, self.llm, self.best = (array.array("i") for _ in range(4))
+        self.effect, self.cost = array.array("d"), array.array("d")
+
+    def add(self, row: Record) -> None:
+        """Adds a row.
+
+        Raises:
+          ValueError: if a cell is invalid, or differs from an earlier row of the same user or task.
+        """
+        if not row.number:
+            self.files.append((len(self.user), row.file))
+        self.user.append(self._user(row))
+        self.query.append(self._query(row))
+        self.llm.append(self.llms[row.text("llm")])
+        self.best.append(self._best(row))
+        answer = self.query[-1], self.llm[-1]
+        if answer not in self.responses:
+            self.responses[answer] = row.text_or_empty("response")
+        self.effect.append(row.float("effect", 0, 1))
+        self.cost.append(row.float("cost", 0))
+
+    def _user(self, row: Record) -> int:
+        user = self.users[row.text("user_id")]
+        preference = row.float("performance_preference", 0, 1) if "performance_preference" in row.cells else np.nan
+        if user == len(self.preferences):
+            self.preferences.append(preference)
+        elif preference != self.preferences[user] and not np.isnan([preference, self.preferences[user]]).all():
+            raise row.error("performance_preference", f"{self.preferences[user]} as before for this user", preference)
+        return user
+
+    def _query(self, row: Record) -> int:
+        task = self.tasks[row.text("task_id")]
+        if task == len(self.descriptions):
+            self.descriptions.append(row.text("task_description"))
+            self.task_vectors.append(row.vector("task_description_embedding", self.task_vectors))
+        elif row.cells["task_description"] != self.descriptions[task]:
+            raise row.error("task_description", "the text as before for this task", row.cells["task_description"])
+        query = self.queries[task, row.text("query")]
+        if query == len(self.query_vectors):
+            self.query_vectors.append(row.vector("query_embedding", self.query_vectors))
+        return query
+
+    def _best(self, row: Record) -> int:
+        """The index of the best LLM in `best_llms`, or the best_answer of this row."""
+        if "best_llm" in row.cells:
+            return self.best_llms[row.text("best_llm")]
+        if row.cells["best_answer"] not in ("0", "1", "0.0", "1.0"):
+            raise row.error("best_answer", "0 or 1", row.cells["best_answer"])
+        return int(row.cells["best_answer"][0])
+
+    def is_best(self) -> Bool[np.ndarray, " rows"]:
+        """Whether the LLM of each row is the best, or one of the best, for its user and query."""
+        if not self.best_llms:
+            return np.array(self.best, bool)
+        return np.array([self.llms.get(name, -1) for name in self.best_llms])[self.best] == self.llm
+
+    def error(self, row: int, column: str, expected: str, found) -> ValueError:
+        """An error about a cell; `row` counts over all files, the message within its file."""
+        first, file = [start for start in self.files if start[0] <= row][-1]
+        return row_error(file, column, row - first, expected, found)
+
+
+def _read_rows(files: FileSet) -> Generator[Record, None, None]:
+    """The records of all files, which must have the same columns for the best LLM."""
+    variant: tuple[str, ...] = ()
+    for file in files.paths:
+        names = column_names(file)
+        judged = "best_answer" in names and "performance_preference" not in names
+        found = ("best_answer",) if judged else ("performance_preference", "best_llm")
+        if variant and variant != found:
+            raise ValueError(f"table {file.name}, column {found[0]}: expected {variant[0]} as in the files before")
+        variant = found
+        yield from files.read(file, (*_COLUMNS, *found), ["response"])
 
 
 def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
@@ -112,7 +218,7 @@ def _checked(file: str, row: int, entry: dict) -> dict:
     return entry
 
 
-def _interactions(store: RowStore, llms: Llms) -> Interactions:
+def _interactions(store: _RowStore, llms: Llms) -> Interactions:
     row_of = {name: row for row, name in enumerate(llms.ids)}
     rows = np.array([row_of.get(name, -1) for name in store.llms], np.int32)[store.llm]
     if (rows < 0).any():
@@ -134,7 +240,7 @@ def _interactions(store: RowStore, llms: Llms) -> Interactions:
     )
 
 
-def _outcomes(store: RowStore, llm: np.ndarray, num_llms: int) -> Outcomes:
+def _outcomes(store: _RowStore, llm: np.ndarray, num_llms: int) -> Outcomes:
     """One outcome for each query and LLM; its rows must agree up to the rounding of printed numbers."""
     query = np.array(store.query)
     pair, first = first_seen(query.astype(np.int64) * num_llms + llm)
@@ -152,7 +258,7 @@ def _outcomes(store: RowStore, llm: np.ndarray, num_llms: int) -> Outcomes:
     return Outcomes(query[first], llm[first], effect, cost, missing, missing, response)
 
 
-def _decisions(store: RowStore, llm: np.ndarray, num_llms: int) -> tuple[Decisions, np.ndarray, Feedback]:
+def _decisions(store: _RowStore, llm: np.ndarray, num_llms: int) -> tuple[Decisions, np.ndarray, Feedback]:
     user, query = np.array(store.user), np.array(store.query)
     group, first = first_seen(user.astype(np.int64) * len(store.queries) + query)
     best_rows = store.is_best()
@@ -169,7 +275,7 @@ def _decisions(store: RowStore, llm: np.ndarray, num_llms: int) -> tuple[Decisio
 
 
 def _check_groups(
-    store: RowStore, group: np.ndarray, first: np.ndarray, llm: np.ndarray, best_rows: np.ndarray
+    store: _RowStore, group: np.ndarray, first: np.ndarray, llm: np.ndarray, best_rows: np.ndarray
 ) -> None:
     """Checks that the rows of a user and query name each LLM once, and one best LLM among them."""
     row = first_repeat(group.astype(np.int64) * (llm.max() + 1) + llm)

@@ -13,8 +13,8 @@ from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, as_logits, group_sums, population_means, smooth
 from prouter_jax.evaluation.baselines.features import query_features
+from prouter_jax.evaluation.baselines.forecast import ridge_forecasts
 from prouter_jax.evaluation.baselines.preference import observed_outcomes
-from prouter_jax.evaluation.baselines.ridge import ridge_forecasts
 
 _THRESHOLDS = 12
 _MAX_CHAINS = 60  # chains tried on validation; more are sampled
@@ -28,7 +28,7 @@ class Cascade:
 
     Args:
       length: number of LLMs in the chain, at least 2.
-      penalty, text_weight: of the ridge regression, see `ridge.Ridge`.
+      penalty, text_weight: of the ridge regression, see `forecast.Ridge`.
       seed: of the sample of chains.
     """
 
@@ -85,7 +85,7 @@ class Switch(Cascade):
     The large one answers where its forecast reward exceeds the small one's by a threshold that is tuned on validation.
 
     Args:
-      penalty, text_weight: of the ridge regression, see `ridge.Ridge`.
+      penalty, text_weight: of the ridge regression, see `forecast.Ridge`.
     """
 
     name = "switch"

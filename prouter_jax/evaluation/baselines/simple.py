@@ -17,7 +17,7 @@ from prouter_jax.evaluation.baselines.base import (
     smooth,
     user_means,
 )
-from prouter_jax.evaluation.baselines.ridge import RidgeTruePreference
+from prouter_jax.evaluation.baselines.forecast import RidgeTruePreference
 
 
 class FixedScores:

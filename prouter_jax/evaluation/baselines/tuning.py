@@ -21,10 +21,10 @@ from prouter_jax.evaluation.baselines.bradley_terry import BradleyTerry, Bradley
 from prouter_jax.evaluation.baselines.cascade import Cascade, Switch
 from prouter_jax.evaluation.baselines.empirical_bayes import EmpiricalBayes
 from prouter_jax.evaluation.baselines.factorisation import Factorisation
+from prouter_jax.evaluation.baselines.forecast import KernelRidge, Ridge
 from prouter_jax.evaluation.baselines.mlp import MlpPolicy
 from prouter_jax.evaluation.baselines.neighbours import Neighbours, NeighboursPerUser
 from prouter_jax.evaluation.baselines.preference import InferredPreference, has_outcomes
-from prouter_jax.evaluation.baselines.ridge import KernelRidge, Ridge
 from prouter_jax.evaluation.baselines.simple import SmoothedFavourite, SmoothedUserTask
 from prouter_jax.search import Space, draw, log_uniform, one_of, uniform
 

@@ -15,8 +15,8 @@ from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.logs.tables import Logged
 from prouter_jax.evaluation.off_policy.comparison import Comparison, compare
 from prouter_jax.evaluation.off_policy.log import Log, deterministic_policy
-from prouter_jax.io import markdown
-from prouter_jax.serving.batch.write import Scored
+from prouter_jax.io.display import markdown_table
+from prouter_jax.serving.router import Router
 
 ROUTER = "router"  # name of the evaluated policy
 _BLOCK = 1 << 16  # decisions scored at once
@@ -37,19 +37,6 @@ _FITTED = (
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluatedRouter:
-    """A trained router.
-
-    Attributes:
-      score: selects LLMs for columns of decisions, as `Router.score_columns`.
-      world: the router's queries, tasks and LLMs, and the decisions that it was trained on.
-    """
-
-    score: Callable[[dict[str, pa.Array]], Scored]
-    world: Interactions
-
-
-@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Result of `evaluate_router`.
 
@@ -65,7 +52,7 @@ class Evaluation:
 
 
 def evaluate_router(
-    router: EvaluatedRouter,
+    router: Router,
     data: Interactions,
     logged: Logged,
     on_progress: Callable[[float], None] = lambda share: None,
@@ -99,18 +86,18 @@ def evaluate_router(
     return Evaluation(comparison, len(data.decisions.ids), left_out)
 
 
-def held_out(router: EvaluatedRouter, data: Interactions) -> Bool[np.ndarray, " decisions"]:
+def held_out(router: Router, data: Interactions) -> Bool[np.ndarray, " decisions"]:
     """Mask of the decisions that are not in the router's training data, by ids of decision, user and query.
 
     Validation decisions are not excluded, because a run does not keep them. They selected the checkpoint, so the
     estimate is slightly optimistic.
     """
-    trained = set(zip(*_ids(router.world), strict=True))
+    trained = set(zip(*_ids(router.world.interactions), strict=True))
     return np.array([ids not in trained for ids in zip(*_ids(data), strict=True)], bool)
 
 
 def select_llms(
-    router: EvaluatedRouter, data: Interactions, rows: Int[np.ndarray, " rows"], on_progress: Callable[[float], None]
+    router: Router, data: Interactions, rows: Int[np.ndarray, " rows"], on_progress: Callable[[float], None]
 ) -> Int[np.ndarray, " rows"]:
     """The LLM that the router selects in each of the given decisions, among the candidates in its world.
 
@@ -126,7 +113,7 @@ def select_llms(
     selected, row_of = np.full(len(rows), -1), {name: row for row, name in enumerate(data.llms.ids)}
     for start in range(0, len(rows), _BLOCK):
         block = slice(start, start + _BLOCK)
-        llms = router.score(_columns(router.world, data, rows[block])).llm.to_pylist()
+        llms = router.score_columns(_columns(router.world.interactions, data, rows[block])).llm.to_pylist()
         selected[block] = [-1 if llm is None else row_of[llm] for llm in llms]
         on_progress(min(block.stop / len(rows), 1.0))
     return selected
@@ -168,10 +155,10 @@ def to_markdown(evaluation: Evaluation) -> str:
     counts |= {"users of these": found.users}
     counts |= {f"left out: {reason}": number for reason, number in evaluation.left_out.items()}
     counts |= {"left out: propensity 1": found.certain, "weights of the router cut to sqrt(n)": found.cut}
-    parts = ["# Off-policy evaluation of the router", markdown.table(_COLUMNS, rows), _EXPLANATION]
+    parts = ["# Off-policy evaluation of the router", markdown_table(_COLUMNS, rows), _EXPLANATION]
     parts += [_FITTED] if found.fitted else []
     table = [[name, f"{number:,}"] for name, number in counts.items() if number]
-    return "\n\n".join([*parts, markdown.table(["fact", "value"], table)]) + "\n"
+    return "\n\n".join([*parts, markdown_table(["fact", "value"], table)]) + "\n"
 
 
 def _make_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:
@@ -190,7 +177,7 @@ def _make_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:
 
 
 def _columns(world: Interactions, data: Interactions, rows: np.ndarray) -> dict[str, pa.Array]:
-    """Decisions as columns for `EvaluatedRouter.score`; ids that are not in the router's world are null."""
+    """Decisions as columns for `Router.score_columns`; ids that are not in the router's world are null."""
     query = data.decisions.query[rows]
     texts = dict(zip(world.queries.ids, world.queries.texts, strict=True))
     same = [texts.get(name) == text for name, text in zip(data.queries.ids, data.queries.texts, strict=True)]

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import math
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from prouter_jax.data.rewards import DecisionArrays, choice_shares
 from prouter_jax.data.splits import find_llms
 from prouter_jax.dataset import Dataset, Labelled, prepare_dataset
 from prouter_jax.evaluation.baselines.tuning import make_tuned
-from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
+from prouter_jax.evaluation.protocol.definition import Size, cached_source, changed, from_arguments
 from prouter_jax.evaluation.protocol.fitting import (
     USER_BLIND,
     FittedPolicies,
@@ -46,15 +45,7 @@ _NEVER = -1e6  # score of an LLM that must not be chosen
 _FITTED_AGAIN = ("smoothed_favourite", "empirical_bayes", "neighbours_per_user", "kernel_ridge", "bradley_terry")
 
 
-@dataclasses.dataclass(frozen=True)
-class Folders:
-    """Folders of the data sets and of the tuned settings."""
-
-    data: pathlib.Path
-    tuned: pathlib.Path
-
-
-def measure_split(setting: str, config: Mapping, metric: str, tuning: Mapping, seed: int, folders: Folders) -> dict:
+def measure_split(setting: str, config: Mapping, metric: str, tuning: Mapping, seed: int, size: Size) -> dict:
     """Scores the router and all baselines on the test decisions of one split.
 
     Args:
@@ -62,13 +53,14 @@ def measure_split(setting: str, config: Mapping, metric: str, tuning: Mapping, s
       config: configuration as `definition.to_arguments` gives it.
       metric: "reward", "accuracy" or "log_loss", by which policies are compared.
       tuning: fields of a `Tuning`, which finds the hyperparameters.
+      size: has the folders of the data sets and of the tuned settings.
     """
-    fitted = _fit(config, tuning, seed, folders)
+    fitted = _fit(config, tuning, seed, size)
     return {"setting": setting, "k": None, "seed": seed, "metric": metric} | _measure(fitted, fitted.dataset, metric)
 
 
 def measure_new_users(
-    setting: str, config: Mapping, metric: str, tuning: Mapping, seed: int, ks: Sequence[int], folders: Folders
+    setting: str, config: Mapping, metric: str, tuning: Mapping, seed: int, ks: Sequence[int], size: Size
 ) -> list[dict]:
     """Scores the router and all baselines on users absent from training, with histories of k decisions.
 
@@ -79,8 +71,8 @@ def measure_new_users(
       setting, config, metric, tuning: see `measure_split`.
       ks: lengths of the histories; the result has a measurement for each.
     """
-    fitted = _fit(config, tuning, seed, folders)
-    whole = from_arguments(config, folders.data)
+    fitted = _fit(config, tuning, seed, size)
+    whole = from_arguments(config, size.data)
     splits = {k: split_given(whole, k, seed) if k else fitted.dataset for k in (*ks, ALL)}
     found = {k: _measure(fitted, dataset, metric) for k, dataset in splits.items()}
     scores = {name: numbers[metric] for name, numbers in found[ALL]["policies"].items() if name != ORACLE}
@@ -91,7 +83,7 @@ def measure_new_users(
 
 
 def measure_new_llms(
-    setting: str, config: Mapping, tuning: Mapping, seed: int, ks: Sequence[int], folders: Folders
+    setting: str, config: Mapping, tuning: Mapping, seed: int, ks: Sequence[int], size: Size
 ) -> list[dict]:
     """Scores the router and baselines with LLMs absent from training, after k decisions with a new LLM as a candidate.
 
@@ -101,8 +93,8 @@ def measure_new_llms(
       setting, config, tuning: see `measure_split`.
       ks: numbers of decisions; the result has a measurement for each.
     """
-    whole = from_arguments(config, folders.data)
-    settings = _settings(tuning, folders)
+    whole = from_arguments(config, size.data)
+    settings = _settings(tuning, size)
     again = {name: settings[name] for name in _FITTED_AGAIN if name in settings}
     dataset = split_given(whole, 0, seed)
     fitted = fit_all(whole, dataset, seed, {ROUTER: settings[ROUTER]} | again)
@@ -114,25 +106,25 @@ def measure_new_llms(
             policy.fit(given.labelled("train"), given.labelled("validation"))
         found.append(_measure(dataclasses.replace(fitted, policies=policies), given, "reward"))
     blind = _router_reward(fitted.trained, dataset, find_llms(dataset.data.llms.ids, whole.data.new_llms))
-    ends = {"blind": blind, "full": _trained_with_all(json.dumps(config), tuning, seed, folders)}
+    ends = {"blind": blind, "full": _trained_with_all(json.dumps(config), tuning, seed, size)}
     common = {"setting": setting, "seed": seed, "metric": "reward"} | ends
     return [common | {"k": k} | numbers for k, numbers in zip(ks, found, strict=True)]
 
 
-def measure_parts(setting: str, config: Mapping, variants: Mapping[str, Mapping], seed: int, folders: Folders) -> dict:
+def measure_parts(setting: str, config: Mapping, variants: Mapping[str, Mapping], seed: int, size: Size) -> dict:
     """Scores the router and variants of it, each trained with some fields of the configuration changed: an ablation.
 
     Args:
       setting, config: see `measure_split`.
       variants: changed fields by name of the variant.
     """
-    whole = from_arguments(config, folders.data)
-    dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
+    whole = from_arguments(config, size.data)
+    dataset = _split(whole, seed)
     scores = {}
     both = _both(dataset)
     for name, changes in {ROUTER: {}, **variants}.items():
         one = changed(whole, changes)
-        other = dataset if one.data == whole.data else prepare_dataset(cached_source(one.data), one.data, seed)
+        other = dataset if one.data == whole.data else _split(one, seed)
         scores[name] = score_decisions(train_router(one, other, seed).apply(other.world), other, both)
     numbers = evaluate_scores(scores, dataset.labelled("validation"), dataset.labelled("test"), "reward")
     return {"setting": setting, "k": None, "seed": seed, "metric": "reward", "policies": numbers}
@@ -143,7 +135,7 @@ def split_given(config: ExperimentConfig, k: int, seed: int) -> Dataset:
     return prepare_dataset(cached_source(config.data), dataclasses.replace(config.data, given=k), seed)
 
 
-def measure_gradients(setting: str, config: Mapping, seed: int, ks: Sequence[int | None], folders: Folders) -> list:
+def measure_gradients(setting: str, config: Mapping, seed: int, ks: Sequence[int | None], size: Size) -> list:
     """Scores the trained numbers, if the gate accepted them, and EM of the same training run on the test decisions.
 
     Probabilities are the softmax of the logits at temperature 1. All numbers are means over test users of the user's
@@ -154,8 +146,8 @@ def measure_gradients(setting: str, config: Mapping, seed: int, ks: Sequence[int
       config: configuration of preset "tuned" as `definition.to_arguments` gives it.
       ks: lengths of the histories of new users; (None,) without new users.
     """
-    whole = from_arguments(config, folders.data)
-    dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
+    whole = from_arguments(config, size.data)
+    dataset = _split(whole, seed)
     trained = train_router(whole, dataset, seed)
     em = dataclasses.replace(trained, params=trained.params | {"accepted": np.zeros((), np.float32)})
     found = []
@@ -175,7 +167,7 @@ def measure_groups(
     groups: Mapping[str, Sequence[str]],
     seed: int,
     ks: Sequence[int],
-    folders: Folders,
+    size: Size,
 ) -> list:
     """Scores the trained numbers, the same without each group of them, and EM alone on the validation decisions.
 
@@ -186,8 +178,8 @@ def measure_groups(
       groups: the parameters of `model.transfer` that a variant leaves at EM's values, by its name.
       ks: lengths of the histories of new users.
     """
-    whole = dataclasses.replace(from_arguments(config, folders.data), seed=seed)
-    dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
+    whole = dataclasses.replace(from_arguments(config, size.data), seed=seed)
+    dataset = _split(whole, seed)
     # of this training only the EM is used
     run, state = train_state(changed(whole, {"train.tuning_steps": 1}), dataset, seed)
     variants = {EM: {**to_host(state.params), **em_numbers(run.network)}}
@@ -204,14 +196,18 @@ def measure_groups(
     return found
 
 
-def _fit(config: Mapping, tuning: Mapping, seed: int, folders: Folders) -> FittedPolicies:
-    whole = from_arguments(config, folders.data)
-    dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
-    return fit_all(whole, dataset, seed, _settings(tuning, folders))
+def _split(config: ExperimentConfig, seed: int) -> Dataset:
+    return prepare_dataset(cached_source(config.data), config.data, seed)
 
 
-def _settings(tuning: Mapping, folders: Folders) -> dict[str, dict[str, Any]]:
-    return tuned_settings(Tuning(**{**tuning, "policies": tuple(tuning["policies"])}), folders.data, folders.tuned)
+def _fit(config: Mapping, tuning: Mapping, seed: int, size: Size) -> FittedPolicies:
+    whole = from_arguments(config, size.data)
+    dataset = _split(whole, seed)
+    return fit_all(whole, dataset, seed, _settings(tuning, size))
+
+
+def _settings(tuning: Mapping, size: Size) -> dict[str, dict[str, Any]]:
+    return tuned_settings(Tuning(**{**tuning, "policies": tuple(tuning["policies"])}), size.data, size.tuned)
 
 
 def _measure(fitted: FittedPolicies, dataset: Dataset, metric: str) -> dict:
@@ -234,11 +230,11 @@ def _both(dataset: Dataset) -> DecisionArrays:
 
 
 @functools.lru_cache(maxsize=2)
-def _reward_with_all(config: str, tuning: str, seed: int, folders: Folders) -> float:
+def _reward_with_all(config: str, tuning: str, seed: int, size: Size) -> float:
     """The reward of a router that was trained with every LLM."""
-    settings = _settings(json.loads(tuning), folders)
-    whole = changed(from_arguments(json.loads(config), folders.data), settings[ROUTER])
-    dataset = prepare_dataset(cached_source(whole.data), whole.data, seed)
+    settings = _settings(json.loads(tuning), size)
+    whole = changed(from_arguments(json.loads(config), size.data), settings[ROUTER])
+    dataset = _split(whole, seed)
     return _router_reward(train_router(whole, dataset, seed), dataset, np.zeros(len(dataset.data.llms.ids), bool))
 
 
@@ -250,12 +246,12 @@ def _router_reward(trained: Trained, dataset: Dataset, excluded: Bool[np.ndarray
     return evaluate_scores({ROUTER: scores}, validation, test, "reward")[ROUTER]["reward"]
 
 
-def _trained_with_all(config: str, tuning: Mapping, seed: int, folders: Folders) -> float:
+def _trained_with_all(config: str, tuning: Mapping, seed: int, size: Size) -> float:
     """The reward of `_reward_with_all` on the split of the same name without new LLMs."""
     known = json.loads(config)
     known["data"] |= {"split": {"cold_llm": "cold_query", "cold_user_llm": "cold_user"}[known["data"]["split"]]}
     known["data"] |= {"new_llms": "", "given": 0 if known["data"]["split"] == "cold_query" else ALL}
-    return _reward_with_all(json.dumps(known, sort_keys=True), json.dumps(tuning, sort_keys=True), seed, folders)
+    return _reward_with_all(json.dumps(known, sort_keys=True), json.dumps(tuning, sort_keys=True), seed, size)
 
 
 def _of_users(trained: Trained, dataset: Dataset, part: str) -> dict[str, dict[str, float]]:

@@ -23,8 +23,7 @@ from prouter_jax.evaluation.protocol.table import (
     sign,
     with_largest_learnable_gains,
 )
-from prouter_jax.io import markdown
-from prouter_jax.io.display import DASH, number, percent
+from prouter_jax.io.display import DASH, escape_markdown, markdown_table, number, percent, write_section
 from prouter_jax.metrics import Interval
 from prouter_jax.report.text import is_significant, mean_text
 from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
@@ -47,21 +46,21 @@ _METRIC_NAMES = {"top2": "top 2", "log_loss": "log loss"}
 
 def to_markdown(table: Table) -> str:
     """The text of tables/NAME.md: requirements, a summary, the best policies of each group, and facts."""
-    parts = [f"# {markdown.escape(table.title)}", markdown.escape(table.caption)]
+    parts = [f"# {escape_markdown(table.title)}", escape_markdown(table.caption)]
     if table.requirements:
         rows = [
             ["aim" if one.aim else "required", one.text, one.found or DASH, one.status] for one in table.requirements
         ]
-        parts += ["## Requirements", markdown.table(["", "requirement", "found", "result"], rows)]
+        parts += ["## Requirements", markdown_table(["", "requirement", "found", "result"], rows)]
     parts += _summary_and_groups(table)
-    parts += ["## Facts", markdown.table(["fact", "value"], facts_rows(table))]
+    parts += ["## Facts", markdown_table(["fact", "value"], facts_rows(table))]
     return "\n\n".join(parts) + "\n"
 
 
 def write_results(document: str | os.PathLike, workdir: pathlib.Path) -> None:
     """Writes the results of WORKDIR/tables/*.json into the section `results` of a Markdown document.
 
-    The section lies between two marker comments, see `markdown.write_section`.
+    The section lies between two marker comments, see `write_section`.
 
     Raises:
       ValueError: naming the file, if a marker is missing or there is no valid table.
@@ -69,7 +68,7 @@ def write_results(document: str | os.PathLike, workdir: pathlib.Path) -> None:
     tables = read_tables(workdir)
     if not tables:
         raise ValueError(f"{workdir}/tables: expected tables, found none; measure them first")
-    markdown.write_section(document, "results", results_section(tables))
+    write_section(document, "results", results_section(tables))
 
 
 def results_section(tables: Sequence[Table]) -> str:
@@ -191,12 +190,12 @@ def _summary_and_groups(table: Table) -> Iterable[str]:
         return
     yield "## Summary"
     yield HOW_TO_READ
-    yield markdown.table(*summary_table(table))
+    yield markdown_table(*summary_table(table))
     for group in table.groups:
-        yield f"## {markdown.escape(group_name(group))}"
+        yield f"## {escape_markdown(group_name(group))}"
         if len(group.rows) > _MAX_POLICIES:
             yield f"The best {_MAX_POLICIES} of {len(group.rows)} policies."
-        yield markdown.table(*policy_table(group, _MAX_POLICIES))
+        yield markdown_table(*policy_table(group, _MAX_POLICIES))
 
 
 def _provenance(tables: Sequence[Table]) -> str:
@@ -205,15 +204,15 @@ def _provenance(tables: Sequence[Table]) -> str:
     facts = join_facts({name: part} for name, part in parts)
     text = "; ".join(f"{name} {value}" for name, value in facts.items())
     total = duration_text(sum(table.seconds for table in tables))
-    return markdown.escape(f"{len(tables)} tables, {total} of computing ({text}). {HOW_TO_READ}")
+    return escape_markdown(f"{len(tables)} tables, {total} of computing ({text}). {HOW_TO_READ}")
 
 
 def _table_summary(table: Table) -> Iterable[str]:
-    yield f"### {markdown.escape(table.title)}"
-    yield markdown.escape(" ".join(filter(None, [table.caption, *_requirement_counts(table)])))
+    yield f"### {escape_markdown(table.title)}"
+    yield escape_markdown(" ".join(filter(None, [table.caption, *_requirement_counts(table)])))
     shown = with_largest_learnable_gains(table.groups, _MAX_GROUPS)
     if shown:
-        yield markdown.table(*summary_table(dataclasses.replace(table, groups=shown)))
+        yield markdown_table(*summary_table(dataclasses.replace(table, groups=shown)))
     if len(shown) < len(table.groups):
         yield (
             f"{len(shown)} of {len(table.groups)} rows: the settings with the largest learnable gain. Requirements "
@@ -242,7 +241,7 @@ def _missed_requirements(tables: Sequence[Table]) -> list[str]:
 
 
 def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {markdown.escape(line)}" for line in lines)
+    return "\n".join(f"- {escape_markdown(line)}" for line in lines)
 
 
 def _group_row(group: Group) -> list[str]:

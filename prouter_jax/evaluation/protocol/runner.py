@@ -23,7 +23,7 @@ from prouter_jax.evaluation.protocol.storage import read_tables, table_path, to_
 from prouter_jax.evaluation.protocol.table import Group, RequirementResult, Table, build_groups, join_facts
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import Busy, lock
-from prouter_jax.io.provenance import provenance
+from prouter_jax.io.display import provenance
 from prouter_jax.report.write import jsonable
 
 REPORT = "report/report.html"

@@ -17,11 +17,10 @@ import numpy as np
 from jaxtyping import Int
 
 from prouter_jax.config import Judge as JudgeConfig
-from prouter_jax.llm.budget import Budget, Estimate, Usage, estimate_tokens
+from prouter_jax.llm.budget import Budget, Estimate, Progress, Usage, estimate_tokens
 from prouter_jax.llm.journal import Journal, read_journal
 from prouter_jax.llm.judges.base import TOO_FEW_ANSWERS, Persona, Questions, Verdicts
 from prouter_jax.llm.pool import Messages, RemoteLlm
-from prouter_jax.llm.progress import Progress
 from prouter_jax.llm.replies import REPLY_TOKENS, IntegerFormat, IntegerRequest, request_integers
 from prouter_jax.llm.requests import FairSemaphore, Requester
 

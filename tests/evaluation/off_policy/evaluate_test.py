@@ -1,5 +1,6 @@
 """Off-policy evaluation of a router: the columns that it scores, and the decisions that are left out."""
 
+import collections
 import dataclasses
 import json
 import math
@@ -17,7 +18,6 @@ from prouter_jax.data.tables.read_write import read_tables
 from prouter_jax.evaluation.off_policy import evaluate
 from prouter_jax.evaluation.off_policy.comparison import Comparison, PolicyEstimate
 from prouter_jax.evaluation.off_policy.evaluate import (
-    EvaluatedRouter,
     Evaluation,
     evaluate_router,
     held_out,
@@ -39,6 +39,10 @@ def log(tmp_path):
     return data, read_logged(tmp_path / "out", data)
 
 
+_World = collections.namedtuple("_World", "interactions")
+_Router = collections.namedtuple("_Router", "score_columns world")
+
+
 def _make_router(world, best="c"):
     """Selects `best` if it is a candidate, else the last candidate, null without any; records the scored columns."""
     asked = []
@@ -50,7 +54,7 @@ def _make_router(world, best="c"):
         nothing = pa.nulls(len(picks), pa.string())
         return Scored(pa.array(picks, pa.string()), [], np.zeros((len(picks), 0)), nothing, nothing)
 
-    return EvaluatedRouter(score, world), asked
+    return _Router(score, _World(world)), asked
 
 
 def test_a_router_is_evaluated_on_decisions_that_it_was_not_trained_on(log):
@@ -65,7 +69,7 @@ def test_a_router_is_evaluated_on_decisions_that_it_was_not_trained_on(log):
     assert lines["router", "dr"].interval.low < 0.8 < lines["router", "dr"].interval.high
     assert lines["router - logging policy", "dr"].interval.low > 0.1
     other = dataclasses.replace(data, users=dataclasses.replace(data.users, ids=data.users.ids + "x"))
-    assert held_out(EvaluatedRouter(router.score, other), data).all()
+    assert held_out(_Router(router.score_columns, _World(other)), data).all()
 
 
 def test_decisions_without_reward_or_alternative_are_left_out(log):

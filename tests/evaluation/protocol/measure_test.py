@@ -148,9 +148,7 @@ def test_without_a_part_the_router_is_another(size):
 
 def test_of_new_users_policies_are_told_choices_alone(size):
     unit = _unit(size, "new_users", "multi")
-    contest = measure._fit(
-        unit.arguments["config"], unit.arguments["tuning"], 0, measure.Folders(size.data, size.tuned)
-    )
+    contest = measure._fit(unit.arguments["config"], unit.arguments["tuning"], 0, size)
     rewards = contest.history.rewards[contest.history.decisions.offered]
     assert ((rewards >= 0) & (rewards <= 1)).all()
     np.testing.assert_allclose(np.nansum(contest.history.rewards, 1), 1, rtol=1e-5)

@@ -113,10 +113,9 @@ def split_units(
 
 
 def unit(size: Size, name: str, function: Callable, seed: int, **arguments) -> Unit:
-    """A unit of one seed, with the folders of `size` bound to its function."""
+    """A unit of one seed, with `size` bound to its function."""
     plain = "".join(letter if letter.isalnum() else "_" for letter in name)
-    folders = measure.Folders(size.data, size.tuned)
-    return Unit(f"{plain}-seed_{seed}", functools.partial(function, folders=folders), {**arguments, "seed": seed})
+    return Unit(f"{plain}-seed_{seed}", functools.partial(function, size=size), {**arguments, "seed": seed})
 
 
 def seeds(size: Size, number: int) -> Sequence[int]:
