@@ -40,7 +40,7 @@ def main() -> None:
 
 def _make_grader():
     from prouter_jax.io.paths import make_path
-    from prouter_jax.llm.llm_grader import LlmGrader
+    from prouter_jax.llm.grading import LlmGrader
     from prouter_jax.llm.pool import read_llms
 
     if _JUDGE.value is None:

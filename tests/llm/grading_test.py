@@ -9,8 +9,7 @@ from collect_cases import make_llm
 from judge_server import Act, JudgeServer
 
 from prouter_jax.data.tables.read_write import read_tables
-from prouter_jax.llm.grading import CollectedOutcomes
-from prouter_jax.llm.llm_grader import LlmGrader
+from prouter_jax.llm.grading import CollectedOutcomes, LlmGrader
 
 QUERIES = {
     "query_id": ["f", "n", "c", "own", "none", "open"],

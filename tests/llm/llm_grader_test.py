@@ -8,7 +8,7 @@ import pytest
 from collect_cases import lines, make_llm
 from judge_server import Act, JudgeServer
 
-from prouter_jax.llm.llm_grader import AnsweredQuery, LlmGrader
+from prouter_jax.llm.grading import AnsweredQuery, LlmGrader
 
 ANSWERS = [
     AnsweredQuery(f"q{row}", "a", f"What is {row}?", f"It is {row}.", [f"{row}"] if row else []) for row in range(4)
