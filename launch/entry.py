@@ -87,12 +87,7 @@ def passed_on(argv: list[str]) -> list[str]:
 
 
 def flag_error(argv: list[str], error: Exception) -> str:
-    """The message of an error that parsing the command line raised.
-
-    Args:
-      argv: the arguments.
-      error: raised by absl or by ml_collections.
-    """
+    """The message of an error that parsing the command line raised."""
     if isinstance(error, KeyError | AttributeError):
         return _unknown_field(argv) or str(error)
     unset = _UNSET.findall(str(error)) + _NO_VALUE.findall(str(error))

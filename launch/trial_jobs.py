@@ -81,7 +81,6 @@ def train_command(config: str, overrides: Values, values: Values, folder: pathli
     """The command of a trial.
 
     Args:
-      config: the experiment file.
       overrides: fields that all trials change; `values` are those of this trial.
     """
     fields = [f"--config.{path}={flag_text(value)}" for path, value in {**overrides, **values}.items()]

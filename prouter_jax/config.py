@@ -379,7 +379,6 @@ def from_dict(kind, values: dict, path: str) -> Any:
     """Builds a dataclass, with the dataclasses nested in it, from a dictionary.
 
     Args:
-      kind: the dataclass.
       values: by field name; a nested dataclass is a dictionary.
       path: name of `values` in error messages, such as "config".
 

@@ -172,7 +172,6 @@ def encode_texts(data: Interactions, encoder_name: str) -> NodeVectors:
     """Text vectors of tasks, queries and LLM descriptions, and the style of queries.
 
     Args:
-      data: the texts.
       encoder_name: as for `make_encoder`; "given" takes the vectors of tasks and queries from the data.
 
     Raises:

@@ -93,9 +93,6 @@ def supervise(backend: Backend, job: Job, restarts: int, sleep: Callable[[float]
     A preempted run has saved its state: its restart does not count. Bad input is not retried. On SIGTERM or SIGINT the
     job gets SIGTERM, saves and ends, and this function returns.
 
-    Args:
-      restarts: maximum number of restarts.
-
     Returns:
       the last exit code; `PREEMPTED` after SIGTERM or SIGINT.
     """

@@ -42,9 +42,6 @@ def first_seen(keys: Keys) -> tuple[Numbers, Int[np.ndarray, " distinct"]]:
 def sorted_distinct(keys: Keys) -> tuple[Shaped[np.ndarray, " distinct"], Numbers]:
     """`np.unique(keys, return_inverse=True)` without sorting all keys.
 
-    Args:
-      keys: [rows].
-
     Returns:
       The distinct keys, sorted [distinct], and the index among them of each row's key [rows].
     """

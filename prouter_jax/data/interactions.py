@@ -206,10 +206,6 @@ def select_llms(data: Interactions, keep: Bool[np.ndarray, " llms"]) -> Interact
     """Selects LLMs, with their outcomes, offers and feedback.
 
     Decisions that lose all feedback or all candidates are dropped. `Decisions.first` of a dropped LLM becomes -1.
-
-    Args:
-      data: the original.
-      keep: bool [llms].
     """
     new_row = np.cumsum(keep) - 1
     outcomes = take(data.outcomes, keep[data.outcomes.llm])

@@ -44,7 +44,6 @@ def make_query_features(
       vectors: [queries, width].
       style: [queries, features].
       task: int [queries], task rows, -1 for none.
-      num_tasks: number of tasks.
     """
     task = np.where(task < 0, num_tasks, task).astype(np.int32)
     return QueryFeatures(vectors.astype(np.float32), style.astype(np.float32), task)

@@ -108,9 +108,7 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
     Args:
       data: all decisions.
       queries: from `split_queries`; None for the splits of `WARM` and for TIME.
-      config: the settings.
       new_llms: bool [llms].
-      seed: of all random draws.
     """
     user, query = data.decisions.user, data.decisions.query
     shares = (config.train_share, config.validation_share, seed)
@@ -143,7 +141,6 @@ def draw_first(group: np.ndarray, number: int, seed: int | Sequence[int]) -> np.
     Args:
       group: int [rows], -1 for rows that are never drawn.
       number: drawn rows of each group, at most.
-      seed: of the order.
 
     Returns:
       bool [rows], the drawn rows.
@@ -226,7 +223,6 @@ def replace_decisions(
     """Replaces decisions, with their feedback, by those of other data. Decisions missing in the other data are dropped.
 
     Args:
-      whole: the original.
       touched: bool [decisions of whole], the decisions to replace.
       other: decisions over the same users, queries and LLMs.
       row: int [decisions of other], their rows in `whole`.

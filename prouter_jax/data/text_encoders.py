@@ -64,8 +64,6 @@ def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathL
     """`encoder.encode(texts)`, read from the cache if the same list of texts was encoded before.
 
     Args:
-      encoder: the encoder.
-      texts: any number.
       folder: of the cache; by default `io.cache.cache_folder`.
 
     Returns:

@@ -128,8 +128,6 @@ def make_card(data: Interactions, name: str, licence: str, sources: Mapping[str,
     """The data card of a built data set, in Markdown.
 
     Args:
-      data: the content.
-      name: of the format.
       licence: of the data, one line.
       sources, built: SHA-256 of the input files and of the written files, by name.
     """

@@ -61,10 +61,6 @@ def open_users(path: str | os.PathLike) -> Sequence[dict]:
 def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
     """The `Interactions` of a data set, in the original order of rows.
 
-    Args:
-      path: as for `open_users`.
-      pool: as for `read_tables`.
-
     Raises:
       ValueError, ImportError: as `open_users`.
     """

@@ -15,7 +15,6 @@ def validate(data: Interactions, table_names: dict[str, str] | None = None) -> I
     """Checks ids, references and ranges.
 
     Args:
-      data: all tables.
       table_names: names of tables in messages (such as file names), by field of `Interactions`.
 
     Returns:
@@ -41,11 +40,6 @@ def validate(data: Interactions, table_names: dict[str, str] | None = None) -> I
 
 def check_ranges(field: str, table, name: str) -> None:
     """Checks the ranges of the numbers of one table, as `validate` does.
-
-    Args:
-      field: the table's field in `Interactions`.
-      table: the table.
-      name: its name in messages.
 
     Raises:
       ValueError: as `validate`.

@@ -56,7 +56,6 @@ def evaluate_seed(dataset: Dataset, router_scores: Mapping[str, np.ndarray]) -> 
     Every policy picks among the candidates with a known reward; decisions without such a candidate are left out.
 
     Args:
-      dataset: the split.
       router_scores: scores of `dataset.labelled("test")` by policy, such as "router"; float [decisions, llms].
 
     Raises:

@@ -22,7 +22,6 @@ def summarise(results: Sequence[SeedResult], title: str, facts: Mapping[str, str
 
     Args:
       results: one for each seed.
-      title: heading of the report.
       facts: facts on data and run, by name.
     """
     preference = results[0].users.preference
@@ -157,7 +156,6 @@ def explain_users(router: Router, dataset: Dataset, result: SeedResult) -> list[
 
     Args:
       router: the router trained on `dataset`.
-      dataset: the split.
       result: the router's picks for the test decisions.
     """
     test = dataset.labelled("test").decisions

@@ -24,12 +24,7 @@ _SECONDS_BETWEEN_LINES = 1.0
 
 
 def number(value: float, sign: bool = False) -> str:
-    """A number with four decimals; `DASH` for NaN and infinity.
-
-    Args:
-      value: the number.
-      sign: whether a plus is written.
-    """
+    """A number with four decimals; `DASH` for NaN and infinity."""
     return f"{value:{'+' if sign else ''}z.4f}" if math.isfinite(value) else DASH
 
 
@@ -127,11 +122,6 @@ def escape_markdown(text: str) -> str:
 
 def write_section(document: str | os.PathLike, name: str, text: str) -> None:
     """Replaces the text between the markers <!-- NAME --> and <!-- /NAME --> of a Markdown document.
-
-    Args:
-      document: path of the file.
-      name: of the section.
-      text: Markdown.
 
     Raises:
       ValueError: unless the document has each marker once, in this order.

@@ -77,8 +77,6 @@ def draw_paired(name: str, rows: Sequence[PairedDifference], names: list[str], l
       name: name of the plot, unique in its page; see `draw_svg`.
       rows: one difference a row, the first on top.
       names: labels of the rows, all with the same number of lines.
-      label: label of the horizontal axis.
-      alt: text alternative.
     """
     draw = functools.partial(_draw_paired, rows=rows, names=names, label=label)
     lines = names[0].count("\n") + 1

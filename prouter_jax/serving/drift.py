@@ -215,7 +215,6 @@ def measure_calibration(logits: Float[np.ndarray, "decisions llms"], now: Logged
 
     Args:
       logits: calibrated logits, computed without the new feedback.
-      now: the new choices.
     """
     fit = measure_fit(logits, now.offered, now.shares, now.user, now.query)
     if not fit.decisions:

@@ -173,7 +173,6 @@ def explain(pool: Pool, known: Interactions, encode_users: UserEncoder, question
       pool: the state of the router.
       known: interactions with the histories of the users in `pool`.
       encode_users: states of the users of interactions over the queries and LLMs of `known`.
-      question: the user and the query.
       most: largest number of decisions, and of properties, in the explanation.
 
     Raises:

@@ -72,7 +72,6 @@ def measure_drift(workdir: pathlib.Path, router: Router, merged: Interactions) -
     """Compares new decisions with the training data.
 
     Args:
-      workdir: of the router.
       router: with all earlier updates.
       merged: the router's interactions, followed by the new decisions.
     """

@@ -203,7 +203,6 @@ class ProgressLine:
 
     Args:
       trials: of earlier runs.
-      total: number of trials.
       concurrency: number of trials that run at a time.
     """
 

@@ -80,7 +80,6 @@ def convert_log(
     Args:
       inputs: log files, .jsonl or .parquet.
       folder: of the tables; created if missing.
-      options: of the conversion.
       on_progress: called with the number of rows read and the finished share of the work.
 
     Returns:

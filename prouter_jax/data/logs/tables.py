@@ -35,9 +35,6 @@ class TableWriter:
 
     Tables without rows are not created. The table written first (decisions) is completed last, so that a partial folder
     lacks it and cannot be read.
-
-    Args:
-      folder: of the tables.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -117,13 +114,7 @@ class OutcomeMeans:
 
 
 class LogTables:
-    """Numbers decisions, LLMs and candidate sets in their order of appearance and writes the tables.
-
-    Args:
-      writer: of the tables.
-      outcomes: collects the outcomes.
-      merged: the merged queries; None without merging.
-    """
+    """Numbers decisions, LLMs and candidate sets in their order of appearance and writes the tables."""
 
     def __init__(self, writer: TableWriter, outcomes: OutcomeMeans, merged: Merged | None):
         self._writer, self._outcomes, self._merged = writer, outcomes, merged
@@ -231,10 +222,6 @@ class Logged:
 
 def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
     """Reads logged.parquet.
-
-    Args:
-      folder: of the tables.
-      data: the tables of this folder.
 
     Raises:
       ValueError: if the file is missing or does not match the decisions.

@@ -51,8 +51,6 @@ class InteractionsBuilder:
         """Adds a query unless its id exists.
 
         Args:
-          id_: the query id.
-          text: the text of the query.
           task: the task id, "" for none; ignored for an id that exists.
 
         Returns:
@@ -68,8 +66,6 @@ class InteractionsBuilder:
         """Adds the outcome of an answer; later outcomes of the same query and LLM are ignored.
 
         Args:
-          query: row of the query.
-          llm: row of the LLM.
           response: text of the answer, "" for none.
           **numbers: columns of `Outcomes` (effect, cost, ...); NaN by default.
         """
@@ -92,10 +88,7 @@ class InteractionsBuilder:
         """Adds a decision and its feedback.
 
         Args:
-          user: the user id.
-          query: row of the query.
           candidates: rows of the LLMs on offer.
-          kind: CHOICE, RATING or THUMB.
           values: the feedback value by row of the LLM.
           first: row of the LLM whose answer is shown first, -1 for none.
           time: time of the decision, NaN for none.

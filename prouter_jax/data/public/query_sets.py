@@ -65,7 +65,6 @@ def write_query_set(
       path: the file of the query set.
       out: the .parquet file to write.
       most: the number of queries to keep, drawn at random and written in their order; 0 for all.
-      seed: the seed of the draw.
       columns: for the format "columns", the file's name of each column that it names differently.
       on_progress: see `FileSet`.
 

@@ -204,7 +204,6 @@ class FileSet:
     def __init__(self, paths: Iterable[pathlib.Path], on_progress: ProgressCallback | None = None):
         """
         Args:
-          paths: the files.
           on_progress: called after every 5,000 records.
         """
         self.paths = tuple(paths)

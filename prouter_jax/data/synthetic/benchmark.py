@@ -64,9 +64,6 @@ def draw_histories(world: World, config: Embedded, num_users: int, part: int) ->
     """Histories of additional users of the same world, not in `build_embedded`.
 
     Args:
-      world: queries, LLMs and outcomes.
-      config: the settings.
-      num_users: number of users.
       part: number of the group of users; each part has other users.
     """
     rng = np.random.default_rng([config.seed, 6, part])

@@ -35,7 +35,6 @@ def query_texts(kinds: Sequence[tuple[int, int]], difficulty: Sequence[float], s
     Args:
       kinds: (topic, register) of each query.
       difficulty: in [0, 1], of each query.
-      seed: of the random words.
     """
     draw = random.Random(seed)
     texts: dict[str, None] = {}
@@ -60,7 +59,6 @@ def llm_description(family: str, skill: float, topic_skill: np.ndarray, style: n
     """A provider's description of an LLM.
 
     Args:
-      family: its name.
       skill: general skill, about 0.25 to 0.95.
       topic_skill: [topics], strong or weak where it differs from the general skill.
       style: [STYLES] in [-1, 1]; weak traits are not mentioned.
@@ -154,11 +152,9 @@ def answer_texts(
     The stronger a trait of an LLM, the more of its answers have it; long queries get longer answers.
 
     Args:
-      texts: of the queries.
       topic: [queries], row of TOPICS.
       style: [llms, STYLES] in [-1, 1].
       query, llm: int [pairs], the pairs to write an answer for.
-      rng: source of the random choices.
 
     Returns:
       Texts, an object array of str [pairs].

@@ -94,7 +94,6 @@ def utility(world: World, user: np.ndarray, query: np.ndarray) -> np.ndarray:
     weight * effect - (1 - weight) * sqrt(cost / highest cost) + strength * (style weights . style).
 
     Args:
-      world: the world.
       user, query: int, rows of users and queries, of shapes that broadcast.
 
     Returns:

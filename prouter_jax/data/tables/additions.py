@@ -52,7 +52,6 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
 
     Args:
       path: a .parquet, .csv or .jsonl file.
-      base: the data of the router.
 
     Returns:
       `base` with the new users, queries, decisions and feedback.
@@ -83,7 +82,6 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
     Args:
       folder: holds tables in the formats of `read_tables`, of which only llms is required. Files of embeddings are not
         read.
-      base: the data of the router.
 
     Returns:
       `base` with the new rows.

@@ -31,7 +31,6 @@ def json_elements(path: pathlib.Path, name: str = "") -> Generator[tuple[Any, in
     Bytes that are not UTF-8 become surrogates, so that later checks can name the cell if it is used.
 
     Args:
-      path: a JSON file.
       name: the key of the array if the file is an object; "" if the file is the array itself.
 
     Raises:
@@ -66,10 +65,6 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_cells(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict, int, list[str]]:
     """Reads the wanted columns that a file has.
-
-    Args:
-      path: a file with one of `SUFFIXES`.
-      wanted: names of columns.
 
     Returns:
       The cells by column, unchecked: an Arrow array (Parquet) or a list of Python values, None for an empty cell.

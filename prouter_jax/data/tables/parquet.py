@@ -45,10 +45,6 @@ def read_parquet(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str,
 def check_columns(path: pathlib.Path, names: list[str], wanted: Iterable[str], required: Collection[str] = ()) -> None:
     """Checks that a table file has no wanted column twice and every required column once.
 
-    Args:
-      path: the file, for the error message.
-      names: the columns of the file.
-
     Raises:
       ValueError: naming the first column that is repeated or missing.
     """
@@ -76,7 +72,6 @@ def parquet_tables(
     """Reads the rows from `first` up to and without `last` in chunks.
 
     Args:
-      path: the file.
       rows_at_once: the rows of each chunk; the last chunk may have fewer.
       columns: the columns to read, None for all.
 

@@ -60,7 +60,6 @@ def keep_pool(data: Interactions, pool: str) -> Interactions:
     Decisions for an LLM outside the pool, and choices with fewer than two candidates in the pool, are dropped.
 
     Args:
-      data: the data to filter.
       pool: a value of `data.llms.pools`; "" keeps all LLMs.
 
     Raises:
@@ -115,7 +114,6 @@ def check_no_other_tables(folder: pathlib.Path, written: set[str]) -> None:
     """Checks that a folder holds no other tables, because `read_tables` would read them as well.
 
     Args:
-      folder: a folder of tables.
       written: the names of the files that may be in it.
 
     Raises:

@@ -114,7 +114,6 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
     Args:
       folder: contains one file NAME.parquet, NAME.csv or NAME.jsonl for each table NAME of `SCHEMAS`.
       required: tables that the folder must contain; others may be absent.
-      skipped: tables that are not loaded.
 
     Returns:
       The tables by name.

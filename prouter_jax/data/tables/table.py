@@ -113,7 +113,6 @@ def missing_column(table: str, column: str, names: Sequence[str]) -> ValueError:
     Args:
       table: name of the file.
       column: the name, or several names joined by "or".
-      names: the columns of the file.
     """
     found = _listed([_shown(name) for name in names])
     return ValueError(f"table {table}, column {column}: expected this column, found {found}")
@@ -125,9 +124,6 @@ def tell_unread(path: str | os.PathLike, names: Sequence[str], known: Collection
     The line comes once in a process, however often the file is read.
 
     Args:
-      path: of the file.
-      names: the columns of the file.
-      known: the columns that are read.
       others: further columns that are in order, because another command reads them.
     """
     unread = [name for name in dict.fromkeys(names) if name not in known and name not in others]

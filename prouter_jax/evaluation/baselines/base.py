@@ -37,7 +37,6 @@ class Policy(typing.Protocol):
 
         Args:
           history: earlier decisions, with rewards, of the users of `decisions`.
-          decisions: the decisions to score.
 
         Returns:
           Scores, never NaN for a candidate.
@@ -116,7 +115,6 @@ def smooth(total: np.ndarray, count: np.ndarray, prior: np.ndarray, strength: fl
     """Posterior means (total + strength * prior) / (count + strength); equal to the prior where nothing was observed.
 
     Args:
-      total: sums of observations.
       count: numbers of observations, same shape as `total`.
       prior: prior means; broadcasts to `total`.
       strength: number of observations that the prior counts for.

@@ -26,11 +26,9 @@ class Boosting:
     Args:
       rounds: number of trees.
       leaves: leaves of a tree (`num_leaves`).
-      learning_rate: of boosting.
       least_rows: minimum number of rows in a leaf (`min_data_in_leaf`).
       components: number of principal components of the text vectors.
       most_rows: maximum number of training rows; larger training sets are sampled.
-      seed: of samples and trees.
 
     Raises:
       ImportError: at `fit`, if LightGBM is not installed.

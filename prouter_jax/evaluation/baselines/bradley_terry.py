@@ -65,8 +65,6 @@ def fit_strengths(
     """Strengths that maximise the penalised likelihood in each group of decisions, float64.
 
     Args:
-      labelled: decisions with rewards.
-      group: group of each decision.
       prior: strengths that the penalty shrinks towards.
       penalty: of the squared differences from the prior.
     """

@@ -29,7 +29,6 @@ class Cascade:
     Args:
       length: number of LLMs in the chain, at least 2.
       penalty, text_weight: of the ridge regression, see `forecast.Ridge`.
-      seed: of the sample of chains.
     """
 
     name = "cascade"

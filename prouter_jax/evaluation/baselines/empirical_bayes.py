@@ -89,7 +89,6 @@ def choice_likelihood(
 
     Args:
       history: choices of the users; users and training users have the same row numbers.
-      shares: smoothed shares of choices.
     """
     num_users, log_shares = len(shares), np.log(np.maximum(shares, 1e-9))
     observed = ~np.isnan(history.rewards).all(1)

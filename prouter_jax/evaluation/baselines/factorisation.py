@@ -28,14 +28,11 @@ class Factorisation:
     histories other than the training decisions, the users' parameters alone are fitted anew.
 
     Args:
-      rank: number of factors.
       penalty: of the squared factors.
       user_penalty: of the squared biases user x LLM.
       query_penalty: of the squared biases query x LLM.
       side_penalty: of the users' squared position biases.
       task_strength: number of queries that the mean over all queries counts for beside those of the task.
-      steps: of gradient descent.
-      seed: of the initial factors.
     """
 
     name = "factorisation"
@@ -128,10 +125,8 @@ def fit_params(
 
     Args:
       params: initial parameters, see `init_params`.
-      labelled: decisions with rewards.
       choices: whether rewards are shares of choices.
       penalties: by name of the parameter.
-      steps: number of gradient steps.
       moving: names of the parameters to fit; the others stay constant.
     """
     dense = _is_dense(labelled.decisions, params)

@@ -53,13 +53,6 @@ def kernel_features(
     phi(x) = K(x, Z) K(Z, Z)^-1/2 with landmarks Z drawn from the seen queries (Williams & Seeger 2001). Inner products
     are exact where all seen queries are landmarks. sklearn's Nystroem has no cosine kernel and keeps directions of
     eigenvalues near zero.
-
-    Args:
-      vectors: text vectors.
-      seen: queries that may be landmarks.
-      width: kernel width.
-      landmarks: maximum number of landmarks.
-      seed: of the random landmarks.
     """
     unit, rows = unit_vectors(vectors), np.flatnonzero(seen)
     if len(rows) > landmarks:

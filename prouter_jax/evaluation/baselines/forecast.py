@@ -214,8 +214,6 @@ def ridge_forecasts(
     """Ridge regression with an unpenalised intercept: the forecast of every query, for each penalty.
 
     Args:
-      features: features of all queries.
-      seen: queries to fit on.
       targets: targets of the seen queries; a missing one (NaN) counts as the mean of its column.
       penalties: of the squared coefficients.
     """

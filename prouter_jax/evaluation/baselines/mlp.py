@@ -37,7 +37,6 @@ class MlpPolicy:
       hidden, dropout, weight_decay, learning_rate, steps: see `Mlp`.
       components: number of principal components of the text vectors.
       most_rows: maximum number of training decisions; larger training sets are sampled.
-      seed: of samples, parameters and dropout.
     """
 
     name = "mlp"
@@ -74,12 +73,10 @@ class Mlp:
     """A `Network` on standardised inputs, trained with AdamW.
 
     Args:
-      hidden: number of hidden units.
       dropout: share of the inputs that is dropped in each training step.
       weight_decay: of AdamW.
       learning_rate: of AdamW, with cosine decay to 0.
       steps: number of training steps of 512 rows.
-      seed: of parameters, batches and dropout.
     """
 
     def __init__(
@@ -99,7 +96,6 @@ class Mlp:
         """Fits targets.
 
         Args:
-          inputs: features.
           start: values that the network's output is added to.
           target: [rows, outputs]; ignored where not observed.
           observed: entries that count in the loss.
@@ -127,12 +123,7 @@ class Mlp:
 
 
 class Network(nnx.Module):
-    """start + linear(gelu(linear(inputs))).
-
-    Args:
-      inputs, hidden, outputs: sizes of the layers.
-      rngs: of the initial parameters.
-    """
+    """start + linear(gelu(linear(inputs)))."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, rngs: nnx.Rngs):
         self.inner = nnx.Linear(inputs, hidden, rngs=rngs)

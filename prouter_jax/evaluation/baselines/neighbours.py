@@ -109,8 +109,6 @@ def nearest(
       dataset: has the text vectors and tasks.
       queries: query rows to find neighbours of.
       seen: query rows that may be neighbours.
-      number: number of neighbours.
-      sharpness: inverse temperature of the weights.
       task_bonus: added to the cosine of queries with the same task.
 
     Returns:

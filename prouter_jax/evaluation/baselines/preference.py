@@ -49,10 +49,8 @@ def estimate_preferences(
     likelihood softmax(sharpness * (w e - (1 - w) c)) and a prior that expectation-maximisation fits to all users.
 
     Args:
-      history: the users' decisions with rewards.
       effect: quality of each answer, NaN where unobserved.
       cost: scaled cost of each answer, NaN where unobserved.
-      num_users: number of users.
       sharpness: inverse temperature of choices.
     """
     history = first_decisions(history, _MAX_HISTORY)
@@ -73,7 +71,6 @@ class InferredPreference:
     """Each LLM's mean effect and scaled cost on the task, combined by the user's estimated weight of quality.
 
     Args:
-      dataset: dataset with outcomes.
       task_strength: number of answers that the LLM's overall mean counts for beside its mean on the task.
       sharpness: inverse temperature of choices.
     """

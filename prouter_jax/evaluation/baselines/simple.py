@@ -24,7 +24,6 @@ class FixedScores:
     """A policy without training, such as random scores, constant scores or true rewards (the oracle).
 
     Args:
-      name: name of the policy.
       scores_of: returns scores of decisions that broadcast to [decisions, llms]; NaN comes last.
     """
 
@@ -54,11 +53,7 @@ class BestSingle:
 
 
 class BestPerUser(BestSingle):
-    """The LLM with the highest mean reward in the user's history; LLMs without rewards there get the overall mean.
-
-    Args:
-      num_users: number of users.
-    """
+    """The LLM with the highest mean reward in the user's history; LLMs without rewards there get the overall mean."""
 
     name = "best_per_user"
 
@@ -74,9 +69,7 @@ class BestPerUserTask(BestPerUser):
     """The LLM with the highest mean reward in the user's history on the task; without rewards there, as `BestPerUser`.
 
     Args:
-      num_users: number of users.
       task: task row of each query; -1 (no task) counts as one more task.
-      num_tasks: number of tasks.
     """
 
     name = "best_per_user_task"

@@ -150,10 +150,7 @@ def tune(name: str, dataset: Dataset, budget: int = 20, seed: int = 0, by_log_lo
     defaults and the best three of the others are then compared without them.
 
     Args:
-      name: name of the policy.
       dataset: has the training and validation decisions.
-      budget: number of configurations.
-      seed: of the draws.
       by_log_loss: compare by log loss, not by reward.
 
     Raises:
@@ -190,9 +187,6 @@ def make_trial(
     """A trial from the scores of labelled decisions.
 
     Args:
-      settings: hyperparameters of the trial.
-      scores: of the policy.
-      scored: the decisions with rewards.
       begun: `time.perf_counter()` at the start of the trial.
     """
     observed = ~np.isnan(scored.rewards)
@@ -208,10 +202,6 @@ def make_trial(
 
 def make_tuned(dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Policy]:
     """The named policies with the given settings.
-
-    Args:
-      dataset: argument of all constructors.
-      settings: hyperparameters by name of the policy.
 
     Raises:
       ValueError: if a policy is unknown.

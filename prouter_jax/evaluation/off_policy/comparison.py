@@ -74,7 +74,6 @@ def compare(log: Log, targets: dict[str, Float[np.ndarray, "decisions llms"]]) -
     """Estimates the values of policies, and compares the first one with the logging policy and the best single LLM.
 
     Args:
-      log: the logged decisions.
       targets: probabilities of the LLMs by name of the policy.
 
     Raises:
@@ -101,10 +100,6 @@ def best_single(log: Log, propensity: Float[np.ndarray, " decisions"]) -> Float[
     """The policy that always selects the candidate with the highest snips estimate.
 
     The LLM of each fold of users is chosen on the other folds, so that its estimate is not biased by its selection.
-
-    Args:
-      log: the logged decisions.
-      propensity: of the served LLM.
     """
     fold, selected = fold_users(log.user), np.zeros(len(log.served), int)
     for number in np.unique(fold):

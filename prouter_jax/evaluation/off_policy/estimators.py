@@ -41,7 +41,6 @@ def predict_rewards(
     a model of its own rewards (cross-fitting, Chernozhukov et al. 2018).
 
     Args:
-      log: the logged decisions.
       contexts: see `log.build_contexts`.
       hints: one more feature for each LLM, such as the probability of the evaluated policy.
     """
@@ -83,8 +82,6 @@ def importance_weights(
     """target / propensity of the served LLM, at most sqrt(n).
 
     Args:
-      log: the logged decisions.
-      target: probabilities of the evaluated policy.
       propensity: of the served LLM, in (0, 1].
     """
     weight = log.at_served(target) / propensity
@@ -129,9 +126,6 @@ def estimate(
     """All estimates of the value of a policy, by name, see `ESTIMATORS`.
 
     Args:
-      log: the logged decisions.
-      target: probabilities of the evaluated policy.
-      weights: importance weights of `target`.
       predicted: rewards of all LLMs, see `predict_rewards`.
       fitted: model of the propensities, None if they were logged; its error widens the intervals.
     """
@@ -168,7 +162,6 @@ def interval_over_users(
     limits are mean -+ q error.
 
     Args:
-      mean: the estimate.
       influence: influence of each decision on the mean.
       user: number of the user of each decision.
 

@@ -60,7 +60,6 @@ def evaluate_router(
     """Estimates the router's value on logged decisions with a reward that it was not trained on.
 
     Args:
-      router: the evaluated router.
       data: tables of the log.
       logged: served LLMs, rewards and propensities of the decisions in `data`.
       on_progress: called with the share of decisions that are scored.
@@ -102,9 +101,6 @@ def select_llms(
     """The LLM that the router selects in each of the given decisions, among the candidates in its world.
 
     Args:
-      router: the evaluated router.
-      data: tables of the log.
-      rows: rows of the decisions.
       on_progress: called with the share of decisions that are scored.
 
     Returns:

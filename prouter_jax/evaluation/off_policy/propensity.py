@@ -157,12 +157,7 @@ def _hessian(contexts: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _repeats(context: np.ndarray, served: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether a decision's context is frequent, and whether it got the context's usual LLM: bool [decisions] each.
-
-    Args:
-      context: int [decisions, fields].
-      served: int [decisions].
-    """
+    """Whether a decision's context is frequent, and whether it got the context's usual LLM: bool [decisions] each."""
     _, row = np.unique(context, axis=0, return_inverse=True)
     count = np.zeros((row.max() + 1, served.max() + 1))
     np.add.at(count, (row, served), 1)

@@ -61,7 +61,6 @@ class FittedPolicies:
 
         Args:
           dataset: the split whose training decisions are the histories.
-          decisions: the decisions to score.
         """
         history = self.history if dataset is self.dataset else self.visible(dataset.labelled("train"))
         scorer = self.trained.apply(dataset.world)
@@ -133,7 +132,6 @@ def evaluate_scores(
 
     Args:
       scores: scores by policy; the rows are the validation decisions, then the test decisions.
-      validation, test: the decisions with their rewards.
       metric: one of the returned metrics.
 
     Returns:

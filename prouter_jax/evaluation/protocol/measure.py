@@ -49,7 +49,6 @@ def measure_split(setting: str, config: Mapping, metric: str, tuning: Mapping, s
     """Scores the router and all baselines on the test decisions of one split.
 
     Args:
-      setting: name of the setting.
       config: configuration as `definition.to_arguments` gives it.
       metric: "reward", "accuracy" or "log_loss", by which policies are compared.
       tuning: fields of a `Tuning`, which finds the hyperparameters.

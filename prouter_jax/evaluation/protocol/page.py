@@ -40,11 +40,7 @@ _K_COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00")  # the router, then
 
 
 def to_html(tables: Sequence[Table]) -> str:
-    """The whole page, self-contained.
-
-    Args:
-      tables: in the order of the page.
-    """
+    """The whole page, self-contained."""
     sections = [_section(table) for table in tables]
     return render("protocol.html.j2", title=_TITLE, key_figures=_key_figures(tables), how_to_read=HOW_TO_READ,
                   tables=sections)  # fmt: skip

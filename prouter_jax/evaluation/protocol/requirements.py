@@ -55,7 +55,6 @@ def gain(
       low: compare the lower end of the 95 % interval, not the mean.
       relative: the gain as a share of the baseline's mean, 0.05 for 5 %.
       ks: only groups with one of these k, which every setting must have; every k by default.
-      where: selects groups.
     """
 
     def numbers(group: Group, metric: str) -> Numbers:

@@ -71,10 +71,6 @@ class Tuning:
 def tuned_settings(tuning: Tuning, data: pathlib.Path, folder: pathlib.Path) -> dict[str, dict[str, Any]]:
     """The best hyperparameters of the router and of each baseline, by name; stored ones are not searched again.
 
-    Args:
-      data: folder of the data sets.
-      folder: folder of the stored results.
-
     Raises:
       ValueError: naming the file, if it is damaged or belongs to another tuning.
       Busy: if another process holds its lock.

@@ -173,12 +173,7 @@ _STOP = _words(
 
 
 def score_styles(queries: Sequence[str], answers: Sequence[str]) -> Float32[np.ndarray, "answers 9"]:
-    """The nine scores of each answer, in the order of `STYLES`; finite for any text.
-
-    Args:
-      queries: the query of each answer.
-      answers: texts.
-    """
+    """The nine scores of each answer, in the order of `STYLES`; finite for any text."""
     rows = [_score_answer(query, answer) for query, answer in zip(queries, answers, strict=True)]
     return np.array(rows, np.float32).reshape(-1, len(STYLES))
 

@@ -38,7 +38,6 @@ def from_arrow(name: str, cells: pa.ChunkedArray, table: str, first: int) -> pa.
 
     Args:
       name: one of SCORED_COLUMNS.
-      cells: the column.
       table: name of the file, for messages.
       first: row of the file at which `cells` starts.
 

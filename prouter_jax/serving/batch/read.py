@@ -40,7 +40,6 @@ def open_pairs(path: pathlib.Path, rows_at_once: int, reserved: tuple[str, ...])
     """Opens a file in the format of its suffix.
 
     Args:
-      path: the file.
       rows_at_once: largest number of rows in a chunk.
       reserved: names of the output columns, which no input column may have.
 

@@ -109,8 +109,6 @@ def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, in
 
     Args:
       job: the arguments of `score_file`.
-      pairs: the open input.
-      target: the file to write.
       rows: first and last row (exclusive); None for all. A file of a range has no CSV header, as for a joined file.
 
     Raises:

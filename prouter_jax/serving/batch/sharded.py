@@ -73,7 +73,6 @@ def score_shard(
 
     Args:
       score, input_path, output_path, options: as for `score_file`.
-      shard: the part.
       decided_by: digest of everything besides the input that determines the picks: router and constraints.
 
     Raises:

@@ -132,7 +132,6 @@ def required(text: str, check: Check, metric: str = "") -> Requirement:
     """A requirement that must be met.
 
     Args:
-      text: the requirement in words.
       check: see the module `requirements`.
       metric: the metric to check; "" for the metric of each setting.
     """
