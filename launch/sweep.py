@@ -43,7 +43,9 @@ def main() -> None:
     from .trial_jobs import logs_folder
 
     space = parse_space(_SWEEP.value, base)
-    _check_overrides(set(space))
+    twice = sorted(set(space) & set(config_source()[1]))
+    if twice:
+        raise ValueError(f"--config.{twice[0]}: expected fields that are not swept, found one that --sweep names")
     search = make_search(_SEARCH.value, space, _TRIALS.value, _SEED.value, base)
     spec = SweepSpec(base, space, search.kind, _SEED.value)
     logs = logs_folder(make_path(_WORKDIR.value), _LOGS.value)
@@ -104,12 +106,6 @@ def _command(values, folder: pathlib.Path) -> list[str]:
     from .trial_jobs import train_command
 
     return train_command(*config_source(), values, folder)
-
-
-def _check_overrides(swept: set[str]) -> None:
-    twice = sorted(swept & set(config_source()[1]))
-    if twice:
-        raise ValueError(f"--config.{twice[0]}: expected fields that are not swept, found one that --sweep names")
 
 
 def _print_trials(search, store) -> None:

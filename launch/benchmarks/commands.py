@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 
 from ..backends.job import Job
-from ..backends.local import LocalBackend, LocalRun
+from ..backends.local import LocalBackend
 from ..config_flag import EXPERIMENTS, load_experiment
 from ..entry import module_command
 from .figures import Figure, Setting
@@ -123,7 +123,11 @@ def _users_a_second(number: int) -> float:
         running = LocalBackend(pin=True).start(_job(pathlib.Path(folder), number))
         speed_file = pathlib.Path(folder) / "run" / SPEED
         try:
-            _wait_for(speed_file, running)
+            while not speed_file.exists():
+                code = running.poll()
+                if code is not None:
+                    raise ValueError(f"the processes of a benchmark: expected them to train, found exit code {code}")
+                time.sleep(0.5)
         finally:  # the report that would follow is not what is timed
             running.end()
         return load_experiment("million").train.users_per_step / read_sealed(speed_file)["seconds"]
@@ -135,14 +139,6 @@ def _job(folder: pathlib.Path, number: int) -> Job:
     command += [f"--config.train.eval_every_steps={_STEPS}"]
     alone = ["taskset", "-c", "0"] if number == 1 else []  # a lone process is not pinned by the back end
     return Job("bench", [*alone, *command], folder, number, {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""})
-
-
-def _wait_for(path: pathlib.Path, running: LocalRun) -> None:
-    while not path.exists():
-        code = running.poll()
-        if code is not None:
-            raise ValueError(f"the processes of a benchmark: expected them to train, found exit code {code}")
-        time.sleep(0.5)
 
 
 def _collect() -> float:

@@ -60,7 +60,11 @@ class Client:
           ValueError: if the package openai or the API key is missing.
         """
         self.llm = llm
-        self._openai = _import_openai()
+        try:
+            import openai
+        except ImportError:
+            raise ValueError("asking an LLM needs the package openai: pip install 'prouter-jax[judge]'") from None
+        self._openai = openai
         endpoint = llm.endpoint()
         self._key = endpoint.read_key()
         # every attempt reserves money and waits for the rate limit, so `llm.requests.Requester` retries, not openai
@@ -116,14 +120,6 @@ class Client:
     def _redact(self, text: str) -> str:
         """One short line without the key: servers tend to repeat a key that they did not accept."""
         return " ".join((text.replace(self._key, "[key]") if self._key else text).split())[:_MAX_REASON_LENGTH]
-
-
-def _import_openai():
-    try:
-        import openai
-    except ImportError:
-        raise ValueError("asking an LLM needs the package openai: pip install 'prouter-jax[judge]'") from None
-    return openai
 
 
 def _parse_reply(response) -> Reply:

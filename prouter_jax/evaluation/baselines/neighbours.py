@@ -73,12 +73,7 @@ class NeighboursPerUser(SmoothedFavourite):
         self._neighbourhood = (number, sharpness, task_bonus)
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        total, count = self._sums_nearby(history, decisions)
-        means = smooth(total, count, self._user_means(history)[decisions.user], self._near_strength)
-        return as_logits(means, self._choices)
-
-    def _sums_nearby(self, history: Labelled, decisions: DecisionArrays) -> tuple[np.ndarray, np.ndarray]:
-        """Weighted sum and number of the user's rewards near each decision's query, [decisions, llms] each."""
+        # weighted sum and number of the user's rewards near each decision's query, [decisions, llms] each
         queries, row = np.unique(decisions.query, return_inverse=True)
         near = nearest(self._dataset, queries, np.unique(history.decisions.query), *self._neighbourhood)
         near = near.multiply(1 / np.maximum(near.max(1).toarray(), 1e-300)).tocsr()
@@ -90,7 +85,8 @@ class NeighboursPerUser(SmoothedFavourite):
             for result, weight in ((total, rewards[observed]), (count, None)):
                 table = np.bincount(cell[observed], weight, shape[0] * shape[1]).reshape(shape)
                 result[:, llm] = (near @ table)[row, decisions.user]
-        return total, count
+        means = smooth(total, count, self._user_means(history)[decisions.user], self._near_strength)
+        return as_logits(means, self._choices)
 
 
 def nearest(

@@ -55,7 +55,13 @@ def estimate_preferences(
     """
     history = first_decisions(history, _MAX_HISTORY)
     if are_choices(history):
-        return _from_choices(history, effect, cost, num_users, sharpness)
+        # posterior mean of each user's weight on the grid; the prior comes from a few steps of EM
+        likelihood = _grid_likelihood(history, effect, cost, num_users, sharpness)
+        prior = np.full(len(_GRID), 1 / len(_GRID))
+        for _ in range(_EM_STEPS):
+            posterior = likelihood * prior / (likelihood @ prior)[:, None]
+            prior = 0.9 * posterior.mean(0) + 0.1 / len(_GRID)
+        return (likelihood * prior) @ _GRID / (likelihood @ prior)
     numerator, denominator = np.zeros(num_users), np.zeros(num_users)
     for start in range(0, len(history.rewards), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -99,18 +105,6 @@ class InferredPreference:
         overall = smooth(total.sum(0), count.sum(0), np.full(table.shape[1], _or(metrics.mean(table), 0.0)), 1.0)
         means = smooth(total, count, overall, self._strength)[self._task]
         return np.where(np.isnan(table), means, table)
-
-
-def _from_choices(
-    history: Labelled, effect: np.ndarray, cost: np.ndarray, num_users: int, sharpness: float
-) -> np.ndarray:
-    """Posterior mean of each user's weight on the grid; the prior comes from a few steps of EM."""
-    likelihood = _grid_likelihood(history, effect, cost, num_users, sharpness)
-    prior = np.full(len(_GRID), 1 / len(_GRID))
-    for _ in range(_EM_STEPS):
-        posterior = likelihood * prior / (likelihood @ prior)[:, None]
-        prior = 0.9 * posterior.mean(0) + 0.1 / len(_GRID)
-    return (likelihood * prior) @ _GRID / (likelihood @ prior)
 
 
 def _grid_likelihood(

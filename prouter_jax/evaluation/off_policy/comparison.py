@@ -80,7 +80,10 @@ def compare(log: Log, targets: dict[str, Float[np.ndarray, "decisions llms"]]) -
       ValueError: if only a part of the log has propensities, if it has too few decisions or users, or if the logging
         policy is deterministic.
     """
-    _require_enough(log)
+    users = len(np.unique(log.user))
+    if len(log.served) < _MIN_DECISIONS or users < 2:
+        expected = f"at least {_MIN_DECISIONS} decisions with a reward, of two users or more"
+        raise ValueError(f"log: expected {expected}, found {len(log.served)} of {users}")
     log, targets, certain = _without_deterministic(log, targets)
     contexts = build_contexts(log)
     fitted, propensity = _propensities(log, contexts)
@@ -110,13 +113,6 @@ def best_single(log: Log, propensity: Float[np.ndarray, " decisions"]) -> Float[
         mean = np.where(total > 0, weighted / np.maximum(total, 1e-12), -np.inf)
         selected[own] = choose(np.broadcast_to(mean, log.offered[own].shape), log.offered[own])
     return deterministic_policy(selected, log.offered.shape[1])
-
-
-def _require_enough(log: Log) -> None:
-    users = len(np.unique(log.user))
-    if len(log.served) < _MIN_DECISIONS or users < 2:
-        expected = f"at least {_MIN_DECISIONS} decisions with a reward, of two users or more"
-        raise ValueError(f"log: expected {expected}, found {len(log.served)} of {users}")
 
 
 def _without_deterministic(log: Log, targets: dict[str, np.ndarray]) -> tuple[Log, dict[str, np.ndarray], int]:

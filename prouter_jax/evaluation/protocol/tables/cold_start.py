@@ -39,7 +39,7 @@ _CAPTION = (
     "history of the user. Full score: the best score of any policy when all decisions of the new users on training "
     "queries are known. Share recovered: (score - blind score) / (full score - blind score)."
 )
-_RATIO_30 = "score divided by full score at k = 30 is at least {}"
+_RATIO = "score divided by full score at k = {} is at least {}"
 
 _CORE = (
     *("gpt4_1106_preview", "gpt4_0613_concise", "claude-2", "claude-instant-1.2", "gpt-3.5-turbo-1106_verbose"),
@@ -48,7 +48,6 @@ _CORE = (
 )
 _SMALL = ("alder-1", "birch-1")
 _HALVES = 3  # random halves of the core pool that are new together
-_RATIO_100 = "score divided by full score at k = 100 is at least {}"
 _MATTERS, _OTHER = learnable_gain_above(MIN_LEARNABLE_GAIN), learnable_gain_at_most(MIN_LEARNABLE_GAIN)
 
 
@@ -69,12 +68,12 @@ def new_user_tables(size: Size) -> list[Definition]:
         required(
             "at k = 3 and 10, the interval of the gain over every baseline is above 0", interval_above(0, ks=(3, 10))
         ),
-        required(_RATIO_30.format("0.95") + " (arXiv 2511.16883 reports 0.6481)", ratio({30: 0.95})),
+        required(_RATIO.format(30, "0.95") + " (arXiv 2511.16883 reports 0.6481)", ratio({30: 0.95})),
         aim(
             "the share recovered at k = 3, 10, 30 is at least 0.45, 0.75, 0.90",
             share({3: 0.45, 10: 0.75, 30: 0.90}),
         ),
-        aim(_RATIO_30.format("0.98"), ratio({30: 0.98})),
+        aim(_RATIO.format(30, "0.98"), ratio({30: 0.98})),
     )
     return [Definition("new_users", "New users", _CAPTION, units, requirements)]
 
@@ -106,12 +105,12 @@ def _alone(size: Size) -> Definition:
                 "elsewhere the router's score is at most 0.003 below the blind score",
                 gain_over_blind(-0.003, where=_OTHER),
             ),
-            required(_RATIO_100.format("0.95") + " (arXiv 2511.16883 reports 0.858)", ratio({100: 0.95})),
+            required(_RATIO.format(100, "0.95") + " (arXiv 2511.16883 reports 0.858)", ratio({100: 0.95})),
             aim(
                 "where the learnable gain is over 0.02, the share recovered at k = 20 is at least 0.8",
                 share({20: 0.8}, where=_MATTERS),
             ),
-            aim(_RATIO_100.format("0.98"), ratio({100: 0.98})),
+            aim(_RATIO.format(100, "0.98"), ratio({100: 0.98})),
         ),
     )
 
