@@ -43,6 +43,12 @@ def dollars(value: float) -> str:
     return f"{thousand:,.{max(0, 2 - math.floor(math.log10(abs(thousand))))}f}"
 
 
+def truncate(text: str, most: int) -> str:
+    """One line of at most `most` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def log_line(line: str, end: str = "\n") -> None:
     """Prints a line on stderr; on a terminal it overwrites an unfinished line.
 

@@ -3,12 +3,15 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from prouter_jax.io.paths import file_size, file_system, files_below, is_remote, make_path
 
@@ -84,6 +87,17 @@ def sha256_of(path: str | os.PathLike) -> str:
     """
     with make_path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def jsonable(value: Any) -> Any:
+    """The same tree for strict JSON: Python's own types instead of numpy's, None instead of NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return jsonable(value.tolist())
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_sealed(path: str | os.PathLike, values: dict) -> None:

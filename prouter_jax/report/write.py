@@ -7,13 +7,11 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from prouter_jax.io import files
-from prouter_jax.io.display import DASH, dollars, number, percent
+from prouter_jax.io.display import DASH, dollars, number, percent, truncate
 from prouter_jax.io.paths import make_path
 from prouter_jax.report import text
 from prouter_jax.report.plots import Plot
@@ -41,6 +39,7 @@ _HOW_TO_READ_EXPLANATIONS = (
     f"doubles the odds, -0.7 halves them. {OPPOSITE_SIGNS}"
 )
 Rows = Iterable[Iterable[str]]
+_LONGEST_TEXT = 240  # characters of a query in an explanation
 
 
 def write_report(report: Report, folder: str | Path) -> None:
@@ -63,18 +62,7 @@ def to_json(report: Report) -> str:
     tree = {name: part for name, part in dataclasses.asdict(report).items() if part is not None}
     tree["facts"] = {"reward name": report.reward_name} | tree["facts"]
     del tree["reward_name"]
-    return json.dumps(jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
-
-
-def jsonable(value):
-    """The same tree for strict JSON: Python's own types instead of numpy's, None instead of NaN and infinity."""
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return jsonable(value.tolist())
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(files.jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def to_html(report: Report) -> str:
@@ -153,19 +141,18 @@ def _explanation(explanation: Explanation, preference: float) -> dict:
     known = "" if math.isnan(preference) else f" (preference {preference:.2f})"
     return {
         "user": explanation.user_id + known,
-        "query": _cut(explanation.query),
+        "query": truncate(explanation.query, _LONGEST_TEXT),
         "summary": f"{explanation.summary()} {explanation.coverage()}",
         "decisions": [
-            [number(row.probability, sign=True), number(row.log_odds, sign=True), f"{row.feedback}: {_cut(row.query)}"]
+            [
+                number(row.probability, sign=True),
+                number(row.log_odds, sign=True),
+                f"{row.feedback}: {truncate(row.query, _LONGEST_TEXT)}",
+            ]
             for row in explanation.decisions
         ],
         "properties": [[number(row.log_odds, sign=True), row.label()] for row in explanation.properties],
     }
-
-
-def _cut(text: str, most: int = 240) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _how_to_read_policies(report: Report) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+from prouter_jax.io import files
 from prouter_jax.io.display import DASH, escape_markdown, markdown_table, number, percent
 from prouter_jax.metrics import Fit
 from prouter_jax.serving.drift import CalibrationDrift, ChoiceDrift, ChoiceShift, QueryDrift, UserDrift
@@ -101,7 +102,7 @@ def to_json(drift: Drift) -> str:
         "alarms": find_alarms(drift),
         "advice": advise(drift),
     }
-    return json.dumps(_with_null(values), indent=2) + "\n"
+    return json.dumps(files.jsonable(values), indent=2) + "\n"
 
 
 def to_markdown(drift: Drift, title: str) -> str:
@@ -178,12 +179,3 @@ def _points(difference: float) -> str:
 
 def _interval(shift: ChoiceShift) -> str:
     return f"{_points(shift.low)} to {_points(shift.high)}" if math.isfinite(shift.low) else DASH
-
-
-def _with_null(value):
-    """Replaces NaN and infinity, which JSON lacks, by None."""
-    if isinstance(value, dict):
-        return {name: _with_null(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_with_null(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.interactions import Interactions, strings
 from prouter_jax.data.rewards import DecisionArrays, build_decisions
+from prouter_jax.io.display import truncate
 from prouter_jax.model.inference import QueryBatch
 from prouter_jax.serving.routing import Pool
 
@@ -26,6 +27,7 @@ OPPOSITE_SIGNS = (
 )
 """How to read the two numbers of a `DecisionInfluence`."""
 _MOST_LEFT_OUT = 200  # decisions that are left out, one at a time
+_LONGEST_TEXT = 80  # characters of a query in a terminal
 _FEWEST_USERS = 16  # smallest number of users in a leave-one-out batch
 
 UserEncoder = Callable[[Interactions], np.ndarray]  # states of the users of some interactions, [users, properties]
@@ -119,11 +121,11 @@ class Explanation:
 
     def to_text(self) -> str:
         """The whole explanation for a terminal."""
-        lines = [f"User {self.user_id}, query: {_short(self.query)}", self.summary(), self.coverage()]
+        lines = [f"User {self.user_id}, query: {truncate(self.query, _LONGEST_TEXT)}", self.summary(), self.coverage()]
         if self.decisions:
             lines += ["", "probability   log-odds   past decision"]
             lines += [
-                f"{row.probability:+11.4f} {row.log_odds:+10.3f}   {row.feedback}: {_short(row.query)}"
+                f"{row.probability:+11.4f} {row.log_odds:+10.3f}   {row.feedback}: {truncate(row.query, _LONGEST_TEXT)}"
                 for row in self.decisions
             ]
             lines += ["", OPPOSITE_SIGNS]
@@ -319,8 +321,3 @@ def _property_influences(prediction: _Prediction) -> list[PropertyInfluence]:
 def _weight(weights: np.ndarray) -> float:
     """The weight of a property of one feature, NaN for several."""
     return float(weights[0]) if len(weights) == 1 else math.nan
-
-
-def _short(text: str, most: int = 80) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"

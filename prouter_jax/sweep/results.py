@@ -23,7 +23,6 @@ from prouter_jax.io.paths import is_remote
 from prouter_jax.report.plots import BLUE, GREY, ORANGE, draw_png, shorten
 from prouter_jax.report.text import mean_text
 from prouter_jax.report.types import SeedStatistics
-from prouter_jax.report.write import jsonable
 from prouter_jax.search import Distribution, Space
 from prouter_jax.sweep.space import Value, flag_text, to_json
 from prouter_jax.sweep.trials import FAILED, PRUNED, SweepSpec, Trial
@@ -192,7 +191,7 @@ def _to_json(result: SweepResult, ranked: Sequence[Trial]) -> str:
         "facts": provenance(),
         "config": dataclasses.asdict(result.spec.config),
     }
-    return json.dumps(jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(files.jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def _to_markdown(result: SweepResult, ranked: Sequence[Trial]) -> str:

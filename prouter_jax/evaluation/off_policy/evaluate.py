@@ -15,6 +15,7 @@ from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.logs.tables import Logged
 from prouter_jax.evaluation.off_policy.comparison import Comparison, compare
 from prouter_jax.evaluation.off_policy.log import Log, deterministic_policy
+from prouter_jax.io import files
 from prouter_jax.io.display import markdown_table
 from prouter_jax.serving.router import Router
 
@@ -122,17 +123,17 @@ def to_json(evaluation: Evaluation) -> dict:
         {
             "policy": line.policy,
             "estimator": line.estimator,
-            "estimate": _number(line.interval.mean),
-            "low": _number(line.interval.low),
-            "high": _number(line.interval.high),
-            "effective_sample_size": _number(line.effective),
-            "mean_weight": _number(line.mean_weight),
+            "estimate": line.interval.mean,
+            "low": line.interval.low,
+            "high": line.interval.high,
+            "effective_sample_size": line.effective,
+            "mean_weight": line.mean_weight,
         }
         for line in found.lines
     ]
     counts = {"logged": evaluation.decisions, "decisions": found.decisions, "users": found.users}
     counts |= {"certain": found.certain, "weights_cut": found.cut, "propensities_fitted": found.fitted}
-    return {"lines": lines, **counts, "left_out": evaluation.left_out}
+    return files.jsonable({"lines": lines, **counts, "left_out": evaluation.left_out})
 
 
 def to_markdown(evaluation: Evaluation) -> str:
@@ -196,7 +197,3 @@ def _ids(data: Interactions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids of decision, user and query of each decision."""
     decisions = data.decisions
     return decisions.ids, data.users.ids[decisions.user], data.queries.ids[decisions.query]
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

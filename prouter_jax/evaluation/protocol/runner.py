@@ -24,7 +24,6 @@ from prouter_jax.evaluation.protocol.table import Group, RequirementResult, Tabl
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import Busy, lock
 from prouter_jax.io.display import provenance
-from prouter_jax.report.write import jsonable
 
 REPORT = "report/report.html"
 _POLL_SECONDS = 1.0  # between two checks of units that other processes are measuring
@@ -168,7 +167,7 @@ def _write(table: Table, workdir: pathlib.Path) -> None:
 
 def _digest(table: str, unit: Unit, small: bool) -> str:
     fields = {"table": table, "key": unit.key, "small": small, "arguments": unit.arguments}
-    return hashlib.sha256(json.dumps(jsonable(fields), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(files.jsonable(fields), sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: pathlib.Path, digest: str) -> dict | None:
@@ -209,7 +208,7 @@ def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
     begun = time.monotonic()
     try:
         result = unit.function(**unit.arguments)
-        measurements = [jsonable(one) for one in (result if isinstance(result, list) else [result])]
+        measurements = [files.jsonable(one) for one in (result if isinstance(result, list) else [result])]
         for one in measurements:
             check_measurement(one)
     except Busy:
@@ -221,7 +220,7 @@ def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
         files.write_whole(log, traceback.format_exc())
         message = " ".join(f"{type(error).__name__}: {error}".split())
         return {"failure": f"{unit.key}: {message} ({log})"}
-    return {"digest": digest, "arguments": jsonable(unit.arguments), "seconds": time.monotonic() - begun,
+    return {"digest": digest, "arguments": files.jsonable(unit.arguments), "seconds": time.monotonic() - begun,
             "provenance": provenance(), "measurements": measurements}  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from prouter_jax.evaluation.protocol.definition import MAIN
 from prouter_jax.evaluation.protocol.table import Group, RequirementResult, Row, Table
+from prouter_jax.io import files
 from prouter_jax.metrics import Interval
 from prouter_jax.report.types import PairedDifference, SeedStatistics
-from prouter_jax.report.write import jsonable
 
 _FOLDER = "tables"
 _KEYS = {"groups": "cells", "requirements": "verdicts"}  # names in the file
@@ -27,7 +27,7 @@ def to_json(table: Table) -> str:
         for row in group["rows"].values():
             row["share"] = row["share"]._asdict()  # a NamedTuple, which `asdict` leaves as it is
     tree = {_KEYS.get(name, name): value for name, value in tree.items()}
-    return json.dumps(jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(files.jsonable(tree), allow_nan=False, ensure_ascii=False, indent=1) + "\n"
 
 
 def from_json(text: str) -> Table:

@@ -16,7 +16,7 @@ from prouter_jax.io.paths import is_remote, is_same_file, make_path, require_fil
 from prouter_jax.serving.batch.read import Pairs, open_pairs
 from prouter_jax.serving.batch.write import OUTPUT_COLUMNS, WRITERS, Scored
 
-__all__ = ["Counts", "Job", "Scored", "make_job", "open_job", "score_file", "write_rows"]
+__all__ = ["Counts", "Job", "Scored", "make_job", "score_file", "write_rows"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def score_file(
       ValueError: one line with the file and, where it applies, column and row (from 0).
     """
     job = make_job(score, input_path, output_path, **options)
-    return write_rows(job, open_job(job), job.output_path)
+    return write_rows(job, open_pairs(job.input_path, job.rows_at_once, OUTPUT_COLUMNS), job.output_path)
 
 
 def make_job(score: Callable, input_path: str | os.PathLike, output_path: str | os.PathLike, **options) -> Job:
@@ -93,15 +93,6 @@ def check_paths(input_path: str | os.PathLike, output_path: str | os.PathLike) -
         require_folder(target.parent)
     if is_same_file(source, target):
         raise ValueError(f"table {target.name}: expected an output that is not the input, found the same file")
-
-
-def open_job(job: Job) -> Pairs:
-    """Opens the input.
-
-    Raises:
-      ValueError: as `score_file`.
-    """
-    return open_pairs(job.input_path, job.rows_at_once, OUTPUT_COLUMNS)
 
 
 def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, int] | None = None) -> Counts:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from prouter_jax.io import files
 from prouter_jax.io.files import version_of
 from prouter_jax.io.paths import is_remote, list_folder
-from prouter_jax.serving.batch.read import Pairs
-from prouter_jax.serving.batch.score import Counts, Job, make_job, open_job, write_rows
-from prouter_jax.serving.batch.write import WRITERS
+from prouter_jax.serving.batch.read import Pairs, open_pairs
+from prouter_jax.serving.batch.score import Counts, Job, make_job, write_rows
+from prouter_jax.serving.batch.write import OUTPUT_COLUMNS, WRITERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def score_shard(
       ValueError: as `score_file`.
     """
     job = make_job(score, input_path, output_path, **options)
-    pairs = open_job(job)
+    pairs = open_pairs(job.input_path, job.rows_at_once, OUTPUT_COLUMNS)
     parts = _Parts(job, shard.number, _binding(job, shard.number, decided_by))
     before = parts.read(shard.index)
     counts = parts.write(shard.index, pairs) if before is None else before
