@@ -74,9 +74,6 @@ def top_k(scores: np.ndarray, offered: np.ndarray, shares: np.ndarray, k: int) -
 
     Args:
       scores, offered, shares: [decisions, llms], see `choose` and `matches`.
-
-    Raises:
-      ValueError: as `choose`.
     """
     _check_scores(scores, offered)
     ranked = np.where(offered, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
@@ -140,9 +137,6 @@ def calibration_error(logits: np.ndarray, offered: np.ndarray, shares: np.ndarra
 
     Both are means within bins of (nearly) equal counts of decisions, sorted by the probability; equal probabilities
     share a bin. A tie counts with its share. NaN without a choice.
-
-    Raises:
-      ValueError: as `log_loss`.
     """
     chosen = shares.any(1)
     if not chosen.any():
@@ -236,9 +230,6 @@ def measure_fit(
     Args:
       logits, offered, shares: [decisions, llms], as of `log_loss`.
       user, query: int [decisions].
-
-    Raises:
-      ValueError: as `log_loss`.
     """
     rows = np.flatnonzero((offered.sum(1) > 1) & shares.any(1))
     if not len(rows):

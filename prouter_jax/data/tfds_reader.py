@@ -59,11 +59,7 @@ def open_users(path: str | os.PathLike) -> Sequence[dict]:
 
 
 def read_dataset(path: str | os.PathLike, pool: str = "") -> Interactions:
-    """The `Interactions` of a data set, in the original order of rows.
-
-    Raises:
-      ValueError, ImportError: as `open_users`.
-    """
+    """The `Interactions` of a data set, in the original order of rows."""
     with _verified(path) as folder:
         return keep_pool(read_version(folder), pool)
 

@@ -39,11 +39,7 @@ def validate(data: Interactions, table_names: dict[str, str] | None = None) -> I
 
 
 def check_ranges(field: str, table, name: str) -> None:
-    """Checks the ranges of the numbers of one table, as `validate` does.
-
-    Raises:
-      ValueError: as `validate`.
-    """
+    """Checks the ranges of the numbers of one table, as `validate` does."""
     for column, low, high in (limits[1:] for limits in _RANGES if limits[0] == field):
         values = getattr(table, column)
         good = ((values >= low) & (values <= high) & np.isfinite(values)) | np.isnan(values)

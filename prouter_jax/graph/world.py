@@ -53,11 +53,7 @@ class World:
         return make_encoder(self.encoder).encode(texts)
 
     def places(self, texts: Sequence[str], task: np.ndarray) -> QueryFeatures:
-        """Where new texts of these task rows (-1 for none) [texts] stand among the queries.
-
-        Raises:
-          ValueError: as `encode`.
-        """
+        """Where new texts of these task rows (-1 for none) [texts] stand among the queries."""
         return make_query_features(self.encode(texts), text_style(texts), task, len(self.interactions.tasks.ids))
 
     def digest(self) -> str:

@@ -150,11 +150,7 @@ class AnswerStore:
 
 @contextlib.contextmanager
 def open_answers(folder: pathlib.Path) -> Iterator[AnswerStore]:
-    """Opens the journals of a folder, which is created if missing.
-
-    Raises:
-      ValueError: see `Journal`.
-    """
+    """Opens the journals of a folder, which is created if missing."""
     with (
         Journal(folder / ANSWERS, Answer, "an answer") as answers,
         Journal(folder / FAILURES, Failure, "a failure") as failures,

@@ -64,9 +64,6 @@ def evaluate_router(
       data: tables of the log.
       logged: served LLMs, rewards and propensities of the decisions in `data`.
       on_progress: called with the share of decisions that are scored.
-
-    Raises:
-      ValueError: see `comparison.compare`.
     """
     left_out, rows = {}, np.arange(len(data.decisions.ids))
     several = data.offers.sum(1)[data.decisions.offer] > 1

@@ -68,11 +68,7 @@ def score_file(
 
 
 def make_job(score: Callable, input_path: str | os.PathLike, output_path: str | os.PathLike, **options) -> Job:
-    """Checks the paths of a `score_file` call and returns its arguments.
-
-    Raises:
-      ValueError: as `check_paths`.
-    """
+    """Checks the paths of a `score_file` call and returns its arguments."""
     check_paths(input_path, output_path)
     source, target = make_path(input_path), make_path(output_path)
     return Job(score, source, target, **options)
@@ -101,9 +97,6 @@ def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, in
     Args:
       job: the arguments of `score_file`.
       rows: first and last row (exclusive); None for all. A file of a range has no CSV header, as for a joined file.
-
-    Raises:
-      ValueError: as `score_file`.
     """
     first, last = rows or (0, None)
     done = errors = 0

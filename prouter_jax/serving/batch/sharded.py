@@ -74,9 +74,6 @@ def score_shard(
     Args:
       score, input_path, output_path, options: as for `score_file`.
       decided_by: digest of everything besides the input that determines the picks: router and constraints.
-
-    Raises:
-      ValueError: as `score_file`.
     """
     job = make_job(score, input_path, output_path, **options)
     pairs = open_pairs(job.input_path, job.rows_at_once, OUTPUT_COLUMNS)
