@@ -268,7 +268,11 @@ class Train:
 
 @dataclasses.dataclass
 class Mesh:
-    """Numbers of devices along the two mesh axes: users are sharded over `data`, parameters over `model`."""
+    """Numbers of devices along the two mesh axes.
+
+    Users are sharded over `data`, wide parameters of preset "paper" over `model`, and large tables of queries and LLMs over
+    both. So are users in minibatches of EM.
+    """
 
     data: int = _in_range(1, 1, 2**20)
     model: int = _in_range(1, 1, 2**20)
@@ -530,7 +534,7 @@ def _check_judge(data: Data) -> None:
 
 def _check_batches(config: ExperimentConfig) -> None:
     """Checks that minibatches divide evenly over devices and that `more_users` has what it needs."""
-    train, more, devices = config.train, config.data.embedded.more_users, config.mesh.data
+    train, more, devices = config.train, config.data.embedded.more_users, config.mesh.data * config.mesh.model
     each = train.users_per_step // devices
     fits = train.users_per_step % devices == 0 and (each <= USERS_AT_ONCE or each % USERS_AT_ONCE == 0)
     share = f"for each of {devices} devices at most {USERS_AT_ONCE} users, or a multiple of that"

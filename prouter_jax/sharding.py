@@ -13,11 +13,15 @@ from prouter_jax.config import Mesh
 
 DATA, MODEL = "data", "model"
 
+EVERY = (DATA, MODEL)  # axes of what is divided over all devices
 _MANY_ANSWERS = 2**18  # smaller tables [queries, llms, ...] are replicated: reads then need no communication
+_ANSWERS = P(EVERY)  # [queries, llms, ...]
+_ANSWERS_OF_FOLDS = P(None, EVERY)  # [folds, queries, llms, ...]
 
 # (pattern, spec): the first pattern that matches an array's path in its tree; optimizer moments match like parameters
 RULES = (
-    (r"(.*/)?(latent_factors|messages|values|seen|answers)", P(DATA)),  # [queries, llms, ...]
+    (r"(.*/)?(folds/latent_factors|fitted/answers)", _ANSWERS_OF_FOLDS),
+    (r"(.*/)?(latent_factors|messages|values|seen|answers)", _ANSWERS),
     (r"(.*/)?decisions", P(DATA)),  # [users, decisions]: distributes the work of a step on the whole graph
     (r".*/(message|update|query|task|llm|both)/.*kernel", P(None, MODEL)),
     (r".*", P()),
@@ -49,7 +53,7 @@ def shardings(tree, mesh: jax.sharding.Mesh):
     """Returns the sharding of every array of a pytree, by `RULES`.
 
     Args:
-      tree: a train state, a graph or `model.answer_features.Observed`; arrays or shapes.
+      tree: a train state, a graph, `model.answer_features.Observed` or `training.tuning.TuningWorld`; arrays or shapes.
     """
 
     def one(path, leaf) -> NamedSharding:
@@ -75,10 +79,16 @@ def spec_of(path: str, shape: tuple[int, ...], mesh: jax.sharding.Mesh) -> P:
     """
     spec = next(spec for pattern, spec in RULES if re.fullmatch(pattern, path))
     fits = len(spec) <= len(shape) and all(
-        axis is None or size % mesh.shape[axis] == 0 for axis, size in zip(spec, shape, strict=False)
+        size % _num_parts(axes, mesh) == 0 for axes, size in zip(spec, shape, strict=False)
     )
-    few = len(shape) == 3 and spec == P(DATA) and math.prod(shape[:2]) < _MANY_ANSWERS
+    few = spec in (_ANSWERS, _ANSWERS_OF_FOLDS) and math.prod(shape[-3:-1]) < _MANY_ANSWERS
     return spec if fits and not few else P()
+
+
+def _num_parts(axes: str | tuple[str, ...] | None, mesh: jax.sharding.Mesh) -> int:
+    """Number of parts that an array's axis is divided into."""
+    names = (axes,) if isinstance(axes, str) else axes or ()
+    return math.prod(mesh.shape[name] for name in names)
 
 
 def replicated(mesh: jax.sharding.Mesh) -> NamedSharding:

@@ -168,9 +168,10 @@ def test_json_of_another_shape_is_refused():
 @pytest.mark.parametrize(
     ("users", "devices", "good"), [(0, 3, True), (256, 2, True), (100, 2, True), (384, 2, False), (9, 2, False)]
 )
-def test_devices_share_the_users_of_a_step_in_whole_chunks(users, devices, good):
+@pytest.mark.parametrize("axis", ["data", "model"])
+def test_devices_share_the_users_of_a_step_in_whole_chunks(users, devices, good, axis):
     config = _with("train.users_per_step", users)
-    config.mesh.data = devices
+    setattr(config.mesh, axis, devices)
     if good:
         assert validate(config) is config
     else:

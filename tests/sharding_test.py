@@ -10,9 +10,10 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from prouter_jax.aot.hlo import parse_module
+from prouter_jax.aot.lower import make_programs
 from prouter_jax.config import Mesh
 from prouter_jax.data.batches import Input
-from prouter_jax.sharding import DATA, MODEL, make_mesh, place, shardings
+from prouter_jax.sharding import DATA, EVERY, MODEL, make_mesh, place, shardings
 from prouter_jax.training.loop import train
 from prouter_jax.training.run import compiled_init, compiled_step, initial_state, make_run, make_train_step
 from prouter_jax.training.step import EM
@@ -49,22 +50,44 @@ def call_any_queries_many(monkeypatch):
     forget()
 
 
+@pytest.mark.parametrize("most_gathered", [2**30, 0], ids=["gathered", "in a ring"])
 def test_where_there_are_many_queries_each_device_has_a_part_of_them(
-    tiny_config, dataset, tmp_path, call_any_queries_many
+    tiny_config, dataset, tmp_path, call_any_queries_many, monkeypatch, most_gathered
 ):
+    monkeypatch.setattr("prouter_jax.training.minibatch_em._MOST_GATHERED", most_gathered)
     tiny_config.train.users_per_step, found = 4, []
-    for devices in (1, 2):
-        tiny_config.mesh, workdir = Mesh(data=devices), tmp_path / str(devices)
+    for mesh in (Mesh(), Mesh(data=2), Mesh(data=2, model=2)):
+        tiny_config.mesh, workdir = mesh, tmp_path / f"{mesh.data}x{mesh.model}"
         workdir.mkdir()
         train(tiny_config, dataset, workdir)
         found.append(_losses(workdir))
         call_any_queries_many()
-    np.testing.assert_allclose(*found, rtol=1e-4)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-4)
     run = make_run(tiny_config, dataset)
     statistics = run.abstract.opt_state.inner_states[EM].inner_state
     for x in (run.world.values, run.world.seen, run.abstract.params["latent_factors"], statistics.messages):
-        assert x.sharding.spec == P(DATA)
-        assert x.sharding.shard_shape(x.shape)[0] * 2 == x.shape[0]
+        assert x.sharding.spec == P(EVERY)
+        assert x.sharding.shard_shape(x.shape)[0] * 4 == x.shape[0]
+
+
+def _device_bytes(config, mesh):
+    """Bytes of the arguments of a compiled step, and of its temporaries, on each device."""
+    config.mesh, devices = mesh, make_mesh(mesh)
+    step = next(program for program in make_programs(config, devices, 4096) if program.name == "train step")
+    found = step.function.lower(*step.arguments).compile().memory_analysis()
+    return np.array([found.argument_size_in_bytes, found.temp_size_in_bytes])
+
+
+@pytest.mark.parametrize("users", [0, 64], ids=["all users", "minibatches"])
+def test_the_model_axis_divides_what_a_device_holds(tiny_config, users, call_any_queries_many, monkeypatch):
+    """Of 100,000 queries; the graph of all users is whole on every device, its tables of answers are not."""
+    call_any_queries_many()
+    monkeypatch.setattr("prouter_jax.training.minibatch_em._MOST_GATHERED", 0)
+    tiny_config.train.users_per_step, tiny_config.data.embedded.num_queries = users, 100_000
+    (held, work), (less_held, less_work) = (_device_bytes(tiny_config, mesh) for mesh in (Mesh(2), Mesh(2, 4)))
+    assert less_work < 0.4 * work
+    assert less_held < (0.4 * held if users else held)
 
 
 def _specs(config, dataset):

@@ -98,7 +98,7 @@ def make_programs(config: ExperimentConfig, mesh: jax.sharding.Mesh, users: int 
 def _gradient_step(
     config: ExperimentConfig, dataset: Dataset, growth: float, run: tuple, state: TrainState, graph: RouterGraph
 ) -> Program:
-    """The gradient step of preset "tuned", which every device does whole.
+    """The gradient step of preset "tuned", which every device does whole but for the table of answers.
 
     Args:
       growth: factor by which queries are left out of `dataset`.
@@ -116,11 +116,9 @@ def _gradient_step(
     fitted = dataclasses.replace(world.fitted, answers=answers)
     world = dataclasses.replace(world, queries=grown, fitted=fitted)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    whole = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), (world, episode, key)
-    )
-    kinds = (_STATE, "world", "batch", "batch")
-    return Program("gradient step", train.compiled_tuning_step(*run), (state, *whole), kinds, len(episode["user"]), 0)
+    whole = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), (episode, key))
+    arguments, kinds = (state, placed_shapes(world, mesh), *whole), (_STATE, "world", "batch", "batch")
+    return Program("gradient step", train.compiled_tuning_step(*run), arguments, kinds, len(episode["user"]), 0)
 
 
 def _small(config: ExperimentConfig) -> tuple[Dataset, float]:

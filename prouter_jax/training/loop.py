@@ -175,13 +175,14 @@ def _tuning_phase(
         state = _with_known_users(state, run, dataset)
     episodes = make_episodes(config, dataset)
     world = make_tuning_world(run.network, to_host(state.params), to_host(state.opt_state.folds), run.here, dataset)
+    placed = world if run.mesh.size == 1 else place(world, run.mesh)
 
     def evaluate(state: TrainState):
         return judge_state(state, run, dataset, workdir, world, episodes)
 
     return _Phase(
         step=compiled_tuning_step(run.network, run.recipe, run.mesh),
-        world=world,
+        world=placed,
         batches=lambda step: EpisodeInput(episodes, step - first),
         key=jax.random.key(config.seed),
         end=first + config.train.tuning_steps,

@@ -6,7 +6,8 @@ of users, and a user may be in several batches of a round.
 
 Devices divide the users of a batch. Where there are many queries they also divide the table of answers by queries: each
 device holds the statistics and updates the latent factors of its part. A step has two collectives: the features of all
-answers are gathered for the E-step, the statistics are summed after it.
+answers are gathered for the E-step, the statistics are summed after it. Where the whole table would fill the memory,
+nothing is whole on a device: what some users ask of the table, and what they add to it, passes all devices in a ring.
 """
 
 import math
@@ -27,10 +28,11 @@ from prouter_jax.model.posterior import posterior_covariance, posterior_mode
 from prouter_jax.model.prior import SecondMoments, m_step, second_moments
 from prouter_jax.model.rounds import Rounds
 from prouter_jax.model.scales import SCALE_STATISTICS, mean_losses, scale_statistics, update_scales
-from prouter_jax.sharding import DATA, spec_of
+from prouter_jax.sharding import EVERY, spec_of
 
 _NEWTON_STEPS = 6  # from the prior mean to a user's posterior mode
 _USERS_AT_ONCE = 2048  # added to the answers' statistics: fewer update the table too often, more fill the memory
+_MOST_GATHERED = 2**30  # bytes of a table of answers that a device holds whole
 
 
 @struct.dataclass
@@ -71,24 +73,27 @@ def make_e_step(sizes: Rounds, steps_per_round: int, mesh: jax.sharding.Mesh) ->
       is the `model.answer_features.Observed` of the graph.
     """
     answers_spec = _answers_spec(sizes, mesh)
+    in_ring = answers_spec != P() and _table_bytes(sizes) > _MOST_GATHERED
 
     def on_device(population, population_mean, answers, batch):
-        statistics, users, losses = batch_statistics(sizes, population, population_mean, answers, batch)
+        ring = mesh.size if in_ring else 1
+        statistics, users, losses = batch_statistics(sizes, population, population_mean, answers, batch, ring)
         (moments, offers, scales), losses = jax.lax.psum(
-            ((statistics.moments, statistics.offers, statistics.scales), losses), DATA
+            ((statistics.moments, statistics.offers, statistics.scales), losses), EVERY
         )
+        messages = statistics.messages
         if answers_spec == P():
-            messages = jax.lax.psum(statistics.messages, DATA)
-        else:
-            messages = jax.lax.psum_scatter(statistics.messages, DATA, tiled=True)
+            messages = jax.lax.psum(messages, EVERY)
+        elif not in_ring:
+            messages = jax.lax.psum_scatter(messages, EVERY, tiled=True)
         return SufficientStatistics(moments, messages, offers, scales), users, losses
 
     statistics_specs = SufficientStatistics(P(), answers_spec, P(), P())  # pyright: ignore[reportArgumentType]
     on_devices = jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=(P(), P(), P(), P(DATA)),
-        out_specs=(statistics_specs, P(DATA), P()),
+        in_specs=(P(), P(), answers_spec if in_ring else P(), P(EVERY)),
+        out_specs=(statistics_specs, P(EVERY), P()),
         check_vma=False,
     )
 
@@ -139,13 +144,15 @@ def batch_statistics(
     population_mean: Float[Array, " features"],
     answers: Float[Array, "queries llms features"],
     batch: dict[str, jax.Array],
+    ring: int = 1,
 ) -> tuple[SufficientStatistics, dict[str, jax.Array], dict[str, jax.Array]]:
     """Infers the weights of a batch's users and sums their statistics.
 
     Args:
       population_mean: mean weights of the population.
-      answers: features of the answers.
+      answers: features of the answers, or this device's part of them.
       batch: rows of users, see `data.batches.Batches.rows`.
+      ring: number of devices that hold a part of the answers each, and so of the messages.
 
     Returns:
       The statistics; the parameters "users" and "has_history" of the batch's users; the sums over users of
@@ -155,7 +162,7 @@ def batch_statistics(
 
     def on_chunk(total, feedback: HistoryFeedback, query, llm, visible):
         feedback = jax.vmap(mask_feedback)(feedback, visible)
-        candidates = with_shown_first(features, table[query[..., None] * sizes.llms + llm], feedback)
+        candidates = with_shown_first(features, _look_up(table, query[..., None] * sizes.llms + llm, ring), feedback)
         inferred = jax.vmap(_infer_user, (0, 0, None))(candidates, feedback, population)
         theta, covariance, losses, residual, curvature = inferred
         has_history = (feedback.offered.sum((1, 2)) > 0).astype(jnp.float32)
@@ -168,7 +175,8 @@ def batch_statistics(
     (moments, offers), by_user = fold_over_users(on_chunk, (start.moments, start.offers), histories, batch["shown"])
     theta, has_history, losses, residual, curvature = by_user
     row = batch["query"][..., None] * sizes.llms + batch["llm"]
-    messages = _sum_messages(sizes, loadings(features, theta, population_mean), residual, curvature, row)
+    loading = loadings(features, theta, population_mean)
+    messages = _sum_messages(len(answers), sizes, (loading, residual, curvature, row), ring)
     statistics = SufficientStatistics(moments, messages, offers, scale_statistics(losses))
     return statistics, {"users": theta, "has_history": has_history}, jax.tree.map(jnp.sum, losses)
 
@@ -206,6 +214,13 @@ def _answers_spec(sizes: Rounds, mesh: jax.sharding.Mesh) -> P:
     return spec_of("answers", (sizes.queries, sizes.llms, 1), mesh)
 
 
+def _table_bytes(sizes: Rounds) -> int:
+    """Bytes of the features of all answers and of their statistics."""
+    factors = sizes.features.latent_factors
+    width = sizes.features.size + factors + factors * (factors + 1) // 2
+    return 4 * sizes.queries * sizes.llms * width
+
+
 def _infer_user(answers: jax.Array, feedback: HistoryFeedback, population: Population):
     """Posterior mode, posterior covariance and losses of one user; gradient and curvature in the utilities."""
     theta = posterior_mode(population.mean, answers, feedback, population, _NEWTON_STEPS)
@@ -218,28 +233,67 @@ def _infer_user(answers: jax.Array, feedback: HistoryFeedback, population: Popul
     )
 
 
-def _sum_messages(
-    sizes: Rounds, loading: jax.Array, residual: jax.Array, curvature: jax.Array, row: jax.Array
-) -> jax.Array:
-    """`SufficientStatistics.messages`, added up for some users at a time.
+def _sum_messages(queries: int, sizes: Rounds, parts: tuple[jax.Array, ...], ring: int) -> jax.Array:
+    """`SufficientStatistics.messages` of this device's queries, added up for some users at a time.
 
     Args:
-      loading: derivative of a user's utilities in the latent factors, [users, factors].
-      residual, curvature: of the utilities, [users, decisions, candidates].
-      row: rows of the answers, query * llms + LLM, the same shape.
+      queries: their number.
+      parts: derivative of a user's utilities in the latent factors, [users, factors]; residual and curvature of the
+        utilities, [users, decisions, candidates]; rows of the answers, query * llms + LLM, the same shape.
+      ring: as in `batch_statistics`.
     """
-    users, zeros = len(row), zero_statistics(sizes).messages
+    users, size = len(parts[0]), sizes.features.latent_factors
     at_once = users if users <= _USERS_AT_ONCE else math.gcd(users, _USERS_AT_ONCE)
-    upper = np.triu_indices(sizes.features.latent_factors)
-    chunks = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), (loading, residual, curvature, row))
+    upper = np.triu_indices(size)
+    chunks = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), parts)
 
     def add(total, chunk):
         loading, residual, curvature, row = chunk
         pairs = loading[:, upper[0]] * loading[:, upper[1]]
-        parts = [x[..., None] * y[:, None, None, :] for x, y in ((residual, loading), (curvature, pairs))]
-        return total.at[row.reshape(-1)].add(jnp.concatenate(parts, -1).reshape(row.size, -1)), None
+        sums = [x[..., None] * y[:, None, None, :] for x, y in ((residual, loading), (curvature, pairs))]
+        at = _place_here(row, len(total), ring).reshape(-1)
+        return total.at[at].add(jnp.concatenate(sums, -1).reshape(row.size, -1), mode="drop"), chunk
 
-    return jax.lax.scan(add, zeros.reshape(-1, zeros.shape[-1]), chunks)[0].reshape(zeros.shape)
+    zeros = jnp.zeros((queries * sizes.llms, size + len(upper[0])))
+    total = jax.lax.scan(lambda total, chunk: (_pass_around(ring, add, total, chunk)[0], None), zeros, chunks)[0]
+    return total.reshape(queries, sizes.llms, -1)
+
+
+def _look_up(table: jax.Array, row: jax.Array, ring: int) -> jax.Array:
+    """The given rows of a table that the devices of a ring hold in parts."""
+    if ring == 1:
+        return table[row]
+
+    def add(_, asked):
+        row, found = asked
+        at = _place_here(row, len(table), ring)
+        return None, (row, jnp.where((at < len(table))[..., None], table[at], found))
+
+    return _pass_around(ring, add, None, (row, jnp.zeros((*row.shape, table.shape[-1]))))[1][1]
+
+
+def _place_here(row: jax.Array, rows: int, ring: int) -> jax.Array:
+    """Places of rows of a table in the part of this device, which has so many; that number for rows elsewhere."""
+    if ring == 1:
+        return row
+    at = row - rows * jax.lax.axis_index(EVERY)
+    return jnp.where(at < 0, rows, jnp.minimum(at, rows))
+
+
+def _pass_around(ring: int, function: Callable, kept, passed):
+    """Calls `function(kept, passed) -> (kept, passed)` on every device with what each has to pass, and returns both.
+
+    Every device keeps `kept`; `passed` ends where it began.
+    """
+    if ring == 1:
+        return function(kept, passed)
+    neighbours = [(device, (device + 1) % ring) for device in range(ring)]
+
+    def step(_, carry):
+        kept, passed = function(*carry)
+        return kept, jax.lax.ppermute(passed, EVERY, neighbours)
+
+    return jax.lax.fori_loop(0, ring, step, (kept, passed))
 
 
 def _update_factors(sizes: Rounds, latent_factors: jax.Array, messages: jax.Array, mean: jax.Array) -> jax.Array:

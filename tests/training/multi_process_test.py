@@ -31,16 +31,16 @@ CONFIG = [
 pytestmark = pytest.mark.slow
 
 
-def _start(workdir, number, environment=None, devices=4):
+def _start(workdir, number, environment=None, devices=4, flags=()):
     """All processes of a run, `devices` virtual devices in all."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    flags = f"--xla_force_host_platform_device_count={devices // number}"
-    environment = os.environ | {"XLA_FLAGS": flags} | (environment or {})
+    here = f"--xla_force_host_platform_device_count={devices // number}"
+    environment = os.environ | {"XLA_FLAGS": here} | (environment or {})
     processes = []
     for index in range(number):
-        command = [sys.executable, "-m", "launch.train", *CONFIG, f"--workdir={workdir}", "--heartbeat=10"]
+        command = [sys.executable, "-m", "launch.train", *CONFIG, *flags, f"--workdir={workdir}", "--heartbeat=10"]
         if number > 1:
             command += [f"--coordinator=127.0.0.1:{port}", f"--num_processes={number}", f"--process_id={index}"]
         with open(f"{workdir}.{index}.log", "a") as log:
@@ -93,6 +93,23 @@ def test_any_number_of_processes_trains_alike(undisturbed, tmp_path, number):
     for name in ("loss", "validation_reward"):
         np.testing.assert_allclose([x[name] for x in found], [x[name] for x in expected], rtol=1e-4)
     assert (workdir / "report" / "report.html").exists()
+
+
+@pytest.mark.parametrize("users", [0, 16], ids=["all users", "minibatches"])
+def test_gradient_steps_of_two_processes_are_those_of_one(tmp_path, users):
+    tuned = [
+        *("--config.model.preset=tuned", "--config.train.tuning_steps=4", "--config.train.num_train_steps=6"),
+        *("--config.data.embedded.num_users=128", f"--config.train.users_per_step={users}"),
+        *("--config.mesh.data=2", "--config.mesh.model=2"),
+    ]
+    found = []
+    for number in (1, 2):
+        workdir = tmp_path / str(number)
+        assert _wait(_start(workdir, number, flags=tuned)) == [0] * number, _log(workdir)
+        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == [6, 10]
+        found.append([[lines[0]["loss"], lines[0]["validation_reward"]], [lines[1]["loss"], lines[1]["improvement"]]])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-3)
 
 
 def _wait_for_step(workdir, step, processes):
