@@ -72,7 +72,12 @@ def _window(instruction: Instruction, axes: int, place: int) -> tuple[int, int, 
 def _count_pairs(left: int, kernel: int, out: int, window: tuple[int, int, int, int]) -> int:
     """Number of pairs of an output and a kernel position that read a value of the left side, not padding."""
     stride, before, left_dilation, kernel_dilation = window
-    at = np.arange(out)[:, None] * stride + np.arange(kernel) * kernel_dilation - before
+    first = np.arange(out) * stride - before
+    if kernel_dilation == 1:  # one number for each output: both axes may have millions of positions
+        lowest = -(-np.maximum(first, 0) // left_dilation)
+        highest = np.minimum(first + kernel - 1, (left - 1) * left_dilation) // left_dilation
+        return int(np.maximum(highest - lowest + 1, 0).sum())
+    at = first[:, None] + np.arange(kernel) * kernel_dilation
     return int(((at >= 0) & (at <= (left - 1) * left_dilation) & (at % left_dilation == 0)).sum())
 
 

@@ -30,6 +30,16 @@ def test_a_batch_that_is_written_as_a_convolution_is_no_more_than_its_products()
     assert _flops(*lines) == 2 * 6 * 32 * 64 * 48
 
 
+def test_a_batch_of_a_million_products_is_counted_as_well():
+    lines = (
+        "%a = f32[1000000,2,3]{2,1,0} parameter(0)",
+        "%b = f32[1000000,3,4]{2,1,0} parameter(1)",
+        "%c = f32[1000000,2,4]{2,1,0} convolution(%a, %b), window={size=1000000 stride=999999 pad=0_0 "
+        "lhs_dilate=1000000}, dim_labels=0bf_0io->0bf",
+    )
+    assert _flops(*lines) == 2 * 10**6 * 2 * 3 * 4
+
+
 def test_a_convolution_does_not_count_its_padding():
     lines = (
         "%a = f32[10,1,1]{2,1,0} parameter(0)",
