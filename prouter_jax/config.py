@@ -270,8 +270,8 @@ class Train:
 class Mesh:
     """Numbers of devices along the two mesh axes.
 
-    Users are sharded over `data`, wide parameters of preset "paper" over `model`, and large tables of queries and LLMs over
-    both. So are users in minibatches of EM.
+    Users are sharded over `data`, wide parameters of preset "paper" over `model`, and large tables of queries and LLMs
+    over both. So are users in minibatches of EM.
     """
 
     data: int = _in_range(1, 1, 2**20)

@@ -34,7 +34,8 @@ def train_variants(
     for name, group in groups.items():
         fixed = {number: plain[number] for number in group}
         tuned = {**params, **start, **fixed, "accepted": jnp.ones(())}
-        opt_state, batches = init(network, steps, tuned, state.opt_state.em), EpisodeInput(episodes, 0)
+        opt_state = init(network, steps, run.batches is not None, tuned, state.opt_state.em)
+        batches = EpisodeInput(episodes, 0)
         for _ in range(steps):
             tuned, opt_state, _ = step(tuned, opt_state, world, next(batches))
             tuned |= fixed  # each number has an optimizer of its own: the others' steps do not depend on it
