@@ -33,17 +33,17 @@ def with_shown_first(
 
 
 def loadings(
-    features: AnswerFeatures, users: Float[Array, "users features"], population_mean: Float[Array, " features"]
-) -> Float[Array, "users factors"]:
+    features: AnswerFeatures, users: Float[Array, "*users features"], population_mean: Float[Array, " features"]
+) -> Float[Array, "*users factors"]:
     """Returns the derivative of each user's utility in an answer's latent factors.
 
     It is the user's weights on the factors, plus the population's weights times the user's weight on the population
     utility where that is a feature.
     """
-    own = users[:, features.factor_start :]
+    own = users[..., features.factor_start :]
     if not features.population_utility:
         return own
-    return own + users[:, features.population_index, None] * population_mean[features.factor_start :]
+    return own + users[..., features.population_index, None] * population_mean[features.factor_start :]
 
 
 def update_latent_factors(

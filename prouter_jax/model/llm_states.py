@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 from jaxtyping import Array, Float, Int
 
 from prouter_jax.graph.build import LLM_NUMBERS
@@ -36,6 +37,33 @@ class StateColumns(NamedTuple):
 
     columns: slice
     states: Array | None
+
+
+@struct.dataclass
+class NewLlms:
+    """How users' weights on LLMs that training did not offer count the uncertainty of their utility.
+
+    With sharpness s a choice depends on exp(s u), and log E exp(s u) = s E u + s^2 Var u / 2 for a Gaussian utility u.
+    The utility of a trained LLM varies less, for a user's decisions tell it, so without correction too few choices of
+    new LLMs would be predicted. The factor s / 2 of the excess variance is where learning starts (`new_llms`).
+
+    Attributes:
+      columns: the column of each LLM's own weight, [llms].
+      factor: of the excess variance of each LLM's utility, [llms].
+    """
+
+    columns: Array
+    factor: Array
+
+    def added(
+        self, users: Float[Array, "users features"], excess: Float[Array, "users llms"]
+    ) -> Float[Array, "users features"]:
+        """Returns the weights with the factor times the excess variance added.
+
+        Args:
+          excess: variance of utilities beyond those of trained LLMs; 0 for these.
+        """
+        return users.at[:, self.columns].add(self.factor * excess)
 
 
 def llm_inputs(graph: RouterGraph) -> Float[Array, "llms inputs"]:

@@ -1,12 +1,18 @@
 """Extension of a trained network to a graph with more queries and LLMs; learns the intercepts of new LLMs.
 
 The answers of a new LLM have the observed features; effect and cost are predicted where they were not observed
-(`llm_prior`). Beside these, two numbers per new LLM are learnt by Newton steps from the decisions in which it was on
+(`llm_prior`). Beside these, three numbers per new LLM are learnt by Newton steps from the decisions in which it was on
 offer, with the users' weights inferred in between:
 
-    intercept b   its weight in the population mean; prior: predicted from the LLM's properties (`llm_regression`),
-                  else mean and variance of the intercepts of the trained LLMs
-    shrinkage s   prior: mean 1/2 and variance 1/12, those of the uniform distribution on [0, 1]
+    intercept b   its weight in the population mean, from all choices as if by a user without history; prior: predicted
+                  from the LLM's properties (`llm_regression`), else mean and variance of those of the trained LLMs
+    shrinkage s   from each user's own choices; prior: mean 1/2 and variance 1/12, as of the uniform distribution on
+                  [0, 1]
+    factor c      of the excess variance (`llm_states.NewLlms`), from each user's own choices; prior: mean and standard
+                  deviation half of the sharpness
+
+The intercept is not learnt from users' own predictions: it would make up for what these lack, and the choice for users
+without history would be worse for it.
 
 Users' weights are learnt on answers of the trained LLMs and extrapolate badly to answers with other mean features. Let
 d be the mean features of the new LLM's answers minus those of the trained LLMs'. The prior of a user's own weight on
@@ -28,13 +34,14 @@ from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.likelihood import residuals, utilities
 from prouter_jax.model.llm_prior import make_llm_prior
 from prouter_jax.model.llm_regression import llm_properties, predict_by_kernel
+from prouter_jax.model.llm_states import NewLlms
 from prouter_jax.model.rounds import Rounds
 
 _MAX_ROUNDS = 8
 _USER_STEPS = 4  # Newton steps of the users' weights in a round, from those of the round before
 _MIN_INTERCEPT_VARIANCE = 0.05
 _PRIOR_SHRINKAGE, _SHRINKAGE_VARIANCE = 1 / 2, 1 / 12
-_TOLERANCE = 1e-3  # rounds end when no intercept or shrinkage moves by more
+_TOLERANCE = 1e-3  # rounds end when no number moves by more
 
 
 def extend_network(network: Rounds, params: dict, graph: RouterGraph) -> tuple[Rounds, dict]:
@@ -59,7 +66,7 @@ def extend_network(network: Rounds, params: dict, graph: RouterGraph) -> tuple[R
     if not features.llm_state:
         return extended, params
     params = _with_prior_of_trained(extended, params, graph, new)
-    return extended, _learn_intercepts(extended, params, graph, new)
+    return extended, _learn(extended, params, graph, new)
 
 
 def _with_own_columns(network: Rounds, new: np.ndarray) -> AnswerFeatures:
@@ -114,30 +121,27 @@ def _with_prior_of_trained(network: Rounds, params: dict, graph: RouterGraph, ne
     return {**params, "population_mean": population_mean, "precision": np.linalg.inv(covariance).astype(np.float32)}
 
 
-def _learn_intercepts(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
-    """Newton steps on the intercepts and shrinkage factors of the new LLMs, users' weights inferred in between."""
+def _learn(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
+    """Newton steps on intercepts, shrinkages and factors of the new LLMs, users' weights inferred in between."""
     own, columns = _own(network.features, new), network.features.llm_columns
     intercepts = _states(network, params, graph) @ params["population_mean"][columns]
-    prior_precision = 1 / max(float(intercepts[~new].var()), _MIN_INTERCEPT_VARIANCE)
-    offset = _feature_offsets(network, params, graph, new)
-    shrinkage, current = np.full(len(new), _PRIOR_SHRINKAGE), jax.tree.map(jnp.asarray, params)
-    current["precision"] = _shrunk_precision(params["precision"], own, new, offset, shrinkage)
-    users, moved = network.bind(params).cold_start_users(graph), np.zeros(len(new))
+    variance = max(float(intercepts[~new].var()), _MIN_INTERCEPT_VARIANCE)
+    prior_precision = 1 / np.array([variance, _SHRINKAGE_VARIANCE, (network.sharpness / 2) ** 2])
+    offset, current = _feature_offsets(network, params, graph, new), jax.tree.map(jnp.asarray, params)
+    start = np.array([0.0, _PRIOR_SHRINKAGE, network.sharpness / 2])
+    moved = np.zeros((3, len(new)))  # intercept, shrinkage, factor; from their prior means
+    users = network.bind(params).cold_start_users(graph)
     for _ in range(_MAX_ROUNDS):
-        users, *derivatives = _derivatives(network, current, graph, offset, own, users)
-        of_intercept, of_shrinkage = (np.asarray(x) for x in derivatives)
-        steps = np.stack(
-            [
-                _newton(of_intercept, moved, prior_precision),
-                _newton(of_shrinkage, shrinkage - _PRIOR_SHRINKAGE, 1 / _SHRINKAGE_VARIANCE),
-            ]
-        )
-        steps *= new
+        shrinkage, factor = (start[:, None] + moved)[1:]
+        current["precision"] = _shrunk_precision(params["precision"], own, new, offset, shrinkage)
+        current["new_llms"] = NewLlms(jnp.asarray(own), jnp.asarray(factor, jnp.float32))
+        users, gradient, curvature = _derivatives(network, current, graph, offset, users)
+        steps = (np.asarray(gradient) - prior_precision[:, None] * moved) / (curvature + prior_precision[:, None])
+        steps = np.where(new, steps, 0.0)
         if np.abs(steps).max() < _TOLERANCE:  # in the first round if no new LLM was on offer
             break
-        moved, shrinkage = moved + steps[0], shrinkage + steps[1]
+        moved += steps
         current["population_mean"] = current["population_mean"].at[own[new]].add(steps[0][new])
-        current["precision"] = _shrunk_precision(params["precision"], own, new, offset, shrinkage)
     return current
 
 
@@ -151,17 +155,6 @@ def _own(features: AnswerFeatures, new: np.ndarray) -> np.ndarray:
     """The column of each LLM's own weight, [llms]; the first column of the states for an LLM without one."""
     own = llm_states.own_columns(features.llm_state, features.own_columns, new)
     return features.llm_start + np.maximum(own, 0)
-
-
-def _newton(derivatives: np.ndarray, deviation: np.ndarray, prior_precision: float) -> np.ndarray:
-    """The Newton step of a parameter per LLM, [llms].
-
-    Args:
-      derivatives: gradient and curvature of the log-likelihood, [2, llms].
-      deviation: the parameter minus its prior mean, [llms].
-    """
-    gradient, curvature = derivatives
-    return (gradient - prior_precision * deviation) / (curvature + prior_precision)
 
 
 def _feature_offsets(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
@@ -188,27 +181,31 @@ def _shrunk_precision(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _derivatives(
-    network: Rounds, params: dict, graph: RouterGraph, offset: np.ndarray, own: np.ndarray, users: jax.Array
-) -> tuple:
-    """Users' weights, and gradient and curvature of the log-likelihood in intercept and shrinkage, [2, llms] each."""
+def _derivatives(network: Rounds, params: dict, graph: RouterGraph, offset: np.ndarray, users: jax.Array) -> tuple:
+    """Users' weights, and gradient and curvature of the log-likelihood in the three numbers, [3, llms] each."""
     features, rounds = network.features, network.bind(params)
-    population, answers = rounds.population(), rounds.answers(graph)
+    new_llms, rounds.new_llms = params["new_llms"], None  # users' own weights come first, their uncertainty on top
+    population, answers, histories = rounds.population(), rounds.answers(graph), read_histories(graph)
     users = rounds.read_users(graph, answers, users, _USER_STEPS)
-    own_precision = jnp.diag(population.precision)[own]
+    excess = rounds.excess_variance(graph, answers, users, population)
+    own_precision = jnp.diag(population.precision)[new_llms.columns]
 
-    def of_user(answers, feedback, llm, visible, theta):
+    def of_user(answers, feedback, llm, visible, theta, excess):
         feedback, answers = mask_feedback(feedback, visible), with_shown_first(features, answers, feedback)
-        by_utility = residuals(utilities(theta, answers), feedback, population)
-        gradient, curvature = (sum_by_llm(x, llm, network.llms) for x in by_utility)
-        # a user's own weight on the LLM follows the intercept the less, the more decisions of the user there are
-        prior_precision = own_precision.reshape(-1, *[1] * (theta.ndim - 1))
-        curvature = curvature * prior_precision / (curvature + prior_precision)
-        # derivatives of the utility in intercept and shrinkage
-        by_intercept = theta[features.population_index] if features.population_utility else 1.0
-        by_shrinkage = jnp.einsum("lp,p...->l...", offset, theta)
-        return tuple(jnp.stack([gradient * by, curvature * by**2]) for by in (by_intercept, by_shrinkage))
+        as_column = (-1, *[1] * (theta.ndim - 1))
 
-    histories = read_histories(graph)
-    by_user = map_over_users(graph, of_user, answers, histories, graph.visibility.decisions, users)
-    return users, *(x.sum(0) for x in by_user)
+        def by_utility(theta):
+            by = residuals(utilities(theta, answers), feedback, population)
+            return tuple(sum_by_llm(x, llm, network.llms) for x in by)
+
+        blind = by_utility(jnp.broadcast_to(population.mean.reshape(as_column), theta.shape))
+        gradient, curvature = by_utility(theta)
+        # a user's own weight on the LLM follows the others' the less, the more decisions of the user there are
+        prior_precision = own_precision.reshape(as_column)
+        curvature = curvature * prior_precision / (curvature + prior_precision)
+        by_shrinkage = jnp.einsum("lp,p...->l...", offset, theta)
+        own = [(gradient * by, curvature * by**2) for by in (by_shrinkage, excess)]
+        return tuple(jnp.stack(x) for x in zip(blind, *own, strict=True))
+
+    arguments = (answers, histories, graph.visibility.decisions, new_llms.added(users, excess), excess)
+    return users, *(x.sum(0) for x in map_over_users(graph, of_user, *arguments))

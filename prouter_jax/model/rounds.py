@@ -18,10 +18,10 @@ from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model import answer_features
 from prouter_jax.model.answer_features import COST, EFFECT, AnswerFeatures, Observed, assemble
 from prouter_jax.model.functional import Functional
-from prouter_jax.model.latent_factors import with_shown_first
+from prouter_jax.model.latent_factors import loadings, with_shown_first
 from prouter_jax.model.likelihood import Population, negative_log_likelihood, utilities
 from prouter_jax.model.llm_prior import LlmPrior
-from prouter_jax.model.llm_states import StateColumns, llm_inputs, llm_states
+from prouter_jax.model.llm_states import NewLlms, StateColumns, llm_inputs, llm_states
 from prouter_jax.model.posterior import posterior_covariance, posterior_mode
 from prouter_jax.model.prior import initial_precision, prior_mean
 
@@ -66,10 +66,10 @@ class Rounds(Functional["BayesianRounds"]):
         """Returns the module with these parameters, see `Functional.bind`.
 
         Args:
-          params: may have an "llm_prior", which `new_llms.extend_network` adds.
+          params: may have an "llm_prior" and "new_llms", which `new_llms.extend_network` adds.
         """
         rounds = super().bind(params)
-        rounds.llm_prior = nnx.data(params.get("llm_prior"))
+        rounds.llm_prior, rounds.new_llms = (nnx.data(params.get(name)) for name in ("llm_prior", "new_llms"))
         return rounds
 
 
@@ -86,6 +86,7 @@ class BayesianRounds(nnx.Module):
       users: weights of the training users, [users, features].
       has_history: 1 for training users with a visible decision, [users].
       llm_prior: predicts outcomes of LLMs that training did not offer, an `LlmPrior`; no parameter, None without.
+      new_llms: what is learnt of LLMs that training did not offer, `NewLlms`; no parameter, None without.
     """
 
     def __init__(self, sizes: Rounds, key: jax.Array):
@@ -102,6 +103,7 @@ class BayesianRounds(nnx.Module):
         self.users = Estimated(jnp.broadcast_to(prior_mean(sizes.features, population_mean), (sizes.users, size)))
         self.has_history = Estimated(jnp.zeros(sizes.users))
         self.llm_prior: LlmPrior | None = nnx.data(None)
+        self.new_llms: NewLlms | None = nnx.data(None)
 
     def population(self) -> Population:
         """Returns the prior and the scales of the likelihood that all users share."""
@@ -176,6 +178,8 @@ class BayesianRounds(nnx.Module):
     ) -> Float[Array, "users features"]:
         """Infers the weights of the users of any graph from their histories: the posterior modes.
 
+        Weights on LLMs that training did not offer count the uncertainty of their utility, see `NewLlms`.
+
         Args:
           answers: features of the answers to the graph's queries.
           start: weights to start from; the prior mean if None.
@@ -190,7 +194,44 @@ class BayesianRounds(nnx.Module):
             answers = with_shown_first(features, answers, feedback)
             return posterior_mode(theta, answers, feedback, population, steps, states)
 
-        return map_over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
+        users = map_over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, start)
+        if self.new_llms is None:
+            return users
+        return self.new_llms.added(users, self.excess_variance(graph, answers, users, population))
+
+    def excess_variance(
+        self,
+        graph: RouterGraph,
+        answers: Float[Array, "queries llms features"],
+        users: Float[Array, "users features"],
+        population: Population,
+    ) -> Float[Array, "users llms"]:
+        """Returns the variance that the utility of a new LLM has beyond that of the trained LLMs; 0 for these.
+
+        It is that of the weights on LLMs, and that of the latent factors, which are zero for the answers of a new LLM,
+        beyond what it is for the population's mean weights. It is 0 for a user without history.
+
+        Args:
+          answers: features of the answers to the graph's queries.
+          users: posterior modes of the weights.
+        """
+        features, of_llms, columns = self.sizes.features, self.sizes.features.llm_columns, self.state_columns(graph)
+        states = self._llm_states(llm_inputs(graph))
+        new = (self.llm_offers[...] == 0).astype(jnp.float32)
+        mean, factors = self.population_mean[...], self.latent_factors[...]
+        factor_variance = _mean_square(factors, (jnp.abs(factors).sum(-1) > 0) * (1 - new))
+
+        def of_user(answers, feedback, _, visible, theta):
+            feedback = mask_feedback(feedback, visible)
+            answers = with_shown_first(features, answers, feedback)
+            covariance = posterior_covariance(theta, answers, feedback, population, columns)
+            variance = jnp.einsum("...ab,la,lb->...l", covariance[..., of_llms, of_llms], states, states)
+            known = variance @ ((1 - new) / jnp.maximum((1 - new).sum(), 1))
+            beyond = loadings(features, theta.T, mean) ** 2 - mean[features.factor_start :] ** 2
+            excess = new * (variance - (known - beyond @ factor_variance)[..., None])
+            return jnp.moveaxis(excess, 0, -1) if theta.ndim > 1 else excess
+
+        return map_over_users(graph, of_user, answers, read_histories(graph), graph.visibility.decisions, users)
 
     def e_step(
         self,
@@ -220,3 +261,8 @@ class BayesianRounds(nnx.Module):
             return theta, jnp.moveaxis(covariance, 0, -1) if theta.ndim > 1 else covariance, losses
 
         return map_over_users(graph, of_user, answers, histories, graph.visibility.decisions, start)
+
+
+def _mean_square(values: jax.Array, weight: jax.Array) -> jax.Array:
+    """Weighted mean of the squares of rows, [..., columns] to [columns]."""
+    return jnp.einsum("...,...f->f", weight, values**2) / jnp.maximum(weight.sum(), 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from em_cases import NAN, Facts, chosen, network_of, on_offer, rounds, some_facts
 
+from prouter_jax.graph.history import read_histories
 from prouter_jax.model import new_llms
 from prouter_jax.model.answer_features import EFFECT
 from prouter_jax.model.new_llms import extend_network
@@ -199,8 +200,9 @@ def test_users_weights_are_half_heeded_of_a_new_llm_unlike_the_known(trained):
     network, _, params = trained
     graph = _excellent().world().build_graph()
     grown, found = extend_network(network, params, graph)
-    answers = grown.bind(found).answers(graph)
-    users, usual = (np.asarray(x) for x in (grown.bind(found).read_users(graph, answers), answers.mean(0)))
+    bound = grown.bind(found)
+    bound.new_llms, answers = None, bound.answers(graph)
+    users, usual = (np.asarray(x) for x in (bound.read_users(graph, answers), answers.mean(0)))
     at = grown.features.llm_start
     told = users[:6, :at] @ (usual[4] - usual[:4].mean(0))[:at]
     assert told.std() > 0.3
@@ -231,3 +233,73 @@ def test_the_rounds_end_at_the_mode_where_users_have_many_decisions(trained, mon
         grown, found = extend_network(network, params, graph)
         intercept[rounds_allowed] = float(found["population_mean"][grown.features.llm_start + 4])
     assert intercept[8] == pytest.approx(intercept[200], abs=0.05)
+
+
+def test_a_new_llm_gets_half_of_the_variance_that_its_utility_has_beyond_that_of_known_ones(trained):
+    network, _, params = trained
+    graph = _grown(llms=1).world().build_graph()
+    grown, found = extend_network(network, params, graph)
+    bound, features = grown.bind(found), grown.features
+    answers = bound.answers(graph)
+    with_it, bound.new_llms = np.asarray(bound.read_users(graph, answers)), None
+    users = np.asarray(bound.read_users(graph, answers))
+    added = (with_it - users)[:6]
+    assert (np.delete(added, features.llm_start + 4, 1) == 0).all()
+    factors, mean = np.asarray(found["latent_factors"])[:, :4], np.asarray(found["population_mean"])
+    of_population = mean[features.factor_start :]
+    loading = users[:, features.factor_start :] + users[:, [features.population_index]] * of_population
+    of_factors = (loading**2 - of_population**2) @ np.square(factors[np.abs(factors).sum(-1) > 0]).mean(0)
+    rng, columns = np.random.default_rng(0), features.llm_columns
+    for user in range(2):
+        covariance = np.asarray(_covariance(grown, found, graph, user), np.float64)
+        drawn = rng.multivariate_normal(np.zeros(features.size), covariance, 200_000)[:, columns]
+        expected = (drawn[:, 4].var() - drawn[:, :4].var(0).mean() + of_factors[user]) / 2
+        assert added[user, features.llm_start + 4] == pytest.approx(expected, rel=0.02, abs=0.005)
+
+
+def test_the_excess_variance_of_a_user_without_history_is_zero(trained):
+    network, _, params = trained
+    facts = _grown(llms=1)
+    kept = facts.user > 0
+    rows = {name: getattr(facts, name)[kept] for name in ("user", "query", "offered", "feedback")}
+    graph = facts.world(**rows).build_graph()
+    grown, found = extend_network(network, params, graph)
+    bound = grown.bind(found)
+    bound.new_llms, answers = None, bound.answers(graph)
+    users = bound.read_users(graph, answers)
+    excess = np.asarray(bound.excess_variance(graph, answers, users, bound.population()))
+    np.testing.assert_allclose(excess[0], 0.0, atol=2e-3)
+    assert (excess[1:6, 4] > 0.05).all()
+
+
+def _covariance(network, params, graph, user):
+    """The posterior covariance of a user's weights."""
+    bound = network.bind(params)
+    bound.new_llms, answers = None, bound.answers(graph)
+    users = bound.read_users(graph, answers)
+    return bound.e_step(graph, read_histories(graph), answers, users, 0)[1][user]
+
+
+def test_decisions_on_new_llms_make_the_answer_for_a_user_without_history_no_worse():
+    """Many users of different tastes, half of the LLMs new to training, and every LLM as good as the others."""
+    rng = np.random.default_rng(0)
+    users, queries, llms = 40, 60, 6
+    tastes = 2.0 * rng.normal(size=(users, llms))
+    user, query = np.repeat(np.arange(users), 40), rng.integers(0, queries, users * 40)
+    old = np.arange(llms) < 3
+    before = np.arange(len(user)) % 40 < 20
+    offered = np.where(before[:, None], old, True)
+    feedback = chosen(tastes[user], offered, rng)
+    flat = np.full((queries, llms), 0.5)
+    flat_of_old = np.where(old, flat, NAN)
+    seen = Facts(flat_of_old, flat_of_old, user[before], query[before], offered[before], feedback[before])
+    world = seen.world()
+    network, graph = network_of(world, **SMALL)
+    params = rounds(network, graph, 6)
+    share = {}
+    for name, facts in {"none": seen, "all": Facts(flat, flat, user, query, offered, feedback)}.items():
+        grown, found = extend_network(network, params, facts.world().build_graph())
+        utility = np.asarray(found["population_mean"])[grown.features.llm_start :][:llms]
+        share[name] = (np.exp(utility) / np.exp(utility).sum())[3:].sum()
+    true = feedback[~before][:, 3:].sum(1).mean()
+    assert abs(share["all"] - true) < abs(share["none"] - true)
