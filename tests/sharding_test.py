@@ -55,6 +55,7 @@ def test_where_there_are_many_queries_each_device_has_a_part_of_them(
     tiny_config, dataset, tmp_path, call_any_queries_many, monkeypatch, most_gathered
 ):
     monkeypatch.setattr("prouter_jax.training.minibatch_em._MOST_GATHERED", most_gathered)
+    monkeypatch.setattr("prouter_jax.training.minibatch_em._ANSWERS_AT_ONCE", 2**15 if most_gathered else 8)
     tiny_config.train.users_per_step, found = 4, []
     for mesh in (Mesh(), Mesh(data=2), Mesh(data=2, model=2)):
         tiny_config.mesh, workdir = mesh, tmp_path / f"{mesh.data}x{mesh.model}"

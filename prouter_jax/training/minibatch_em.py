@@ -21,6 +21,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from prouter_jax.config import USERS_AT_ONCE
 from prouter_jax.graph.history import HistoryFeedback, batch_histories, fold_over_users, mask_feedback
 from prouter_jax.model.latent_factors import llm_mean_factors, loadings, newton_update, with_shown_first
 from prouter_jax.model.likelihood import Population, negative_log_likelihood, residuals, utilities
@@ -33,6 +34,7 @@ from prouter_jax.sharding import EVERY, spec_of
 _NEWTON_STEPS = 6  # from the prior mean to a user's posterior mode
 _USERS_AT_ONCE = 2048  # added to the answers' statistics: fewer update the table too often, more fill the memory
 _MOST_GATHERED = 2**30  # bytes of a table of answers that a device holds whole
+_ANSWERS_AT_ONCE = 2**15  # whose factors are updated: a TPU pads the 9 x 9 matrix of each answer to 8 KiB
 
 
 @struct.dataclass
@@ -243,7 +245,8 @@ def _sum_messages(queries: int, sizes: Rounds, parts: tuple[jax.Array, ...], rin
       ring: as in `batch_statistics`.
     """
     users, size = len(parts[0]), sizes.features.latent_factors
-    at_once = users if users <= _USERS_AT_ONCE else math.gcd(users, _USERS_AT_ONCE)
+    most = _USERS_AT_ONCE if ring == 1 else USERS_AT_ONCE
+    at_once = users if users <= most else math.gcd(users, most)
     upper = np.triu_indices(size)
     chunks = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), parts)
 
@@ -297,10 +300,19 @@ def _pass_around(ring: int, function: Callable, kept, passed):
 
 
 def _update_factors(sizes: Rounds, latent_factors: jax.Array, messages: jax.Array, mean: jax.Array) -> jax.Array:
-    """The latent factors after the Newton step of the summed messages."""
-    size = sizes.features.latent_factors
+    """The latent factors after the Newton step of the summed messages, for some queries at a time."""
+    queries, llms, size = latent_factors.shape
     rows, columns = np.triu_indices(size)
-    gradient, triangle = messages[..., :size], messages[..., size:]
-    curvature = jnp.zeros((*latent_factors.shape, size))
-    curvature = curvature.at[..., rows, columns].set(triangle).at[..., columns, rows].set(triangle)
-    return newton_update(latent_factors, gradient, curvature, mean, sizes.factor_precision)
+
+    def on_chunk(chunk):
+        factors, messages = chunk
+        gradient, triangle = messages[..., :size], messages[..., size:]
+        curvature = jnp.zeros((*factors.shape, size))
+        curvature = curvature.at[..., rows, columns].set(triangle).at[..., columns, rows].set(triangle)
+        return newton_update(factors, gradient, curvature, mean, sizes.factor_precision)
+
+    chunks = next(n for n in range(1, queries + 1) if queries % n == 0 and queries // n * llms <= _ANSWERS_AT_ONCE)
+    if chunks == 1:
+        return on_chunk((latent_factors, messages))
+    parts = jax.tree.map(lambda x: x.reshape(chunks, -1, *x.shape[1:]), (latent_factors, messages))
+    return jax.lax.map(on_chunk, parts).reshape(latent_factors.shape)
