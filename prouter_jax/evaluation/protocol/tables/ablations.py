@@ -85,6 +85,8 @@ def gradient_tables(size: Size) -> list[Definition]:
     """The definitions of the tables of preset "tuned": against EM, and without groups of the trained numbers."""
     of_choices = some_users(size, choices(size))
     new_users = {"data.split": "cold_user"}
+    warm = {"data.split": "warm_query"}
+    few = {**warm, "data.decisions_per_user": 20}
     groups = _few(_GROUPS) if size.small else _GROUPS
     units = (
         _gradient_units(size, measure_gradients, _NEW, of_choices, new_users, tuple(_LEAST), 5)
@@ -92,15 +94,18 @@ def gradient_tables(size: Size) -> list[Definition]:
         + _gradient_units(
             size, measure_gradients, "votes, new workers", votes(size), {"data.split": "warm_user"}, (0, 10), 3
         )
+        + _gradient_units(size, measure_gradients, "choices, known queries", of_choices, warm, (None,), 2)
+        + _gradient_units(size, measure_gradients, "choices, known queries, 20 decisions", of_choices, few, (None,), 2)
     )
     return [
         Definition(
             "gradients",
             "What gradient steps bring",
             f'Preset "tuned" (router) against the EM in the same training run: choices of {SOME_USERS} users on new '
-            "queries, and votes. k decisions of each new user are known. Temperature 1, no tuned settings. Scores are "
-            "means over users. Intervals are over users, where the seeds in which a user is tested are one cluster. "
-            "Accepted: in how many seeds the gate accepted the trained numbers; otherwise the router is EM.",
+            "and on known queries, and votes. k decisions of each new user are known. Temperature 1, no tuned "
+            "settings. Scores are means over users. Intervals are over users, where the seeds in which a user is "
+            "tested are one cluster. Accepted: in how many seeds the gate accepted the trained numbers; otherwise the "
+            "router is EM.",
             by_seed(units),
             [
                 required(f"k = {k}: the log loss falls by {least:.3f}", gain(least, EM, ks=(k,), where=settings(_NEW)))
