@@ -16,6 +16,7 @@ import time
 from absl import flags
 
 from . import entry
+from .backends.job import PREEMPTED
 
 _TABLE = flags.DEFINE_string("table", None, "Name of a table, or all.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of all results; the same again resumes a run.", required=True)
@@ -30,9 +31,14 @@ def main() -> None:
     if _TABLE.value is None and _DOCUMENT.value is None:
         raise ValueError("flag --table: expected the name of a table or all, found none")
     from prouter_jax.io.paths import local_path
+    from prouter_jax.training.multihost import Preempted
 
     workdir = local_path(_WORKDIR.value, "what several processes share")
-    problems = _reproduce(workdir) if _TABLE.value is not None else []
+    try:
+        problems = _reproduce(workdir) if _TABLE.value is not None else []
+    except Preempted:
+        print("reproduce: stopped by SIGTERM; the same command goes on", file=sys.stderr)
+        sys.exit(PREEMPTED)
     if _DOCUMENT.value is not None:
         from prouter_jax.evaluation.protocol.report import write_results
 

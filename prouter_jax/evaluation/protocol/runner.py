@@ -24,6 +24,7 @@ from prouter_jax.evaluation.protocol.table import Group, RequirementResult, Tabl
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import Busy, lock
 from prouter_jax.io.display import provenance
+from prouter_jax.training.multihost import Preempted
 
 REPORT = "report/report.html"
 _POLL_SECONDS = 1.0  # between two checks of units that other processes are measuring
@@ -211,7 +212,7 @@ def _run(unit: Unit, digest: str, log: pathlib.Path) -> dict:
         measurements = [files.jsonable(one) for one in (result if isinstance(result, list) else [result])]
         for one in measurements:
             check_measurement(one)
-    except Busy:
+    except (Busy, Preempted):
         raise
     except MissingData as error:
         return {"failure": str(error)}

@@ -16,6 +16,7 @@ from protocol_cases import constant, definition, measurement
 from prouter_jax.evaluation.protocol.definition import Definition, MissingData, Unit
 from prouter_jax.evaluation.protocol.runner import run_units
 from prouter_jax.io.concurrency import Busy, lock
+from prouter_jax.training.multihost import Preempted
 
 ROOT = pathlib.Path(__file__).parents[3]
 
@@ -187,6 +188,16 @@ def test_a_unit_waits_for_what_another_process_prepares_for_it(tmp_path):
 
     work = _run(tuning_is_under_way, tmp_path)
     assert (len(work.busy), work.failures) == (3, {})
+    assert len(_run(Counted(), tmp_path).records) == 3
+
+
+def test_a_signal_to_stop_is_no_failure_of_a_unit(tmp_path):
+    def stopped(seed, router):
+        raise Preempted("runs/choices: stopped by SIGTERM")
+
+    with pytest.raises(Preempted):
+        _run(stopped, tmp_path)
+    assert not (tmp_path / "failures").exists()
     assert len(_run(Counted(), tmp_path).records) == 3
 
 
