@@ -46,7 +46,8 @@ def slurm(tmp_path_factory):
 
 def _run(module, *arguments):
     command = [sys.executable, "-m", f"launch.{module}", *arguments]
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"
+    environment = os.environ | {"XLA_FLAGS": flags}
     done = processes.run(command, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -36,7 +36,7 @@ def _start(workdir, number, environment=None, devices=4, flags=()):
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    here = f"--xla_force_host_platform_device_count={devices // number}"
+    here = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices // number}"
     environment = os.environ | {"XLA_FLAGS": here} | (environment or {})
     processes = []
     for index in range(number):
