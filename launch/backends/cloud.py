@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .job import Job, is_secret
 
-# chips, or cores where the name counts these, of a slice's name
+# how a slice's name begins, and how many it counts for each chip: cores for some kinds
 _NAMES = {"v5e": ("v5litepod", 1), "v5p": ("v5p", 2), "v6e": ("v6e", 1)}
 
 _IMAGE = pathlib.Path(__file__).parent / "Dockerfile"

@@ -24,7 +24,7 @@ class Forecast:
 
     Attributes:
       name: of the program.
-      users: users that one call reads, on all devices.
+      users: users whose histories one call of the program reads, on all devices together.
       calls: calls in an epoch; 0 for a program that is not part of training.
       memory: bytes by kind.
       fits: whether the memory is at most the device's HBM.

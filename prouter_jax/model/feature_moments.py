@@ -1,9 +1,9 @@
 """Second moments of answer features around the means of decisions: the sums in the curvature of feedback.
 
 For users who share their queries they are matrix products of the pairs of columns (each pair once, for the matrix is
-symmetric) with the users' weights. The states of LLMs need no pairs where candidate c is LLM c: with S the states,
-their block is S' diag(summed weights) S, and their block with the other columns is S' times a sum for each LLM. So the
-work grows with the square of the number of the other columns.
+symmetric) with the users' weights. The states of LLMs (`llm_states`) need no pairs where candidate c is LLM c: with S
+the states, their block is S' diag(summed weights) S, and their block with the other columns is S' times a sum for each
+LLM. So the work grows with the square of the number of the other columns.
 """
 
 import jax
@@ -83,5 +83,5 @@ def _moment(dense: jax.Array, weight: jax.Array, states: StateColumns | None) ->
 
 
 def _of_states(by_llm: jax.Array, states: StateColumns) -> jax.Array:
-    """Sums of the states that numbers of LLMs weigh, [..., llms] to [..., columns]."""
+    """Sums of LLMs' states weighted by a number for each LLM: [..., llms] to [..., columns]."""
     return by_llm if states.states is None else by_llm @ states.states

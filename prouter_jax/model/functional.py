@@ -10,7 +10,10 @@ Module = TypeVar("Module", bound=nnx.Module)
 
 
 class Functional(Generic[Module]):
-    """The sizes of a module; subclasses are frozen dataclasses, so static arguments of compiled functions."""
+    """Sizes and hyperparameters of a module, which make it from parameters; subclasses are frozen dataclasses.
+
+    They are hashable, so a subclass is a static argument of compiled functions.
+    """
 
     def make(self, key: jax.Array) -> Module:
         """Returns the module with its initial parameters."""
@@ -21,7 +24,7 @@ class Functional(Generic[Module]):
         return nnx.to_pure_dict(nnx.state(self.make(key)))
 
     def bind(self, params: dict) -> Module:
-        """Returns the module with these parameters, also inside a transformation; ignores other names."""
+        """Returns the module with these parameters, also inside a transformation; others are ignored."""
         graphdef, state = _structure(self)
         return nnx.merge(graphdef, {name: params[name] for name in state})
 

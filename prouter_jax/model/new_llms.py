@@ -8,8 +8,8 @@ offer, with the users' weights inferred in between:
                   from the LLM's properties (`llm_regression`), else mean and variance of those of the trained LLMs
     shrinkage s   from each user's own choices; prior: mean 1/2 and variance 1/12, as of the uniform distribution on
                   [0, 1]
-    factor c      of the excess variance (`llm_states.NewLlms`), from each user's own choices; prior: mean and standard
-                  deviation half of the sharpness
+    factor c      of how much more the utility of a new LLM varies than that of others (`llm_states.NewLlms`), from each
+                  user's own choices; prior: mean and standard deviation half of the sharpness
 
 The intercept is not learnt from users' own predictions: it would make up for what these lack, and the choice for users
 without history would be worse for it.
@@ -160,7 +160,7 @@ def _own(features: AnswerFeatures, new: np.ndarray) -> np.ndarray:
 def _feature_offsets(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> np.ndarray:
     """d: mean features of each new LLM's answers minus those of the trained LLMs', [llms, features].
 
-    It has the outcomes and style alone; zero for trained LLMs.
+    Columns other than outcomes and style are zero, and so are the rows of trained LLMs.
     """
     means = np.asarray(network.bind(params).answers(graph)).mean(0)
     offset = np.where(new[:, None], means - means[~new].mean(0), 0.0)
@@ -184,7 +184,7 @@ def _shrunk_precision(
 def _derivatives(network: Rounds, params: dict, graph: RouterGraph, offset: np.ndarray, users: jax.Array) -> tuple:
     """Users' weights, and gradient and curvature of the log-likelihood in the three numbers, [3, llms] each."""
     features, rounds = network.features, network.bind(params)
-    new_llms, rounds.new_llms = params["new_llms"], None  # users' own weights come first, their uncertainty on top
+    new_llms, rounds.new_llms = params["new_llms"], None  # read without uncertainty, which is added below
     population, answers, histories = rounds.population(), rounds.answers(graph), read_histories(graph)
     users = rounds.read_users(graph, answers, users, _USER_STEPS)
     excess = rounds.excess_variance(graph, answers, users, population)

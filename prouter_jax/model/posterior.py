@@ -52,7 +52,7 @@ def posterior_mode(
       states: as for `feature_moments.centred_moment`.
     """
 
-    @jax.checkpoint  # a gradient through the steps keeps the weights alone of each step
+    @jax.checkpoint  # the backward pass keeps only the weights of each step
     def newton_step(theta):
         return _newton_step(theta, answers, feedback, population, states)
 
@@ -69,7 +69,7 @@ def differentiable_mode(
     """Returns the posterior mode, with its gradient in the answers and the population by the implicit function theorem.
 
     At the mode the gradient g of the log-posterior is 0, so the mode's derivative is H^-1 times that of g, with H the
-    curvature there. The steps to the mode keep nothing for it.
+    curvature there. So nothing of the steps to the mode is kept for the backward pass.
 
     Args:
       theta, answers, feedback, population: as for `posterior_mode`; no gradient reaches `theta`.

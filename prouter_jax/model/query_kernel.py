@@ -83,7 +83,7 @@ def make_query_kernel(
     Args:
       places: features of the known queries.
       noise: variance of the values' noise, the ridge.
-      landmarks: rows of the landmarks among them, see `choose_landmarks`; as many as there are queries for all.
+      landmarks: rows of the landmarks among them, see `choose_landmarks`; all rows for no approximation.
     """
     places = jax.device_put(places)  # jnp.asarray would compile a program for each array
     numbers: list[Any] = [scale if isinstance(scale, jax.Array) else np.float32(scale) for scale in scales]

@@ -10,7 +10,7 @@ _MIN_NOISE = 1e-2  # keeps the precision of ratings finite where they are fitted
 
 
 def mean_losses(losses: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Returns the metrics of a round: "loss", the sum of the mean losses of each kind of feedback, and "rating_error".
+    """Returns a round's metrics: "loss", the sum of the mean losses of each kind of feedback, and "rating_error".
 
     Args:
       losses: sums by user, see `likelihood.negative_log_likelihood`.

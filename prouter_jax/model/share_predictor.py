@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from prouter_jax.model.likelihood import MIN_SHARE
 from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients
 
-_USERS_AT_ONCE = 128  # at most; shapes are compiled for so many users and for one, a request
+_USERS_AT_ONCE = 128  # at most; compiled for this many users, and for one user: a request
 _SHARES_AT_ONCE = 1 << 24  # at most, where there are many known queries
 _CACHED_BYTES = 1 << 28  # of coefficients: 13,000 users with 512 landmarks and 10 LLMs
 

@@ -17,7 +17,7 @@ class Limits:
     Attributes:
       new_users: share of the decisions that are made by new users.
       far_queries: share of the queries that are far from all training queries.
-      moved_choices: share of the choices that moved to another LLM.
+      moved_choices: total variation distance between the shares of choices by LLM that were expected and found.
       new_llms: share of the choices that are new LLMs.
       worse_log_loss: increase of the log loss, relative to validation.
       p_value: largest p-value at which far queries and moved choices raise an alarm.

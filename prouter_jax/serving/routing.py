@@ -46,7 +46,7 @@ class Pool:
       users: user states, float32 [users + 1, properties]; the last row is a user without history.
       has_history: whether a user has history, bool [users + 1].
       user_rows, query_rows, task_rows: row of each id.
-      query_task: task row of each query of the world, int [queries]; -1 for none.
+      query_task: task row of each known query, int [queries]; -1 for none.
       scale: scale of the costs.
       encode: features of new queries, from their texts and task rows (-1 for none).
       text_cache: (answers, cost, kernel) of recent texts by (text, task row), oldest first; these arrays take at most
@@ -164,10 +164,10 @@ class _Queries:
 
 
 def _queries(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Queries:
-    """Finds the distinct queries: by id if the world has it, else by text and task."""
+    """Finds the distinct queries: by id if the router knows it, else by text and task."""
     by_id, code, values, task = _read_query_columns(pool, columns, errors)
     tasks, known_queries = len(pool.task_rows) + 1, len(pool.query_task)
-    # one number for each distinct query: rows of the world first, then pairs of text and task
+    # one number for each distinct query: rows of known queries first, then pairs of text and task
     key = np.where(by_id >= 0, by_id, known_queries + code.astype(np.int64) * tasks + task + 1)
     key[errors.rows()] = -1
     distinct, row = sorted_distinct(key)

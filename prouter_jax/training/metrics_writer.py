@@ -115,7 +115,7 @@ def read_fit(workdir: pathlib.Path) -> Fit | None:
 
 
 def _rank(record: dict) -> tuple[float, float]:
-    """What the gate accepted is restored whatever its reward; else the highest reward is."""
+    """Where `training.gate` accepted the trained numbers the last is restored, else that of the highest reward."""
     return record.get("accepted", 0.0), record["validation_reward"]
 
 

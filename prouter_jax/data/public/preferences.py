@@ -1,4 +1,6 @@
-"""Reads Chatbot Arena, PRISM and GMTRouter: votes and ratings of people and judges, without effects and costs.
+"""Reads Chatbot Arena, PRISM and GMTRouter: votes and ratings of people and judges.
+
+They have neither effects (how good an answer is, 0 to 1) nor costs.
 
 Each reader takes the file as published and `on_progress` (see `FileSet`), and raises a ValueError of one line that
 names file, column and row, what was expected and what was found.

@@ -124,7 +124,7 @@ def tell_unread(path: str | os.PathLike, names: Sequence[str], known: Collection
     The line comes once in a process, however often the file is read.
 
     Args:
-      others: further columns that are in order, because another command reads them.
+      others: further columns that need no warning, because another command reads them.
     """
     unread = [name for name in dict.fromkeys(names) if name not in known and name not in others]
     absent = [name for name in known if name not in names]

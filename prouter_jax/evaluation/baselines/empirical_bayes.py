@@ -73,6 +73,7 @@ class EmpiricalBayes:
         fit *= np.minimum(1, self._cap / np.maximum(length, 1)) / self._temperature
         np.fill_diagonal(fit, -np.inf)
         fit -= fit.max(1, keepdims=True) if self._num_users > 1 else 0
+        # where all likelihoods underflow the prior is left
         weights = self._prior * np.exp(fit) + 1e-300 * self._prior
         np.fill_diagonal(weights, 0)
         alone = weights.sum(1) == 0
