@@ -11,7 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 LAYERS = (
-    *("io", "config", "sharding", "data", "llm", "metrics", "search"),
+    *("io", "config", "compilation", "sharding", "data", "llm", "metrics", "search"),
     *("graph", "dataset", "model", "training"),
     *("serving", "report", "aot", "evaluation", "experiment", "sweep"),
 )

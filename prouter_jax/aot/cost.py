@@ -132,8 +132,9 @@ def _fusion_bytes(module: Module, fusion: Instruction, operands: list[Instructio
     into = root.operands[0] if root.opcode == "dynamic-update-slice" else None
     total = 0.0
     for place, operand in enumerate(operands):
-        users = [one for one in inside.values() if parameters[place] in one.operands]
-        if users == [root] and parameters[place] == into:
+        written = parameters[place] == into
+        users = [one for one in inside.values() if parameters[place] in one.operands and not (written and one is root)]
+        if written and not users:
             continue
         total += _if(counts, operand.shapes, _read(users, parameters[place], _size(operand.shapes)))
     if into is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
+from prouter_jax.compilation import jit_program
 from prouter_jax.config import Model
 from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_features
 from prouter_jax.graph.schema import RouterGraph
@@ -188,7 +189,7 @@ def apply_to_world(
     return dataclasses.replace(applied, kernel=kernel, weights=weights, similar=similar)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+@functools.partial(jit_program, static_argnums=(0, 3, 4))
 def _encode(network: Architecture, params: dict, graph: RouterGraph, count: int, by_share: bool) -> Encoded:
     """What `Encoded` says, of a world with `count` queries."""
     bound, answers, users, rounds, messages = network.bind(params), [], [], None, None
@@ -224,13 +225,13 @@ def _costs(graph: RouterGraph) -> tuple[Float[Array, "queries llms"], Float[Arra
     return jnp.where(seen > 0, values, means[task]), means
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit_program, static_argnums=0)
 def _read_users(network: Architecture, params: dict, graph: RouterGraph, answers: jax.Array) -> jax.Array:
     """Computes the states of the users of a graph, [users, width]."""
     return network.bind(params).read_users(graph, answers)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit_program, static_argnums=0)
 def _predict_answers(layers: Layers, params: dict, states: GraphStates, places: QueryFeatures) -> jax.Array:
     """Expected states of the answers to new queries, from their texts and tasks."""
     vectors = jnp.pad(places.vectors, ((0, 0), (0, layers.width - places.vectors.shape[1])))

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from prouter_jax.compilation import jit_program
 from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.latent_factors import with_shown_first
@@ -72,7 +73,7 @@ def _mixture(log_likelihoods: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return likelihoods / likelihoods.sum(1, keepdims=True), np.log(likelihoods.mean(1)) + largest[:, 0]
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit_program, static_argnums=0)
 def _log_likelihoods(sizes: Rounds, params: dict, graph: RouterGraph, answers, users, training_users):
     """Log-likelihood of each history under each training user [users, training users] and under the user's own weights
     [users], and the posterior covariance of the latter [users, features, features]."""

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from prouter_jax.compilation import jit_program
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.mixed_choices import ChoiceMixer
 from prouter_jax.model.network import Architecture
@@ -78,7 +79,7 @@ def make_known_users(
     return KnownUsers(network, params, ids[rows], mixer)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit_program, static_argnums=0)
 def _columns(network: Architecture, params: dict, graph: RouterGraph, answers, known, other) -> jax.Array:
     rounds, sizes = network.tuned()
     transfer = sizes.bind(params)
@@ -95,7 +96,7 @@ def _numbers(network: Architecture, params: dict, length: Float[Array, " users"]
     return jnp.stack([transfer.similar_share(length), transfer.logit_scale(length)], 1)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit_program, static_argnums=0)
 def _regress(network: Architecture, kernel: KnownQueryKernel, answers: jax.Array, known: jax.Array):
     """Mean choice probabilities of the known users [known, llms], and their coefficients [known, landmarks, llms]."""
     shares = jax.nn.softmax(known_utilities(known, answers, jnp.float32(network.tuned()[0].sharpness)), 1)

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from prouter_jax.compilation import jit_program
 from prouter_jax.graph.history import map_over_users, mask_feedback, read_histories, sum_by_llm
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model import llm_states
@@ -180,7 +181,7 @@ def _shrunk_precision(
     return jnp.asarray(transform.T @ precision @ transform, jnp.float32)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit_program, static_argnums=0)
 def _derivatives(network: Rounds, params: dict, graph: RouterGraph, offset: np.ndarray, users: jax.Array) -> tuple:
     """Users' weights, and gradient and curvature of the log-likelihood in the three numbers, [3, llms] each."""
     features, rounds = network.features, network.bind(params)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from prouter_jax.compilation import jit_program
 from prouter_jax.data.episodes import FOLDS, Episodes
 from prouter_jax.model.network import Architecture
 from prouter_jax.training.episode_loss import user_losses
@@ -80,7 +81,7 @@ def em_numbers(network: Architecture) -> dict[str, jax.Array]:
     return {**start, "similar_weight": jnp.array([_NO_SIMILAR_USERS, 0.0])}
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit_program, static_argnums=0)
 def _losses(network: Architecture, numbers: dict, world: TuningWorld, episode: dict) -> tuple[jax.Array, jax.Array]:
     transfer = network.tuned()[1].bind(numbers)
     return user_losses(transfer, *read_episode(world, episode), world.num_tasks, episode)

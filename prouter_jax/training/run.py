@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from prouter_jax.compilation import OPTIONS, jit_program
 from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.data.batches import Batches
 from prouter_jax.data.episodes import users_left_out
@@ -105,8 +106,8 @@ def compiled_init(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh
     abstract = placed_shapes(jax.eval_shape(lambda: init(jax.random.key(0))), mesh)
     places = jax.tree.map(lambda x: x.sharding, abstract)
     # it runs once: on a CPU LLVM takes 3 s to make random numbers fast, and 0.4 s to make the same ones
-    options = {"xla_backend_optimization_level": 1} if mesh.devices.flat[0].platform == "cpu" else None
-    return jax.jit(init, out_shardings=places, compiler_options=options), abstract
+    quickly = {"xla_backend_optimization_level": 1} if mesh.devices.flat[0].platform == "cpu" else {}
+    return jax.jit(init, out_shardings=places, compiler_options=_options(network) | quickly), abstract
 
 
 @functools.lru_cache(maxsize=16)
@@ -120,7 +121,8 @@ def compiled_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh
         state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
         return state, metrics
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(places, replicated(mesh)))
+    options = _options(network)
+    return jax.jit(step, donate_argnums=0, out_shardings=(places, replicated(mesh)), compiler_options=options)
 
 
 @functools.lru_cache(maxsize=16)
@@ -135,4 +137,9 @@ def compiled_tuning_step(network: Architecture, recipe: Recipe, mesh: jax.shardi
         state = dataclasses.replace(state, step=state.step + 1, params=params, opt_state=opt_state)
         return state, metrics
 
-    return jax.jit(step, donate_argnums=0, out_shardings=(places, replicated(mesh)))
+    return jit_program(step, donate_argnums=0, out_shardings=(places, replicated(mesh)))
+
+
+def _options(network: Architecture) -> dict[str, bool]:
+    """The older emitters take longer with the gradients of message passing, and these steps are slower."""
+    return OPTIONS if network.layers is None else {}

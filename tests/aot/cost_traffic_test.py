@@ -82,6 +82,10 @@ def test_so_it_does_inside_a_fusion():
     assert _bytes(FUSED % (cut, piece)) == 3 * 2**22
     put = f"  ROOT %put = {table} dynamic-update-slice(%param_0, %param_2, %param_1, %param_1, %param_1)"
     assert _bytes(FUSED % (put, table)) == 2 * 2**22
+    added = f"""  %cut = {piece} dynamic-slice(%param_0, %param_1, %param_1, %param_1)
+  %sum = {piece} add(%cut, %param_2)
+  ROOT %put = {table} dynamic-update-slice(%param_0, %sum, %param_1, %param_1, %param_1)"""
+    assert _bytes(FUSED % (added, table)) == 3 * 2**22
     both = f"""  %cut = {piece} dynamic-slice(%param_0, %param_1, %param_1, %param_1)
   %all = {piece} reduce-window(%param_0, %param_1)
   ROOT %sum = {piece} add(%cut, %all)"""

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from prouter_jax.compilation import jit_program
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, select
@@ -165,7 +166,7 @@ def dense_logits(params, user, query):
     return params["llm"][:, None, None] + biases + factors
 
 
-@functools.partial(jax.jit, static_argnames=("dense", "choices"))
+@functools.partial(jit_program, static_argnames=("dense", "choices"))
 def _descend(params, data, penalties, rates, steps, dense: bool, choices: bool):
     """Adam with a cosine-decayed learning rate on all data; parameters move by their factor in `rates`."""
     learning_rate = 0.2 if choices else 0.05

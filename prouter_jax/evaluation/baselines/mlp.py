@@ -9,6 +9,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
+from prouter_jax.compilation import jit_program
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
@@ -136,7 +137,7 @@ class Network(nnx.Module):
         return start + self.outer(jax.nn.gelu(self.inner(inputs)))
 
 
-@functools.partial(jax.jit, static_argnames=("graph", "choices"))
+@functools.partial(jit_program, static_argnames=("graph", "choices"))
 def _descend(graph, params, tables, rows, key, dropout, weight_decay, learning_rate, choices: bool):
     """Parameters after one AdamW step for each row of `rows` [steps, batch]."""
     rate = optax.cosine_decay_schedule(1.0, len(rows))

@@ -1,0 +1,12 @@
+"""How XLA compiles the programs of this package."""
+
+import functools
+
+import jax
+
+# For a CPU XLA's older emitters compile in two thirds of the time of the newer ones, and what they make is no slower:
+# a round of the default network for 1,000 users took 0.83 s in place of 0.90 s. It changes nothing on other devices.
+OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+
+# `jax.jit` of a whole program; one that is called in another takes that one's options and may have none of its own
+jit_program = functools.partial(jax.jit, compiler_options=OPTIONS)
