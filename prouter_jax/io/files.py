@@ -11,8 +11,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from prouter_jax.io.paths import file_size, file_system, files_below, is_remote, make_path
 
 MANIFEST = "manifest.json"
@@ -93,7 +91,7 @@ def jsonable(value: Any) -> Any:
     """The same tree for strict JSON: Python's own types instead of numpy's, None instead of NaN and infinity."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
+    if hasattr(value, "tolist"):  # numpy's: to import it here would slow `--help`
         return jsonable(value.tolist())
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
