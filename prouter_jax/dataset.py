@@ -1,14 +1,16 @@
 """From a configuration to a split data set: the visible training world and the decisions of each part."""
 
 import dataclasses
+import functools
 import sys
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int
 
 from prouter_jax.config import TIME, WARM, Data
 from prouter_jax.data import interactions as tables
-from prouter_jax.data.history_store import HistoryStore
+from prouter_jax.data.history_store import HistoryStore, build_store
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.public.registry import read_public
 from prouter_jax.data.rewards import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
@@ -87,6 +89,13 @@ class Dataset:
     parts: Parts
     truth_scale: CostScale
     store: HistoryStore | None = None
+
+    @functools.cached_property
+    def histories(self) -> tuple[HistoryStore, Int[np.ndarray, " queries"]]:
+        """Histories of the training users, and the row in `world` of each query that they name, -1 for hidden ones."""
+        if self.store is not None:
+            return self.store, self.world_query
+        return build_store(self.world.interactions), np.arange(len(self.world.interactions.queries.ids))
 
     def labelled(self, part: str) -> "Labelled":
         """The decisions of "train", "validation" or "test" with their rewards."""

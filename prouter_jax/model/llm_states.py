@@ -86,12 +86,16 @@ def llm_states(
       own: columns for the LLMs that training did not offer, one each.
       offers: in how many decisions training offered each LLM.
     """
-    llms = len(inputs)
-    if size + own == llms:
-        return jnp.eye(llms)
+    if is_one_hot(size, own, len(inputs)):
+        return jnp.eye(len(inputs))
     new = offers == 0
     of_new = jax.nn.one_hot(jnp.where(new, jnp.cumsum(new) - 1, own), own)
     return jnp.concatenate([_random_features(inputs, size), of_new], 1)
+
+
+def is_one_hot(size: int, own: int, llms: int) -> bool:
+    """Whether the states of so many LLMs are one-hot columns; arguments as for `llm_states`."""
+    return size + own == llms
 
 
 def own_columns(size: int, own: int, new: np.ndarray) -> Int[np.ndarray, " llms"]:
@@ -101,7 +105,7 @@ def own_columns(size: int, own: int, new: np.ndarray) -> Int[np.ndarray, " llms"
       size, own: as for `llm_states`.
       new: True for LLMs that training did not offer, [llms].
     """
-    if size + own == len(new):
+    if is_one_hot(size, own, len(new)):
         return np.arange(len(new))
     return np.where(new, size + np.cumsum(new) - 1, -1)
 

@@ -105,8 +105,8 @@ def _with_prior_of_trained(network: Rounds, params: dict, graph: RouterGraph, ne
     Args:
       new: True for the new LLMs, [llms].
     """
-    states, own = _states(network, params, graph), _own(network.features, new)[new]
-    columns = network.features.llm_columns
+    states = np.asarray(network.bind(params).llm_states(llm_states.llm_inputs(graph)))
+    own, columns = _own(network.features, new)[new], network.features.llm_columns
     covariance = np.linalg.inv(params["precision"].astype(np.float64))
     variance = np.einsum("la,ab,lb->l", states, covariance[columns, columns], states)[~new].mean()
     covariance[own], covariance[:, own] = 0.0, 0.0
@@ -125,7 +125,8 @@ def _with_prior_of_trained(network: Rounds, params: dict, graph: RouterGraph, ne
 def _learn(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -> dict:
     """Newton steps on intercepts, shrinkages and factors of the new LLMs, users' weights inferred in between."""
     own, columns = _own(network.features, new), network.features.llm_columns
-    intercepts = _states(network, params, graph) @ params["population_mean"][columns]
+    states = np.asarray(network.bind(params).llm_states(llm_states.llm_inputs(graph)))
+    intercepts = states @ params["population_mean"][columns]
     variance = max(float(intercepts[~new].var()), _MIN_INTERCEPT_VARIANCE)
     prior_precision = 1 / np.array([variance, _SHRINKAGE_VARIANCE, (network.sharpness / 2) ** 2])
     offset, current = _feature_offsets(network, params, graph, new), jax.tree.map(jnp.asarray, params)
@@ -144,12 +145,6 @@ def _learn(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -
         moved += steps
         current["population_mean"] = current["population_mean"].at[own[new]].add(steps[0][new])
     return current
-
-
-def _states(network: Rounds, params: dict, graph: RouterGraph) -> np.ndarray:
-    """States of all LLMs, [llms, columns]."""
-    sizes = network.features.llm_state, network.features.own_columns
-    return np.asarray(llm_states.llm_states(llm_states.llm_inputs(graph), *sizes, params["llm_offers"]))
 
 
 def _own(features: AnswerFeatures, new: np.ndarray) -> np.ndarray:

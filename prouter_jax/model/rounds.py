@@ -21,7 +21,7 @@ from prouter_jax.model.functional import Functional
 from prouter_jax.model.latent_factors import loadings, with_shown_first
 from prouter_jax.model.likelihood import Population, negative_log_likelihood, utilities
 from prouter_jax.model.llm_prior import LlmPrior
-from prouter_jax.model.llm_states import NewLlms, StateColumns, llm_inputs, llm_states
+from prouter_jax.model.llm_states import NewLlms, StateColumns, is_one_hot, llm_inputs, llm_states
 from prouter_jax.model.posterior import posterior_covariance, posterior_mode
 from prouter_jax.model.prior import initial_precision, prior_mean
 
@@ -146,7 +146,7 @@ class BayesianRounds(nnx.Module):
             is_new = (1 - offers) * offers.max()  # before the first round no LLM counts as new
             expected = expected.at[..., EFFECT].add(-error * is_new)
         filled = jnp.where(seen > 0, values, expected)
-        states = self._llm_states(observed.llms)
+        states = self.llm_states(observed.llms)
         return assemble(self.sizes.features, filled, latent_factors, self.population_mean[...], states)
 
     def state_columns(self, graph: RouterGraph) -> StateColumns | None:
@@ -154,11 +154,16 @@ class BayesianRounds(nnx.Module):
         features = self.sizes.features
         if not features.llm_state or not graph.layout.shared_queries:
             return None
-        if features.llm_state + features.own_columns == self.sizes.llms:
+        if is_one_hot(features.llm_state, features.own_columns, self.sizes.llms):
             return StateColumns(features.llm_columns, None)
-        return StateColumns(features.llm_columns, self._llm_states(llm_inputs(graph)))
+        return StateColumns(features.llm_columns, self.llm_states(llm_inputs(graph)))
 
-    def _llm_states(self, inputs: Float[Array, "llms inputs"]) -> Float[Array, "llms columns"] | None:
+    def llm_states(self, inputs: Float[Array, "llms inputs"]) -> Float[Array, "llms columns"] | None:
+        """Returns the states of the LLMs; None if answers have no columns for them.
+
+        Args:
+          inputs: from `llm_states.llm_inputs`.
+        """
         features = self.sizes.features
         if not features.llm_state:
             return None
@@ -216,7 +221,7 @@ class BayesianRounds(nnx.Module):
           users: posterior modes of the weights.
         """
         features, of_llms, columns = self.sizes.features, self.sizes.features.llm_columns, self.state_columns(graph)
-        states = self._llm_states(llm_inputs(graph))
+        states = self.llm_states(llm_inputs(graph))
         new = (self.llm_offers[...] == 0).astype(jnp.float32)
         mean, factors = self.population_mean[...], self.latent_factors[...]
         factor_variance = _mean_square(factors, (jnp.abs(factors).sum(-1) > 0) * (1 - new))

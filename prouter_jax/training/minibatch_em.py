@@ -32,7 +32,7 @@ from prouter_jax.model.scales import SCALE_STATISTICS, mean_losses, scale_statis
 from prouter_jax.sharding import EVERY, spec_of
 
 _NEWTON_STEPS = 6  # from the prior mean to a user's posterior mode
-_USERS_AT_ONCE = 2048  # added to the answers' statistics: fewer update the table too often, more fill the memory
+_MOST_USERS_ADDED = 2048  # added to the answers' statistics: fewer update the table too often, more fill the memory
 _MOST_GATHERED = 2**30  # bytes of a table of answers that a device holds whole
 _ANSWERS_AT_ONCE = 2**15  # whose factors are updated: a TPU pads the 9 x 9 matrix of each answer to 8 KiB
 
@@ -245,7 +245,7 @@ def _sum_messages(queries: int, sizes: Rounds, parts: tuple[jax.Array, ...], rin
       ring: as in `batch_statistics`.
     """
     users, size = len(parts[0]), sizes.features.latent_factors
-    most = _USERS_AT_ONCE if ring == 1 else USERS_AT_ONCE
+    most = _MOST_USERS_ADDED if ring == 1 else USERS_AT_ONCE
     at_once = users if users <= most else math.gcd(users, most)
     upper = np.triu_indices(size)
     chunks = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), parts)

@@ -6,13 +6,11 @@ import pathlib
 from collections.abc import Callable
 
 import jax
-import numpy as np
 
 from prouter_jax.compilation import OPTIONS, jit_program
 from prouter_jax.config import ExperimentConfig, Mesh, Model
 from prouter_jax.data.batches import Batches
 from prouter_jax.data.episodes import users_left_out
-from prouter_jax.data.history_store import build_store
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model.answer_features import Observed
@@ -90,10 +88,7 @@ def make_batches(config: ExperimentConfig, dataset: Dataset, network: Architectu
     train = config.train
     if not train.users_per_step:
         return None
-    store, rows = dataset.store, dataset.world_query
-    if store is None:
-        store = build_store(dataset.world.interactions)
-        rows = np.arange(len(dataset.world.interactions.queries.ids))
+    store, rows = dataset.histories
     tuned = network.transfer is not None and not find_obstacle(config, dataset)
     left_out = users_left_out(store.num_users) if tuned else None
     return Batches(store, rows, train.users_per_step, train.history_length, config.seed, left_out)

@@ -19,7 +19,6 @@ from flax import struct
 
 from prouter_jax.config import WARM, ExperimentConfig
 from prouter_jax.data.episodes import FOLDS, Episodes, users_left_out
-from prouter_jax.data.history_store import build_store
 from prouter_jax.data.interactions import CHOICE
 from prouter_jax.data.query_features import QueryFeatures, make_query_features
 from prouter_jax.dataset import Dataset
@@ -200,15 +199,12 @@ def read_known_users(
 
 def find_obstacle(config: ExperimentConfig, dataset: Dataset) -> str:
     """Returns why there are no gradient steps after EM; empty if nothing is in their way."""
-    data = dataset.world.interactions
     if config.model.unseen_queries != "share":
         return f"config.model.unseen_queries is {config.model.unseen_queries}"
-    kind = data.feedback.kind if dataset.store is None else dataset.store.feedback_kind
-    if not (kind == CHOICE).any():
+    store, _ = dataset.histories
+    if not (store.feedback_kind == CHOICE).any():
         return "there are no choices"
-    counts = np.bincount(data.decisions.user, minlength=len(data.users.ids))
-    if dataset.store is not None:
-        counts = np.diff(dataset.store.users)
+    counts = np.diff(store.users)
     users = _episode_users(config, len(counts))
     least = np.bincount(np.flatnonzero(counts[users]) % FOLDS, minlength=FOLDS).min()
     return "" if least >= 2 else f"expected 2 users with decisions in each of {FOLDS} folds, found {least} in one"
@@ -216,10 +212,8 @@ def find_obstacle(config: ExperimentConfig, dataset: Dataset) -> str:
 
 def make_episodes(config: ExperimentConfig, dataset: Dataset) -> Episodes:
     """Makes the episodes of a run."""
-    store, rows = dataset.store, dataset.world_query
+    store, rows = dataset.histories
     num_queries = len(dataset.world.interactions.queries.ids)
-    if store is None:
-        store, rows = build_store(dataset.world.interactions), np.arange(num_queries)
     users = _episode_users(config, store.num_users)
     return Episodes(store, rows, num_queries, config.data.split not in WARM, config.seed, users)
 

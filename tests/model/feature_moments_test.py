@@ -25,10 +25,10 @@ def _case(states):
     return answers, share
 
 
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("shortcut", [False, True])
 @pytest.mark.parametrize("states", [np.eye(LLMS), STATES], ids=["one-hot", "states"])
 @pytest.mark.parametrize("rows", [1 << 15, 10, LLMS], ids=["a block", "blocks with padding", "a block each"])
-def test_moments_of_users_are_those_of_numpy(monkeypatch, states, told, rows):
+def test_moments_of_users_are_those_of_numpy(monkeypatch, states, shortcut, rows):
     monkeypatch.setattr(feature_moments, "_ROWS_AT_ONCE", rows)
     answers, share = _case(states)
     weight = np.random.default_rng(1).random(share.shape)
@@ -38,7 +38,7 @@ def test_moments_of_users_are_those_of_numpy(monkeypatch, states, told, rows):
     columns = StateColumns(
         slice(2, 2 + states.shape[1]), None if states is not STATES else jnp.asarray(STATES, jnp.float32)
     )
-    found = centred_moment(answers, weight, share, columns if told else None)
+    found = centred_moment(answers, weight, share, columns if shortcut else None)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     alone = [centred_moment(answers, weight[..., user], share[..., user]) for user in range(USERS)]
     np.testing.assert_allclose(alone, expected, atol=1e-5)

@@ -281,15 +281,15 @@ def _covariance(network, params, graph, user):
 
 
 def test_decisions_on_new_llms_make_the_answer_for_a_user_without_history_no_worse():
-    """Many users of different tastes, half of the LLMs new to training, and every LLM as good as the others."""
+    """Many users of different weights, half of the LLMs new to training, and every LLM as good as the others."""
     rng = np.random.default_rng(0)
     users, queries, llms = 40, 60, 6
-    tastes = 2.0 * rng.normal(size=(users, llms))
+    weights = 2.0 * rng.normal(size=(users, llms))
     user, query = np.repeat(np.arange(users), 40), rng.integers(0, queries, users * 40)
     old = np.arange(llms) < 3
     before = np.arange(len(user)) % 40 < 20
     offered = np.where(before[:, None], old, True)
-    feedback = chosen(tastes[user], offered, rng)
+    feedback = chosen(weights[user], offered, rng)
     flat = np.full((queries, llms), 0.5)
     flat_of_old = np.where(old, flat, NAN)
     seen = Facts(flat_of_old, flat_of_old, user[before], query[before], offered[before], feedback[before])
