@@ -36,6 +36,20 @@ class Fit:
     decisions: int
 
 
+class Worse(typing.NamedTuple):
+    """Shares of users for whom a change is for the worse, NaN without users.
+
+    Attributes:
+      share: users whose mean change is below 0.
+      significant: users for whom it is below 0 at the one-sided 5 % level, Student's t over the user's decisions.
+      by_chance: expected `share` if the true change was the same for all users, its mean: each user has few decisions.
+    """
+
+    share: float
+    significant: float
+    by_chance: float
+
+
 def choose(scores: np.ndarray, offered: np.ndarray) -> np.ndarray:
     """The candidate of the highest score in each decision, the first of several.
 
@@ -141,15 +155,23 @@ def calibration_error(logits: np.ndarray, offered: np.ndarray, shares: np.ndarra
     chosen = shares.any(1)
     if not chosen.any():
         return math.nan
-    from scipy import special
-
-    chances = special.softmax(_candidate_logits(logits[chosen], offered[chosen], shares[chosen]), axis=1)
-    picked = chances.argmax(1)
-    chance, right = values_of_selected(chances, picked), values_of_selected(shares[chosen], picked)
-    starts = np.linspace(0, len(chance), min(bins, len(chance)), endpoint=False).astype(int)
-    place = np.searchsorted(np.sort(chance)[starts], chance, side="right")
+    chance, right, place = _binned(logits[chosen], offered[chosen], shares[chosen], bins)
     gaps = np.bincount(place, chance - right)  # a bin's count times its gap
     return float(np.abs(gaps).sum() / len(chance))
+
+
+def calibration_error_by_chance(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray, bins: int = 15) -> float:
+    """The `calibration_error` to expect if the probabilities were true and the decisions independent.
+
+    In a bin of n decisions with probabilities p the summed gap is nearly normal with variance sum p (1 - p), and the
+    mean of its absolute value is sqrt(2 / pi) standard deviations. NaN without a choice.
+    """
+    chosen = shares.any(1)
+    if not chosen.any():
+        return math.nan
+    chance, _, place = _binned(logits[chosen], offered[chosen], shares[chosen], bins)
+    gaps = np.sqrt(2 / math.pi * np.bincount(place, chance * (1 - chance)))
+    return float(gaps.sum() / len(chance))
 
 
 def mean(values: np.ndarray) -> float:
@@ -222,6 +244,28 @@ def mean_over_clusters(values: np.ndarray, cluster: np.ndarray) -> Interval:
     return _interval(mean(values), math.sqrt(variance), n)
 
 
+def users_worse(change: np.ndarray, user: np.ndarray) -> Worse:
+    """For how many users a change is for the worse.
+
+    Args:
+      change: float [decisions], above 0 where a decision is better than before; NaN where unknown.
+      user: int [decisions].
+    """
+    known = ~np.isnan(change)
+    values, (_, row) = change[known].astype(np.float64), np.unique(user[known], return_inverse=True)
+    if not len(values):
+        return Worse(math.nan, math.nan, math.nan)
+    count = np.bincount(row)
+    means, degrees = np.bincount(row, values) / count, np.maximum(count - 1, 1)
+    error = np.sqrt(np.bincount(row, np.square(values - means[row])) / degrees / count)
+    error[count == 1] = np.nan
+    from scipy import special
+
+    significant = means < -special.stdtrit(degrees, _CONFIDENCE) * error
+    chance = special.ndtr(-means.mean() / np.maximum(error, 1e-12))
+    return Worse(float((means < 0).mean()), float(significant.mean()), mean(chance))
+
+
 def measure_fit(
     logits: np.ndarray, offered: np.ndarray, shares: np.ndarray, user: np.ndarray, query: np.ndarray
 ) -> Fit:
@@ -239,6 +283,17 @@ def measure_fit(
     by = [mean_over_clusters(loss, group[rows]) for group in (user, query)]
     margins = [interval.high - interval.mean for interval in by if interval.n > 1]
     return Fit(mean(loss), max(margins, default=math.nan), calibration_error(*found), len(rows))
+
+
+def _binned(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray, bins: int) -> tuple[np.ndarray, ...]:
+    """Probability of the top candidate, its share of the choice, and the bin, [decisions] each."""
+    from scipy import special
+
+    chances = special.softmax(_candidate_logits(logits, offered, shares), axis=1)
+    picked = chances.argmax(1)
+    chance, right = values_of_selected(chances, picked), values_of_selected(shares, picked)
+    starts = np.linspace(0, len(chance), min(bins, len(chance)), endpoint=False).astype(int)
+    return chance, right, np.searchsorted(np.sort(chance)[starts], chance, side="right")
 
 
 def _candidate_logits(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -222,6 +222,37 @@ def test_true_probabilities_are_calibrated_and_sharper_ones_are_not():
     assert metrics.calibration_error(3 * logits, offered, shares) > 0.1
 
 
+def test_the_error_by_chance_is_that_of_true_probabilities():
+    """The mean of 30 draws of 600 decisions, of which each has nearly the variance that is expected."""
+    logits, offered, _ = _drawn(600)
+    rng, found = np.random.default_rng(5), []
+    for _ in range(30):
+        chosen = np.where(offered, logits + rng.gumbel(size=logits.shape), -np.inf).argmax(1)
+        found.append(metrics.calibration_error(logits, offered, np.eye(5)[chosen]))
+    expected = metrics.calibration_error_by_chance(logits, offered, np.eye(5)[chosen])
+    assert expected == pytest.approx(np.mean(found), rel=0.1)
+    assert math.isnan(metrics.calibration_error_by_chance(logits, offered, np.zeros((600, 5))))
+
+
+def test_users_worse_by_hand():
+    """Means 2, -1 and -0.1; the second without doubt, the third has one decision."""
+    change, user = np.array([1.0, 3, -0.9, -1.1, -1, -0.1, NAN]), np.array([4, 4, 9, 9, 9, 2, 7])
+    found = metrics.users_worse(change, user)
+    assert (found.share, found.significant) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    errors = np.array([1.0, 0.1 / math.sqrt(3)])
+    assert found.by_chance == pytest.approx(stats.norm.cdf(-0.3 / errors).mean())
+    assert np.isnan(metrics.users_worse(np.array([NAN]), np.array([0]))).all()
+
+
+def test_where_all_users_gain_the_same_as_many_do_worse_as_by_chance():
+    rng = np.random.default_rng(6)
+    user = np.repeat(np.arange(3000), 20)
+    found = metrics.users_worse(rng.normal(0.3, 1, size=len(user)), user)
+    assert found.by_chance == pytest.approx(found.share, abs=0.015)
+    unchanged = metrics.users_worse(rng.normal(0, 1, size=len(user)), user)
+    assert unchanged.significant == pytest.approx(0.05, abs=0.015)
+
+
 def _drawn(decisions):
     """Choices among some of five candidates drawn from the softmax of their logits."""
     rng = np.random.default_rng(3)

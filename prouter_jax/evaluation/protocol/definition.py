@@ -45,7 +45,7 @@ class Unit:
     a new user's history, "settings" are tuned hyperparameters:
       {"setting": str, "k": int or None, "seed": int, "metric": "reward" | "accuracy" | "log_loss",
        "policies": {name: {"reward": ..., "accuracy": ..., "top2": ..., "log_loss": ..., "calibration": ...,
-                           "validation": the metric on validation, "seconds": ..., "settings": {tuned}}},
+                           "slope": ..., "validation": the metric on validation, "seconds": ..., "settings": {tuned}}},
        "facts": {name: value}, for intervals over users "by_user": {policy: {metric: {user: number}}}, and for a share
        recovered "blind" and "full", scores as in `table.Group`}.
 

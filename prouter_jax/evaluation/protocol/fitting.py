@@ -1,10 +1,9 @@
-"""Trains the router and fits the baselines on one split, scores decisions with all of them, and evaluates the scores.
+"""Trains the router and fits the baselines on one split, and scores decisions with all of them.
 
 A policy gives each candidate LLM of a decision a score and picks the best-scored one.
 """
 
 import dataclasses
-import math
 import pathlib
 import tempfile
 import time
@@ -14,14 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from prouter_jax import metrics
 from prouter_jax.config import NEW_USERS, ExperimentConfig
 from prouter_jax.data.rewards import DecisionArrays, choice_shares
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import Policy, select
+from prouter_jax.evaluation.baselines.base import Policy
 from prouter_jax.evaluation.baselines.simple import make_policies
 from prouter_jax.evaluation.baselines.tuning import make_tuned
 from prouter_jax.evaluation.protocol.definition import changed
+from prouter_jax.evaluation.protocol.scoring import USER_BLIND
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.serving.router import Trained
@@ -29,7 +28,6 @@ from prouter_jax.training.loop import train
 from prouter_jax.training.run import Run, make_run, restore_best
 from prouter_jax.training.state import TrainState
 
-USER_BLIND, LOG_LOSS = "user_blind", "log_loss"
 UNTUNED = ("best_single", "best_per_user", "best_per_user_task", "ridge_true_preference")
 _Result = TypeVar("_Result")
 
@@ -53,6 +51,11 @@ class FittedPolicies:
     trained: Trained
     policies: Mapping[str, Policy]
     seconds: Mapping[str, float]
+
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """The factor on the scores with which the router serves its probabilities, by policy."""
+        return dict.fromkeys((ROUTER, USER_BLIND), self.trained.temperature)
 
     def scores(self, dataset: Dataset, decisions: DecisionArrays) -> dict[str, Float[np.ndarray, "decisions llms"]]:
         """Scores of the router, of the router without histories ("user_blind") and of each baseline, by name.
@@ -120,53 +123,6 @@ def train_state(config: ExperimentConfig, dataset: Dataset, seed: int) -> tuple[
     with tempfile.TemporaryDirectory() as folder:
         train(config, dataset, pathlib.Path(folder))
         return run, restore_best(config, run.network, pathlib.Path(folder))
-
-
-def evaluate_scores(
-    scores: Mapping[str, Float[np.ndarray, "both llms"]], validation: Labelled, test: Labelled, metric: str
-) -> dict[str, dict[str, float]]:
-    """Metrics of scores on test decisions, and `metric` on validation decisions under "validation", by name.
-
-    The pick is the best-scored candidate with a known reward. Accuracy leaves ties out. Logits for log loss and
-    calibration are the scores times one factor, fitted on validation.
-
-    Args:
-      scores: scores by policy; the rows are the validation decisions, then the test decisions.
-      metric: one of the returned metrics.
-
-    Returns:
-      For each policy "reward", "accuracy", "top2", "log_loss", "calibration" and "validation"; NaN if not measurable.
-    """
-    cut = len(validation.decisions.user)
-    found = {}
-    for name, both in scores.items():
-        factor = _temperature(both[:cut], validation)
-        validated = _metrics(both[:cut], validation, factor)[metric]
-        found[name] = _metrics(both[cut:], test, factor) | {"validation": validated}
-    return found
-
-
-def _temperature(scores: np.ndarray, labelled: Labelled) -> float:
-    known, shares = ~np.isnan(labelled.rewards), choice_shares(labelled.decisions)
-    rows = known.any(1) & shares.any(1)
-    return metrics.fit_temperature(scores[rows], known[rows], shares[rows]) if rows.any() else math.nan
-
-
-def _metrics(scores: np.ndarray, labelled: Labelled, factor: float) -> dict[str, float]:
-    known = ~np.isnan(labelled.rewards)
-    rows = np.flatnonzero(known.any(1))
-    labelled, known, scores = select(labelled, rows), known[rows], scores[rows]
-    shares, picked = choice_shares(labelled.decisions), metrics.choose(scores, known)
-    numbers = {
-        "reward": metrics.mean(metrics.values_of_selected(labelled.rewards, picked)),
-        "accuracy": metrics.accuracy_without_ties(picked, shares),
-        "top2": metrics.mean(metrics.top_k(scores, known, shares, 2)),
-    }
-    if math.isnan(factor):
-        return numbers | {LOG_LOSS: math.nan, "calibration": math.nan}
-    logits = factor * scores
-    loss = metrics.mean(metrics.log_loss(logits, known, shares))
-    return numbers | {LOG_LOSS: loss, "calibration": metrics.calibration_error(logits, known, shares)}
 
 
 def _timed(function: Callable[..., _Result], *arguments) -> tuple[_Result, float]:

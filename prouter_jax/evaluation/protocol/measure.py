@@ -22,13 +22,12 @@ from prouter_jax.dataset import Dataset, Labelled, prepare_dataset
 from prouter_jax.evaluation.baselines.tuning import make_tuned
 from prouter_jax.evaluation.protocol.definition import Size, cached_source, changed, from_arguments
 from prouter_jax.evaluation.protocol.fitting import (
-    USER_BLIND,
     FittedPolicies,
-    evaluate_scores,
     fit_all,
     train_router,
     train_state,
 )
+from prouter_jax.evaluation.protocol.scoring import USER_BLIND, evaluate_scores, users_worse
 from prouter_jax.evaluation.protocol.table import ACCEPTED, ORACLE, sign
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
 from prouter_jax.model.inference import score_decisions
@@ -119,13 +118,15 @@ def measure_parts(setting: str, config: Mapping, variants: Mapping[str, Mapping]
     """
     whole = from_arguments(config, size.data)
     dataset = _split(whole, seed)
-    scores = {}
+    scores, temperatures = {}, {}
     both = _both(dataset)
     for name, changes in {ROUTER: {}, **variants}.items():
         one = changed(whole, changes)
         other = dataset if one.data == whole.data else _split(one, seed)
-        scores[name] = score_decisions(train_router(one, other, seed).apply(other.world), other, both)
-    numbers = evaluate_scores(scores, dataset.labelled("validation"), dataset.labelled("test"), "reward")
+        trained = train_router(one, other, seed)
+        scores[name], temperatures[name] = score_decisions(trained.apply(other.world), other, both), trained.temperature
+    validation, test = dataset.labelled("validation"), dataset.labelled("test")
+    numbers = evaluate_scores(scores, validation, test, "reward", temperatures)
     return {"setting": setting, "k": None, "seed": seed, "metric": "reward", "policies": numbers}
 
 
@@ -213,7 +214,9 @@ def _measure(fitted: FittedPolicies, dataset: Dataset, metric: str) -> dict:
     """ "policies" and "facts" of a measurement on the test decisions of `dataset`, with its histories."""
     validation, test = dataset.labelled("validation"), dataset.labelled("test")
     scores = fitted.scores(dataset, _both(dataset))
-    numbers: dict[str, dict] = dict(evaluate_scores(scores, validation, test, metric))
+    numbers: dict[str, dict] = dict(evaluate_scores(scores, validation, test, metric, fitted.temperatures))
+    of_test = {name: both[len(validation.rewards) :] for name, both in scores.items()}
+    numbers[ROUTER] |= users_worse(of_test, test, fitted.trained.temperature)
     for name in numbers.keys() & fitted.seconds.keys():
         numbers[name]["seconds"] = fitted.seconds[name]
     if not np.isnan(dataset.data.users.preference).any():

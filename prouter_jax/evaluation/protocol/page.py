@@ -4,12 +4,9 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 
-from prouter_jax.evaluation.protocol.report import (
-    HOW_TO_READ,
-    MET,
+from prouter_jax.evaluation.protocol.report import HOW_TO_READ, MET, duration_text, facts_rows
+from prouter_jax.evaluation.protocol.rows import (
     by_score,
-    duration_text,
-    facts_rows,
     gain_text,
     group_name,
     metric_name,

@@ -7,26 +7,19 @@ import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from prouter_jax.evaluation.protocol.definition import ABLATION, Finding
+from prouter_jax.evaluation.protocol.rows import Rows, gain_text, group_name, policy_table, summary_table
 from prouter_jax.evaluation.protocol.storage import read_tables
 from prouter_jax.evaluation.protocol.table import (
-    ACCEPTED,
     MIN_LEARNABLE_GAIN,
-    ORACLE,
-    Group,
     Table,
     baselines,
     join_facts,
-    learnable_gain,
-    sign,
     with_largest_learnable_gains,
 )
-from prouter_jax.io.display import DASH, escape_markdown, markdown_table, number, percent, write_section
-from prouter_jax.metrics import Interval
-from prouter_jax.report.text import is_significant, mean_text
-from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
+from prouter_jax.io.display import DASH, escape_markdown, markdown_table, number, write_section
 
 MET, NOT_MEASURED = "met", "not measured"
 HOW_TO_READ = (
@@ -36,12 +29,16 @@ HOW_TO_READ = (
     "the number of known decisions of a new user or about a new LLM. Blind score: the router's score without them. "
     "Full score: the best score with all of them. Learnable gain: full score minus blind score. Gain over blind: the "
     "router's score minus the blind score. Share recovered: 0 % is the blind score, 100 % the full score; it is "
-    f"shown where the learnable gain is more than {MIN_LEARNABLE_GAIN}."
+    f"shown where the learnable gain is more than {MIN_LEARNABLE_GAIN}. ECE: expected calibration error of the chosen "
+    "LLM, the mean distance of its probability from how often it is chosen; by chance: the ECE to expect of true "
+    "probabilities on so few decisions. Slope: the factor on the logits with the lowest test log loss; 1 is "
+    "calibrated, below 1 the probabilities are too extreme. The router's probabilities are those that it serves; the "
+    "temperature of a baseline is fitted on validation. Users worse: the share of test users whose mean log loss is "
+    "higher with their history than without (in accuracy: whose accuracy is lower); by chance: the share to expect if "
+    "all users gained the same, as each has few test decisions; significantly: at the one-sided 5 % level."
 )
-Rows = list[list[str]]
 _MAX_POLICIES = 12  # rows of a group in tables/NAME.md; the JSON and the page have all
 _MAX_GROUPS = 16  # groups of a table in a results section
-_METRIC_NAMES = {"top2": "top 2", "log_loss": "log loss"}
 
 
 def to_markdown(table: Table) -> str:
@@ -87,37 +84,6 @@ def results_section(tables: Sequence[Table]) -> str:
     return "\n\n".join(parts)
 
 
-def policy_table(group: Group, limit: int | None = None) -> tuple[list[str], Rows]:
-    """Columns and rows of the policies of a group, best first.
-
-    Args:
-      limit: number of rows, None for all. The router, the best baseline and the oracle always have a row; the best of
-        the others have the rest.
-    """
-    others = dict.fromkeys(m for row in group.rows.values() for m in row.metrics if m != group.metric)
-    names = by_score(group)
-    always = {ROUTER, ORACLE, group.best_baseline}
-    free = [name for name in names if name not in always]
-    if limit is not None:
-        free = free[: max(0, limit - (len(names) - len(free)))]
-    shown = [name for name in names if name in always or name in free]
-    columns = ["policy", metric_name(group.metric), "router's gain", "share recovered", *map(metric_name, others)]
-    return _without_empty(columns, [_policy_row(group, name, others) for name in shown])
-
-
-def summary_table(table: Table) -> tuple[list[str], Rows]:
-    """Columns and rows of a table: a row for each group, or in an ablation for each variant of the router."""
-    if table.kind == ABLATION:
-        columns = ["setting", "k", "router", "changed", "score", "router's gain", "verdict", "accepted",
-                   "metric", "seeds"]  # fmt: skip
-        return _without_empty(
-            columns, [_variant_row(group, name) for group in table.groups for name in baselines(group)]
-        )
-    columns = ["setting", "k", "router", "best tuned baseline", "router's gain", "verdict", "learnable gain",
-               "gain over blind", "share recovered", "oracle", "metric", "seeds"]  # fmt: skip
-    return _without_empty(columns, [_group_row(group) for group in table.groups])
-
-
 def parts_without_gain(table: Table) -> Rows:
     """Setting, variant and gain of the variants of an ablation over which the router's gain is not significant."""
     gains = [
@@ -134,35 +100,6 @@ def facts_rows(table: Table) -> Rows:
     """Pairs of name and value: provenance, time, and the units (pieces of work, one seed each) that failed."""
     failed = [["units without a result", ", ".join(table.failed)]] if table.failed else []
     return [*map(list, table.facts.items()), ["time", duration_text(table.seconds)], *failed]
-
-
-def by_score(group: Group) -> list[str]:
-    """All policies by the group's metric, best first; policies without a score are last, equal scores are by name."""
-    mean = {name: sign(group.metric) * score(group, name).mean for name in group.rows}
-    return sorted(mean, key=lambda name: (-mean[name] if math.isfinite(mean[name]) else math.inf, name))
-
-
-def score(group: Group, policy: str) -> SeedStatistics:
-    """Statistics over seeds of the group's metric for a policy; NaN if it was not measured."""
-    row = group.rows.get(policy)
-    return row.metrics[group.metric] if row and group.metric in row.metrics else SeedStatistics(math.nan, 0.0, [])
-
-
-def group_name(group: Group) -> str:
-    """The setting with its k, such as `choices, k = 30`."""
-    return group.setting if group.k is None else f"{group.setting}, k = {group.k}"
-
-
-def metric_name(metric: str) -> str:
-    """The display name of a metric."""
-    return _METRIC_NAMES.get(metric, metric)
-
-
-def gain_text(gain: PairedDifference | None) -> str:
-    """`+0.0012 (+0.0004 to +0.0020)`; the mean alone without an interval."""
-    if gain is None or not math.isfinite(gain.mean):
-        return DASH
-    return number(gain.mean, sign=True) + _interval_text(gain, lambda value: number(value, sign=True))
 
 
 def missed_text(margin: float) -> str:
@@ -242,80 +179,3 @@ def _missed_requirements(tables: Sequence[Table]) -> list[str]:
 
 def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {escape_markdown(line)}" for line in lines)
-
-
-def _group_row(group: Group) -> list[str]:
-    """The summary of a group: the router against the best baseline, the blind score and the oracle."""
-    best = group.rows.get(group.best_baseline)
-    gain = best.gains.get(group.metric) if best else None
-    named = f"{number(score(group, group.best_baseline).mean)} {group.best_baseline}" if best else DASH
-    over_blind = sign(group.metric) * (score(group, ROUTER).mean - group.blind.mean)
-    return [*_setting_and_k(group), number(score(group, ROUTER).mean), named, gain_text(gain), _significance(gain),
-            number(learnable_gain(group), sign=True), number(over_blind, sign=True), _share(group, ROUTER),
-            number(score(group, ORACLE).mean), *_metric_and_seeds(group)]  # fmt: skip
-
-
-def _variant_row(group: Group, name: str) -> list[str]:
-    """The router against one variant of an ablation."""
-    gain = group.rows[name].gains.get(group.metric)
-    router, changed = (number(score(group, policy).mean) for policy in (ROUTER, name))
-    return [
-        *_setting_and_k(group),
-        router,
-        name,
-        changed,
-        gain_text(gain),
-        _significance(gain),
-        _accepted(group),
-        *_metric_and_seeds(group),
-    ]
-
-
-def _policy_row(group: Group, name: str, others: Iterable[str]) -> list[str]:
-    row = group.rows[name]
-    rest = [_metric_text(metric, row.metrics[metric]) if metric in row.metrics else DASH for metric in others]
-    gain = gain_text(row.gains.get(group.metric)) if name != ORACLE else DASH
-    return [name, mean_text(score(group, name)), gain, _share(group, name), *rest]
-
-
-def _accepted(group: Group) -> str:
-    """In how many seeds the gate accepted what gradients trained: `3 of 5`."""
-    found = group.rows[ROUTER].metrics.get(ACCEPTED)
-    return DASH if found is None else f"{round(sum(found.values))} of {len(found.values)}"
-
-
-def _setting_and_k(group: Group) -> list[str]:
-    return [group.setting, DASH if group.k is None else str(group.k)]
-
-
-def _metric_and_seeds(group: Group) -> list[str]:
-    return [metric_name(group.metric), str(len(group.seeds))]
-
-
-def _metric_text(metric: str, value: SeedStatistics) -> str:
-    return f"{value.mean:.1f}" if metric == "seconds" and math.isfinite(value.mean) else number(value.mean)
-
-
-def _share(group: Group, policy: str) -> str:
-    """`81.0 % (75.0 % to 87.0 %)`, where the learnable gain is large enough."""
-    share = group.rows[policy].share
-    return percent(share.mean) + _interval_text(share, percent) if learnable_gain(group) > MIN_LEARNABLE_GAIN else DASH
-
-
-def _significance(gain: PairedDifference | None) -> str:
-    """Whether the 95 % interval of a gain lies above 0 ("gain"), below 0 ("loss") or contains 0 ("unclear")."""
-    if gain is None or not math.isfinite(gain.high - gain.low):
-        return DASH
-    if not is_significant(gain):
-        return "unclear"
-    return "gain" if gain.low > 0 else "loss"
-
-
-def _interval_text(value: PairedDifference | Interval, form: Callable[[float], str]) -> str:
-    return f" ({form(value.low)} to {form(value.high)})" if math.isfinite(value.high - value.low) else ""
-
-
-def _without_empty(columns: Sequence[str], rows: Rows) -> tuple[list[str], Rows]:
-    """Leaves out columns that are a dash in every row."""
-    kept = [index for index in range(len(columns)) if any(row[index] != DASH for row in rows)]
-    return [columns[index] for index in kept], [[row[index] for index in kept] for row in rows]

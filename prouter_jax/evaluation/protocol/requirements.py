@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from prouter_jax.evaluation.protocol.definition import Finding
-from prouter_jax.evaluation.protocol.report import group_name
+from prouter_jax.evaluation.protocol.rows import group_name
 from prouter_jax.evaluation.protocol.table import Group, baselines, learnable_gain, sign
 from prouter_jax.report.types import ROUTER, PairedDifference
 

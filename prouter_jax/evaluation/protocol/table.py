@@ -20,9 +20,10 @@ from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 ORACLE = "oracle"
 ACCEPTED = "accepted"  # metric of the router: 1 if the gate accepted what gradients trained, else 0
-LESS_IS_BETTER = ("log_loss", "calibration", "seconds")
+LESS_IS_BETTER = ("log_loss", "calibration", "seconds", "worse", "worse_significantly", "worse_accuracy")
 MIN_LEARNABLE_GAIN = 0.02  # of a metric; below it the share recovered is mostly noise
 _NOT_MEASURED = ("settings",)
+_WITHOUT_GAIN = ("validation", "seconds", "slope", "calibration_by_chance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _build_group(measured: Sequence[Mapping]) -> Group:
 def _build_row(measured: Sequence[Mapping], name: str, metric: str) -> Row:
     names = dict.fromkeys(m for one in measured for m in one["policies"].get(name, {}) if m not in _NOT_MEASURED)
     values = {m: _values(measured, name, m) for m in names}
-    gains = {m: _gain(measured, name, m) for m in names if name != ROUTER and m not in ("validation", "seconds")}
+    gains = {m: _gain(measured, name, m) for m in names if name != ROUTER and m not in _WITHOUT_GAIN}
     ends = (np.array([_number(one.get(end)) for one in measured]) for end in ("blind", "full"))
     share = share_over_seeds(np.array(_values(measured, name, metric)), *ends)
     settings = [one["policies"].get(name, {}).get("settings") or {} for one in measured]

@@ -21,7 +21,8 @@ from prouter_jax.dataset import Dataset, prepare_dataset
 from prouter_jax.evaluation.baselines.base import select
 from prouter_jax.evaluation.baselines.tuning import Trial, Tuned, applicable, make_trial, pick_best, tune
 from prouter_jax.evaluation.protocol.definition import cached_source, changed, from_arguments
-from prouter_jax.evaluation.protocol.fitting import LOG_LOSS, train_router
+from prouter_jax.evaluation.protocol.fitting import train_router
+from prouter_jax.evaluation.protocol.scoring import LOG_LOSS
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import lock
 from prouter_jax.model.inference import score_decisions

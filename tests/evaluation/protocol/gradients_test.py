@@ -18,7 +18,7 @@ from prouter_jax.evaluation.protocol.definition import (
 )
 from prouter_jax.evaluation.protocol.fitting import train_router
 from prouter_jax.evaluation.protocol.measure import EM
-from prouter_jax.evaluation.protocol.report import summary_table
+from prouter_jax.evaluation.protocol.rows import summary_table
 from prouter_jax.evaluation.protocol.tables.ablations import gradient_tables
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.training.gate import Verdict

@@ -13,7 +13,7 @@ from prouter_jax.config import Model
 from prouter_jax.evaluation.protocol import measure
 from prouter_jax.evaluation.protocol import tuning as tuned
 from prouter_jax.evaluation.protocol.definition import MissingData, Size, changed, from_arguments, to_arguments
-from prouter_jax.evaluation.protocol.fitting import evaluate_scores
+from prouter_jax.evaluation.protocol.scoring import evaluate_scores, users_worse
 from prouter_jax.evaluation.protocol.tables import base, definitions
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
 from prouter_jax.io.concurrency import Busy, lock
@@ -39,6 +39,36 @@ def test_numbers_of_scores_are_those_by_hand():
     assert found["validation"] == 0.75
     assert found["log_loss"] == pytest.approx(-(np.log(0.75) + np.log(0.25)) / 2, abs=1e-3)
     assert found["calibration"] == pytest.approx(0.25, abs=1e-3)
+
+
+def test_served_probabilities_are_measured_as_they_are():
+    """Odds of 4 to 1 where three of four validation choices and half of the test choices fall on the first."""
+    validation, test = decided([0] * 4, range(4), [0, 0, 0, 1], 2), decided([0] * 4, range(4), [0, 1, 0, 0], 2)
+    scores = np.tile(np.log([0.8, 0.2]), (8, 1))
+    found = evaluate_scores({"router": scores, "ridge": scores}, validation, test, "log_loss", {"router": 0.5})
+    odds = 2.0  # 4 ** 0.5
+    loss = -(3 * np.log(odds) - 4 * np.log(1 + odds)) / 4
+    assert found["router"]["log_loss"] == found["router"]["validation"] == pytest.approx(loss)
+    assert found["router"]["calibration"] == pytest.approx(0.75 - 2 / 3)
+    assert found["router"]["slope"] == pytest.approx(np.log(3) / np.log(2), rel=1e-3)
+    assert found["ridge"]["slope"] == pytest.approx(1, abs=1e-3)
+
+
+def test_an_impossible_choice_has_no_slope():
+    one = decided([0], [0], [1], 2)
+    found = evaluate_scores({"one": np.array([[0.0, 1], [0, -np.inf]])}, one, one, "reward")["one"]
+    assert (found["log_loss"], math.isnan(found["slope"])) == (math.inf, True)
+
+
+def test_users_who_do_worse_are_those_whose_mean_is_lower():
+    """With their histories user 0 loses on one of two queries and gains less on the other; user 1 gains on both."""
+    test = decided([0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0], 2)
+    blind = np.zeros((4, 2))
+    known = np.array([[-2.0, 0], [1, 0], [1, 0], [1, 0]])
+    found = users_worse({"router": known, "user_blind": blind}, test, 1.0)
+    assert found["worse"] == found["worse_accuracy"] == 0.5
+    assert found["worse_significantly"] == 0
+    assert users_worse({"router": blind, "user_blind": blind}, test, 1.0) == {}
 
 
 def test_scores_without_choices_have_no_log_loss():
@@ -125,6 +155,8 @@ def test_new_users_are_scored_by_what_is_known_of_them(size):
     assert known["user_blind"] == nobody["user_blind"]
     assert known["router"] != nobody["router"]
     assert found[0]["full"] >= max(found[0]["blind"], found[1]["full"])
+    assert "worse" not in found[0]["policies"]["router"]
+    assert 0 <= found[1]["policies"]["router"]["worse"] <= 1
 
 
 def test_new_llms_are_ignored_by_the_blind_score_alone(size):

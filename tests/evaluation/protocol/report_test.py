@@ -10,7 +10,8 @@ from protocol_cases import constant, definition, measurement, over_k, table
 from prouter_jax.evaluation.protocol import requirements as checks
 from prouter_jax.evaluation.protocol.definition import ABLATION, Requirement
 from prouter_jax.evaluation.protocol.page import draw_plots, to_html
-from prouter_jax.evaluation.protocol.report import by_score, duration_text, policy_table, summary_table, to_markdown
+from prouter_jax.evaluation.protocol.report import duration_text, to_markdown
+from prouter_jax.evaluation.protocol.rows import by_score, policy_table, summary_table
 from prouter_jax.io.display import DASH
 
 ASKED = [
@@ -50,6 +51,22 @@ def test_where_less_is_better_so_it_is_of_what_is_brought():
     found = dict(zip(columns, row, strict=True))
     shown = [found[name] for name in ("learnable gain", "gain over blind", "share recovered")]
     assert shown == ["+0.1000", "+0.0500", "50.0 %"]
+
+
+def test_the_summary_says_how_calibrated_the_router_is_and_who_does_worse():
+    values = {"accuracy": 0.5, "log_loss": 0.7, "calibration": 0.02, "calibration_by_chance": 0.01, "slope": 0.8}
+    router = {**values, "worse": 0.12, "worse_by_chance": 0.09, "worse_accuracy": 0.2, "worse_significantly": 0.01}
+    one = table([measurement(router=router, ridge=values)])
+    columns, (row,) = summary_table(one)
+    found = dict(zip(columns, row, strict=True))
+    assert [found[name] for name in ("log loss", "ECE", "slope")] == ["0.7000", "0.0200", "0.8000"]
+    assert found["users worse"] == "12.0 % (9.0 % by chance)"
+    columns, rows = policy_table(one.groups[0])
+    assert columns[1:5] == ["accuracy", "log loss", "ECE", "slope"]
+    cells = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
+    assert cells["router"]["users worse in accuracy"] == "20.0 %"
+    assert cells["ridge"]["users worse"] == DASH
+    assert "slope" not in one.groups[0].rows["ridge"].gains
 
 
 def _won(router, ridge):
