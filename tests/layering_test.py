@@ -17,7 +17,9 @@ LAYERS = (
 )
 WITHOUT_JAX = {"io", "config", "data", "llm", "metrics", "report", "search", "evaluation", "sweep"}
 # modules of these rooms that compute with JAX all the same
-IN_JAX = {"data.batches", "data.query_features", "evaluation.baselines.factorisation", "evaluation.baselines.mlp"}
+IN_JAX = {"data.batches", "data.query_features"} | {
+    f"evaluation.baselines.{name}" for name in ("contrastive", "descent", "factorisation", "graph_router", "mlp")
+}
 JAX = {"jax", "flax", "optax", "jraph", "orbax"}
 
 

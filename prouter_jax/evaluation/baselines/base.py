@@ -129,6 +129,16 @@ def population_means(rewards: Float[np.ndarray, "decisions llms"]) -> Float[np.n
     return column_means(total, count)
 
 
+def query_means(
+    labelled: Labelled, num_queries: int
+) -> tuple[Int[np.ndarray, " queries"], Float[np.ndarray, "queries llms"]]:
+    """Rows of the queries with rewards, and the mean reward of each LLM on them over all users, NaN if unobserved."""
+    total, count = group_sums(labelled.rewards, labelled.decisions.query, num_queries)
+    queries = np.flatnonzero(count.any(1))
+    total, count = total[queries], count[queries]
+    return queries, np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
 def column_means(
     total: Float[np.ndarray, "rows columns"], count: Float[np.ndarray, "rows columns"]
 ) -> Float[np.ndarray, " columns"]:

@@ -11,7 +11,14 @@ import numpy as np
 from prouter_jax import metrics
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import are_choices, as_logits, group_sums, population_means, smooth
+from prouter_jax.evaluation.baselines.base import (
+    are_choices,
+    as_logits,
+    group_sums,
+    population_means,
+    query_means,
+    smooth,
+)
 from prouter_jax.evaluation.baselines.features import query_features
 from prouter_jax.evaluation.baselines.forecast import ridge_forecasts
 from prouter_jax.evaluation.baselines.preference import observed_outcomes
@@ -44,7 +51,7 @@ class Cascade:
         self._choices, self._population = are_choices(train), population_means(train.rewards)
         self._forecast = _forecast(train, self._features, self._population, self._penalty)
         order = np.lexsort((self._population, self._cost))
-        queries, reward = _mean_rewards(validation, len(self._features))
+        queries, reward = query_means(validation, len(self._features))
         best = (-np.inf, (int(self._population.argmax()),), np.inf)
         for chain in self._chains(order):
             for threshold in self._thresholds(chain):
@@ -111,11 +118,3 @@ def _forecast(train: Labelled, features: np.ndarray, population: np.ndarray, pen
     seen = count.sum(1) > 0
     targets = smooth(total[seen], count[seen], population, 1.0) - population
     return ridge_forecasts(features, seen, targets, [penalty])[0] + population
-
-
-def _mean_rewards(labelled: Labelled, num_queries: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the queries with rewards, and the mean reward of each LLM on them over all users, NaN if unobserved."""
-    total, count = group_sums(labelled.rewards, labelled.decisions.query, num_queries)
-    queries = np.flatnonzero(count.any(1))
-    total, count = total[queries], count[queries]
-    return queries, np.where(count > 0, total / np.maximum(count, 1), np.nan)

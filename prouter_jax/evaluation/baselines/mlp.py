@@ -1,18 +1,15 @@
 """MLP baseline: a network with one hidden layer on features of decisions, in Flax."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
-from prouter_jax.compilation import jit_program
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
+from prouter_jax.evaluation.baselines.descent import descend
 from prouter_jax.evaluation.baselines.features import (
     DecisionFeatures,
     Statistics,
@@ -110,7 +107,9 @@ class Mlp:
         tables = (self._standardised(inputs), start, np.where(observed, target, 0), observed)
         tables = [np.asarray(table, np.float32) for table in tables]
         key = jax.random.key(self._seed)
-        self._params = _descend(self._graph, nnx.to_pure_dict(params), tables, rows, key, *self._rates, choices)
+        dropout, weight_decay, learning_rate = self._rates
+        loss, params = _log_loss if choices else _squared_error, nnx.to_pure_dict(params)
+        self._params = descend(loss, self._graph, params, tables, rows, key, dropout, learning_rate, weight_decay)
 
     def predict(
         self, inputs: Float[np.ndarray, "rows features"], start: Float[np.ndarray, "rows outputs"]
@@ -137,32 +136,22 @@ class Network(nnx.Module):
         return start + self.outer(jax.nn.gelu(self.inner(inputs)))
 
 
-@functools.partial(jit_program, static_argnames=("graph", "choices"))
-def _descend(graph, params, tables, rows, key, dropout, weight_decay, learning_rate, choices: bool):
-    """Parameters after one AdamW step for each row of `rows` [steps, batch]."""
-    rate = optax.cosine_decay_schedule(1.0, len(rows))
-    adam = optax.scale_by_adam()
-
-    def step(carry, batch):
-        params, state = carry
-        number, chosen = batch
-        inputs, *rest = (table[chosen] for table in tables)
-        kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - dropout, inputs.shape)
-        gradient = jax.grad(_loss)(params, graph, inputs * kept / (1 - dropout), *rest, choices)
-        moves, state = adam.update(gradient, state)
-        scale = learning_rate * rate(number)
-        params = jax.tree.map(lambda value, move: value - scale * (move + weight_decay * value), params, moves)
-        return (params, state), None
-
-    return jax.lax.scan(step, (params, adam.init(params)), (jnp.arange(len(rows)), rows))[0][0]
+def _squared_error(params, graph, tables, batch, key, dropout):
+    inputs, start, target, observed = (table[batch] for table in tables)
+    outputs = _outputs(params, graph, inputs, start, key, dropout)
+    return (observed * jnp.square(outputs - target)).sum() / observed.sum()
 
 
-def _loss(params, graph, inputs, start, target, observed, choices: bool):
-    outputs = nnx.merge(graph, params)(inputs, start)
-    if not choices:
-        return (observed * jnp.square(outputs - target)).sum() / observed.sum()
+def _log_loss(params, graph, tables, batch, key, dropout):
+    inputs, start, target, observed = (table[batch] for table in tables)
+    outputs = _outputs(params, graph, inputs, start, key, dropout)
     logs = jax.nn.log_softmax(jnp.where(observed > 0, outputs, -1e9))
     return -(target * jnp.where(observed > 0, logs, 0)).sum() / len(inputs)
+
+
+def _outputs(params, graph, inputs, start, key, dropout):
+    kept = jax.random.bernoulli(key, 1 - dropout, inputs.shape)
+    return nnx.merge(graph, params)(inputs * kept / (1 - dropout), start)
 
 
 class _DecisionMlp:

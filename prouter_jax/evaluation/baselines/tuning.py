@@ -19,9 +19,11 @@ from prouter_jax.evaluation.baselines.base import Policy, are_choices, select
 from prouter_jax.evaluation.baselines.boosting import Boosting, BoostingTruePreference
 from prouter_jax.evaluation.baselines.bradley_terry import BradleyTerry, BradleyTerryTask
 from prouter_jax.evaluation.baselines.cascade import Cascade, Switch
+from prouter_jax.evaluation.baselines.contrastive import Contrastive
 from prouter_jax.evaluation.baselines.empirical_bayes import EmpiricalBayes
 from prouter_jax.evaluation.baselines.factorisation import Factorisation
 from prouter_jax.evaluation.baselines.forecast import KernelRidge, Ridge
+from prouter_jax.evaluation.baselines.graph_router import GraphRouter
 from prouter_jax.evaluation.baselines.mlp import MlpPolicy
 from prouter_jax.evaluation.baselines.neighbours import Neighbours, NeighboursPerUser
 from prouter_jax.evaluation.baselines.preference import InferredPreference, has_outcomes
@@ -44,6 +46,13 @@ _TREES = {
     "learning_rate": log_uniform(0.02, 0.15),
     "least_rows": one_of(20, 50, 100, 300),
     "components": one_of(4, 8, 16, 32),
+}
+
+_NETWORK = {
+    "text_weight": log_uniform(0.03, 1),
+    "learning_rate": log_uniform(0.001, 0.01),
+    "weight_decay": log_uniform(0.01, 3),
+    "steps": one_of(30, 100, 300),
 }
 
 # Search space of each baseline in `BUILDERS`; keys are arguments of its constructor.
@@ -83,6 +92,15 @@ SPACES: Mapping[str, Space] = {
     "bradley_terry_task": {"penalty": log_uniform(0.01, 100), "task_penalty": log_uniform(0.1, 1000)},
     "cascade": {"length": one_of(2, 3, 4), **_TEXT},
     "switch": _TEXT,
+    "contrastive": {
+        "dim": one_of(16, 32, 64),
+        "best": one_of(1, 2, 3),
+        "worst": one_of(2, 3, 5, 9),
+        "temperature": log_uniform(0.05, 1),
+        "group_weight": one_of(0.0, 0.1, 0.3, 1.0),
+        **_NETWORK,
+    },
+    "graph_router": {"hidden": one_of(16, 32, 64), **_NETWORK},
 }
 
 # Settings that make the search of a slow policy cheaper; the best configurations are then fitted without them.
@@ -96,7 +114,7 @@ CHEAPER: Mapping[str, Mapping[str, Any]] = {
 _KINDS = (
     *(SmoothedFavourite, SmoothedUserTask, EmpiricalBayes, InferredPreference, Neighbours, NeighboursPerUser),
     *(Ridge, KernelRidge, Factorisation, Boosting, BoostingTruePreference, MlpPolicy),
-    *(BradleyTerry, BradleyTerryTask, Cascade, Switch),
+    *(BradleyTerry, BradleyTerryTask, Cascade, Switch, Contrastive, GraphRouter),
 )
 BUILDERS: Mapping[str, Callable[..., Policy]] = {kind.name: kind for kind in _KINDS}
 

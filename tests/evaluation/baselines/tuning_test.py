@@ -13,9 +13,9 @@ from prouter_jax.evaluation.baselines.base import select
 from prouter_jax.evaluation.baselines.tuning import BUILDERS, applicable
 from prouter_jax.search import uniform
 
-QUICK = {"factorisation": {"steps": 3}, "mlp": {"steps": 3}}
+QUICK = {name: {"steps": 3} for name in ("factorisation", "mlp", "contrastive", "graph_router")}
 QUICK |= {name: {"rounds": 3, "components": 4} for name in ("boosting", "boosting_true_preference")}
-BLIND = {"bradley_terry", "bradley_terry_task", "cascade", "switch"}
+BLIND = {"bradley_terry", "bradley_terry_task", "cascade", "switch", "contrastive", "graph_router"}
 WORLDS = [("recorded", "cold_query"), ("recorded", "warm_query"), ("multi_cost_efficiency", "cold_query")]
 INSTALLED = [
     name for name in BUILDERS if importlib.util.find_spec("lightgbm") is not None or not name.startswith("boosting")
