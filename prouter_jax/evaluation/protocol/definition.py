@@ -18,6 +18,7 @@ from prouter_jax.evaluation.protocol.table import Group
 from prouter_jax.report.types import ROUTER
 
 MAIN, ABLATION = "main", "ablation"
+CLAIMS = "claims"  # the first table of the results
 METRICS = ("reward", "accuracy", "log_loss")
 _REQUIRED = {"setting": str, "seed": int, "metric": str, "policies": Mapping}
 

@@ -24,9 +24,9 @@ def everywhere(_: Group) -> bool:
     return True
 
 
-def settings(*names: str) -> Where:
-    """The groups of these settings."""
-    return lambda group: group.setting in names
+def settings(*names: str, least_k: int | None = None) -> Where:
+    """The groups of these settings; with `least_k` those with at least so many known decisions."""
+    return lambda group: group.setting in names and (least_k is None or (group.k is not None and group.k >= least_k))
 
 
 def learnable_gain_above(gap: float) -> Where:
@@ -104,6 +104,45 @@ def ratio(at_least: Mapping[int, float], policy: str = ROUTER, *, where: Where =
     return _check(numbers, at_least, where)
 
 
+def within(low: float, high: float, policy: str = ROUTER, *, where: Where = everywhere) -> Check:
+    """A policy's mean of the metric lies between `low` and `high`."""
+
+    def numbers(group: Group, metric: str) -> Numbers:
+        number = _mean(group, policy, metric)
+        yield min(number - low, high - number), number
+
+    return _check(numbers, (), where)
+
+
+def gain_over_setting(at_least: float, setting: str, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
+    """The router's mean gain over its own score in another setting at the same k is at least `at_least`."""
+
+    def check(groups: Sequence[Group], metric: str) -> Finding:
+        others = {group.k: group for group in groups if group.setting == setting}
+
+        def numbers(group: Group, metric: str) -> Numbers:
+            number = _gain_over(others.get(group.k), group, metric)
+            yield number - at_least, number
+
+        return _check(numbers, ks, where)(groups, metric)
+
+    return check
+
+
+def never_falling(*, where: Where = everywhere) -> Check:
+    """In each setting the router's mean score at each k is not worse than at the next smaller k."""
+
+    def check(groups: Sequence[Group], metric: str) -> Finding:
+        def numbers(group: Group, metric: str) -> Numbers:
+            smaller = [one for one in groups if one.setting == group.setting and (one.k or 0) < (group.k or 0)]
+            number = _gain_over(max(smaller, key=lambda one: one.k or 0, default=group), group, metric)
+            yield number, number
+
+        return _check(numbers, (), where)(groups, metric)
+
+    return check
+
+
 def gain_over_blind(at_least: float, *, ks: Collection[int] = (), where: Where = everywhere) -> Check:
     """The router's gain over the blind score is at least `at_least`; -0.003 allows a loss of 0.003."""
 
@@ -151,6 +190,11 @@ def _end(found: PairedDifference, low: bool) -> float:
 def _mean(group: Group, policy: str, metric: str) -> float:
     row = group.rows.get(policy)
     return row.metrics[metric].mean if row and metric in row.metrics else math.nan
+
+
+def _gain_over(before: Group | None, group: Group, metric: str) -> float:
+    past = math.nan if before is None else _mean(before, ROUTER, metric)
+    return sign(metric) * (_mean(group, ROUTER, metric) - past)
 
 
 def _bound(at_least: float | Mapping[int, float], group: Group) -> float:

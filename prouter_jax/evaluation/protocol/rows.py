@@ -23,6 +23,7 @@ from prouter_jax.report.text import is_significant, mean_text
 from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 Rows = list[list[str]]
+PUBLISHED = "in the paper"  # fact of a group: the number of arXiv 2511.16883 beside ours
 _METRIC_NAMES = {
     "top2": "top 2",
     "log_loss": "log loss",
@@ -66,8 +67,8 @@ def summary_table(table: Table) -> tuple[list[str], Rows]:
             columns, [_variant_row(group, name) for group in table.groups for name in baselines(group)]
         )
     columns = ["setting", "k", "router", *map(metric_name, _BESIDE), "best tuned baseline", "router's gain", "verdict",
-               "learnable gain", "gain over blind", "share recovered", "users worse", "oracle", "metric",
-               "seeds"]  # fmt: skip
+               "margin", "of fully trained", PUBLISHED, "learnable gain", "gain over blind", "share recovered",
+               "users worse", "oracle", "metric", "seeds"]  # fmt: skip
     return _without_empty(columns, [_group_row(group) for group in table.groups])
 
 
@@ -108,9 +109,9 @@ def _group_row(group: Group) -> list[str]:
     over_blind = sign(group.metric) * (score(group, ROUTER).mean - group.blind.mean)
     beside = [DASH if metric == group.metric else _cell(group, ROUTER, metric) for metric in _BESIDE]
     return [*_setting_and_k(group), number(score(group, ROUTER).mean), *beside, named, gain_text(gain),
-            _significance(gain), number(learnable_gain(group), sign=True), number(over_blind, sign=True),
-            _share(group, ROUTER), _users_worse(group), number(score(group, ORACLE).mean),
-            *_metric_and_seeds(group)]  # fmt: skip
+            _significance(gain), *_as_published(group), number(learnable_gain(group), sign=True),
+            number(over_blind, sign=True), _share(group, ROUTER), _users_worse(group),
+            number(score(group, ORACLE).mean), *_metric_and_seeds(group)]  # fmt: skip
 
 
 def _variant_row(group: Group, name: str) -> list[str]:
@@ -143,6 +144,17 @@ def _cell(group: Group, policy: str, metric: str) -> str:
     if metric.startswith("worse"):
         return percent(found.mean)
     return f"{found.mean:.1f}" if metric == "seconds" else number(found.mean)
+
+
+def _as_published(group: Group) -> list[str]:
+    """Margin over the strongest baseline, share of the full score, and the paper's number, where there is one."""
+    if PUBLISHED not in group.facts:
+        return [DASH] * 3
+    gains = {name: group.rows[name].gains[group.metric].mean for name in baselines(group)}
+    margins = [gain / abs(score(group, name).mean) for name, gain in gains.items()]
+    of_full = score(group, ROUTER).mean / group.full.mean
+    known = [percent(min(margins, default=math.nan)), DASH] if math.isnan(of_full) else [DASH, percent(of_full)]
+    return [*known, group.facts[PUBLISHED]]
 
 
 def _users_worse(group: Group) -> str:

@@ -10,7 +10,7 @@ import math
 import pathlib
 from collections.abc import Mapping
 
-from prouter_jax.evaluation.protocol.definition import MAIN
+from prouter_jax.evaluation.protocol.definition import CLAIMS, MAIN
 from prouter_jax.evaluation.protocol.table import Group, RequirementResult, Row, Table
 from prouter_jax.io import files
 from prouter_jax.metrics import Interval
@@ -48,7 +48,7 @@ def table_path(workdir: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def read_tables(workdir: pathlib.Path) -> list[Table]:
-    """All tables measured so far: first the main tables by name, then the ablations by name.
+    """All tables measured so far: first the paper's claims, then the main tables by name, then the ablations by name.
 
     Raises:
       ValueError: naming the file that is not a result table.
@@ -61,7 +61,7 @@ def read_tables(workdir: pathlib.Path) -> list[Table]:
             raise ValueError(
                 f"{path}: expected a result table, found something else; delete it and measure the table again"
             ) from None
-    return sorted(found, key=lambda table: (table.kind != MAIN, table.name))
+    return sorted(found, key=lambda table: (table.kind != MAIN, table.name != CLAIMS, table.name))
 
 
 def _group(tree: Mapping) -> Group:

@@ -106,6 +106,13 @@ def test_what_was_tuned_is_not_tuned_again(size, monkeypatch):
         tuned_settings(dataclasses.replace(tuning, budget=3), size.data, size.tuned)
 
 
+def test_the_router_of_preset_tuned_is_not_searched(size, monkeypatch):
+    config = changed(base.choices(size), {"model.preset": "tuned"})
+    tuning = Tuning(**{**base.tuning(size, "default", config), "policies": ("smoothed_favourite",)})
+    monkeypatch.setattr(tuned, "tune_router", None)
+    assert tuned_settings(tuning, size.data, size.tuned)["router"] == {}
+
+
 def test_what_another_process_tunes_is_not_tuned_here(size):
     tuning = Tuning(**{**base.tuning(size, "theirs", base.choices(size)), "policies": ("smoothed_favourite",)})
     with lock(size.tuned / "theirs.lock"), pytest.raises(Busy):

@@ -11,7 +11,7 @@ from prouter_jax.evaluation.protocol import requirements as checks
 from prouter_jax.evaluation.protocol.definition import ABLATION, Requirement
 from prouter_jax.evaluation.protocol.page import draw_plots, to_html
 from prouter_jax.evaluation.protocol.report import duration_text, to_markdown
-from prouter_jax.evaluation.protocol.rows import by_score, policy_table, summary_table
+from prouter_jax.evaluation.protocol.rows import PUBLISHED, by_score, policy_table, summary_table
 from prouter_jax.io.display import DASH
 
 ASKED = [
@@ -67,6 +67,20 @@ def test_the_summary_says_how_calibrated_the_router_is_and_who_does_worse():
     assert cells["router"]["users worse in accuracy"] == "20.0 %"
     assert cells["ridge"]["users worse"] == DASH
     assert "slope" not in one.groups[0].rows["ridge"].gains
+
+
+def test_the_paper_s_numbers_stand_beside_the_margin_and_the_share_of_the_full_score():
+    facts = {PUBLISHED: "15.38 %"}
+    policies = {"router": 0.6, "cascade": 0.5, "switch": {"accuracy": 0.55, "validation": 0.1}}
+    rows = {}
+    for full in (None, 0.8):
+        one = table([measurement(**policies, blind=0.5, full=full, facts=facts), constant(0, 0.5, "plain")])
+        columns, (row, plain) = summary_table(one)
+        rows[full] = dict(zip(columns, row, strict=True))
+        assert dict(zip(columns, plain, strict=True))[PUBLISHED] == DASH
+    # the strongest on test is not the one chosen on validation
+    assert (rows[None]["best tuned baseline"], rows[None]["margin"]) == ("0.5000 cascade", "9.1 %")
+    assert (rows[0.8]["of fully trained"], rows[0.8][PUBLISHED]) == ("75.0 %", "15.38 %")
 
 
 def _won(router, ridge):

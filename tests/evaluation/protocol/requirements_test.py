@@ -107,12 +107,43 @@ def test_another_metric_than_the_groups_may_be_asked_for():
     assert math.isnan(checks.gain(0, "favourite")(groups, "log_loss").margin)
 
 
+def test_a_number_may_have_to_lie_between_two():
+    _close(checks.within(0.45, 0.6), GROUPS, 0.4005 - 0.45)
+    _close(checks.within(0.3, 0.5), GROUPS, 0.5 - 0.5005)
+
+
+def test_the_score_of_another_setting_is_that_at_the_same_k():
+    others = build_groups(measurement(setting="other", k=k, router=router) for k, router in ((3, 0.41), (10, 0.48)))
+    check = checks.gain_over_setting(-0.02, "new", where=checks.settings("other"))
+    _close(check, [*GROUPS, *others], 0.48 - 0.5005 + 0.02)
+    assert check([*GROUPS, *others], "")[1:] == (pytest.approx(-0.0205), "other, k = 10")
+    loss = build_groups(
+        measurement(setting=name, metric="log_loss", k=3, router=router)
+        for name, router in (("new", 1.0), ("old", 0.8))
+    )
+    _close(checks.gain_over_setting(0, "old", where=checks.settings("new")), loss, -0.2)
+
+
+def test_a_score_never_falls_where_each_is_at_least_the_one_before():
+    _close(checks.never_falling(), GROUPS, 0)
+    falls = build_groups(measurement(k=k, router=router) for k, router in ((0, 0.4), (3, 0.5), (10, 0.45)))
+    assert checks.never_falling()(falls, "") == (pytest.approx(-0.05), pytest.approx(-0.05), "cold, k = 10")
+
+
+def test_groups_may_need_some_history():
+    chosen = [group.k for group in GROUPS if checks.settings("new", least_k=4)(group)]
+    assert chosen == [10]
+    assert not checks.settings("cold", least_k=0)(build_groups([measurement(router=0.5)])[0])
+
+
 NOT_MEASURED = {
     "no group": (checks.gain(0), []),
     "a k is missing": (checks.gain(0, ks=[3, 100]), GROUPS),
     "a k of a bound is missing": (checks.share({3: 0.1, 30: 0.1}), GROUPS),
     "no such policy": (checks.gain(0, "kernel_ridge"), GROUPS),
     "no interval of one seed": (checks.gain(0, low=True), build_groups([measurement(router=0.5, ridge=0.4)])),
+    "no other setting": (checks.gain_over_setting(0, "nobody"), GROUPS),
+    "no such metric of a range": (checks.within(0, 1, "knn"), build_groups([measurement(router=0.5)])),
     "no ends": (checks.share(0), build_groups([measurement(router=0.5)])),
     "no blind score": (checks.gain_over_blind(0), build_groups([measurement(router=0.5)])),
     "one group has no baseline": (

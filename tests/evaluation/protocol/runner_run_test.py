@@ -74,13 +74,13 @@ def test_a_failure_leaves_the_others_going_and_is_a_line(tmp_path):
     units = [dataclasses.replace(unit, function=_raises(gone)) for unit in definition().units]
     missing = dataclasses.replace(definition("missing"), units=units)
     broken = _failing("broken", RuntimeError("out of luck"))
-    problems = reproduce([broken, missing, definition("last")], tmp_path, False)
+    problems = reproduce([broken, missing, definition("last"), definition("claims")], tmp_path, False)
     log = tmp_path / "failures" / "broken" / "seed2.txt"
     assert problems == [
         f"table broken: seed2: RuntimeError: out of luck ({log})",
         "table missing: votes: not there",
     ]
-    assert [one.name for one in read_tables(tmp_path)] == ["broken", "last", "missing"]
+    assert [one.name for one in read_tables(tmp_path)] == ["claims", "broken", "last", "missing"]
     page = (tmp_path / REPORT).read_text()
     assert all(f"Title of {name}" in page for name in ("broken", "last", "missing"))
     assert "Nothing was measured" in (tmp_path / "tables" / "missing.md").read_text()

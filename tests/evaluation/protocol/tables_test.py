@@ -7,10 +7,15 @@ import sys
 
 import pytest
 
+from prouter_jax.evaluation.baselines.tuning import BUILDERS
+from prouter_jax.evaluation.protocol import claims
+from prouter_jax.evaluation.protocol.claims import COMPARED
 from prouter_jax.evaluation.protocol.definition import Size
+from prouter_jax.evaluation.protocol.rows import PUBLISHED
 from prouter_jax.evaluation.protocol.tables import definitions
 
-TABLES = definitions(Size(False, pathlib.Path("data"), pathlib.Path("tuned")))
+SIZE = Size(False, pathlib.Path("data"), pathlib.Path("tuned"))
+TABLES = definitions(SIZE)
 SMALL = definitions(Size(True, pathlib.Path("data"), pathlib.Path("tuned")))
 
 
@@ -35,11 +40,34 @@ def test_the_issue_s_settings_are_there():
     assert seeds["choices_warm"] == seeds["new_users"] == set(range(5))
 
 
-def test_only_the_tables_of_gradient_steps_have_them():
+def test_only_the_tables_of_gradient_steps_and_of_harm_have_them():
     presets = {table.name: {unit.arguments["config"]["model"]["preset"] for unit in table.units} for table in TABLES}
-    assert presets.pop("gradients") == presets.pop("ablation_gradients") == {"tuned"}
+    assert presets.pop("gradients") == presets.pop("ablation_gradients") == presets.pop("never_worse") == {"tuned"}
     assert presets.pop("parts_paper") == {"paper"}
     assert set().union(*presets.values()) == {"em"}
+
+
+def test_claims_are_first_and_compare_with_the_paper_s_kinds_of_baselines():
+    first = TABLES[0]
+    assert first.name == "claims"
+    assert {unit.arguments["tuning"]["policies"] for unit in first.units} == {COMPARED}
+    places = {unit.arguments["config"]["data"]["source"] for unit in first.units}
+    assert places == {"tables", "embedded"}
+    assert {unit.arguments["published"] for unit in first.units} >= {"15.38 %", "9.83 %", "16.19 %", "59.69 %"}
+
+
+def test_a_claim_keeps_the_router_the_compared_baselines_and_the_paper_s_number(monkeypatch):
+    policies = {name: {} for name in ("router", "switch", "mlp", "user_blind", "oracle")}
+    monkeypatch.setitem(claims._MEASURES, "split", lambda size, **_: {"policies": policies, "facts": {"a": 1}})
+    (found,) = claims.measure_claim("split", "9.83 %", SIZE, setting="one")
+    assert list(found["policies"]) == ["router", "switch", "oracle"]
+    assert found["facts"] == {"a": 1, PUBLISHED: "9.83 %"}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_tuned_baseline_exists(table):
+    for unit in table.units:
+        assert set(unit.arguments.get("tuning", {}).get("policies", ())) <= set(BUILDERS)
 
 
 def test_units_that_share_a_tuning_agree_on_it():

@@ -41,12 +41,12 @@ _CAPTION = (
 )
 _RATIO = "score divided by full score at k = {} is at least {}"
 
-_CORE = (
+CORE = (
     *("gpt4_1106_preview", "gpt4_0613_concise", "claude-2", "claude-instant-1.2", "gpt-3.5-turbo-1106_verbose"),
     *("gpt-3.5-turbo-1106_concise", "Mixtral-8x7B-Instruct-v0.1_concise", "OpenHermes-2.5-Mistral-7B"),
     *("gemma-7b-it", "Qwen-14B-Chat"),
 )
-_SMALL = ("alder-1", "birch-1")
+SMALL_POOL = ("alder-1", "birch-1")  # LLMs of the small size
 _HALVES = 3  # random halves of the core pool that are new together
 _MATTERS, _OTHER = learnable_gain_above(MIN_LEARNABLE_GAIN), learnable_gain_at_most(MIN_LEARNABLE_GAIN)
 
@@ -116,7 +116,7 @@ def _alone(size: Size) -> Definition:
 
 
 def _with_new_users(size: Size) -> Definition:
-    config, name = some_users(size, choices(size)), (_SMALL if size.small else _CORE)[0]
+    config, name = some_users(size, choices(size)), (SMALL_POOL if size.small else CORE)[0]
     tuned = choices_tuning(size)
     return Definition(
         "new_users_and_llms",
@@ -127,12 +127,12 @@ def _with_new_users(size: Size) -> Definition:
 
 
 def _units(size: Size, setting: str, config: ExperimentConfig, tuned: dict, number: int) -> list[Unit]:
-    names, ks = (_SMALL, (0, 5)) if size.small else (_CORE, (0, 5, 20, 100))
+    names, ks = (SMALL_POOL, (0, 5)) if size.small else (CORE, (0, 5, 20, 100))
     rng = np.random.default_rng(0)
-    halves = [sorted(rng.permutation(len(_CORE))[: len(_CORE) // 2]) for _ in range(_HALVES)]
+    halves = [sorted(rng.permutation(len(CORE))[: len(CORE) // 2]) for _ in range(_HALVES)]
     groups = {name: name for name in names}
     if not size.small:
-        groups |= {f"half {n + 1}": ",".join(_CORE[row] for row in half) for n, half in enumerate(halves)}
+        groups |= {f"half {n + 1}": ",".join(CORE[row] for row in half) for n, half in enumerate(halves)}
     units = []
     for group, llms in groups.items():
         units += _of(size, f"{setting}, {group}", config, llms, tuned, number, "cold_llm", ks)
