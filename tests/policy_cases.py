@@ -29,6 +29,14 @@ def without_outcomes(dataset: Dataset) -> Dataset:
     )
 
 
+def with_topics(dataset: Dataset, topic: np.ndarray) -> Dataset:
+    """The same dataset, but the text vectors of queries of one topic are alike, and those of two topics orthogonal."""
+    width = dataset.vectors.query.shape[1]
+    noise = np.random.default_rng(0).normal(0, 0.02, (len(topic), width))
+    query = (np.eye(width)[topic] + noise).astype(np.float32)
+    return dataclasses.replace(dataset, vectors=dataclasses.replace(dataset.vectors, query=query))
+
+
 def labelled(user, query, rewards, first=None) -> Labelled:
     """Decisions with the given rewards; an LLM with reward NaN is not a candidate."""
     rewards = np.array(rewards, np.float32)

@@ -11,7 +11,7 @@ import optax
 from prouter_jax.compilation import jit_program
 from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset, Labelled
-from prouter_jax.evaluation.baselines.base import are_choices, select
+from prouter_jax.evaluation.baselines.base import are_choices, select, select_decisions
 
 USER_PARAMS = ("user", "user_llm", "user_side")  # names of the parameters that belong to users
 _DENSE_SHARE = 0.2  # share of all pairs of users and queries from which a dense table is faster than a list
@@ -56,7 +56,7 @@ class Factorisation:
         self._rank, self._task_strength, self._steps, self._seed = rank, task_strength, steps, seed
         factors = {"user": penalty, "answer": penalty}
         biases = {"user_llm": user_penalty, "query_llm": query_penalty, "user_side": side_penalty}
-        self._penalties = factors | biases | {"llm": 0.1, "side": 0.1}
+        self._penalties = self._fold_penalties = factors | biases | {"llm": 0.1, "side": 0.1}
 
     def fit(self, train: Labelled, validation: Labelled) -> None:
         rng = np.random.default_rng(self._seed)
@@ -64,7 +64,7 @@ class Factorisation:
         used = select(train, _within_limits(train.decisions, validation.decisions, self._shape, rng))
         start = init_params(*self._shape, self._rank, rng)
         fitted = fit_params(start, used, self._choices, self._penalties, self._steps, tuple(start))
-        self._seen = np.unique(used.decisions.query)
+        self._seen = self._folded = np.unique(used.decisions.query)  # histories on the latter count
         self._answers = {name: fitted[name] for name in fitted if name not in USER_PARAMS}
         self._users = _seen_users(fitted, used)
 
@@ -74,26 +74,34 @@ class Factorisation:
         seen = np.isin(decisions.query, self._seen)
         scores[seen] = listed_logits(params, decisions.user[seen], decisions.query[seen]).T
         if not seen.all():
-            means = self._mean_predictions(params)
-            scores[~seen] = means[:, decisions.user[~seen], self._task[decisions.query[~seen]]].T
+            scores[~seen] = self._unseen_scores(params, select_decisions(decisions, ~seen))
         return scores + side_logits(params, decisions.user, decisions.first).T
 
     def _fold_in(self, history: Labelled) -> Params:
         """The users' parameters, fitted to a history with constant answer parameters."""
-        used = select(history, np.isin(history.decisions.query, self._seen))
+        used = select(history, np.isin(history.decisions.query, self._folded))
         start = self._answers | {name: np.zeros_like(self._users[name]) for name in USER_PARAMS}
-        return _seen_users(fit_params(start, used, self._choices, self._penalties, self._steps, USER_PARAMS), used)
+        return _seen_users(fit_params(start, used, self._choices, self._fold_penalties, self._steps, USER_PARAMS), used)
 
-    def _mean_predictions(self, params: Params) -> np.ndarray:
-        """Mean logits over training queries, [llms, users, tasks]; for choices, logarithms of mean shares."""
-        logits = dense_logits(params, np.arange(self._shape[0]), self._seen)
-        if self._choices:
-            logits = np.exp(logits - logits.max(0))
-            logits /= logits.sum(0)
+    def _unseen_scores(self, params: Params, decisions: DecisionArrays) -> np.ndarray:
+        """Scores [decisions, llms] on queries without training decisions: means over training queries, by task."""
+        predictions = self._predictions(params, np.arange(self._shape[0]))
         member = (self._task[self._seen, None] == np.arange(self._num_tasks)).astype(np.float32)
-        overall, strength = logits.mean(2, keepdims=True), self._task_strength
-        means = (logits @ member + strength * overall) / (member.sum(0) + strength)
-        return np.log(np.maximum(means, 1e-6)) if self._choices else means
+        overall, strength = predictions.mean(2, keepdims=True), self._task_strength
+        means = (predictions @ member + strength * overall) / (member.sum(0) + strength)
+        return self._as_scores(means[:, decisions.user, self._task[decisions.query]].T)
+
+    def _predictions(self, params: Params, users: np.ndarray) -> np.ndarray:
+        """Expected rewards on the training queries, [llms, users, queries]; for choices, shares among all LLMs."""
+        logits = dense_logits(params, users, self._seen)
+        if not self._choices:
+            return logits
+        shares = np.exp(logits - logits.max(0))
+        return shares / shares.sum(0)
+
+    def _as_scores(self, expected: np.ndarray) -> np.ndarray:
+        """Shares as logarithms, other expected rewards unchanged."""
+        return np.log(np.maximum(expected, 1e-6)) if self._choices else expected
 
 
 def init_params(num_users: int, num_queries: int, num_llms: int, rank: int, rng: np.random.Generator) -> Params:

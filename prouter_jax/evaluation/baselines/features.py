@@ -63,6 +63,14 @@ def kernel_features(
     return kernel @ (basis[:, kept] / np.sqrt(spectrum[kept]))
 
 
+def kernel_task_features(
+    dataset: Dataset, seen: Bool[np.ndarray, " queries"], text_weight: float, width: float, landmarks: int = 600
+) -> Float[np.ndarray, "queries features"]:
+    """`kernel_features` of the queries' text vectors times `text_weight`, then the one-hot task, float64."""
+    kernel = kernel_features(dataset.vectors.query, seen, width, landmarks)
+    return np.concatenate([text_weight * kernel, task_columns(dataset)], axis=1)
+
+
 def principal_components(
     vectors: Float[np.ndarray, "queries dim"], seen: Bool[np.ndarray, " queries"], number: int
 ) -> Float[np.ndarray, "queries components"]:

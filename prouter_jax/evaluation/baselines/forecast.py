@@ -18,7 +18,7 @@ from prouter_jax.evaluation.baselines.base import (
     task_sums,
     user_means,
 )
-from prouter_jax.evaluation.baselines.features import kernel_features, query_features, task_columns
+from prouter_jax.evaluation.baselines.features import kernel_task_features, query_features
 from prouter_jax.evaluation.baselines.preference import estimate_preferences, has_outcomes, observed_outcomes
 
 _TASK_STRENGTH = 10.0
@@ -43,6 +43,7 @@ class QueryForecast:
     """
 
     name: str
+    _reads_outcomes = True
 
     def __init__(self, dataset: Dataset, own_strength: float = 8.0, query_strength: float = 10.0):
         self._dataset = dataset
@@ -53,7 +54,7 @@ class QueryForecast:
     def fit(self, train: Labelled, validation: Labelled) -> None:
         self._choices = are_choices(train)
         self._population = population_means(train.rewards)
-        self._by_outcomes = has_outcomes(self._dataset) and not self._choices
+        self._by_outcomes = self._reads_outcomes and has_outcomes(self._dataset) and not self._choices
         self._total, self._count = total, count = self._observed(train)
         self._mean = column_means(total, count)
         seen = np.flatnonzero(count.any(1))
@@ -100,8 +101,12 @@ class QueryForecast:
     def _forecast(self, decisions: DecisionArrays) -> tuple[np.ndarray, np.ndarray]:
         """Forecasts of the distinct queries [distinct, targets], and the row of each decision's query in them."""
         queries, row = np.unique(decisions.query, return_inverse=True)
+        return self._forecast_of(queries), row
+
+    def _forecast_of(self, queries: np.ndarray) -> np.ndarray:
+        """Forecasts of query rows, averaged with the observations of the queries themselves; [rows, targets]."""
         forecast = self._mean + self._predict_deviations(queries)
-        return smooth(self._total[queries], self._count[queries], forecast, self._forecast_strength), row
+        return smooth(self._total[queries], self._count[queries], forecast, self._forecast_strength)
 
     @property
     def _forecast_strength(self) -> float:
@@ -166,8 +171,7 @@ class KernelRidge(Ridge):
         self._width, self._landmarks = width, landmarks
 
     def _features(self, seen: np.ndarray) -> np.ndarray:
-        kernel = kernel_features(self._dataset.vectors.query, seen, self._width, self._landmarks)
-        return np.concatenate([self._text_weight * kernel, task_columns(self._dataset)], axis=1)
+        return kernel_task_features(self._dataset, seen, self._text_weight, self._width, self._landmarks)
 
 
 class RidgeTruePreference:

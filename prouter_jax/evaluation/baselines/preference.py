@@ -1,4 +1,4 @@
-"""Users' weights of quality against cost, estimated from their histories, and the policy `inferred_preference`.
+"""Users' weights of quality against cost, estimated from their histories or known, and policies from task means.
 
 A user with weight w values an answer at w * effect - (1 - w) * cost. Effect is the answer's quality and cost its
 scaled price; both are in [0, 1].
@@ -94,10 +94,13 @@ class InferredPreference:
         self._forecast = [self._by_task(table) for table in (self._effect, self._cost)]
 
     def score(self, history: Labelled, decisions: DecisionArrays) -> np.ndarray:
-        weight = estimate_preferences(history, self._effect, self._cost, self._num_users, self._sharpness)
-        weight = weight[decisions.user][:, None]
+        weight = self._weights(history)[decisions.user][:, None]
         effect, cost = (table[decisions.query] for table in self._forecast)
         return (weight * effect - (1 - weight) * cost) * (self._sharpness if self._choices else 1)
+
+    def _weights(self, history: Labelled) -> np.ndarray:
+        """Each user's weight of quality, [users]."""
+        return estimate_preferences(history, self._effect, self._cost, self._num_users, self._sharpness)
 
     def _by_task(self, table: np.ndarray) -> np.ndarray:
         """The observed entry of each answer, else the smoothed mean of its LLM on the task; [queries, llms]."""
@@ -105,6 +108,23 @@ class InferredPreference:
         overall = smooth(total.sum(0), count.sum(0), np.full(table.shape[1], _or(metrics.mean(table), 0.0)), 1.0)
         means = smooth(total, count, overall, self._strength)[self._task]
         return np.where(np.isnan(table), means, table)
+
+
+class TaskMeansTruePreference(InferredPreference):
+    """`InferredPreference` that is told every user's true weight of quality.
+
+    Args:
+      task_strength: see `InferredPreference`.
+    """
+
+    name = "task_means_true_preference"
+
+    def __init__(self, dataset: Dataset, task_strength: float = 10.0):
+        super().__init__(dataset, task_strength)
+        self._preference = dataset.data.users.preference
+
+    def _weights(self, history: Labelled) -> np.ndarray:
+        return self._preference
 
 
 def _grid_likelihood(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from prouter_jax import metrics
 from prouter_jax.dataset import Dataset, Labelled
+from prouter_jax.evaluation.baselines.agreeing_users import AgreeingUsers
 from prouter_jax.evaluation.baselines.base import Policy, are_choices, select
 from prouter_jax.evaluation.baselines.boosting import Boosting, BoostingTruePreference
 from prouter_jax.evaluation.baselines.bradley_terry import BradleyTerry, BradleyTerryTask
@@ -22,11 +23,14 @@ from prouter_jax.evaluation.baselines.cascade import Cascade, Switch
 from prouter_jax.evaluation.baselines.contrastive import Contrastive
 from prouter_jax.evaluation.baselines.empirical_bayes import EmpiricalBayes
 from prouter_jax.evaluation.baselines.factorisation import Factorisation
+from prouter_jax.evaluation.baselines.factorisation_kernel import FactorisationKernel
 from prouter_jax.evaluation.baselines.forecast import KernelRidge, Ridge
 from prouter_jax.evaluation.baselines.graph_router import GraphRouter
+from prouter_jax.evaluation.baselines.implicit_als import ImplicitAls
 from prouter_jax.evaluation.baselines.mlp import MlpPolicy
 from prouter_jax.evaluation.baselines.neighbours import Neighbours, NeighboursPerUser
-from prouter_jax.evaluation.baselines.preference import InferredPreference, has_outcomes
+from prouter_jax.evaluation.baselines.personal_bradley_terry import PersonalBradleyTerry
+from prouter_jax.evaluation.baselines.preference import InferredPreference, TaskMeansTruePreference, has_outcomes
 from prouter_jax.evaluation.baselines.simple import SmoothedFavourite, SmoothedUserTask
 from prouter_jax.search import Space, draw, log_uniform, one_of, uniform
 
@@ -40,6 +44,14 @@ _NEAR = {
     "task_bonus": one_of(0.0, 0.1, 0.3, 1.0),
 }
 _TEXT = {"penalty": log_uniform(0.1, 1000), "text_weight": log_uniform(0.03, 3)}
+_KERNEL = {**_TEXT, "width": log_uniform(0.3, 3)}
+_FACTORS = {
+    "rank": one_of(0, 4, 8, 12, 16, 24, 32),
+    "penalty": log_uniform(0.3, 20),
+    "user_penalty": log_uniform(0.03, 10),
+    "query_penalty": log_uniform(0.03, 10),
+    "side_penalty": log_uniform(0.3, 30),
+}
 _TREES = {
     "rounds": one_of(30, 50, 100, 150),
     "leaves": one_of(3, 5, 7, 15),
@@ -66,17 +78,36 @@ SPACES: Mapping[str, Space] = {
         "cap": log_uniform(10, 1000),
     },
     "inferred_preference": {"task_strength": log_uniform(1, 1000), "sharpness": log_uniform(3, 100)},
+    "task_means_true_preference": {"task_strength": log_uniform(1, 1000)},
     "neighbours": {**_NEAR, "trust": uniform(0.2, 1), **_STRENGTHS},
     "neighbours_per_user": {**_NEAR, "strength": log_uniform(0.3, 100), "near_strength": log_uniform(1, 300)},
     "ridge": {**_TEXT, **_STRENGTHS},
-    "kernel_ridge": {**_TEXT, "width": log_uniform(0.3, 3), **_STRENGTHS},
-    "factorisation": {
-        "rank": one_of(0, 4, 8, 12, 16, 24, 32),
-        "penalty": log_uniform(0.3, 20),
-        "user_penalty": log_uniform(0.03, 10),
-        "query_penalty": log_uniform(0.03, 10),
-        "side_penalty": log_uniform(0.3, 30),
-        "task_strength": log_uniform(1, 1000),
+    "kernel_ridge": {**_KERNEL, **_STRENGTHS},
+    "factorisation": {**_FACTORS, "task_strength": log_uniform(1, 1000)},
+    "factorisation_kernel": {
+        **_FACTORS,
+        "rank": one_of(4, 8, 12, 16, 24, 32),
+        "user_penalty": log_uniform(1, 300),
+        "trust": log_uniform(1, 10),
+        "kernel_penalty": log_uniform(0.3, 100),
+        "text_weight": log_uniform(0.3, 3),
+        "width": log_uniform(0.3, 3),
+    },
+    "agreeing_users": {
+        **_KERNEL,
+        "strength": log_uniform(1, 100),
+        "near_width": log_uniform(0.1, 1),
+        "near_strength": log_uniform(0.3, 30),
+        "temperature": log_uniform(0.1, 3),
+        "personal_penalty": log_uniform(3, 1000),
+        "own_strength": log_uniform(10, 1000),
+        "query_strength": log_uniform(3, 300),
+    },
+    "implicit_als": {
+        "rank": one_of(4, 8, 12, 16, 24, 32),
+        "confidence": log_uniform(0.3, 40),
+        "penalty": log_uniform(0.3, 30),
+        "kernel_penalty": log_uniform(0.3, 100),
     },
     "boosting": _TREES,
     "boosting_true_preference": _TREES,
@@ -90,6 +121,12 @@ SPACES: Mapping[str, Space] = {
     },
     "bradley_terry": {"penalty": log_uniform(0.01, 100)},
     "bradley_terry_task": {"penalty": log_uniform(0.01, 100), "task_penalty": log_uniform(0.1, 1000)},
+    "personal_bradley_terry": {
+        "penalty": log_uniform(0.01, 100),
+        "llm_penalty": log_uniform(0.3, 100),
+        "side_penalty": log_uniform(0.1, 30),
+        "length_penalty": log_uniform(1, 1000),
+    },
     "cascade": {"length": one_of(2, 3, 4), **_TEXT},
     "switch": _TEXT,
     "contrastive": {
@@ -106,15 +143,18 @@ SPACES: Mapping[str, Space] = {
 # Settings that make the search of a slow policy cheaper; the best configurations are then fitted without them.
 CHEAPER: Mapping[str, Mapping[str, Any]] = {
     "factorisation": {"steps": 30},
+    "factorisation_kernel": {"steps": 30},
+    "implicit_als": {"steps": 3},
     "boosting": {"most_rows": 60_000},
     "boosting_true_preference": {"most_rows": 60_000},
     "mlp": {"most_rows": 30_000},
 }
 
 _KINDS = (
-    *(SmoothedFavourite, SmoothedUserTask, EmpiricalBayes, InferredPreference, Neighbours, NeighboursPerUser),
-    *(Ridge, KernelRidge, Factorisation, Boosting, BoostingTruePreference, MlpPolicy),
-    *(BradleyTerry, BradleyTerryTask, Cascade, Switch, Contrastive, GraphRouter),
+    *(SmoothedFavourite, SmoothedUserTask, EmpiricalBayes, AgreeingUsers, InferredPreference, TaskMeansTruePreference),
+    *(Neighbours, NeighboursPerUser, Ridge, KernelRidge, Factorisation, FactorisationKernel, ImplicitAls),
+    *(Boosting, BoostingTruePreference, MlpPolicy),
+    *(BradleyTerry, BradleyTerryTask, PersonalBradleyTerry, Cascade, Switch, Contrastive, GraphRouter),
 )
 BUILDERS: Mapping[str, Callable[..., Policy]] = {kind.name: kind for kind in _KINDS}
 
@@ -230,10 +270,11 @@ def make_tuned(dataset: Dataset, settings: Mapping[str, Mapping[str, Any]]) -> d
 
 
 def applicable(dataset: Dataset) -> list[str]:
-    """Names of the builders that apply to the dataset: some need effects and costs, one also true preferences."""
+    """Names of the builders that apply to the dataset: some need effects and costs, two also true preferences."""
     outcomes, preference = has_outcomes(dataset), dataset.data.users.preference
     needs = {"inferred_preference": outcomes}
-    needs["boosting_true_preference"] = outcomes and not np.isnan(preference).any()
+    for name in ("boosting_true_preference", "task_means_true_preference"):
+        needs[name] = outcomes and not np.isnan(preference).any()
     return [name for name in BUILDERS if needs.get(name, True)]
 
 

@@ -6,7 +6,12 @@ from policy_cases import parts, small_world
 
 from prouter_jax.dataset import Labelled
 from prouter_jax.evaluation.baselines.base import best_shares, select
-from prouter_jax.evaluation.baselines.preference import InferredPreference, estimate_preferences, observed_outcomes
+from prouter_jax.evaluation.baselines.preference import (
+    InferredPreference,
+    TaskMeansTruePreference,
+    estimate_preferences,
+    observed_outcomes,
+)
 
 
 def test_rewards_determine_preferences_exactly():
@@ -48,3 +53,13 @@ def test_a_policy_of_inferred_preferences_serves_users_of_both_extremes():
     picked = policy.score(train, test.decisions).argmax(1)
     cost = np.nanmean(observed_outcomes(dataset)[1], axis=0)[picked]
     assert cost[test.decisions.user == 0].mean() < cost[test.decisions.user == 7].mean()
+
+
+def test_told_preferences_score_as_well_as_those_that_rewards_determine():
+    dataset = small_world("multi_cost_efficiency")
+    train, validation, test = parts(dataset)
+    inferred, told = InferredPreference(dataset), TaskMeansTruePreference(dataset)
+    for policy in (inferred, told):
+        policy.fit(train, validation)
+    expected = inferred.score(train, test.decisions)
+    np.testing.assert_allclose(told.score(select(train, np.zeros(0, int)), test.decisions), expected, atol=1e-5)

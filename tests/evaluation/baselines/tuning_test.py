@@ -13,8 +13,10 @@ from prouter_jax.evaluation.baselines.base import select
 from prouter_jax.evaluation.baselines.tuning import BUILDERS, applicable
 from prouter_jax.search import uniform
 
-QUICK = {name: {"steps": 3} for name in ("factorisation", "mlp", "contrastive", "graph_router")}
+_STEPPED = ("factorisation", "factorisation_kernel", "implicit_als", "mlp", "contrastive", "graph_router")
+QUICK = {name: {"steps": 3} for name in _STEPPED}
 QUICK |= {name: {"rounds": 3, "components": 4} for name in ("boosting", "boosting_true_preference")}
+TOLD = {"boosting_true_preference", "task_means_true_preference"}
 BLIND = {"bradley_terry", "bradley_terry_task", "cascade", "switch", "contrastive", "graph_router"}
 WORLDS = [("recorded", "cold_query"), ("recorded", "warm_query"), ("multi_cost_efficiency", "cold_query")]
 INSTALLED = [
@@ -57,7 +59,7 @@ def test_users_without_history_have_equal_scores(users, split):
     others = select(train, ~np.isin(train.decisions.user, (2, 5)))
     asked = [select(train, np.flatnonzero(train.decisions.user == 2)[:10]).decisions]
     asked.append(dataclasses.replace(asked[0], user=np.full(len(asked[0].user), 5)))
-    for name in set(_names(dataset)) - {"boosting_true_preference"}:
+    for name in set(_names(dataset)) - TOLD:
         policy = BUILDERS[name](dataset, **QUICK.get(name, {}))
         policy.fit(others, validation)
         first, second = (policy.score(others, some) for some in asked)
@@ -102,7 +104,7 @@ def test_true_preferences_are_used_only_by_name():
 
 
 def test_applicable_policies_need_what_the_data_has():
-    assert set(BUILDERS) - set(applicable(small_world())) == {"boosting_true_preference"}
+    assert set(BUILDERS) - set(applicable(small_world())) == TOLD
     assert set(applicable(small_world("multi_cost_efficiency"))) == set(BUILDERS)
 
 
