@@ -43,9 +43,12 @@ _KS = (1, 3, 10, 30)
 _LOSS, _ACCURACY, _WORSE = "log_loss", "accuracy", "worse"
 _PERSONAL = "personal_bradley_terry"
 # baselines of each kind of feedback that a practitioner would write, or that were ahead elsewhere
-_OF_CHOICES = ("smoothed_favourite", "empirical_bayes", "kernel_ridge", "factorisation")
+_OF_CHOICES = (
+    *("smoothed_favourite", "empirical_bayes", "kernel_ridge", "factorisation"),
+    *("agreeing_users", "factorisation_kernel"),
+)
 _OF_COSTS = ("smoothed_favourite", "smoothed_user_task", "empirical_bayes")
-_OF_VOTES = ("bradley_terry", "bradley_terry_task", "factorisation")
+_OF_VOTES = ("bradley_terry", "bradley_terry_task", "factorisation", _PERSONAL)
 _OF_PAIRS = ("bradley_terry", "bradley_terry_task", "ridge", "kernel_ridge")
 _CAPTION = (
     'Preset "tuned", which users get by default, with default hyperparameters; baselines are tuned with 20 '
