@@ -127,6 +127,8 @@ class Data:
       new_llms: names of the LLMs that are new in the test set, separated by commas.
       given: decisions of each new user, or decisions that offer a new LLM, that are visible when scoring. See
         `data.splits.divide`.
+      history: whether the given decisions of new users are on "known" training queries, or on "unseen" ones: a quarter
+        of the training queries is held out of training for them, and of these only the text is known.
       ignore_effects: drops the effects of outcomes. Needed where effects are computed from the decisions to predict.
       encoder: name of the text encoder, or "given" for vectors that come with the data.
       embedded: size of the embedded benchmark.
@@ -149,6 +151,7 @@ class Data:
     decisions_per_user: int = _in_range(0, 0, 10**9)
     new_llms: str = ""
     given: int = _in_range(0, 0, 10**9)
+    history: str = _one_of("known", "known", "unseen")
     ignore_effects: bool = False
     encoder: str = "wordllama"
     embedded: Embedded = dataclasses.field(default_factory=Embedded)
@@ -519,6 +522,8 @@ def _check_data(data: Data) -> None:
     timed = split != TIME or data.users == "recorded"  # decisions of simulated users have no time
     _require(timed, "data.users", f"'recorded' for split {TIME!r}", data.users)
     _require(not data.given or split in NEW_USERS + NEW_LLMS, "data.given", f"0 for split {split!r}", data.given)
+    new_queries = data.history == "known" or split == "cold_user"
+    _require(new_queries, "data.history", f"'known' for split {split!r}", data.history)
     if data.users == "llm_as_judge":
         _check_judge(data)
 

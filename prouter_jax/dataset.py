@@ -21,6 +21,8 @@ from prouter_jax.data.splits import (
     Parts,
     divide,
     find_llms,
+    held_out_queries,
+    hide_answers,
     hide_outcomes,
     replace_decisions,
     rows_by_pair,
@@ -227,13 +229,17 @@ def prepare_dataset(source: Source, config: Data, seed: int) -> Dataset:
     elif config.split not in WARM:
         queries = split_queries(data, config.train_share, config.validation_share, seed)
         visible = queries.numbers(len(visible)) == TRAIN
+    held_out = held_out_queries(visible, seed) if config.history == "unseen" else np.zeros(len(visible), bool)
+    visible &= ~held_out
     truth_scale, scale = (_fit_scale(some, visible) for some in (data, hide_outcomes(data, new)))
     data, division = _divide(data, queries, config, new, truth_scale, seed)
     train = tables.select_decisions(hide_outcomes(data, new, division.shown), division.part == TRAIN)
-    train = tables.distinct_offers(tables.select_queries(train, visible))
-    vectors = source.vectors.of_queries(visible)
-    world = World(train, vectors, scale, source.encoder)
-    world_query = np.where(visible, np.cumsum(visible) - 1, -1)
+    # rows of queries with histories alone come after those of training
+    rows = np.concatenate([np.flatnonzero(visible), np.flatnonzero(held_out)[: None if config.given else 0]])
+    train = tables.distinct_offers(tables.select_queries(hide_answers(train, held_out), rows))
+    world = World(train, source.vectors.of_queries(rows), scale, source.encoder)
+    world_query = np.full(len(visible), -1)
+    world_query[rows] = np.arange(len(rows))
     return Dataset(data, source.vectors, world, world_query, division.parts(), truth_scale, source.store)
 
 

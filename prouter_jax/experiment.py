@@ -234,7 +234,8 @@ def _restore(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -
     run = make_run(config, dataset)
     state = restore_best(config, run.network, folder)
     params = to_host(state.params)
-    trained = Trained(config.model, run.network, params, float(state.temperature))
+    queries = len(dataset.world.interactions.queries.ids)
+    trained = Trained(config.model, run.network, params, float(state.temperature), queries)
     scorer = run_scorer(run, params, dataset, load_user_states(folder, params))
     return Router(trained, dataset.world, scorer, dataset.world.interactions, scorer.users)
 

@@ -146,6 +146,45 @@ def fit_temperature(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray)
     return math.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x)
 
 
+def shrunken_temperature(
+    logits: np.ndarray, offered: np.ndarray, shares: np.ndarray, *groups: np.ndarray, spread: float = 0.3
+) -> float:
+    """As `fit_temperature`, with a Gaussian prior of log(factor), whose mean is 0: a fit on few users is noise.
+
+    Minimises (sum of the log losses) / design effect + log(factor)^2 / (2 spread^2). The design effect is how much
+    more the sum varies than if decisions of a group were independent (Kish 1965): the largest of the groupings'.
+
+    Args:
+      groups: numbers of the decisions' groups, such as users and queries, int [decisions] each.
+      spread: standard deviation of the prior.
+
+    Raises:
+      ValueError: as `fit_temperature`.
+    """
+    from scipy import optimize
+
+    chosen = shares.any(1)
+    fitted = fit_temperature(logits, offered, shares)
+    z = _candidate_logits(logits[chosen], offered[chosen], shares[chosen])
+    slopes = log_loss(1.01 * z, offered[chosen], shares[chosen]) - log_loss(0.99 * z, offered[chosen], shares[chosen])
+    effect = max([1.0, *(_design_effect(slopes, group[chosen]) for group in groups)])
+
+    def objective(log_factor: float) -> float:
+        total = log_loss(math.exp(log_factor) * z, offered[chosen], shares[chosen]).sum() / effect
+        return total + log_factor**2 / (2 * spread**2)
+
+    ends = sorted((0.0, math.log(fitted)))
+    found: typing.Any = optimize.minimize_scalar(objective, bounds=(ends[0] - 1e-6, ends[1] + 1e-6), method="bounded")
+    return math.exp(found.x)
+
+
+def _design_effect(values: np.ndarray, group: np.ndarray) -> float:
+    """How much more the sum of centred values varies than if they were independent within groups."""
+    values = values - values.mean()
+    squares = np.square(values).sum()
+    return float(np.square(np.bincount(group, values)).sum() / squares) if squares > 0 else 1.0
+
+
 def calibration_error(logits: np.ndarray, offered: np.ndarray, shares: np.ndarray, bins: int = 15) -> float:
     """Expected calibration error of the top candidate: mean over decisions of |probability - how often chosen|.
 

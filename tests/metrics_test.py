@@ -184,6 +184,34 @@ def test_the_temperature_undoes_a_wrong_scale_and_no_other_has_less_log_loss():
     assert losses[1] == min(losses)
 
 
+def _wrong_scale(users, decisions_each, scale, seed=0):
+    """Choices whose logits are `scale` times too large, and the user of each."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(users * decisions_each, 4))
+    picked = (logits + random.gumbel(size=logits.shape)).argmax(1)
+    return scale * logits, np.ones(logits.shape, bool), np.eye(4)[picked], np.repeat(np.arange(users), decisions_each)
+
+
+def test_many_users_tell_the_temperature_and_few_do_not():
+    many, few = (metrics.shrunken_temperature(*_wrong_scale(n, 20, 3.0)) for n in (500, 1))
+    assert many == pytest.approx(1 / 3, rel=0.05)
+    assert metrics.fit_temperature(*_wrong_scale(1, 20, 3.0)[:3]) < few < 1
+
+
+def test_alike_decisions_of_a_user_count_as_fewer():
+    logits, offered, shares, user = _wrong_scale(10, 1, 3.0)
+    repeated = [np.repeat(x, 50, 0) for x in (logits, offered, shares, user)]
+    once = metrics.shrunken_temperature(logits, offered, shares, user)
+    assert metrics.shrunken_temperature(*repeated) == pytest.approx(once, rel=0.05)
+    assert metrics.fit_temperature(logits, offered, shares) < metrics.shrunken_temperature(*repeated[:3]) < once - 0.02
+
+
+def test_a_perfect_validation_set_does_not_make_the_router_certain():
+    logits = np.array([[1.0, 0.0]] * 8)
+    factor = metrics.shrunken_temperature(logits, np.ones((8, 2), bool), np.eye(2)[np.zeros(8, int)], np.arange(8))
+    assert 1 < factor < 3
+
+
 def test_a_temperature_needs_choices_that_are_possible():
     with pytest.raises(ValueError, match="expected a decision with a choice, found none"):
         metrics.fit_temperature(LOGITS[2:], OFFERED[2:], SHARES[2:])

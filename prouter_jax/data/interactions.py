@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from prouter_jax.data.distinct import distinct_sets
 
@@ -239,14 +239,19 @@ def select_decisions(data: Interactions, keep: Bool[np.ndarray, " decisions"]) -
     return data.replace(decisions=take(data.decisions, keep), feedback=feedback)
 
 
-def select_queries(data: Interactions, keep: Bool[np.ndarray, " queries"]) -> Interactions:
-    """Selects queries by `keep`, bool [queries], with their outcomes, decisions and feedback."""
-    new_row = np.cumsum(keep) - 1
+def select_queries(
+    data: Interactions, rows: Bool[np.ndarray, " queries"] | Int[np.ndarray, " selected"]
+) -> Interactions:
+    """Selects queries by a mask, or by rows in the order wanted, with their outcomes, decisions and feedback."""
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows
+    new_row = np.full(len(data.queries.ids), -1)
+    new_row[rows] = np.arange(len(rows))
+    keep = new_row >= 0
     outcomes = take(data.outcomes, keep[data.outcomes.query])
     outcomes = dataclasses.replace(outcomes, query=new_row[outcomes.query].astype(np.int32))
     kept = select_decisions(data, keep[data.decisions.query])
     decisions = dataclasses.replace(kept.decisions, query=new_row[kept.decisions.query].astype(np.int32))
-    return kept.replace(queries=take(data.queries, keep), outcomes=outcomes, decisions=decisions)
+    return kept.replace(queries=take(data.queries, rows), outcomes=outcomes, decisions=decisions)
 
 
 def distinct_offers(data: Interactions) -> Interactions:

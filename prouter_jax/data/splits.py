@@ -13,7 +13,8 @@ from prouter_jax.data.validation import row_error
 TRAIN, VALIDATION, TEST = range(3)
 UNUSED = -1
 # Each draw has a random stream of its own, so that draws are independent; (seed, 0) would be the stream of seed.
-_USERS, _LIMIT, _GIVEN = 1, 2, 3
+_USERS, _LIMIT, _GIVEN, _HELD_OUT = 1, 2, 3, 4
+_HELD_OUT_SHARE = 0.25  # of the training queries, for histories on unseen queries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,18 @@ def split_queries(data: Interactions, train_share: float, validation_share: floa
     return _divide(groups, train_share, validation_share, seed)
 
 
+def held_out_queries(train: np.ndarray, seed: int) -> np.ndarray:
+    """Draws the training queries that are held out of training for histories on unseen queries.
+
+    Args:
+      train: bool [queries], the training queries.
+
+    Returns:
+      bool [queries].
+    """
+    return draw_first(np.where(train, 0, -1), int(_HELD_OUT_SHARE * train.sum()), (seed, _HELD_OUT))
+
+
 def split_decisions(data: Interactions, train_share: float, validation_share: float, seed: int) -> Parts:
     """Splits each user's decisions at random; a query may be in several parts."""
     order = np.argsort(data.decisions.user, kind="stable")
@@ -96,7 +109,8 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
 
     cold_query: the part of its query. warm_query: at random for each user. warm_user: decisions of training users are
     TRAIN; of validation and test users, a random training share can be given and the others have the user's part.
-    cold_user: the part of its query if the user has the same part, else UNUSED. cold_llm: the part of its query;
+    cold_user: the part of its query if the user has the same part, else UNUSED; also UNUSED on `held_out_queries` where
+    histories are on unseen queries. cold_llm: the part of its query;
     `without_llms` removes new LLMs from decisions outside the test. cold_user_llm: cold_user with new LLMs.
     time: by `split_times`.
 
@@ -119,13 +133,17 @@ def divide(data: Interactions, queries: Parts | None, config: Data, new_llms: np
     else:
         part = queries.numbers(len(data.queries.ids))[query]
     may_give = (part == TRAIN) & ((data.offers & new_llms).sum(1) > 0)[data.decisions.offer]
+    held_out = np.zeros(len(user), bool)
+    if queries is not None and config.history == "unseen":
+        held_out = held_out_queries(queries.numbers(len(data.queries.ids)) == TRAIN, seed)[query]
     if config.split in NEW_USERS:
         part_of_user = split_users(len(data.users.ids), *shares).numbers(len(data.users.ids))[user]
         may_give = (part == TRAIN) & (part_of_user != TRAIN)
         if config.split in WARM:
             part = np.where(may_give, UNUSED, part_of_user).astype(np.int8)
         else:
-            part = np.where(part == part_of_user, part, UNUSED).astype(np.int8)
+            may_give &= held_out | (config.history == "known")
+            part = np.where((part == part_of_user) & ~held_out, part, UNUSED).astype(np.int8)
     if config.decisions_per_user:
         within = draw_first(np.where(part == TRAIN, user, -1), config.decisions_per_user, (seed, _LIMIT))
         may_give &= within | (part != TRAIN)
@@ -180,6 +198,11 @@ def hide_outcomes(data: Interactions, llms: np.ndarray, shown: np.ndarray | None
     outcomes = data.outcomes
     seen = ~llms[outcomes.llm] if shown is None else ~llms[outcomes.llm] | shown[outcomes.query]
     return data.replace(outcomes=tables.take(outcomes, seen))
+
+
+def hide_answers(data: Interactions, queries: np.ndarray) -> Interactions:
+    """Removes the outcomes on `queries` (bool [queries])."""
+    return data.replace(outcomes=tables.take(data.outcomes, ~queries[data.outcomes.query]))
 
 
 def without_llms(data: Interactions, llms: np.ndarray) -> tuple[Interactions, np.ndarray]:

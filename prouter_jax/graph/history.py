@@ -80,6 +80,30 @@ def mask_feedback(feedback: HistoryFeedback, mask: jax.Array) -> HistoryFeedback
     return jax.tree.map(lambda x: x * mask[:, None], feedback)
 
 
+def informative_feedback(feedback: HistoryFeedback, llm: jax.Array | None, num_llms: int) -> HistoryFeedback:
+    """Drops feedback of a user that does not tell LLMs apart.
+
+    It is a tie among all of at least three candidates, and ratings that are all equal although several LLMs are rated:
+    both may mean that the user did not look, and read as they stand would make all LLMs equal.
+
+    Args:
+      feedback: masked, of one user, or of users who share queries.
+      llm: as of `sum_by_llm`.
+    """
+    number = feedback.offered.sum(1, keepdims=True)
+    uniform = feedback.offered / jnp.maximum(number, 1)
+    tied = (jnp.abs(feedback.target - uniform).max(1, keepdims=True) < _EQUAL) & (number > 2)
+    feedback = dataclasses.replace(feedback, target=jnp.where(tied, 0.0, feedback.target))
+    if feedback.rated is None or feedback.rating is None:
+        return feedback
+    rated = feedback.rated > 0
+    highest = jnp.where(rated, feedback.rating, -jnp.inf).max((0, 1))
+    lowest = jnp.where(rated, feedback.rating, jnp.inf).min((0, 1))
+    several = (sum_by_llm(feedback.rated, llm, num_llms) > 0).sum(0) > 1
+    equal = several & (highest - lowest < _EQUAL)
+    return dataclasses.replace(feedback, rated=jnp.where(equal, 0.0, feedback.rated))
+
+
 def sum_by_llm(values: jax.Array, llm: jax.Array | None, num_llms: int) -> jax.Array:
     """Sums values [decisions, candidates, ...] by LLM: [llms, ...]; `llm` as in `Histories`, of one user."""
     if llm is None:
@@ -219,6 +243,7 @@ def _map(function: Callable, arrays, chunks: int):
     return jax.lax.map(function, arrays)
 
 
+_EQUAL = 1e-6  # difference of equal numbers, up to rounding
 _NUMBERS = ("rating", "rated", "thumb", "thumbed", "shown_first")
 
 

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from prouter_jax.compilation import jit_program
 from prouter_jax.config import Model
+from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_features
+from prouter_jax.graph.history import read_histories
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
 from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
@@ -21,7 +23,15 @@ from prouter_jax.model.landmarks import choose_landmarks
 from prouter_jax.model.network import Architecture, side_by_side
 from prouter_jax.model.paper_network import GraphStates, Layers
 from prouter_jax.model.prior import mean_direction
-from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients, make_query_kernel, predict_values, scales_of
+from prouter_jax.model.query_kernel import (
+    KnownQueryKernel,
+    coefficients,
+    make_query_kernel,
+    predict_values,
+    scales_of,
+)
+from prouter_jax.model.unseen_histories import UnseenReader
+from prouter_jax.model.unseen_queries import unexpected_variance
 
 
 @struct.dataclass
@@ -73,6 +83,8 @@ class Application:
       kernel: the kernel regression over known queries; None without Bayesian rounds.
       weights: its coefficients, [landmarks, llms, features].
       similar: the known users among whom similar ones are looked for; None unless the network uses them.
+      unseen: the queries of the world that training did not have and of which no answer was observed, bool [queries].
+      reader: of histories on such queries; None without Bayesian rounds.
     """
 
     network: Architecture
@@ -85,6 +97,8 @@ class Application:
     kernel: KnownQueryKernel | None = None
     weights: jax.Array | None = None
     similar: KnownUsers | None = None
+    unseen: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
+    reader: UnseenReader | None = None
 
     def priced(self, answers: np.ndarray, cost: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns answers and costs at current prices; only features of answers have the cost, states of layers do not.
@@ -120,13 +134,29 @@ class Application:
         return *priced, nearness if self.by_share else None
 
     def read(self, world: World, graph: RouterGraph | None = None) -> np.ndarray:
-        """Computes the states of the users of a world with the same queries, LLMs and outcomes, [users, width].
+        """Computes the states of the users of a world with the same LLMs and outcomes, [users, width].
 
         Args:
+          world: its queries start with those of the network's; others are unseen.
           graph: the graph of that world; built if None.
         """
         # histories as long as the longest in this world: few shapes are compiled
         graph = world.build_graph(least_decisions=self.graph.layout.decisions) if graph is None else graph
+        decisions, extra = world.interactions.decisions, len(world.interactions.queries.ids) - len(self.unseen)
+        unseen = np.concatenate([self.unseen, np.ones(extra, bool)])
+        rows = np.unique(decisions.user[unseen[decisions.query]])
+        if self.reader is None or not len(rows):
+            return self._read_known(world, graph)
+        users = np.array(self._read_known(world, _without(graph, unseen)))
+        places, size = query_features_of(world, graph.layout.num("task")), self.reader.size
+        answers = np.asarray(self.encoded.answers)[: len(self.unseen), :, :size]
+        found = self.reader.read(world, rows, unseen, answers, places)
+        users[rows, :size] = found[:, :size]
+        users[rows, users.shape[1] - (found.shape[1] - size) :] = found[:, size:]
+        return users
+
+    def _read_known(self, world: World, graph: RouterGraph) -> np.ndarray:
+        """As `read`, without the decisions that the graph does not show."""
         users = np.asarray(_read_users(self.network, self.params, graph, self.encoded.answers))
         users, ids = self._mixed(graph, users), world.interactions.users.ids
         if self.similar is not None:
@@ -160,6 +190,7 @@ def apply_to_world(
     model: Model,
     price_factor: np.ndarray | None = None,
     known_ids: np.ndarray | None = None,
+    trained_queries: int | None = None,
 ) -> Application:
     """Computes all that scoring needs of a world besides its users, and fits the kernel regression.
 
@@ -167,35 +198,91 @@ def apply_to_world(
       graph: the graph of the world.
       price_factor: current price of each LLM over its price in training, [llms]; None if no price changed.
       known_ids: of the users of training; None if the world's first users are these.
+      trained_queries: number of queries in training, the world's first; None for all.
     """
     factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
-    count, num_tasks = len(world.interactions.queries.ids), graph.layout.num("task")
-    by_share = model.unseen_queries == "share"
-    encoded = _encode(network, params, graph, count, by_share)
-    applied = Application(network, params, world, graph, factor, by_share, encoded)
-    if encoded.rounds is None:
+    unseen, num_tasks = _unseen(world.interactions, trained_queries), graph.layout.num("task")
+    known, by_share = np.flatnonzero(~unseen), model.unseen_queries == "share"
+    encoded = _encode(network, params, graph, known, by_share)
+    applied = Application(network, params, world, graph, factor, by_share, encoded, unseen=unseen)
+    rounds = encoded.rounds
+    if rounds is None:
         return applied
-    vectors, task = world.vectors, world.interactions.queries.task
-    places = make_query_features(vectors.query, vectors.query_style, task, num_tasks)
     tuned = network.transfer is not None and params["accepted"] > 0
     scales, noise = scales_of(model.query_kernel), model.query_kernel.noise
     if tuned:
         scales, noise = network.tuned()[1].bind(params).kernel()
-    landmarks = choose_landmarks(places, num_tasks, scales, model.query_kernel.landmarks)
-    kernel = make_query_kernel(places, num_tasks, scales, noise, landmarks)
-    weights = coefficients(kernel, encoded.rounds.deviations)
+    places, answers = query_features_of(world, num_tasks), encoded.answers[known]
+    landmarks = choose_landmarks(places.take(known), num_tasks, scales, model.query_kernel.landmarks)
+    kernel = make_query_kernel(places.take(known), num_tasks, scales, noise, landmarks)
+    weights = coefficients(kernel, rounds.deviations)
     ids = world.interactions.users.ids if known_ids is None else known_ids
-    similar = make_known_users(network, params, ids, encoded.answers[:count], kernel) if tuned else None
-    return dataclasses.replace(applied, kernel=kernel, weights=weights, similar=similar)
+    similar = make_known_users(network, params, ids, answers, kernel) if tuned else None
+    expected = functools.partial(_expected, kernel, rounds.means, weights)
+    if unseen.any():
+        encoded = _with_expected(encoded, np.flatnonzero(unseen), expected(places.take(unseen)))
+    exact = kernel
+    if kernel.low_rank is not None:
+        chosen = places.take(known[landmarks])
+        exact = make_query_kernel(chosen, num_tasks, scales, noise, np.arange(len(landmarks)))
+    of_landmarks = answers[landmarks, :, : rounds.means.shape[-1]]
+    variance = _unexpected_variance(network, params, rounds.deviations)
+    reader = UnseenReader(network, params, expected, exact if by_share else None, of_landmarks, variance, similar)
+    fitted = {"kernel": kernel, "weights": weights, "similar": similar, "reader": reader}
+    return dataclasses.replace(applied, encoded=encoded, **fitted)
 
 
-@functools.partial(jit_program, static_argnums=(0, 3, 4))
-def _encode(network: Architecture, params: dict, graph: RouterGraph, count: int, by_share: bool) -> Encoded:
-    """What `Encoded` says, of a world with `count` queries."""
+def query_features_of(world: World, num_tasks: int) -> QueryFeatures:
+    """Returns the features of the world's queries."""
+    vectors, task = world.vectors, world.interactions.queries.task
+    return make_query_features(vectors.query, vectors.query_style, task, num_tasks)
+
+
+def _unseen(data: Interactions, trained_queries: int | None) -> np.ndarray:
+    """`Application.unseen`."""
+    unseen = np.zeros(len(data.queries.ids), bool)
+    if trained_queries is not None:
+        unseen[trained_queries:] = True
+        unseen[data.outcomes.query] = False
+    return unseen
+
+
+def _expected(
+    kernel: KnownQueryKernel, means: jax.Array, weights: jax.Array, places: QueryFeatures
+) -> Float[np.ndarray, "queries llms features"]:
+    """Expected features of the answers to new queries, at the prices of training."""
+    return in_parts(lambda some: predict_values(kernel, means, weights, some)[0], places)
+
+
+def _with_expected(encoded: Encoded, rows: np.ndarray, expected: np.ndarray) -> Encoded:
+    """With expected features of the answers to unseen queries, in place of means and zeros."""
+    answers, cost = np.array(encoded.answers), np.array(encoded.cost)
+    answers[rows, :, : expected.shape[2]] = expected
+    cost[rows] = expected[..., COST]
+    return dataclasses.replace(encoded, answers=answers, cost=cost)
+
+
+@functools.partial(jit_program, static_argnums=0)
+def _unexpected_variance(network: Architecture, params: dict, deviations: jax.Array) -> jax.Array | float:
+    bound = network.bind(params)
+    return 0.0 if bound.rounds is None else unexpected_variance(deviations, bound.population(bound.rounds))
+
+
+def _without(graph: RouterGraph, unseen: np.ndarray) -> RouterGraph:
+    """The graph without the decisions on unseen queries, bool [queries without padding]."""
+    shown, query = np.array(graph.visibility.decisions), np.asarray(read_histories(graph).query)
+    padded = np.pad(unseen, (0, graph.layout.num("query") - len(unseen)))
+    visible = dataclasses.replace(graph.visibility, decisions=shown * ~padded[query])
+    return dataclasses.replace(graph, visibility=visible)
+
+
+@functools.partial(jit_program, static_argnums=(0, 4))
+def _encode(network: Architecture, params: dict, graph: RouterGraph, known: jax.Array, by_share: bool) -> Encoded:
+    """What `Encoded` says, of a world with these rows of known queries."""
     bound, answers, users, rounds, messages = network.bind(params), [], [], None, None
     if bound.rounds is not None:
         answers.append(bound.rounds.answers(graph))
-        rounds = _encode_rounds(bound.population(bound.rounds).mean, graph, answers[0][:count])
+        rounds = _encode_rounds(bound.population(bound.rounds).mean, graph, answers[0], known)
         users.append(
             rounds.prior if by_share else mean_direction(bound.rounds.users[...], bound.rounds.has_history[...])
         )
@@ -210,9 +297,12 @@ def _encode(network: Architecture, params: dict, graph: RouterGraph, count: int,
 
 
 def _encode_rounds(
-    prior: Float[Array, " features"], graph: RouterGraph, answers: Float[Array, "queries llms features"]
+    prior: Float[Array, " features"],
+    graph: RouterGraph,
+    answers: Float[Array, "queries llms features"],
+    known: Int[Array, " known"],
 ) -> RoundsEncoded:
-    task, num_tasks = tasks_of(graph)[: len(answers)], graph.layout.num("task")
+    answers, task, num_tasks = answers[known], tasks_of(graph)[known], graph.layout.num("task")
     means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
     return RoundsEncoded(prior, means, answers - means[task])
 

@@ -12,7 +12,7 @@ from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
-from prouter_jax.model.application import apply_to_world
+from prouter_jax.model.application import apply_to_world, query_features_of
 from prouter_jax.model.mixed_choices import ChoiceMixer
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.new_llms import extend_network
@@ -44,6 +44,9 @@ class Scorer:
         features]; None where weights also depend on the other users.
       mixer: mixes what similar users would choose into the choice probabilities; then states have the columns of
         `mixed_choices`. None for users' own weights alone.
+      unseen: the known queries without observed answers that training did not have, which are scored as new ones,
+        bool [queries]; None for none.
+      places: features of the known queries; None if `unseen` is.
     """
 
     users: np.ndarray
@@ -57,6 +60,8 @@ class Scorer:
     named: Mapping[str, slice] = dataclasses.field(default_factory=dict)
     read: Callable[[World], np.ndarray] | None = None
     mixer: ChoiceMixer | None = None
+    unseen: np.ndarray | None = None
+    places: QueryFeatures | None = None
 
     def ask(self, places: QueryFeatures) -> QueryBatch:
         """Prepares new queries from their features."""
@@ -68,7 +73,14 @@ class Scorer:
         Args:
           rows: rows of the queries in the world, int [queries].
         """
-        return QueryBatch(self.answers[rows], self.cost[rows], None, np.ones(len(rows), bool))
+        new = np.zeros(len(rows), bool) if self.unseen is None else self.unseen[rows]
+        if self.places is None or not new.any():
+            return QueryBatch(self.answers[rows], self.cost[rows], None, ~new)
+        asked = self.ask(self.places.take(rows[new]))
+        kernel = None if asked.kernel is None else np.zeros((len(rows), asked.kernel.shape[1]), np.float32)
+        if kernel is not None and asked.kernel is not None:
+            kernel[new] = asked.kernel
+        return QueryBatch(self.answers[rows], self.cost[rows], kernel, ~new)
 
     def logits(self, users: np.ndarray, asked: QueryBatch, user: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Returns the logits of a choice among all LLMs, float32 [decisions, llms].
@@ -150,6 +162,7 @@ def make_scorer(
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
     known_ids: np.ndarray | None = None,
+    trained_queries: int | None = None,
 ) -> Scorer:
     """Applies a network to a world with the LLMs of training; `extend` adds LLMs.
 
@@ -158,9 +171,10 @@ def make_scorer(
       price_factor: current price of each LLM over its price in training, [llms]; None if no price changed.
       users: `Scorer.users` of an earlier scorer with these parameters in this world; inferred if None.
       known_ids: of the users of training; None if the world's first users are these.
+      trained_queries: number of queries in training, the world's first; None for all.
     """
     count = len(world.interactions.queries.ids)
-    applied = apply_to_world(network, params, world, graph, model, price_factor, known_ids)
+    applied = apply_to_world(network, params, world, graph, model, price_factor, known_ids, trained_queries)
     answers, cost = applied.priced(
         np.asarray(applied.encoded.answers)[:count],
         np.asarray(applied.encoded.cost)[:count],
@@ -175,12 +189,16 @@ def make_scorer(
         answers=answers,
         cost=cost,
         predict=applied.predict,
-        unseen_queries=SharePredictor(kernel, jax.device_put(answers), sharpness).logits if kernel else None,
+        unseen_queries=SharePredictor(kernel, jax.device_put(answers[~applied.unseen]), sharpness).logits
+        if kernel
+        else None,
         side=features.shown_first_index if features and features.shown_first else None,
         sharpness=sharpness,
         named=named if applied.similar is None else named | {"similar users": slice(answers.shape[2], None)},
         read=applied.read,
         mixer=applied.similar and applied.similar.mixer,
+        unseen=applied.unseen if network.rounds else None,
+        places=query_features_of(world, graph.layout.num("task")),
     )
 
 
@@ -210,17 +228,20 @@ def apply_network(
     price_factor: np.ndarray | None = None,
     users: np.ndarray | None = None,
     known_ids: np.ndarray | None = None,
+    trained_queries: int | None = None,
 ) -> Scorer:
     """Applies a trained network to a world that may have more users, queries or LLMs than in training.
 
     Args:
       graph: the graph of the world.
-      price_factor, users, known_ids: as in `make_scorer`; `users` is ignored if the network had to be extended.
+      price_factor, users, known_ids, trained_queries: as in `make_scorer`; `users` is ignored if the network had to be
+        extended.
     """
     extended, params = extend(network, params, graph)
     if extended is network:
-        return make_scorer(network, params, world, graph, model, price_factor, users, known_ids)
+        return make_scorer(network, params, world, graph, model, price_factor, users, known_ids, trained_queries)
+    of_training = {"known_ids": known_ids, "trained_queries": trained_queries}
     # the parameters of new LLMs depend on all users of the world, so no user's weights can be inferred alone
     return dataclasses.replace(
-        make_scorer(extended, params, world, graph, model, price_factor, known_ids=known_ids), read=None
+        make_scorer(extended, params, world, graph, model, price_factor, **of_training), read=None
     )

@@ -79,14 +79,32 @@ def make_known_users(
     return KnownUsers(network, params, ids[rows], mixer)
 
 
+def similar_columns(
+    network: Architecture,
+    params: dict,
+    agreement: Float[Array, "users known"],
+    length: Float[Array, " users"],
+    other: Float[Array, "users known"],
+) -> Float[Array, "users columns"]:
+    """Returns what `KnownUsers.columns` does.
+
+    Args:
+      agreement: `similar_users.log_agreement`.
+      length: number of choices of each user.
+      other: 0 where the known user is the user, else 1.
+    """
+    transfer = network.tuned()[1].bind(params)
+    weights = similar_weights(agreement, transfer.agreement_sharpness(length), other)
+    return jnp.concatenate([weights, _numbers(network, params, length)], 1)
+
+
 @functools.partial(jit_program, static_argnums=0)
 def _columns(network: Architecture, params: dict, graph: RouterGraph, answers, known, other) -> jax.Array:
     rounds, sizes = network.tuned()
     transfer = sizes.bind(params)
     logits = known_utilities(known, answers, jnp.float32(rounds.sharpness))
     agreement, length = read_agreement(graph, logits, transfer.error())
-    weights = similar_weights(agreement, transfer.agreement_sharpness(length), other)
-    return jnp.concatenate([weights, _numbers(network, params, length)], 1)
+    return similar_columns(network, params, agreement, length, other)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -15,6 +15,8 @@ are messages along the history edges. A user without feedback keeps the prior.
 Arrays are those of one user, or have a last axis of users who share their queries: then the sums are matrix products.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -52,9 +54,30 @@ def posterior_mode(
       states: as for `feature_moments.centred_moment`.
     """
 
+    def fixed(theta):
+        return utilities(theta, answers), answers
+
+    return linearised_mode(theta, fixed, feedback, population, steps, states)
+
+
+def linearised_mode(
+    theta: Float[Array, " features *users"],
+    linearise: Callable[[Array], tuple[Array, Array]],
+    feedback: HistoryFeedback,
+    population: Population,
+    steps: int,
+    states: StateColumns | None = None,
+) -> Float[Array, " features *users"]:
+    """As `posterior_mode`, where utilities need not be linear in theta.
+
+    Args:
+      linearise: function from theta to utilities and their derivatives in theta, which take the place of the features
+        of answers.
+    """
+
     @jax.checkpoint  # the backward pass keeps only the weights of each step
     def newton_step(theta):
-        return _newton_step(theta, answers, feedback, population, states)
+        return _newton_step(theta, *linearise(theta), feedback, population, states)
 
     return jax.lax.fori_loop(0, steps, lambda _, theta: newton_step(theta), theta)
 
@@ -99,10 +122,9 @@ def posterior_covariance(
 
 
 def _newton_step(
-    theta, answers, feedback: HistoryFeedback, population: Population, states: StateColumns | None
+    theta, utility, answers, feedback: HistoryFeedback, population: Population, states: StateColumns | None
 ) -> jax.Array:
     """theta + scale * H^-1 g."""
-    utility = utilities(theta, answers)
     gradient = _gradient(theta, utility, answers, feedback, population)
     curvature = _curvature(utility, answers, feedback, population, states) + population.precision
     step = _solve_users(curvature, gradient)

@@ -120,6 +120,18 @@ def coefficients(
 
 
 @jax.jit
+def regression_weights(kernel: KnownQueryKernel, places: QueryFeatures) -> Float[Array, "new known"]:
+    """Returns the weights of the values of known queries in the prediction for new ones; rows sum to 1.
+
+    Args:
+      kernel: all known queries are its landmarks.
+      places: features of the new queries.
+    """
+    weights = cho_solve((kernel.factor, True), kernel_to(kernel, places).T).T
+    return weights + (1 - weights.sum(1, keepdims=True)) / weights.shape[1]
+
+
+@jax.jit
 def predict_values(
     kernel: KnownQueryKernel,
     means: Float[Array, "tasks ..."],

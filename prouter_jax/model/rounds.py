@@ -13,7 +13,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from prouter_jax.graph.history import Histories, map_over_users, mask_feedback, read_histories
+from prouter_jax.graph.history import (
+    Histories,
+    informative_feedback,
+    map_over_users,
+    mask_feedback,
+    read_histories,
+)
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.model import answer_features
 from prouter_jax.model.answer_features import COST, EFFECT, AnswerFeatures, Observed, assemble
@@ -194,8 +200,8 @@ class BayesianRounds(nnx.Module):
         features, population, states = self.sizes.features, population or self.population(), self.state_columns(graph)
         start = jnp.broadcast_to(population.mean, (graph.layout.users, features.size)) if start is None else start
 
-        def of_user(answers, feedback, _, visible, theta):
-            feedback = mask_feedback(feedback, visible)
+        def of_user(answers, feedback, llm, visible, theta):
+            feedback = informative_feedback(mask_feedback(feedback, visible), llm, self.sizes.llms)
             answers = with_shown_first(features, answers, feedback)
             return posterior_mode(theta, answers, feedback, population, steps, states)
 

@@ -64,12 +64,14 @@ class Trained:
       network: its architecture.
       params: its parameters.
       temperature: factor on the logits that calibrates them.
+      queries: number of queries in training; others that come without answers are read and scored by their text.
     """
 
     model: Model
     network: Architecture
     params: dict
     temperature: float
+    queries: int | None = None
 
     def apply(
         self,
@@ -81,7 +83,8 @@ class Trained:
     ) -> Scorer:
         """The network in a world that may have grown since; see `model.inference.apply_network`."""
         graph = world.build_graph() if graph is None else graph
-        return apply_network(self.network, self.params, world, graph, self.model, price_factor, users, known_ids)
+        of_training = {"known_ids": known_ids, "trained_queries": self.queries}
+        return apply_network(self.network, self.params, world, graph, self.model, price_factor, users, **of_training)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +126,8 @@ class Router:
         network = make_network(config, graph, len(world.interactions.users.ids))
         state = restore_best(config, network, workdir)
         params = to_host(state.params)
-        trained = Trained(config.model, network, params, float(state.temperature))
+        queries = len(world.interactions.queries.ids)
+        trained = Trained(config.model, network, params, float(state.temperature), queries)
         scorer = trained.apply(world, users=load_user_states(workdir, params), graph=graph)
         router = Router(trained, world, scorer, world.interactions, scorer.users)
         for addition in read_updates(workdir):
@@ -313,9 +317,9 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
 
 
 def _same_answers(before: Interactions, now: Interactions) -> bool:
-    """Whether `now`, whose rows start with those of `before`, adds no tasks, queries, LLMs or outcomes."""
+    """Whether `now`, whose rows start with those of `before`, adds no tasks, LLMs or outcomes."""
     return len(before.outcomes.query) == len(now.outcomes.query) and all(
-        len(getattr(before, table).ids) == len(getattr(now, table).ids) for table in ("tasks", "queries", "llms")
+        len(getattr(before, table).ids) == len(getattr(now, table).ids) for table in ("tasks", "llms")
     )
 
 

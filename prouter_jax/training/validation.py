@@ -12,7 +12,7 @@ from prouter_jax.data.episodes import Episodes
 from prouter_jax.data.rewards import choice_shares
 from prouter_jax.dataset import Dataset, Labelled
 from prouter_jax.io.display import log_line, waiting
-from prouter_jax.metrics import Fit, choose, fit_temperature, mean, measure_fit, values_of_selected
+from prouter_jax.metrics import Fit, choose, mean, measure_fit, shrunken_temperature, values_of_selected
 from prouter_jax.model.inference import Scorer, make_scorer, score_decisions
 from prouter_jax.sharding import to_host
 from prouter_jax.training.gate import judge
@@ -48,15 +48,16 @@ class Validation(typing.NamedTuple):
 def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Validation:
     """What the scores of some decisions are worth.
 
-    The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). Without any
-    choice the temperature is 1.
+    The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). The
+    temperature is pulled towards 1, for a few users cannot tell it; without any choice it is 1.
     """
     decisions = labelled.decisions
     scorer = run_scorer(run, params, dataset)
     logits = score_decisions(scorer, dataset, decisions)
     reward = mean(values_of_selected(labelled.rewards, choose(logits, decisions.offered)))
     shares = choice_shares(decisions)
-    temperature = fit_temperature(logits, decisions.offered, shares) if shares.any() else 1.0
+    groups = decisions.user, decisions.query
+    temperature = shrunken_temperature(logits, decisions.offered, shares, *groups) if shares.any() else 1.0
     fit = measure_fit(temperature * logits, decisions.offered, shares, decisions.user, decisions.query)
     return Validation(reward, temperature, fit, scorer.users)
 

@@ -110,7 +110,8 @@ def choices_only(labelled: Labelled) -> Labelled:
 def train_router(config: ExperimentConfig, dataset: Dataset, seed: int) -> Trained:
     """The router of a configuration, trained on a split."""
     run, state = train_state(config, dataset, seed)
-    return Trained(config.model, run.network, state.params, float(state.temperature))
+    queries = len(dataset.world.interactions.queries.ids)
+    return Trained(config.model, run.network, state.params, float(state.temperature), queries)
 
 
 def train_state(config: ExperimentConfig, dataset: Dataset, seed: int) -> tuple[Run, TrainState]:

@@ -1,0 +1,134 @@
+"""Histories on queries that training did not have: their decisions are read through the prediction for such queries.
+
+An unseen query has a text but no answers. The choice probabilities of a user with weights theta are predicted there
+from those on known queries i (`query_kernel`, whose weights w_i of the known queries sum to 1):
+
+    p(c)   =  sum over i of w_i softmax(sharpness theta . a_i)_c
+
+so a choice tells of theta what it tells of this prediction: a query unlike all others tells little. A Newton step takes
+log p as the utility of the candidates and its derivative in theta as their features:
+
+    b_c    =  d log p(c) / d theta  =  sharpness / p(c) * sum over i of w_i softmax_c (a_ic - sum of softmax_l a_il)
+
+The errors of these predictions are much alike for all decisions of a user, so each counts for `CHOICE_WEIGHT` of a
+decision; the value is the best of three on validation users of AlpacaEval (log loss, three seeds). Ratings and thumbs
+are of the expected answer: its features are regressed, and the variance of what is not expected adds to the noise.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from prouter_jax.graph.history import HistoryFeedback, mask_feedback
+from prouter_jax.model.answer_features import AnswerFeatures
+from prouter_jax.model.latent_factors import with_shown_first
+from prouter_jax.model.likelihood import Population
+from prouter_jax.model.posterior import linearised_mode
+
+CHOICE_WEIGHT = 0.6  # of a decision
+_LEAST_SHARE = 0.01  # of a predicted choice probability, which a regression may make negative
+
+
+@struct.dataclass
+class ChoicePrediction:
+    """What a history's choices on unseen queries are predicted from.
+
+    Attributes:
+      weights: of the known queries in the prediction of each decision's query, [decisions, known]; zero for decisions
+        on known queries.
+      answers: features of the answers to the known queries, [known, llms, features].
+      sharpness: inverse temperature of predicted choices, in 1 / utility.
+    """
+
+    weights: jax.Array
+    answers: jax.Array
+    sharpness: jax.Array
+
+    def shares(self, theta: Float[Array, " features"]) -> Float[Array, "decisions llms"]:
+        """Returns the predicted choice probabilities, at least `_LEAST_SHARE`."""
+        return jnp.maximum(self.weights @ jax.nn.softmax(self.sharpness * (self.answers @ theta), -1), _LEAST_SHARE)
+
+    def linearise(
+        self, theta: Float[Array, " features"]
+    ) -> tuple[Float[Array, "decisions llms"], Float[Array, "decisions llms features"]]:
+        """Returns the logs of the predicted choice probabilities and their derivatives in theta."""
+        known = jax.nn.softmax(self.sharpness * (self.answers @ theta), -1)
+        mean = jnp.einsum("kl,klp->kp", known, self.answers)
+        slopes = self.sharpness * known[..., None] * (self.answers - mean[:, None])
+        change = (self.weights @ slopes.reshape(len(slopes), -1)).reshape(-1, *slopes.shape[1:])
+        share = self.weights @ known
+        floored = jnp.maximum(share, _LEAST_SHARE)
+        return jnp.log(floored), jnp.where((share > _LEAST_SHARE)[..., None], change / floored[..., None], 0.0)
+
+
+def mode_with_unseen(
+    features: AnswerFeatures,
+    answers: Float[Array, "decisions candidates features"],
+    llm: Float[Array, "decisions candidates"],
+    feedback: HistoryFeedback,
+    unseen: Float[Array, " decisions"],
+    prediction: ChoicePrediction,
+    population: Population,
+    steps: int,
+) -> Float[Array, " features"]:
+    """Infers the posterior mode of a user with decisions on unseen queries.
+
+    Args:
+      answers: features of the candidates' answers, expected ones for unseen queries.
+      llm: row of each candidate's LLM.
+      feedback: masked.
+      unseen: 1 for decisions on unseen queries, else 0.
+      population: prior and scales of the likelihood.
+      steps: number of Newton steps from the prior mean.
+    """
+    choices = _only_choices(feedback, CHOICE_WEIGHT * unseen)
+    others = dataclasses.replace(feedback, target=feedback.target * (1 - unseen)[:, None])
+    joined = jax.tree.map(lambda *x: jnp.concatenate(x), others, choices)
+    fixed = with_shown_first(features, answers, feedback)
+
+    def linearise(theta):
+        logits, slopes = prediction.linearise(theta)
+        slopes = jnp.take_along_axis(slopes, llm[..., None], 1) / population.sharpness
+        utility = jnp.take_along_axis(logits, llm, 1) / population.sharpness
+        slopes = with_shown_first(features, slopes, feedback)
+        if features.shown_first and feedback.shown_first is not None:
+            utility += theta[features.shown_first_index] * feedback.shown_first
+        return jnp.concatenate([fixed @ theta, utility]), jnp.concatenate([fixed, slopes])
+
+    return linearised_mode(population.mean, linearise, joined, population, steps)
+
+
+def weaken(feedback: HistoryFeedback, unseen: Float[Array, " decisions"], variance, population: Population):
+    """Weakens ratings and thumbs on unseen queries by the variance of the utility of an answer that nobody observed.
+
+    A rating's noise variance becomes 1 / rating_precision + variance.
+    """
+    factor = {
+        "rated": 1 / (1 + population.rating_precision * variance * unseen[:, None]),
+        "thumbed": 1 / (1 + population.sharpness**2 * variance * unseen[:, None]),
+    }
+    given = {name: value for name in factor if (value := getattr(feedback, name)) is not None}
+    return dataclasses.replace(feedback, **{name: value * factor[name] for name, value in given.items()})
+
+
+def unexpected_variance(deviations: Float[Array, "known llms features"], population: Population) -> Float[Array, ""]:
+    """Returns the variance of a user's utility around the task's mean of the LLM, over known answers and users.
+
+    Args:
+      deviations: features of the known answers minus the means of their LLM on their task.
+    """
+    covariance = jnp.linalg.inv(population.precision) + jnp.outer(population.mean, population.mean)
+    return jnp.einsum("klp,pq,klq->kl", deviations, covariance, deviations).mean()
+
+
+def _only_choices(feedback: HistoryFeedback, weight: Float[Array, " decisions"]) -> HistoryFeedback:
+    """The choices of some decisions, weighted; nothing else."""
+    masked = mask_feedback(feedback, (weight > 0).astype(jnp.float32))
+    zero = {name: None if (value := getattr(feedback, name)) is None else jnp.zeros_like(value) for name in _NUMBERS}
+    return dataclasses.replace(masked, target=feedback.target * weight[:, None], **zero)
+
+
+_NUMBERS = ("rating", "rated", "thumb", "thumbed")

@@ -1,0 +1,182 @@
+"""Histories on queries that training did not have: read through the prediction for such queries."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from em_cases import said_by
+from finite_differences import check_gradients
+
+from prouter_jax.config import ExperimentConfig
+from prouter_jax.dataset import prepare_dataset, read_source
+from prouter_jax.graph.history import informative_feedback
+from prouter_jax.model.answer_features import AnswerFeatures
+from prouter_jax.model.likelihood import Population
+from prouter_jax.model.posterior import posterior_mode
+from prouter_jax.model.unseen_queries import ChoicePrediction, mode_with_unseen, weaken
+from prouter_jax.serving.router import Router, Trained
+from prouter_jax.sharding import to_host
+from prouter_jax.training.run import initial_state, make_run, make_train_step
+from prouter_jax.training.validation import run_scorer
+
+KNOWN, LLMS, SIZE, DECISIONS = 7, 3, 5, 4
+FEATURES = AnswerFeatures(0, 0, 0, 0, 0, SIZE - 3)
+TEXTS = ["Name three rivers of Africa.", "Sort the words by length.", "Is 91 a prime number?", "Write a haiku on rain."]
+
+
+@pytest.fixture
+def prediction():
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(KNOWN), DECISIONS)
+    answers = rng.normal(size=(KNOWN, LLMS, SIZE))
+    return ChoicePrediction(jnp.asarray(weights), jnp.asarray(answers), jnp.asarray(1.3))
+
+
+@pytest.fixture
+def population():
+    numbers = (np.full(SIZE, 0.2), 2 * np.eye(SIZE), 1.1, 4.0)
+    return Population(*[jnp.asarray(x, jnp.float32) for x in numbers])
+
+
+def test_the_features_of_a_step_are_the_slopes_of_the_log_shares(prediction):
+    theta = jnp.asarray(np.random.default_rng(1).normal(size=SIZE))
+    logs, slopes = prediction.linearise(theta)
+    np.testing.assert_allclose(jnp.exp(logs), prediction.shares(theta), rtol=1e-5)
+    np.testing.assert_allclose(slopes, jax.jacobian(lambda x: jnp.log(prediction.shares(x)))(theta), atol=1e-5)
+    check_gradients(lambda x: prediction.linearise(x)[0].sum(), theta)
+
+
+def test_the_mode_maximises_the_posterior_of_the_predicted_shares(prediction, population):
+    target = np.eye(LLMS)[[0, 0, 1, 2]]
+    feedback = said_by(np.ones((DECISIONS, LLMS)), target)
+    llm = jnp.broadcast_to(jnp.arange(LLMS), (DECISIONS, LLMS))
+    nothing = jnp.zeros((DECISIONS, LLMS, SIZE))
+    mode = mode_with_unseen(FEATURES, nothing, llm, feedback, jnp.ones(DECISIONS), prediction, population, steps=50)
+
+    def minus_log_posterior(theta):
+        log_share = jnp.log(prediction.shares(theta))
+        log_share -= jax.nn.logsumexp(log_share, axis=1, keepdims=True)
+        away = theta - population.mean
+        return -0.6 * (target * log_share).sum() + away @ population.precision @ away / 2
+
+    np.testing.assert_allclose(jax.grad(minus_log_posterior)(mode), 0, atol=2e-3)
+    assert minus_log_posterior(mode) < minus_log_posterior(population.mean) - 0.01
+
+
+def test_known_decisions_are_read_as_ever(prediction, population):
+    rng = np.random.default_rng(2)
+    answers = jnp.asarray(rng.normal(size=(DECISIONS, LLMS, SIZE)), jnp.float32)
+    feedback = said_by(np.ones((DECISIONS, LLMS)), np.eye(LLMS)[[0, 1, 1, 2]])
+    llm = jnp.broadcast_to(jnp.arange(LLMS), (DECISIONS, LLMS))
+    none = dataclasses.replace(prediction, weights=jnp.zeros((DECISIONS, KNOWN)))
+    found = mode_with_unseen(FEATURES, answers, llm, feedback, jnp.zeros(DECISIONS), none, population, steps=12)
+    expected = posterior_mode(population.mean, answers, feedback, population, 12)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_ratings_of_unseen_answers_count_less(population):
+    feedback = said_by(np.ones((2, LLMS)), np.zeros((2, LLMS)), np.ones((2, LLMS)))
+    found = weaken(feedback, jnp.array([1.0, 0.0]), 0.5, population)
+    np.testing.assert_allclose(found.rated[0], 1 / (1 + 4.0 * 0.5))  # variance 1/4 becomes 1/4 + 1/2
+    np.testing.assert_allclose(found.rated[1], 1)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_equal_ratings_and_ties_among_all_tell_nothing(shared):
+    offered, ties = np.ones((3, 4)), np.full((3, 4), 0.25)
+    ties[1] = [0.5, 0.5, 0, 0]
+    feedback = said_by(offered, ties, np.full((3, 4), 0.7))
+    llm = None if shared else jnp.broadcast_to(jnp.arange(4), (3, 4))
+    if shared:
+        feedback = jax.tree.map(lambda x: x[..., None], feedback)
+    found = informative_feedback(feedback, llm, 4)
+    np.testing.assert_allclose(np.squeeze(found.target), [[0] * 4, ties[1], [0] * 4])
+    assert not np.asarray(found.rated).any()
+
+
+def test_equal_ratings_of_one_llm_still_count():
+    rating = np.full((3, 4), np.nan)
+    rating[:, 2] = 0.7
+    feedback = said_by(np.ones((3, 4)), np.zeros((3, 4)), rating)
+    found = informative_feedback(feedback, jnp.broadcast_to(jnp.arange(4), (3, 4)), 4)
+    np.testing.assert_array_equal(found.rated, feedback.rated)
+
+
+def test_histories_on_unseen_queries_are_held_out_of_training(tiny_config):
+    data = dataclasses.replace(tiny_config.data, split="cold_user", history="unseen")
+    source = read_source(data)
+    without, given = (prepare_dataset(source, dataclasses.replace(data, given=k), 0) for k in (0, 3))
+    trained = len(without.world.interactions.queries.ids)
+    world = given.world.interactions
+    np.testing.assert_array_equal(world.queries.ids[:trained], without.world.interactions.queries.ids)
+    new = world.decisions.query >= trained
+    assert new.sum() > 0
+    assert len(np.intersect1d(world.decisions.user[new], world.decisions.user[~new])) == 0
+    assert (world.outcomes.query < trained).all()
+    np.testing.assert_array_equal(given.parts.test, without.parts.test)
+
+
+@pytest.fixture(scope="module", params=["em", "tuned"])
+def router(request, dataset, tiny_model) -> Router:
+    config = ExperimentConfig(model=dataclasses.replace(tiny_model, preset=request.param))
+    run = make_run(config, dataset)
+    state = initial_state(run, 0)
+    for _ in range(6):
+        state, _ = make_train_step(run)(state, run.world, {}, jax.random.key(0))
+    params = to_host(state.params)
+    if request.param == "tuned":
+        params["accepted"] = np.float32(1)
+    queries = len(dataset.world.interactions.queries.ids)
+    scorer = run_scorer(run, params, dataset)
+    return Router(
+        Trained(config.model, run.network, params, 1.0, queries),
+        dataset.world,
+        scorer,
+        dataset.world.interactions,
+        scorer.users,
+    )
+
+
+def _choices(path, user, llm, texts=TEXTS):
+    path.write_text("".join(json.dumps({"user_id": user, "query": text, "llm": llm}) + "\n" for text in texts))
+    return path
+
+
+def test_choices_on_new_texts_move_their_user_alone(router, tmp_path):
+    fan, foe = router.llms[0], router.llms[1]
+    grown = router.with_history(_choices(tmp_path / "fan.jsonl", "fan", fan))
+    grown = grown.with_history(_choices(tmp_path / "foe.jsonl", "foe", foe))
+    text = ["How do I boil an egg?"]
+    nobody, u0 = (router.score([user], text).probabilities[0] for user in ("fan", "u0"))
+    shares = {user: grown.score([user], text).probabilities[0] for user in ("fan", "foe", "u0")}
+    assert shares["fan"][fan] > nobody[fan] + 0.01
+    assert shares["foe"][foe] > nobody[foe] + 0.01
+    assert shares["u0"] == u0
+
+
+def test_more_choices_of_an_llm_on_new_texts_raise_its_probability(router, tmp_path):
+    llm, text = router.llms[2], ["How do I boil an egg?"]
+    grown = [router.with_history(_choices(tmp_path / f"{n}.jsonl", "fan", llm, TEXTS[:n])) for n in (1, 2, 4)]
+    shares = [one.score(["fan"], text).probabilities[0][llm] for one in grown]
+    assert shares == sorted(shares)
+
+
+def test_the_order_of_decisions_does_not_matter(router, tmp_path):
+    text = ["How do I boil an egg?"]
+    found = [
+        router.with_history(_choices(tmp_path / f"{n}.jsonl", "fan", router.llms[1], texts)).score(["fan"], text)
+        for n, texts in enumerate((TEXTS, TEXTS[::-1]))
+    ]
+    for llm, share in found[0].probabilities[0].items():
+        assert found[1].probabilities[0][llm] == pytest.approx(share, abs=1e-5)
+
+
+def test_a_rating_of_a_new_text_moves_its_user(router, tmp_path):
+    rows = [{"user_id": "fan", "query": text, "llm": router.llms[0], "thumb": 1} for text in TEXTS]
+    (tmp_path / "thumbs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    before = router.score(["fan"], ["Hi"]).probabilities[0]
+    after = router.with_history(tmp_path / "thumbs.jsonl").score(["fan"], ["Hi"]).probabilities[0]
+    assert after != before
