@@ -10,7 +10,8 @@ from policy_cases import parts, small_world
 from prouter_jax.dataset import Labelled
 from prouter_jax.evaluation.baselines import tuning
 from prouter_jax.evaluation.baselines.base import select
-from prouter_jax.evaluation.baselines.tuning import BUILDERS, applicable
+from prouter_jax.evaluation.baselines.spaces import BUILDERS, SPACES
+from prouter_jax.evaluation.baselines.tuning import applicable
 from prouter_jax.search import uniform
 
 _STEPPED = ("factorisation", "factorisation_kernel", "implicit_als", "mlp", "contrastive", "graph_router")
@@ -109,7 +110,7 @@ def test_applicable_policies_need_what_the_data_has():
 
 
 def test_configurations_are_the_default_and_then_seeded_draws():
-    assert set(tuning.SPACES) == set(BUILDERS)
+    assert set(SPACES) == set(BUILDERS)
     for name in BUILDERS:
         found = tuning.configurations(name, 20, seed=1)
         assert found[0] == {}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from prouter_jax.evaluation.baselines.tuning import BUILDERS
+from prouter_jax.evaluation.baselines.spaces import BUILDERS
 from prouter_jax.evaluation.protocol import claims
 from prouter_jax.evaluation.protocol.claims import COMPARED
 from prouter_jax.evaluation.protocol.definition import Size
