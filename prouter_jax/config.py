@@ -129,7 +129,8 @@ class Data:
         `data.splits.divide`.
       history: whether the given decisions of new users are on "known" training queries, or on "unseen" ones: a quarter
         of the training queries is held out of training for them, and of these only the text is known.
-      ignore_effects: drops the effects of outcomes. Needed where effects are computed from the decisions to predict.
+      ignore_effects: drops the effects of outcomes, for effects computed from the decisions to predict where
+        `data.leaks` does not find that.
       encoder: name of the text encoder, or "given" for vectors that come with the data.
       embedded: size of the embedded benchmark.
       judge: of llm_as_judge users.

@@ -12,6 +12,7 @@ from prouter_jax.config import TIME, WARM, Data
 from prouter_jax.data import interactions as tables
 from prouter_jax.data.history_store import HistoryStore, build_store
 from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.leaks import drop_leaks
 from prouter_jax.data.public.registry import read_public
 from prouter_jax.data.rewards import CostScale, DecisionArrays, build_decisions, build_rewards, fit_cost_scale
 from prouter_jax.data.splits import (
@@ -135,6 +136,8 @@ def read_source(config: Data) -> Source:
     if config.ignore_effects:
         missing = np.full_like(data.outcomes.effect, np.nan)
         data = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=missing))
+    if config.users == "recorded":
+        data = drop_leaks(data)
     if config.users == "llm_as_judge":
         # the same judgements for every seed of the split, because a verdict may cost money
         judge = make_judge(config.judge, data)

@@ -13,6 +13,7 @@ from jaxtyping import Shaped
 
 from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.interactions import Interactions, Queries, concatenate
+from prouter_jax.data.leaks import drop_leaks
 from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.feedback import DecisionTables
@@ -118,7 +119,7 @@ def _check_complete(table: Table, column: str) -> None:
 
 def _append(base: Interactions, new: Interactions, names: dict[str, str]) -> Interactions:
     """Puts the outcomes and decisions of `base` before those of `new`, which has the users and LLMs of both."""
-    new = validate(new, names)
+    new = drop_leaks(validate(new, names))
     _check_new_outcomes(base, new, names.get("outcomes", "outcomes"))
     num_llms = len(new.llms.ids)
     offers = np.zeros((len(base.offers), num_llms), bool)
