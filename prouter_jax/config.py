@@ -321,7 +321,8 @@ _RENAMED = (
     "foresight -> unseen_queries",
 )
 _NO_FIELD = "no such field"
-_ADDED_TO_TRAIN = {"tuning_steps": 150}  # of configurations stored before there was preset "tuned", which they lack
+# fields that configurations stored by an earlier version lack, with the value that was in force
+_ADDED: dict[str, dict[str, Any]] = {"data": {"history": "known"}, "train": {"tuning_steps": 150}}
 _RENAMED_PRESET = "bayes -> em"
 ALIASES = {f"model.{old}": f"model.{new}" for old, new in (pair.split(" -> ") for pair in _RENAMED)}
 """Old paths of fields and their current ones; flags, experiment files and stored configurations may use the old."""
@@ -351,7 +352,7 @@ def to_json(config: ExperimentConfig) -> str:
 
 
 def from_json(text: str) -> ExperimentConfig:
-    """The inverse of `to_json`, validated. Keys may be names of `ALIASES`; a stored one may lack `_ADDED_TO_TRAIN`.
+    """The inverse of `to_json`, validated. Keys may be names of `ALIASES`; a stored one may lack `_ADDED`.
 
     Raises:
       ValueError: if the text is not JSON, keys are missing or superfluous, or a value is wrong.
@@ -359,8 +360,9 @@ def from_json(text: str) -> ExperimentConfig:
     values = json.loads(text)
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values["model"] = _renamed(values["model"], "model")
-    if isinstance(values, dict) and isinstance(values.get("train"), dict):
-        values["train"] = {**_ADDED_TO_TRAIN, **values["train"]}
+    for section, added in _ADDED.items():
+        if isinstance(values, dict) and isinstance(values.get(section), dict):
+            values[section] = {**added, **values[section]}
     return validate(from_dict(ExperimentConfig, values, "config"))
 
 

@@ -69,6 +69,7 @@ def test_every_field_survives_json(path, kind, value):
         "data.users": "multi_cost_efficiency",
         "data.feedback": "rating",
         "data.split": "warm_query",
+        "data.history": "unseen",
         "data.judge.name": "llm",
         "data.judge.output_limit": "max_tokens",
         "model.preset": "paper",
@@ -85,6 +86,8 @@ def test_every_field_survives_json(path, kind, value):
     config = _with(path, other)
     if path == "data.source":
         config.data.path = "somewhere"
+    if path == "data.history":
+        config.data.split = "cold_user"
     if path == "data.embedded.more_users":
         config.train.users_per_step = 128
     if path in ("data.new_llms", "data.given"):
@@ -250,7 +253,7 @@ def test_an_attribute_that_is_no_field_is_an_error():
         validate(config)
 
 
-def test_a_configuration_from_before_gradient_steps_is_read():
+def test_a_configuration_of_an_earlier_version_is_read():
     values = json.loads(to_json(ExperimentConfig()))
-    del values["train"]["tuning_steps"]
+    del values["train"]["tuning_steps"], values["data"]["history"]
     assert from_json(json.dumps(values)) == ExperimentConfig()

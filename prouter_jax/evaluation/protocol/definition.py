@@ -20,6 +20,8 @@ from prouter_jax.report.types import ROUTER
 MAIN, ABLATION = "main", "ablation"
 CLAIMS = "claims"  # the first table of the results
 METRICS = ("reward", "accuracy", "log_loss")
+# fields added after results were stored, whose hashes stay as they are
+_LATER = (("data", "history"),)
 _REQUIRED = {"setting": str, "seed": int, "metric": str, "policies": Mapping}
 
 
@@ -128,8 +130,15 @@ def changed(config: ExperimentConfig, values: Mapping[str, Any]) -> ExperimentCo
 
 
 def to_arguments(config: ExperimentConfig) -> dict[str, Any]:
-    """`config` as plain JSON; its data path is relative to the folder of data sets."""
-    return dataclasses.asdict(config)
+    """`config` as plain JSON; its data path is relative to the folder of data sets.
+
+    Fields of `_LATER` are left out at their default value.
+    """
+    tree, default = dataclasses.asdict(config), dataclasses.asdict(ExperimentConfig())
+    for section, name in _LATER:
+        if tree[section][name] == default[section][name]:
+            del tree[section][name]
+    return tree
 
 
 def from_arguments(arguments: Mapping[str, Any], data: pathlib.Path) -> ExperimentConfig:
@@ -149,7 +158,9 @@ def from_arguments(arguments: Mapping[str, Any], data: pathlib.Path) -> Experime
 
 def cached_source(config: Data) -> Source:
     """`read_source` with a cache of the last two sources, which all splits of a data set share."""
-    unsplit = dataclasses.replace(config, split="cold_query", given=0, new_llms="", decisions_per_user=0)
+    unsplit = dataclasses.replace(
+        config, split="cold_query", given=0, new_llms="", decisions_per_user=0, history="known"
+    )
     return _read_source(json.dumps(dataclasses.asdict(unsplit)))
 
 

@@ -18,6 +18,7 @@ from prouter_jax.report.types import ROUTER
 
 USER_BLIND, LOG_LOSS = "user_blind", "log_loss"
 _PROBABILITIES = (LOG_LOSS, "calibration", "calibration_by_chance", "slope")
+_ROUNDING = 1e-4  # of the scores of users without history, in float32
 _NO_TEMPERATURES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -66,7 +67,7 @@ def users_worse(
     """
     known, shares = ~np.isnan(test.rewards), choice_shares(test.decisions)
     rows = np.flatnonzero(known.any(1) & shares.any(1))
-    if not len(rows) or (scores[ROUTER][rows] == scores[USER_BLIND][rows]).all():
+    if not len(rows) or np.allclose(scores[ROUTER][rows], scores[USER_BLIND][rows], atol=_ROUNDING):
         return {}
     known, shares, user = known[rows], shares[rows], test.decisions.user[rows]
     single = np.count_nonzero(shares, axis=1) == 1

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from prouter_jax.evaluation.baselines.spaces import BUILDERS
-from prouter_jax.evaluation.protocol import claims
+from prouter_jax.evaluation.protocol import claims, runner
 from prouter_jax.evaluation.protocol.claims import COMPARED
 from prouter_jax.evaluation.protocol.definition import Size
 from prouter_jax.evaluation.protocol.rows import PUBLISHED
@@ -79,6 +79,29 @@ def test_units_that_share_a_tuning_agree_on_it():
                 assert found.setdefault(tuning["name"], tuning) == tuning
     assert len(found) >= 8
     assert {tuning["budget"] for tuning in found.values()} == {20}
+
+
+def test_stored_results_stay_valid():
+    """A field added to the configuration goes into `definition._LATER`, or all tables would be measured again."""
+    stored = {
+        "choices_cold": "d92b6cbe9ede6ca6",
+        "costs_alpaca": "2065b52ddeab7f2e",
+        "new_users": "a5f2d8f63f86c86f",
+        "gradients": "5798d465f7354c3e",
+    }
+    first = {table.name: table.units[0] for table in TABLES}
+    found = {name: runner._digest(name, first[name], False)[:16] for name in stored}
+    assert found == stored
+
+
+def test_of_new_users_histories_are_on_known_and_on_unseen_queries():
+    (table,) = [one for one in TABLES if one.name == "never_worse"]
+    found = {}
+    for unit in table.units:
+        history = unit.arguments["config"]["data"].get("history", "known")
+        found.setdefault(history, set()).add(unit.arguments["setting"])
+    assert found.pop("unseen") == {"choices, histories on unseen queries"}
+    assert "choices, histories on known queries" in found.pop("known")
 
 
 def _reproduce(workdir, *more):

@@ -53,7 +53,7 @@ _OF_PAIRS = ("bradley_terry", "bradley_terry_task", "ridge", "kernel_ridge")
 _CAPTION = (
     'Preset "tuned", which users get by default, with default hyperparameters; baselines are tuned with 20 '
     f"configurations. Choices: new users among {SOME_USERS} choose among 10 answers, and k of their choices are known, "
-    "on training queries or on queries that nobody else has answered. Multi-cost-efficiency: new users among "
+    "on training queries or on a quarter of these that is held out of training. Multi-cost-efficiency: new users among "
     f"{SOME_USERS} weigh quality against cost. Judges who agree: 20 of 65 judges of MT-Bench's answers are held out, "
     "k of their votes are known. Votes of new workers: as in the table of votes. Pairs of answers: RouteProfile's "
     "training pairs, one answer of each graded better, one user; scores are those of pairs held out. On few votes the "
@@ -73,7 +73,11 @@ def _choice_units(size: Size) -> list[Unit]:
     config = _default(size, some_users(size, choices(size)))
     tuned = tuning(size, "never_worse_choices", config, policies=_OF_CHOICES)
     new = changed(config, {"data.split": "cold_user"})
-    return _new_users(size, _CHOICES, new, tuned, (0, *_KS), 5)
+    unseen = changed(new, {"data.history": "unseen"})
+    return [
+        *_new_users(size, _CHOICES, new, tuned, (0, *_KS), 5),
+        *_new_users(size, _UNSEEN, unseen, tuned, (0, *_KS), 5),
+    ]
 
 
 def _cost_units(size: Size) -> list[Unit]:
