@@ -52,7 +52,9 @@ _NETWORK = {
     "steps": one_of(30, 100, 300),
 }
 
-# Search space of each baseline in `BUILDERS`; keys are arguments of its constructor.
+# Search space of each baseline in `BUILDERS`; keys are arguments of its constructor. Tuning sees users with all their
+# training decisions, so settings that decide what a short history says have narrow ranges in the baselines that are
+# best with short histories.
 SPACES: Mapping[str, Space] = {
     "smoothed_favourite": {"strength": log_uniform(0.1, 300)},
     "smoothed_user_task": {"strength": log_uniform(0.1, 100), "task_strength": log_uniform(1, 1000)},
@@ -72,8 +74,8 @@ SPACES: Mapping[str, Space] = {
     "factorisation_kernel": {
         **_FACTORS,
         "rank": one_of(4, 8, 12, 16, 24, 32),
-        "user_penalty": log_uniform(1, 300),
-        "trust": log_uniform(1, 10),
+        "user_penalty": log_uniform(10, 100),
+        "trust": log_uniform(2, 6),
         "kernel_penalty": log_uniform(0.3, 1000),
         "text_weight": log_uniform(0.3, 3),
         "width": log_uniform(0.3, 3),
@@ -83,15 +85,15 @@ SPACES: Mapping[str, Space] = {
         "strength": log_uniform(1, 100),
         "near_width": log_uniform(0.1, 1),
         "near_strength": log_uniform(0.3, 30),
-        "temperature": log_uniform(0.1, 3),
+        "temperature": log_uniform(0.2, 0.8),
         "personal_penalty": log_uniform(3, 1000),
         "own_strength": log_uniform(10, 1000),
         "query_strength": log_uniform(3, 300),
     },
     "implicit_als": {
         "rank": one_of(4, 8, 12, 16, 24, 32),
-        "confidence": log_uniform(0.3, 40),
-        "penalty": log_uniform(0.3, 30),
+        "confidence": log_uniform(4, 10),
+        "penalty": log_uniform(1.5, 4),
         "kernel_penalty": log_uniform(0.3, 100),
     },
     "boosting": _TREES,
