@@ -22,7 +22,7 @@ def define_config() -> flags.FlagHolder:
     Returns:
       its holder, for `read_config`.
     """
-    text = "Experiment by name (embedded) or file; fields by --config.section.field=value."
+    text = "Experiment by name (embedded) or Python file, which runs; fields by --config.section.field=value."
     holder = config_flags.DEFINE_config_file("config", None, text)
     flags.FLAGS["config"].parser = _ExperimentParser()
     return holder

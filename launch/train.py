@@ -2,7 +2,8 @@
 
 prouter train --config=embedded --workdir=runs/embedded [--config.seeds=10 ...]
 
---config is the name of a shipped experiment or an experiment file. The same command resumes an interrupted run.
+--config is the name of a shipped experiment or an experiment file, which is Python and runs as such. The same command
+resumes an interrupted run.
 """
 
 import os

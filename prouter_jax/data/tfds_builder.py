@@ -20,7 +20,17 @@ from prouter_jax.data import interactions
 from prouter_jax.data.interactions import KINDS, Interactions
 from prouter_jax.data.public import registry as public
 from prouter_jax.data.tables.read_write import read_tables, write_tables
-from prouter_jax.data.tfds_reader import NAME, OFFERS, SPLIT, TABLES, read_version, require_tfds
+from prouter_jax.data.tfds_reader import (
+    DECISIONS,
+    FEEDBACK,
+    NAME,
+    OFFERS,
+    SPLIT,
+    TABLES,
+    make_features,
+    read_version,
+    require_tfds,
+)
 from prouter_jax.io import files
 from prouter_jax.io.display import escape_markdown, markdown_table
 from prouter_jax.io.files import upload
@@ -90,7 +100,7 @@ class PersonalRouting(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description="Which LLM each user wanted for each query: decisions with candidates, choices and ratings.",
-            features=_features(),
+            features=make_features(),
             disable_shuffling=True,
         )
 
@@ -118,8 +128,8 @@ class PersonalRouting(tfds.core.GeneratorBasedBuilder):
             example = {
                 "user_id": name,
                 "decision_id": list(decisions.ids[rows]),
-                "decisions": _typed(_DECISIONS, columns | {"row": rows}),
-                "feedback": _typed(_FEEDBACK, values),
+                "decisions": _typed(DECISIONS, columns | {"row": rows}),
+                "feedback": _typed(FEEDBACK, values),
             }
             yield user, example
 
@@ -170,28 +180,6 @@ def _llm_rows(data: Interactions) -> list[tuple[str, str, str]]:
     offered = np.bincount(data.decisions.offer, minlength=len(data.offers)) @ data.offers
     choices = np.bincount(data.feedback.llm[chosen], data.feedback.value[chosen], number)
     return [(llm, str(n), f"{won:.0f}") for llm, n, won in zip(data.llms.ids, offered, choices, strict=True)]
-
-
-# `row` is a row of the whole data set, `decision` one of the user's decisions.
-_DECISIONS = {"row": np.int64, "query": np.int32, "offer": np.int32, "time": np.float64, "first": np.int32}
-_FEEDBACK = {"row": np.int64, "decision": np.int32, "kind": np.int8, "llm": np.int32, "value": np.float32}
-
-
-def _features():
-    """Tensors are encoded as bytes: records would otherwise store all floats as float32, too coarse for times."""
-
-    def columns(kinds: dict):
-        return {name: tfds.features.Tensor(shape=(None,), dtype=kind, encoding="bytes") for name, kind in kinds.items()}
-
-    text = tfds.features.Text()
-    return tfds.features.FeaturesDict(
-        {
-            "user_id": text,
-            "decision_id": tfds.features.Sequence(text),
-            "decisions": columns(_DECISIONS),
-            "feedback": columns(_FEEDBACK),
-        }
-    )
 
 
 def _typed(kinds: dict, columns: dict) -> dict:

@@ -4,6 +4,7 @@ A data set in a bucket is read from a temporary local copy, because array_record
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import weakref
@@ -25,6 +26,10 @@ SPLIT = "users"
 """Name of its only split."""
 TABLES, OFFERS = "tables", "offers.npy"
 """Names of the folder of shared tables and of the file of candidate sets."""
+DECISIONS = {"row": np.int64, "query": np.int32, "offer": np.int32, "time": np.float64, "first": np.int32}
+FEEDBACK = {"row": np.int64, "decision": np.int32, "kind": np.int8, "llm": np.int32, "value": np.float32}
+"""Columns of an example's tables: `row` is a row of the whole data set, `decision` one of the user's decisions."""
+_FEATURES = "features.json"
 
 
 def require_tfds():
@@ -39,6 +44,27 @@ def require_tfds():
     except ImportError as error:
         raise ImportError(f"data set: pip install 'prouter-jax[tfds]' first ({error})") from error
     return tensorflow_datasets
+
+
+def make_features():
+    """The TFDS features of every data set `NAME`.
+
+    Tensors are encoded as bytes: records would otherwise store all floats as float32, too coarse for times.
+    """
+    features = require_tfds().features
+
+    def columns(kinds: dict):
+        return {name: features.Tensor(shape=(None,), dtype=kind, encoding="bytes") for name, kind in kinds.items()}
+
+    text = features.Text()
+    return features.FeaturesDict(
+        {
+            "user_id": text,
+            "decision_id": features.Sequence(text),
+            "decisions": columns(DECISIONS),
+            "feedback": columns(FEEDBACK),
+        }
+    )
 
 
 def open_users(path: str | os.PathLike) -> Sequence[dict]:
@@ -100,7 +126,24 @@ def _versions(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _open_users(folder: pathlib.Path) -> Sequence[dict]:
-    return require_tfds().builder_from_directory(folder).as_data_source(SPLIT)  # pyright: ignore[reportCallIssue]
+    tfds = require_tfds()
+    _check_features(folder)
+    return tfds.builder_from_directory(folder).as_data_source(SPLIT)  # pyright: ignore[reportCallIssue]
+
+
+def _check_features(folder: pathlib.Path) -> None:
+    """Raises ValueError unless the stored features are those of `make_features`.
+
+    TFDS imports every module that features.json names as that of a feature: with other names, data would run code.
+    """
+    from google.protobuf import json_format
+
+    try:
+        stored = json.loads((folder / _FEATURES).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / _FEATURES}: expected JSON, found {error}") from None
+    if stored != json_format.MessageToDict(make_features().to_proto()):
+        raise ValueError(f"{folder / _FEATURES}: expected the features of {NAME}, found others")
 
 
 def _decisions(users: list[dict]) -> Decisions:

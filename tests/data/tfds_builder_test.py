@@ -21,6 +21,7 @@ from prouter_jax.data.tfds_builder import build_dataset
 from prouter_jax.data.tfds_reader import open_users, read_dataset
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import run_experiment
+from prouter_jax.io import files
 from prouter_jax.io.paths import files_below
 from prouter_jax.training.run import restore_best
 
@@ -131,6 +132,19 @@ def test_a_flipped_byte_a_lost_file_and_half_a_build_are_refused(tables, tmp_pat
     build_dataset("tables", tables, tmp_path / "out")  # what a killed build left is no obstacle
     with pytest.raises(ValueError, match="expected no data set yet, found one"):
         build_dataset("tables", tables, tmp_path / "out")
+
+
+def test_a_data_set_that_names_code_is_refused_before_anything_is_imported(tables, tmp_path, monkeypatch):
+    """TFDS imports the module of every feature that features.json names, and anybody can write a manifest."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "named_by_data.py").write_text("raise SystemExit('imported')")
+    folder = build_dataset("tables", tables, tmp_path / "out")
+    path = folder / "features.json"
+    path.write_text(path.read_text().replace("tensorflow_datasets.core.features.text_feature", "named_by_data"))
+    (folder / files.MANIFEST).unlink()
+    files.write_manifest(folder, {"format": "tables"})
+    with pytest.raises(ValueError, match=r"features\.json: expected the features of personal_routing, found others$"):
+        read_dataset(folder)
 
 
 def test_of_several_data_sets_one_is_named(tables, tmp_path):
