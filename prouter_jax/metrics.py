@@ -42,7 +42,8 @@ class Worse(typing.NamedTuple):
     Attributes:
       share: users whose mean change is below 0.
       significant: users for whom it is below 0 at the one-sided 5 % level, Student's t over the user's decisions.
-      by_chance: expected `share` if the true change was the same for all users, its mean: each user has few decisions.
+      by_chance: expected `share` if nobody was truly worse, as each user has few decisions: users who seem worse are
+        taken as unchanged, the others as they seem.
     """
 
     share: float
@@ -301,7 +302,7 @@ def users_worse(change: np.ndarray, user: np.ndarray) -> Worse:
     from scipy import special
 
     significant = means < -special.stdtrit(degrees, _CONFIDENCE) * error
-    chance = special.ndtr(-means.mean() / np.maximum(error, 1e-12))
+    chance = special.ndtr(-np.maximum(means, 0) / np.maximum(error, 1e-12))
     return Worse(float((means < 0).mean()), float(significant.mean()), mean(chance))
 
 

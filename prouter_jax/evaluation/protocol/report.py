@@ -34,8 +34,8 @@ HOW_TO_READ = (
     "probabilities on so few decisions. Slope: the factor on the logits with the lowest test log loss; 1 is "
     "calibrated, below 1 the probabilities are too extreme. The router's probabilities are those that it serves; the "
     "temperature of a baseline is fitted on validation. Users worse: the share of test users whose mean log loss is "
-    "higher with their history than without (in accuracy: whose accuracy is lower); by chance: the share to expect if "
-    "all users gained the same, as each has few test decisions; significantly: at the one-sided 5 % level."
+    "higher with their history than without (in accuracy: whose accuracy is lower); significantly: at the one-sided "
+    "5 % level; by chance: the share to expect if nobody was truly worse, as each user has few test decisions."
 )
 _MAX_POLICIES = 12  # rows of a group in tables/NAME.md; the JSON and the page have all
 _MAX_GROUPS = 16  # groups of a table in a results section

@@ -158,9 +158,10 @@ def _as_published(group: Group) -> list[str]:
 
 
 def _users_worse(group: Group) -> str:
-    """`12.3 % (9.1 % by chance)`."""
-    worse, by_chance = (_cell(group, ROUTER, metric) for metric in ("worse", "worse_by_chance"))
-    return worse if by_chance == DASH else f"{worse} ({by_chance} by chance)"
+    """`12.3 % (9.1 % by chance, 2.0 % significantly)`."""
+    names = ("worse", "worse_by_chance", "worse_significantly")
+    worse, by_chance, significantly = (_cell(group, ROUTER, metric) for metric in names)
+    return worse if worse == DASH else f"{worse} ({by_chance} by chance, {significantly} significantly)"
 
 
 def _accepted(group: Group) -> str:

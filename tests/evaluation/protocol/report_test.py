@@ -60,7 +60,7 @@ def test_the_summary_says_how_calibrated_the_router_is_and_who_does_worse():
     columns, (row,) = summary_table(one)
     found = dict(zip(columns, row, strict=True))
     assert [found[name] for name in ("log loss", "ECE", "slope")] == ["0.7000", "0.0200", "0.8000"]
-    assert found["users worse"] == "12.0 % (9.0 % by chance)"
+    assert found["users worse"] == "12.0 % (9.0 % by chance, 1.0 % significantly)"
     columns, rows = policy_table(one.groups[0])
     assert columns[1:5] == ["accuracy", "log loss", "ECE", "slope"]
     cells = {row[0]: dict(zip(columns, row, strict=True)) for row in rows}
