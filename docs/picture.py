@@ -24,7 +24,7 @@ def choices(workdir: str) -> dict[str, np.ndarray]:
     from prouter_jax.serving.router import read_config
 
     config = read_config(pathlib.Path(workdir))
-    router, shares = Router.load(workdir), config.data
+    router, shares = Router.load_trained(pathlib.Path(workdir)), config.data
     data = build_embedded(shares.embedded)
     best = planted_utility(shares.embedded)
     held_out = split_queries(data, shares.train_share, shares.validation_share, config.seed).test

@@ -17,4 +17,5 @@ def get_config() -> ExperimentConfig:
     config.train.steps_per_round = 12  # a quarter of the users: four rounds an epoch
     config.train.num_train_steps = 196
     config.train.eval_every_steps = 49
+    config.train.refit = False  # it shows what an epoch costs; a second training would cost as much
     return config

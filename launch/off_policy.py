@@ -3,9 +3,9 @@
 prouter off_policy --workdir=runs/mine --log=FOLDER
 
 FOLDER is the output of `prouter logs`: only the outcome of the served LLM is known. Decisions in the router's training
-data are left out. The table is printed, and written to --out (default WORKDIR/off_policy) as off_policy.md and
-off_policy.json. A log whose policy is deterministic given the context is refused: it cannot say anything of LLMs that
-were not picked.
+data are left out; where these are most of the log, the router of the report is evaluated. The table is printed, and
+written to --out (default WORKDIR/off_policy) as off_policy.md and off_policy.json. A log whose policy is deterministic
+given the context is refused: it cannot say anything of LLMs that were not picked.
 """
 
 import json
@@ -27,12 +27,12 @@ _SECONDS_IN_SILENCE = 3.0
 def main() -> None:
     from prouter_jax.data.logs.tables import read_logged
     from prouter_jax.data.tables.read_write import read_tables
-    from prouter_jax.evaluation.off_policy.evaluate import evaluate_router, to_json, to_markdown
+    from prouter_jax.evaluation.off_policy.evaluate import evaluate_router, load_router, to_json, to_markdown
     from prouter_jax.io import files
     from prouter_jax.io.paths import make_path
-    from prouter_jax.serving.router import Router
 
-    router, data = Router.load(_WORKDIR.value), read_tables(_LOG.value)
+    data = read_tables(_LOG.value)
+    router = load_router(_WORKDIR.value, data)
     evaluation = evaluate_router(router, data, read_logged(_LOG.value, data), _progress())
     out = make_path(_OUT.value) if _OUT.value else make_path(_WORKDIR.value) / "off_policy"
     out.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def _print_trials(search, store) -> None:
     known = 1 if search.prunes else search.total
     for number in range(known):
         trial = Trial(number, search.ask(number))
-        print(f"trial {trial.name}: {shlex.join(_command(trial.values, store.folder(trial)))}")
+        print(f"trial {trial.name}: {shlex.join(_command(trial.fields, store.folder(trial)))}")
     if known < search.total:
         print(f"{search.total - known} more, whose values depend on earlier results")
 

@@ -1,4 +1,4 @@
-"""Trains an experiment and writes its report.
+"""Trains an experiment, writes its report, and trains the router to be served.
 
 prouter train --config=embedded --workdir=runs/embedded [--config.seeds=10 ...]
 

@@ -19,7 +19,7 @@ class TrialJobs:
     """Starts trials on a back end.
 
     Args:
-      command: of a trial, from its values and the workdir of its run.
+      command: of a trial, from its fields and the workdir of its run.
       environment: variables of the jobs besides those of this process.
       shares: cores for each of the trials that run at a time, see `core_shares`; empty for no affinity.
       logs: parent of the folders for each trial's log and script; None for the workdirs of the runs.
@@ -41,7 +41,7 @@ class TrialJobs:
         shares = [one for one in self._shares if one not in self._taken or self._taken[one].ended]
         jobs = []
         for place, (trial, folder) in enumerate(trials):
-            command = list(self._command(trial.values, folder))
+            command = list(self._command(trial.fields, folder))
             if place < len(shares):
                 command = ["taskset", "-c", shares[place], *command]
             logs = self._logs / trial.name if self._logs else folder

@@ -246,6 +246,8 @@ class Train:
       history_length: decisions of a user in a minibatch, at most; drawn anew in each step.
       steps_per_round: minibatches between two M-steps of EM; 0 for a pass over all users.
       tuning_steps: gradient steps after the rounds, with preset "tuned".
+      refit: trains the router that is served on all decisions, with what the validation of the split chose; see
+        `training.refit`. The report is of the split's router.
       folds: parts of the training decisions; each step masks one part and predicts it.
       full_history_share: share of users whose whole visible history is an input. The others' histories are cut to
         lengths that are spread evenly over orders of magnitude.
@@ -261,6 +263,7 @@ class Train:
     history_length: int = _in_range(32, 1, 10**6)
     steps_per_round: int = _in_range(0, 0, 10**9)
     tuning_steps: int = _in_range(150, 1, 10**6)
+    refit: bool = True
     folds: int = _in_range(2, 2, 100)
     full_history_share: float = _in_range(0.5, 0.0, 1.0)
     no_task_share: float = _in_range(0.1, 0.0, 1.0)
@@ -322,7 +325,7 @@ _RENAMED = (
 )
 _NO_FIELD = "no such field"
 # fields that configurations stored by an earlier version lack, with the value that was in force
-_ADDED: dict[str, dict[str, Any]] = {"data": {"history": "known"}, "train": {"tuning_steps": 150}}
+_ADDED: dict[str, dict[str, Any]] = {"data": {"history": "known"}, "train": {"tuning_steps": 150, "refit": False}}
 _RENAMED_PRESET = "bayes -> em"
 ALIASES = {f"model.{old}": f"model.{new}" for old, new in (pair.split(" -> ") for pair in _RENAMED)}
 """Old paths of fields and their current ones; flags, experiment files and stored configurations may use the old."""

@@ -246,6 +246,22 @@ def prepare_dataset(source: Source, config: Data, seed: int) -> Dataset:
     return Dataset(data, source.vectors, world, world_query, division.parts(), truth_scale, source.store)
 
 
+def prepare_whole(source: Source, config: Data) -> Dataset:
+    """All queries and decisions of a source as training data; nothing is held out, whatever `config.split` is.
+
+    Simulated users decide anew: the cost scale is that of all queries.
+
+    Args:
+      source, config: as for `prepare_dataset`.
+    """
+    every = np.ones(len(source.interactions.queries.ids), bool)
+    scale = _fit_scale(source.interactions, every)
+    data = _with_users(source.interactions, scale, config)
+    none, rows = np.zeros(0, np.int64), np.arange(len(data.decisions.user))
+    world = World(tables.distinct_offers(data), source.vectors, scale, source.encoder)
+    return Dataset(data, source.vectors, world, np.arange(len(every)), Parts(rows, none, none), scale, source.store)
+
+
 def _visible_before(data: Interactions, parts: Parts) -> np.ndarray:
     """bool [queries]: queries with a training decision, and queries without any decision.
 

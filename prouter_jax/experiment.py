@@ -9,7 +9,7 @@ import time
 from prouter_jax import config as configuration
 from prouter_jax.aot.speed import count_speed, read_facts, speed_facts, write_speed
 from prouter_jax.config import ExperimentConfig, Mesh
-from prouter_jax.dataset import Dataset, Source, prepare_dataset, read_source
+from prouter_jax.dataset import Dataset, Source, prepare_dataset, prepare_whole, read_source
 from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
 from prouter_jax.evaluation.summary import explain_users, map_users, summarise
 from prouter_jax.graph.world import load_world, save_world
@@ -25,7 +25,8 @@ from prouter_jax.training.loop import train
 from prouter_jax.training.metrics_writer import require_tensorboard
 from prouter_jax.training.multihost import barrier, is_primary
 from prouter_jax.training.profiling import Pace
-from prouter_jax.training.run import make_run, restore_best
+from prouter_jax.training.refit import read_chosen
+from prouter_jax.training.run import REFIT, make_run, restore_best
 from prouter_jax.training.user_states import load_user_states
 from prouter_jax.training.validation import run_scorer
 
@@ -36,7 +37,7 @@ _MOST_NAMED = 3  # fields of a configuration in a message
 
 
 def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Report:
-    """Trains every seed of `config`, evaluates it and writes WORKDIR/report; in one process.
+    """Trains every seed of `config`, evaluates it and writes WORKDIR/report, then trains on all decisions; one process.
 
     A run that was stopped resumes when it is called again with the same arguments.
 
@@ -61,12 +62,16 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced:
       True
     """
     begun = time.monotonic()
-    source = train_experiment(config, workdir, traced)
-    return evaluate_experiment(workdir, source, begun)
+    source = _train_splits(config, make_path(workdir), traced)
+    report = evaluate_experiment(workdir, source, begun)
+    _refit(config, make_path(workdir), source)
+    return report
 
 
 def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Source:
-    """Trains every seed of `config`; with several JAX processes, all call this and the primary one writes.
+    """Trains every seed of `config`, on its split and then on all decisions.
+
+    With several JAX processes, all call this and the primary one writes.
 
     Args:
       config: the experiment.
@@ -89,18 +94,8 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
       >>> len(source.interactions.users.ids), Router.load("runs/trained").llms[0]
       (6, 'alder-1')
     """
-    workdir = make_path(workdir)
-    configuration.validate(config)
-    _check_machine(config)
-    _check_workdir(workdir, config)
-    source = _read_source(config.data)
-    for seed, folder in seed_folders(config, workdir):
-        dataset = prepare_dataset(source, config.data, seed)
-        _check_parts(dataset)
-        _write_experiment(workdir, config)
-        seed_config = dataclasses.replace(config, seed=seed, seeds=0)
-        _save_inputs(seed_config, dataset, folder)
-        _report_speed(train(seed_config, dataset, folder, traced), folder)
+    source = _train_splits(config, make_path(workdir), traced)
+    _refit(config, make_path(workdir), source)
     return source
 
 
@@ -148,6 +143,38 @@ def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[
     if not config.seeds:
         return [(config.seed, workdir)]
     return [(seed, workdir / f"seed_{seed}") for seed in range(config.seeds)]
+
+
+def _train_splits(config: ExperimentConfig, workdir: pathlib.Path, traced: range | None) -> Source:
+    """Trains every seed on its split; returns the data."""
+    configuration.validate(config)
+    _check_machine(config)
+    _check_workdir(workdir, config)
+    source = _read_source(config.data)
+    for seed, folder in seed_folders(config, workdir):
+        dataset = prepare_dataset(source, config.data, seed)
+        _check_parts(dataset)
+        _write_experiment(workdir, config)
+        seed_config = dataclasses.replace(config, seed=seed, seeds=0)
+        _save_inputs(seed_config, dataset, folder)
+        _report_speed(train(seed_config, dataset, folder, traced), folder)
+    return source
+
+
+def _refit(config: ExperimentConfig, workdir: pathlib.Path, source: Source) -> None:
+    """Trains the router of every seed that is served, in its folder refit/: on all decisions, as its split chose."""
+    if not config.train.refit:
+        return
+    whole = prepare_whole(source, config.data)
+    for seed, folder in seed_folders(config, workdir):
+        dataset = prepare_dataset(source, config.data, seed)
+        # the folder is a workdir by itself
+        seed_config = dataclasses.replace(
+            config, seed=seed, seeds=0, train=dataclasses.replace(config.train, refit=False)
+        )
+        chosen = read_chosen(seed_config, dataset, folder)
+        _save_inputs(seed_config, whole, folder / REFIT)
+        train(seed_config, whole, folder / REFIT, chosen=chosen)
 
 
 @waiting("reading the data")
@@ -259,6 +286,7 @@ def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Se
     users = config.data.num_users if config.data.users != "recorded" else len(data.users.ids)
     seeds = ", ".join(str(seed) for seed, _ in seed_folders(config, pathlib.Path()))
     where = f" ({make_path(config.data.path).name})" if config.data.path else ""
+    served = "trained on all decisions after this report" if config.train.refit else "that of this report"
     return {
         "data": f"{config.data.source}{where}",
         "queries": f"{len(data.queries.ids)} in {len(data.tasks.ids)} tasks",
@@ -266,4 +294,5 @@ def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Se
         "users": f"{users} {config.data.users.replace('_', '-')}, feedback: {config.data.feedback}",
         "split": f"{config.data.split.replace('_', ' ')}, seeds {seeds}",
         "text encoder": source.encoder,
+        "served router": served,
     } | provenance()

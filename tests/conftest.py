@@ -60,6 +60,7 @@ _CONFIG.data.embedded = Embedded(num_tasks=3, num_queries=100, num_llms=4, num_u
 _CONFIG.model = Model(preset="em", factor_dim=2, warmup_rounds=2)
 _CONFIG.train.num_train_steps = 12
 _CONFIG.train.eval_every_steps = 4
+_CONFIG.train.refit = False
 
 
 # Files whose slow tests take minutes, longest first: of one that is begun last, one core would do all the rest alone.
@@ -236,6 +237,7 @@ def experiment() -> ExperimentConfig:
     config.model = Model(preset="em", factor_dim=2, warmup_rounds=2)
     config.train.num_train_steps = 12
     config.train.eval_every_steps = 4
+    config.train.refit = False  # `training.refit_test` has it
     return config
 
 

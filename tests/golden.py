@@ -42,6 +42,8 @@ def configs(data: str | None) -> dict[str, ExperimentConfig]:
         runs |= {"alpaca": alpaca_route.get_config(), "alpaca_paper": paper.get_config()}
         runs["alpaca_paper"].data = alpaca_route.get_config().data
         runs["alpaca"].data.path = runs["alpaca_paper"].data.path = path
+    for config in runs.values():
+        config.train.refit = False  # half of the pairs are of queries that training did not see
     return runs
 
 

@@ -77,7 +77,7 @@ class _Job:
         return "train: no memory left"
 
     def _step(self):
-        number, config = self.trial.number, with_values(self.jobs.config, self.trial.values)
+        number, config = self.trial.number, with_values(self.jobs.config, self.trial.fields)
         if self.jobs.failures.get(number, 0):
             self.jobs.failures[number] -= 1
             self.code = 1

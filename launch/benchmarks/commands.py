@@ -84,9 +84,9 @@ def measure_collect(setting: Setting) -> Iterator[Figure]:
 
 
 def _train(experiment: str, folder: pathlib.Path, name: str, *options: str) -> float:
-    return _cpu_seconds(
-        [*module_command("train"), f"--config={experiment}", f"--workdir={folder / name}", *options], folder
-    )
+    """From start to report: without the training on all decisions that follows."""
+    fields = [f"--workdir={folder / name}", "--config.train.refit=false", *options]
+    return _cpu_seconds([*module_command("train"), f"--config={experiment}", *fields], folder)
 
 
 def _score(folder: pathlib.Path) -> float:

@@ -35,6 +35,7 @@ def quick_router(setting: Setting, num_users: int):
 
     config = alpaca_config(setting, num_users)
     config.train.num_train_steps, config.train.eval_every_steps = 2, 2
+    config.train.refit = False
     with tempfile.TemporaryDirectory() as workdir:
         run_experiment(config, workdir)
         return Router.load(workdir)

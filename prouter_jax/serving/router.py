@@ -25,7 +25,8 @@ from prouter_jax.serving.explain import Explanation, Question, ask, explain
 from prouter_jax.serving.routing import Constraints, Pool, route
 from prouter_jax.serving.update_log import read_updates
 from prouter_jax.sharding import to_host
-from prouter_jax.training.run import restore_best
+from prouter_jax.training.checkpoint import BEST
+from prouter_jax.training.run import CHECKPOINTS, REFIT, restore_best
 from prouter_jax.training.user_states import load_user_states
 
 CONFIG = "config.json"
@@ -114,27 +115,36 @@ class Router:
 
     @classmethod
     def load(cls, workdir: str | os.PathLike) -> "Router":
-        """Loads the best checkpoint of a run, its users, queries and LLMs, and its updates.
+        """Loads the router of a run that is served: its parameters, users, queries and LLMs, and its updates.
 
         Raises:
           ValueError: if a file is missing, damaged or from another run; the weights are never random.
         """
         workdir = make_path(workdir)
-        config = read_config(workdir)
-        world = load_world(workdir / WORLD)
-        graph = world.build_graph()
-        network = make_network(config, graph, len(world.interactions.users.ids))
-        state = restore_best(config, network, workdir)
-        params = to_host(state.params)
-        queries = len(world.interactions.queries.ids)
-        trained = Trained(config.model, network, params, float(state.temperature), queries)
-        scorer = trained.apply(world, users=load_user_states(workdir, params), graph=graph)
-        router = Router(trained, world, scorer, world.interactions, scorer.users)
+        router = cls.load_trained(served_folder(workdir))
         for addition in read_updates(workdir):
             if addition.llms is not None:
                 router = router.with_llms(addition.llms)
             router = dataclasses.replace(router, interactions=read_history(addition.feedback, router.interactions))
         return router._with_interactions(router.interactions)
+
+    @classmethod
+    def load_trained(cls, folder: pathlib.Path) -> "Router":
+        """Loads the best checkpoint in a folder, without updates: WORKDIR has the router of the report.
+
+        Raises:
+          ValueError: as `load`.
+        """
+        config = read_config(folder)
+        world = load_world(folder / WORLD)
+        graph = world.build_graph()
+        network = make_network(config, graph, len(world.interactions.users.ids))
+        state = restore_best(config, network, folder)
+        params = to_host(state.params)
+        queries = len(world.interactions.queries.ids)
+        trained = Trained(config.model, network, params, float(state.temperature), queries)
+        scorer = trained.apply(world, users=load_user_states(folder, params), graph=graph)
+        return cls(trained, world, scorer, world.interactions, scorer.users)
 
     @property
     def llms(self) -> list[str]:
@@ -296,6 +306,21 @@ def trained_seeds(workdir: pathlib.Path) -> list[pathlib.Path]:
     """The workdirs of the seeds of a run, in order; empty if `workdir` has no run of several seeds."""
     seeds = [path for path in list_folder(workdir) if path.name.startswith("seed_") and (path / CONFIG).exists()]
     return sorted(seeds, key=lambda path: (len(path.name), path.name))  # seed_2 before seed_10
+
+
+def served_folder(workdir: pathlib.Path) -> pathlib.Path:
+    """The folder of the router that is served: trained on all decisions, or WORKDIR with `train.refit=false`.
+
+    Raises:
+      ValueError: if `workdir` has no run, or one that has not ended.
+    """
+    folder = workdir / REFIT
+    if not read_config(workdir).train.refit:
+        return workdir
+    if not (folder / CHECKPOINTS / BEST).exists():
+        expected = "expected a finished training on all decisions"
+        raise ValueError(f"{folder}: {expected}, found none: the same `prouter train` goes on")
+    return folder
 
 
 def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:

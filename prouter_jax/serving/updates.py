@@ -23,7 +23,7 @@ from prouter_jax.serving.drift import (
     measure_users,
 )
 from prouter_jax.serving.drift_report import Drift
-from prouter_jax.serving.router import CONFIG, WORLD, Router, trained_seeds
+from prouter_jax.serving.router import CONFIG, WORLD, Router, served_folder, trained_seeds
 from prouter_jax.serving.update_log import append_update, find_duplicate, read_pending, read_updates
 from prouter_jax.training.metrics_writer import read_fit
 
@@ -75,7 +75,7 @@ def measure_drift(workdir: pathlib.Path, router: Router, merged: Interactions) -
       router: with all earlier updates.
       merged: the router's interactions, followed by the new decisions.
     """
-    trained = load_world(workdir / WORLD)
+    trained = load_world(served_folder(workdir) / WORLD)
     rows = np.arange(len(router.interactions.decisions.user), len(merged.decisions.user))
     world = grow_world(router.world, merged)
     now = _logged_choices(merged, rows)

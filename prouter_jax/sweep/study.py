@@ -190,7 +190,7 @@ class _Loop:
         self.study.search.tell(trial.number, trial.values, trial.reward, pruned, reports)
 
     def _config(self, trial: Trial) -> ExperimentConfig:
-        return with_values(self.study.config, trial.values)
+        return with_values(self.study.config, trial.fields)
 
     def _reports(self, trial: Trial) -> list[tuple[int, float]]:
         if not self.study.search.prunes:

@@ -55,6 +55,11 @@ class Trial:
         return f"{self.number:03d}"
 
     @property
+    def fields(self) -> dict[str, Value]:
+        """What its run overrides, by path: no trial is served, so none is trained on all decisions."""
+        return {"train.refit": False, **self.values}
+
+    @property
     def ended(self) -> bool:
         return self.state != BEGUN
 

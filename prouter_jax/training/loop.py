@@ -1,6 +1,7 @@
 """The only training loop."""
 
 import dataclasses
+import functools
 import math
 import pathlib
 import typing
@@ -18,6 +19,7 @@ from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.metrics_writer import Progress, to_record
 from prouter_jax.training.multihost import Preempted, Preemption, is_primary
 from prouter_jax.training.profiling import Pace, Steps
+from prouter_jax.training.refit import Chosen
 from prouter_jax.training.run import CHECKPOINTS, Run, compiled_tuning_step, initial_state, make_run, make_train_step
 from prouter_jax.training.state import TrainState
 from prouter_jax.training.tuning import (
@@ -27,11 +29,16 @@ from prouter_jax.training.tuning import (
     make_tuning_world,
     read_known_users,
 )
-from prouter_jax.training.validation import evaluate_state, judge_state
+from prouter_jax.training.user_states import save_user_states
+from prouter_jax.training.validation import evaluate_state, judge_state, run_scorer
 
 
 def train(
-    config: ExperimentConfig, dataset: Dataset, workdir: pathlib.Path, traced: range | None = None
+    config: ExperimentConfig,
+    dataset: Dataset,
+    workdir: pathlib.Path,
+    traced: range | None = None,
+    chosen: Chosen | None = None,
 ) -> Pace | None:
     """Trains until the validation reward stops rising or the steps are done; resumes what is in `workdir`.
 
@@ -39,6 +46,7 @@ def train(
 
     Args:
       traced: steps of which WORKDIR/profile gets a trace.
+      chosen: what an earlier training chose on validation; then there is no validation, and no gradient step after EM.
 
     Returns:
       what its steps were like; None if nothing was left to do.
@@ -49,19 +57,21 @@ def train(
     """
     run = make_run(config, dataset)
     checkpoints = Checkpoints(workdir / CHECKPOINTS)
-    state, restored, rejected = _start(run, checkpoints, config.seed)
-    obstacle = find_obstacle(config, dataset) if config.model.preset == "tuned" else ""
+    state, restored, rejected = _start(run, checkpoints, config.seed, chosen)
+    obstacle = find_obstacle(config, dataset) if config.model.preset == "tuned" and chosen is None else ""
     if obstacle and is_primary():
         log_line(f"router: EM alone, no gradient steps: {obstacle}")
-    tuned = run.network.transfer is not None and not obstacle
+    tuned = run.network.transfer is not None and chosen is None and not obstacle
     with (
-        Progress(workdir, config.train, "router") as progress,
+        Progress(workdir, config.train, "router" if chosen is None else "router on all decisions") as progress,
         Preemption() as preemption,
         Steps(workdir, traced) as steps,
     ):
         progress.resume(restored, rejected)
         loop = _Loop(workdir, checkpoints, progress, preemption, steps, restored)
         phase = _main_phase(run, config, dataset, workdir)
+        if chosen is not None:
+            phase = _refit_phase(phase, run, dataset, workdir, chosen)
         state, arguments = loop.run(phase, state)
         seconds = steps.seconds
         if tuned:
@@ -140,10 +150,11 @@ class _Loop:
 
 def _main_phase(run: Run, config: ExperimentConfig, dataset: Dataset, workdir: pathlib.Path) -> _Phase:
     """Rounds of EM, or gradient steps of the layers."""
-    train, validation = config.train, dataset.labelled("validation")
+    train = config.train
+    validation = functools.cache(lambda: dataset.labelled("validation"))
 
     def evaluate(state: TrainState):
-        state, fit = evaluate_state(state, run, dataset, validation, workdir)
+        state, fit = evaluate_state(state, run, dataset, validation(), workdir)
         return state, to_record(fit), float(state.validation_reward)
 
     return _Phase(
@@ -156,6 +167,22 @@ def _main_phase(run: Run, config: ExperimentConfig, dataset: Dataset, workdir: p
         evaluate=evaluate,
         patience=train.patience,
     )
+
+
+def _refit_phase(phase: _Phase, run: Run, dataset: Dataset, workdir: pathlib.Path, chosen: Chosen) -> _Phase:
+    """The main phase with the number of steps that was chosen; its last state alone is a router."""
+
+    def evaluate(state: TrainState):
+        if int(state.step) < chosen.steps:
+            return state, {}, -math.inf
+        state = chosen.end(_with_known_users(state, run, dataset))
+        params = to_host(state.params)
+        if is_primary():
+            save_user_states(workdir, params, run_scorer(run, params, dataset).users)
+        return state, {}, 0.0
+
+    step = make_train_step(run, folds=False)
+    return dataclasses.replace(phase, step=step, end=chosen.steps, evaluate=evaluate, patience=math.inf)
 
 
 @waiting("router: preparing gradient steps")
@@ -201,12 +228,13 @@ def _with_known_users(state: TrainState, run: Run, dataset: Dataset) -> TrainSta
 
 
 @waiting("router: compiling")
-def _start(run: Run, checkpoints: Checkpoints, seed: int) -> tuple[TrainState, int, list[str]]:
+def _start(run: Run, checkpoints: Checkpoints, seed: int, chosen: Chosen | None) -> tuple[TrainState, int, list[str]]:
     """The newest sound state, its step and what was rejected; a fresh one is of step -1."""
     found = checkpoints.restore_newest(run.abstract)
     if found is not None:
         return found
-    return initial_state(run, seed), -1, []
+    state = initial_state(run, seed)
+    return state if chosen is None else chosen.begin(state, run.network), -1, []
 
 
 def _pace(run: Run, text: str | None, seconds: float | None) -> Pace:

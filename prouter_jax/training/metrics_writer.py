@@ -74,14 +74,15 @@ class Progress:
         if not self.speaks:
             return
         step, reward, best = int(state.step), float(state.validation_reward), float(state.best_reward)
-        record = {"step": step, "validation_reward": reward, "best_validation_reward": best, **metrics}
+        found = {"validation_reward": reward, "best_validation_reward": best} if math.isfinite(reward) else {}
+        record = {"step": step, **found, **metrics}
         rate = self._rate(step)
         files.append(self.path, json.dumps(record | {"steps_per_second": round(rate, 2)}) + "\n")
         if self.board is not None:
             for name, value in record.items():
                 self.board.add_scalar(name, value, step)
-        loss = f"loss {metrics['loss']:.4f}, " if metrics else ""
-        self.last = f"{loss}validation reward {reward:.4f} (best {best:.4f})"
+        loss = [f"loss {metrics['loss']:.4f}"] if metrics else []
+        self.last = ", ".join(loss + [f"validation reward {reward:.4f} (best {best:.4f})"] * bool(found))
         self._print(self._line(step))
         self.mark = (step, time.monotonic())
 
@@ -106,12 +107,29 @@ def to_record(fit: Fit) -> dict[str, float]:
 
 def read_fit(workdir: pathlib.Path) -> Fit | None:
     """How well the best checkpoint foresaw the choices of validation; None where a run did not record it."""
-    path = workdir / METRICS
-    lines = [line for line in path.read_text().splitlines() if math.isfinite(_step_of(line))] if path.exists() else []
-    best = max(map(json.loads, lines), key=_rank, default={})
+    best = max(_read_records(workdir), key=_rank, default={})
     if f"{_FIT}log_loss" not in best:
         return None
     return Fit(**{field.name: best.get(f"{_FIT}{field.name}", math.nan) for field in dataclasses.fields(Fit)})
+
+
+def read_best_step(workdir: pathlib.Path) -> int:
+    """The step of the first highest validation reward, gradient steps after EM not counted.
+
+    Raises:
+      ValueError: if no evaluation is recorded.
+    """
+    found = [record for record in _read_records(workdir) if "accepted" not in record]
+    if not found:
+        raise ValueError(f"{workdir / METRICS}: expected the evaluations of a finished training, found none")
+    return max(found, key=lambda record: record["validation_reward"])["step"]
+
+
+def _read_records(workdir: pathlib.Path) -> list[dict]:
+    """The whole lines of a run's metrics."""
+    path = workdir / METRICS
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]
 
 
 def _rank(record: dict) -> tuple[float, float]:

@@ -22,6 +22,7 @@ from prouter_jax.training.step import Recipe, make_recipe, make_step, read_world
 from prouter_jax.training.tuning import TuningWorld, find_obstacle, make_tuning_step
 
 CHECKPOINTS = "checkpoints"
+REFIT = "refit"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,19 +64,28 @@ def make_run(config: ExperimentConfig, dataset: Dataset) -> Run:
     return Run(config.model, network, mesh, world, here, batches, recipe, init, abstract)
 
 
-def restore_best(config: ExperimentConfig, network: Architecture, workdir: pathlib.Path) -> TrainState:
-    """The state with the highest validation reward, placed as a run on one device has it.
+def restore_best(
+    config: ExperimentConfig,
+    network: Architecture,
+    workdir: pathlib.Path,
+    mesh: Mesh = Mesh(),  # noqa: B008
+) -> TrainState:
+    """The state with the highest validation reward, placed as a run on `mesh` has it, on one device by default.
 
     Raises:
       ValueError: if it is missing, damaged, or not of this network.
     """
-    _, abstract = compiled_init(network, make_recipe(config), make_mesh(Mesh()))
+    _, abstract = compiled_init(network, make_recipe(config), make_mesh(mesh))
     return Checkpoints(workdir / CHECKPOINTS).restore_best(abstract)[0]
 
 
-def make_train_step(run: Run):
-    """A compiled function (state, world, batch, key) -> (state, metrics); runs of equal shape share its compilation."""
-    return compiled_step(run.network, run.recipe, run.mesh)
+def make_train_step(run: Run, folds: bool = True):
+    """A compiled function (state, world, batch, key) -> (state, metrics); runs of equal shape share its compilation.
+
+    Args:
+      folds: as of `training.step.make_step`.
+    """
+    return compiled_step(run.network, run.recipe, run.mesh, folds)
 
 
 def initial_state(run: Run, seed: int) -> TrainState:
@@ -106,9 +116,9 @@ def compiled_init(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh
 
 
 @functools.lru_cache(maxsize=16)
-def compiled_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh):
+def compiled_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh, folds: bool = True):
     """What `make_train_step` returns."""
-    inner = make_step(network, recipe, mesh)
+    inner = make_step(network, recipe, mesh, folds)
     places = jax.tree.map(lambda x: x.sharding, compiled_init(network, recipe, mesh)[1])
 
     def step(state: TrainState, world: RouterGraph | Observed, batch: dict[str, jax.Array], key: jax.Array):

@@ -75,8 +75,11 @@ def read_world(network: Architecture, recipe: Recipe, graph: RouterGraph) -> Rou
     return observe(graph) if recipe.steps_per_round and network.layers is None else graph
 
 
-def make_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh) -> Callable:
+def make_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh, folds: bool = True) -> Callable:
     """Makes the step function, to be compiled: the E-step of EM, a gradient, and the updates of `make_optimizer`.
+
+    Args:
+      folds: whether an EM without each fold is trained as well, where gradient steps on top of EM follow.
 
     Returns:
       A function (params, opt_state, world, batch, step number, key) -> (params, opt_state, metrics), where `world` is
@@ -84,7 +87,7 @@ def make_step(network: Architecture, recipe: Recipe, mesh: jax.sharding.Mesh) ->
     """
     if network.transfer is not None:
         rounds = dataclasses.replace(network, transfer=None)
-        make = tuning.make_minibatch_step if recipe.steps_per_round else tuning.make_folded_step
+        make = tuning.make_folded_step if folds and not recipe.steps_per_round else tuning.make_em_step
         return make(network, make_step(rounds, recipe, mesh))
     optimizer = make_optimizer(network, recipe)
     e_step, differentiate = _make_e_step(network, recipe, mesh), _make_gradient(network, recipe, mesh)

@@ -116,20 +116,20 @@ def make_folded_step(network: Architecture, step: Callable) -> Callable:
     return folded
 
 
-def make_minibatch_step(network: Architecture, step: Callable) -> Callable:
-    """Makes the step of EM on a batch, from which the users of episodes are left out.
+def make_em_step(network: Architecture, step: Callable) -> Callable:
+    """Makes the step of EM alone: on a batch, from which the users of episodes are left out, or in a refit.
 
     Args:
       step: of the network without `transfer`, as `step.make_step` returns it.
     """
     names = list(network.tuned()[0].kinds())
 
-    def on_batch(params, opt_state: Folded, world, batch, number, key):
+    def em_step(params, opt_state: Folded, world, batch, number, key):
         of_em = {name: params[name] for name in names}
         new, em, metrics = step(of_em, opt_state.em, world, batch, number, key)
         return {**params, **new}, dataclasses.replace(opt_state, em=em), metrics
 
-    return on_batch
+    return em_step
 
 
 def make_tuning_step(network: Architecture, tuning_steps: int) -> Callable:

@@ -79,7 +79,15 @@ def test_a_dry_run_prints_the_commands_and_does_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
     lines = done.stdout.splitlines()
     assert [line.split(": ")[0] for line in lines] == [f"trial 00{number}" for number in range(4)]
-    first = [sys.executable, "-m", "launch.train", CONFIG, f"--workdir={tmp_path}/run/trials/000", "--config.seeds=3"]
+    first = [
+        sys.executable,
+        "-m",
+        "launch.train",
+        CONFIG,
+        f"--workdir={tmp_path}/run/trials/000",
+        "--config.seeds=3",
+        "--config.train.refit=false",
+    ]
     assert shlex.split(lines[0])[2:] == [*first, "--config.model.without=", "--config.model.style=true"]
     assert shlex.split(lines[3])[-2:] == ["--config.model.without=history,tasks", "--config.model.style=false"]
 

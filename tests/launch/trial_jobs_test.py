@@ -50,7 +50,7 @@ def test_a_job_has_the_trials_folder_and_the_environment(tmp_path):
     [job] = backend.jobs
     assert (job.name, list(job.command), job.folder, job.processes) == (
         "trial-007",
-        ["run", str(tmp_path), "1"],
+        ["run", str(tmp_path), "False", "1"],
         tmp_path,
         1,
     )

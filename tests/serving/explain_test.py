@@ -36,7 +36,7 @@ def router(request, tmp_path_factory) -> Router:
     """Recorded users of the embedded benchmark, once for each network; a few steps of the paper's."""
     settings = config.ExperimentConfig()
     settings.data.encoder, settings.model.preset = "hash", request.param
-    settings.data.embedded = Embedded(3, 100, 4, 6, 20)
+    settings.data.embedded, settings.train.refit = Embedded(3, 100, 4, 6, 20), False
     settings.model.factor_dim, settings.model.hidden_dim, settings.model.message_passing_steps = 2, 8, 1
     settings.model.unseen_queries, settings.optimizer.learning_rate = "utility", 0.03
     settings.train.num_train_steps = settings.train.eval_every_steps = {"em": 8, "paper": 40}[request.param]
@@ -53,6 +53,7 @@ def planted(tmp_path_factory) -> Router:
     model = settings.model
     model.factor_dim, model.style, model.llm_weights, model.population_mean = 0, False, False, False
     settings.train.num_train_steps = settings.train.eval_every_steps = 8
+    settings.train.refit = False
     return _train(settings, tmp_path_factory.mktemp("planted"))
 
 

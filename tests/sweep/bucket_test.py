@@ -67,7 +67,7 @@ def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bu
 
     def start(trials):
         for trial, folder in trials:
-            run_experiment(with_values(experiment, trial.values), folder)
+            run_experiment(with_values(experiment, trial.fields), folder)
         return [_Ended() for _ in trials]
 
     jobs, found, texts = Jobs(experiment), {}, ["model.query_kernel.noise=2,20"]
@@ -111,7 +111,7 @@ def test_logs_are_of_this_machine_and_the_run_is_in_the_bucket(bucket, tmp_path)
     logs = logs_folder(workdir, str(tmp_path / "logs"))
 
     def command(values, folder):
-        return [sys.executable, "-c", f"print({train_command('x.py', {}, values, folder)[-1]!r})"]
+        return [sys.executable, "-c", f"print({train_command('x.py', {}, values, folder)[-2]!r})"]
 
     start = TrialJobs(LocalBackend(), command, {}, [], logs)
     trial = Trial(7, {})
@@ -155,7 +155,7 @@ with serve_bucket() as os.environ["TENSORSTORE_GCS_HTTP_URL"]:
     def start_all(self, jobs):
         for job in jobs:
             print("job:", job.command[-1], job.folder)
-            values = {"model.factor_dim": int(job.command[-1].partition("=")[2])}
+            values = {"model.factor_dim": int(job.command[-1].partition("=")[2]), "train.refit": False}
             workdir = next(part for part in job.command if part.startswith("--workdir=")).partition("=")[2]
             run_experiment(with_values(sweep._CONFIG.value, values), workdir)
         return [Ended() for _ in jobs]

@@ -22,7 +22,7 @@ logging.getLogger("jax").addHandler(Names())
 logging.getLogger("jax").propagate = False
 jax.config.update("jax_log_compiles", True)
 config = embedded.get_config()
-config.train.num_train_steps, config.train.eval_every_steps = 6, 3
+config.train.num_train_steps, config.train.eval_every_steps, config.train.refit = 6, 3, False
 run_experiment(config, sys.argv[1])
 print("loading")
 Router.load(sys.argv[1]).score([f"user {number}" for number in range(3)], ["How do I sort a list?"] * 3)

@@ -5,6 +5,7 @@ The result is written as JSON and as Markdown.
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -16,8 +17,9 @@ from prouter_jax.data.logs.tables import Logged
 from prouter_jax.evaluation.off_policy.comparison import Comparison, compare
 from prouter_jax.evaluation.off_policy.log import Log, deterministic_policy
 from prouter_jax.io import files
-from prouter_jax.io.display import markdown_table
-from prouter_jax.serving.router import Router
+from prouter_jax.io.display import log_line, markdown_table
+from prouter_jax.io.paths import make_path
+from prouter_jax.serving.router import Router, served_folder
 
 ROUTER = "router"  # name of the evaluated policy
 _BLOCK = 1 << 16  # decisions scored at once
@@ -81,6 +83,22 @@ def evaluate_router(
     comparison = compare(_make_log(data, logged, rows), {ROUTER: target})
     left_out = {reason: number for reason, number in left_out.items() if number}
     return Evaluation(comparison, len(data.decisions.ids), left_out)
+
+
+def load_router(workdir: str | os.PathLike, data: Interactions) -> Router:
+    """Loads the router of a workdir that is evaluated on a log.
+
+    It is the one that is served, unless that was trained on most of the log, as after a training on the log's tables:
+    then it is that of the report, which was trained on a part.
+
+    Args:
+      data: tables of the log.
+    """
+    router, workdir = Router.load(workdir), make_path(workdir)
+    if served_folder(workdir) == workdir or 2 * held_out(router, data).sum() >= len(data.decisions.ids):
+        return router
+    log_line("the router of the report is evaluated: the one that is served was trained on most of this log")
+    return Router.load_trained(workdir)
 
 
 def held_out(router: Router, data: Interactions) -> Bool[np.ndarray, " decisions"]:

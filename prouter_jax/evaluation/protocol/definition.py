@@ -21,7 +21,7 @@ MAIN, ABLATION = "main", "ablation"
 CLAIMS = "claims"  # the first table of the results
 METRICS = ("reward", "accuracy", "log_loss")
 # fields added after results were stored, whose hashes stay as they are
-_LATER = (("data", "history"),)
+_LATER = (("data", "history"), ("train", "refit"))
 _REQUIRED = {"setting": str, "seed": int, "metric": str, "policies": Mapping}
 
 
