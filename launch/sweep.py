@@ -49,7 +49,7 @@ def main() -> None:
     search = make_search(_SEARCH.value, space, _TRIALS.value, _SEED.value, base)
     spec = SweepSpec(base, space, search.kind, _SEED.value)
     logs = logs_folder(make_path(_WORKDIR.value), _LOGS.value)
-    store = TrialStore(_WORKDIR.value, logs)
+    store = TrialStore(_WORKDIR.value)
     store.check(spec)
     if _DRY_RUN.value:
         return _print_trials(search, store)

@@ -88,13 +88,13 @@ def train_command(config: str, overrides: Values, values: Values, folder: pathli
 
 
 def logs_folder(workdir: pathlib.Path, logs: str | None) -> pathlib.Path | None:
-    """The folder of this machine for logs, scripts and locks of a sweep whose workdir is in a bucket.
+    """The folder of this machine for logs and scripts of a sweep whose workdir is in a bucket.
 
     Returns:
       None for a workdir of this machine, which holds them itself.
 
     Raises:
-      ValueError: if --logs is missing, or is given for a workdir of this machine: a lock elsewhere would not be seen.
+      ValueError: if --logs is missing, or is given for a workdir of this machine.
     """
     if is_remote(workdir) != (logs is not None):
         expected = "a local folder, as --workdir is" if logs is None else "none unless --workdir is"

@@ -1,10 +1,12 @@
 """Runs an experiment in a workdir: trains the router for every seed, evaluates the checkpoints, writes the report."""
 
 import collections.abc
+import contextlib
 import dataclasses
 import os
 import pathlib
 import time
+from collections.abc import Iterator
 
 from prouter_jax import config as configuration
 from prouter_jax.aot.speed import count_speed, read_facts, speed_facts, write_speed
@@ -15,6 +17,7 @@ from prouter_jax.evaluation.summary import explain_users, map_users, summarise
 from prouter_jax.graph.world import load_world, save_world
 from prouter_jax.io import files
 from prouter_jax.io.display import log_line, provenance, waiting
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import make_path
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
@@ -23,7 +26,7 @@ from prouter_jax.serving.router import CONFIG, WORLD, Router, Trained
 from prouter_jax.sharding import make_mesh, to_host
 from prouter_jax.training.loop import train
 from prouter_jax.training.metrics_writer import require_tensorboard
-from prouter_jax.training.multihost import barrier, is_primary
+from prouter_jax.training.multihost import ask_primary, barrier, is_primary
 from prouter_jax.training.profiling import Pace
 from prouter_jax.training.refit import read_chosen
 from prouter_jax.training.run import REFIT, make_run, restore_best
@@ -61,11 +64,12 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced:
       >>> 0 <= report.policies["router"].reward.mean <= 1
       True
     """
-    begun = time.monotonic()
-    source = _train_splits(config, make_path(workdir), traced)
-    report = evaluate_experiment(workdir, source, begun)
-    _refit(config, make_path(workdir), source)
-    return report
+    begun, workdir = time.monotonic(), make_path(workdir)
+    with _alone(workdir):
+        source = _train_splits(config, workdir, traced)
+        report = _evaluate_seeds(workdir, source, begun)
+        _refit(config, workdir, source)
+        return report
 
 
 def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced: range | None = None) -> Source:
@@ -82,7 +86,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
       The data of the experiment.
 
     Raises:
-      ValueError: on an invalid configuration, bad data, or a workdir of another experiment.
+      ValueError: on an invalid configuration, bad data, or a workdir of another experiment or of a running command.
       Preempted: on SIGTERM, after the state is saved.
 
     Example:
@@ -94,9 +98,11 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
       >>> len(source.interactions.users.ids), Router.load("runs/trained").llms[0]
       (6, 'alder-1')
     """
-    source = _train_splits(config, make_path(workdir), traced)
-    _refit(config, make_path(workdir), source)
-    return source
+    workdir = make_path(workdir)
+    with _alone(workdir):
+        source = _train_splits(config, workdir, traced)
+        _refit(config, workdir, source)
+        return source
 
 
 def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None, begun: float | None = None) -> Report:
@@ -120,22 +126,9 @@ def evaluate_experiment(workdir: str | os.PathLike, source: Source | None = None
       'tiny experiment'
     """
     workdir = make_path(workdir)
-    config = _read_experiment(workdir)
-    source = source or _read_source(config.data)
-    results, users = [], {}
-    for seed, folder in seed_folders(config, workdir):
-        dataset = prepare_dataset(source, config.data, seed)
-        router = _restore(config, dataset, folder)
-        results.append(_evaluate(router, dataset))
-        # explained users are those of the first seed: other seeds split, and may simulate, other users
-        users = users or _explain(router, dataset, results[0])
-    facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
-    if begun is not None:
-        facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
-    report = dataclasses.replace(summarise(results, config.name, facts), **users)
-    with waiting("writing the report"):
-        write_report(report, workdir / REPORT)
-    return report
+    _read_experiment(workdir)  # before a folder is made for the lock
+    with _alone(workdir):
+        return _evaluate_seeds(workdir, source, begun)
 
 
 def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
@@ -143,6 +136,14 @@ def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[
     if not config.seeds:
         return [(config.seed, workdir)]
     return [(seed, workdir / f"seed_{seed}") for seed in range(config.seeds)]
+
+
+@contextlib.contextmanager
+def _alone(folder: pathlib.Path) -> Iterator[None]:
+    """Locks a folder, for all processes of the run."""
+    with contextlib.ExitStack() as held:
+        ask_primary(lambda: held.enter_context(lock_folder(folder)))
+        yield
 
 
 def _train_splits(config: ExperimentConfig, workdir: pathlib.Path, traced: range | None) -> Source:
@@ -155,9 +156,10 @@ def _train_splits(config: ExperimentConfig, workdir: pathlib.Path, traced: range
         dataset = prepare_dataset(source, config.data, seed)
         _check_parts(dataset)
         _write_experiment(workdir, config)
-        seed_config = dataclasses.replace(config, seed=seed, seeds=0)
-        _save_inputs(seed_config, dataset, folder)
-        _report_speed(train(seed_config, dataset, folder, traced), folder)
+        with contextlib.nullcontext() if folder == workdir else _alone(folder):
+            seed_config = dataclasses.replace(config, seed=seed, seeds=0)
+            _save_inputs(seed_config, dataset, folder)
+            _report_speed(train(seed_config, dataset, folder, traced), folder)
     return source
 
 
@@ -175,6 +177,25 @@ def _refit(config: ExperimentConfig, workdir: pathlib.Path, source: Source) -> N
         chosen = read_chosen(seed_config, dataset, folder)
         _save_inputs(seed_config, whole, folder / REFIT)
         train(seed_config, whole, folder / REFIT, chosen=chosen)
+
+
+def _evaluate_seeds(workdir: pathlib.Path, source: Source | None, begun: float | None) -> Report:
+    config = _read_experiment(workdir)
+    source = source or _read_source(config.data)
+    results, users = [], {}
+    for seed, folder in seed_folders(config, workdir):
+        dataset = prepare_dataset(source, config.data, seed)
+        router = _restore(config, dataset, folder)
+        results.append(_evaluate(router, dataset))
+        # explained users are those of the first seed: other seeds split, and may simulate, other users
+        users = users or _explain(router, dataset, results[0])
+    facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
+    if begun is not None:
+        facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
+    report = dataclasses.replace(summarise(results, config.name, facts), **users)
+    with waiting("writing the report"):
+        write_report(report, workdir / REPORT)
+    return report
 
 
 @waiting("reading the data")

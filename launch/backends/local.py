@@ -1,7 +1,6 @@
 """The back end of this machine: jobs are its processes."""
 
 import contextlib
-import fcntl
 import math
 import os
 import pathlib
@@ -11,6 +10,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+
+from prouter_jax.io.locks import try_lock
 
 from .job import BAD_INPUT, PREEMPTED, Job, shown
 
@@ -39,10 +40,8 @@ class LocalBackend:
         job.folder.mkdir(parents=True, exist_ok=True)
         # the job inherits the lock and holds it until it ends, even if this process is killed
         with open(job.folder / _HELD, "ab") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"{job.folder}: expected a folder without a running job, found one") from None
+            if not try_lock(held.fileno()):
+                raise ValueError(f"{job.folder}: expected a folder without a running job, found one")
             commands = self._commands(job, _free_port())
             return LocalRun([_start(job, command, log, held.fileno()) for command, log in commands])
 

@@ -1,42 +1,12 @@
-"""Concurrency: reading and writing in background threads, and lock files that exclude other processes."""
+"""Reading and writing in background threads."""
 
 import contextlib
-import pathlib
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import filelock
-
 Item = TypeVar("Item")
 _END: Any = object()
-
-
-class Busy(Exception):
-    """Another process holds the lock."""
-
-
-@contextlib.contextmanager
-def lock(path: pathlib.Path) -> Iterator[None]:
-    """Holds a lock file within the context and removes it afterwards. The lock ends with its process.
-
-    Args:
-      path: the lock file, on the local machine; its folder is created if missing.
-
-    Raises:
-      Busy: if another process holds the lock.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    held = filelock.FileLock(path)
-    try:
-        held.acquire(blocking=False)
-    except filelock.Timeout:
-        raise Busy(str(path)) from None
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        held.release()
 
 
 def prefetch(items: Iterator[Item]) -> Generator[Item, None, None]:

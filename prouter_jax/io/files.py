@@ -1,16 +1,20 @@
 """Files: atomic writes, SHA-256 checks and manifests of folders, copies to and from buckets."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import math
 import os
 import pathlib
+import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from prouter_jax.io.locks import try_lock
 from prouter_jax.io.paths import file_size, file_system, files_below, is_remote, make_path
 
 MANIFEST = "manifest.json"
@@ -51,6 +55,23 @@ def append(path: str | os.PathLike, text: str) -> None:
         return
     with _naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(text)
+
+
+def remove_leftovers(folder: pathlib.Path, name: str = "*") -> None:
+    """Deletes temporary files of killed processes in a local folder; those of running processes stay.
+
+    Args:
+      name: of the file that was being written; by default any file.
+    """
+    pattern = name if name == "*" else glob.escape(name)
+    for temporary in folder.glob(f".{pattern}.*.tmp"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode) and try_lock(descriptor):
+                    temporary.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
 
 
 def sync_folder(folder: str | os.PathLike) -> None:
@@ -227,16 +248,30 @@ def _file_names(folder: pathlib.Path) -> list[str]:
 
 @contextlib.contextmanager
 def _open_renamed(path: pathlib.Path) -> Iterator[BinaryIO]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    remove_leftovers(path.parent, path.name)
+    temporary, descriptor = _create_temporary(path)
     try:
-        with open(temporary, "wb") as file:
+        with open(descriptor, "wb") as file:  # its lock ends with it, and so with a killed process
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _create_temporary(path: pathlib.Path) -> tuple[pathlib.Path, int]:
+    """A new file beside `path` under a name that nobody can guess, open and locked."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
+                return temporary, descriptor
+        except OSError:  # without locks nobody removes it
+            return temporary, descriptor
+        os.close(descriptor)  # another process took it for a leftover before it was locked
 
 
 @contextlib.contextmanager

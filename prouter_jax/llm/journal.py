@@ -12,9 +12,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
-import filelock
-
 from prouter_jax.io import files
+from prouter_jax.io.locks import try_lock
 from prouter_jax.io.paths import local_path
 
 
@@ -62,7 +61,7 @@ class Journal(Generic[T]):
         with contextlib.ExitStack() as stack:
             self._file = stack.enter_context(open(self.path, "ab"))
             # the system frees the lock when the process ends, even by a kill
-            if not filelock.lock_descriptor(self._file.fileno(), blocking=False):
+            if not try_lock(self._file.fileno()):
                 raise ValueError(f"{self.path}: expected to write here alone, found it in use by another run")
             records, valid_bytes = _read_lines(self.path, record_type, noun)
             os.truncate(self.path, valid_bytes)

@@ -116,29 +116,21 @@ def append_update(
     """Writes an update and returns its folder; `read_updates` finds it only once this call is complete.
 
     Args:
+      workdir: which the caller has locked since it read the updates.
       reports: text of each report, by file name.
       number: number of the update: one more than the caller found.
 
     Raises:
-      ValueError: if another process appended an update in the meantime.
       OSError: if a file cannot be written.
     """
-    _check_number(workdir, number)
     folder = workdir / FOLDER / f"{number}-{_digest(pending.content)[:12]}"
     if folder.exists():
         files.delete(folder)
     for name, content in {**pending.content, **reports}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(folder / name, content)
-    _check_number(workdir, number)
     files.write_manifest(folder, {"feedback_sha256": pending.feedback_sha256, "llms_sha256": pending.llms_sha256})
     return folder
-
-
-def _check_number(workdir: pathlib.Path, number: int) -> None:
-    """Raises ValueError unless `number` is the next free one."""
-    if len(read_updates(workdir)) != number - 1:
-        raise ValueError(f"{workdir / FOLDER}: expected no other update at the same time, found one; try again")
 
 
 def _read(number: int, folder: pathlib.Path) -> UpdateRecord:

@@ -1,5 +1,6 @@
 """Updates of a trained router: appends new feedback to its workdir, without training, and measures the drift."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -12,6 +13,7 @@ from prouter_jax.data.splits import Parts
 from prouter_jax.data.tables.additions import read_history
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.world import World, grow_world, load_world
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import make_path
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.serving import drift_report
@@ -60,7 +62,8 @@ def update(
       dry_run: measures the drift and writes nothing.
 
     Raises:
-      ValueError: on bad rows, a workdir without an undamaged router, or if only a part of the update is new.
+      ValueError: on bad rows, a workdir without an undamaged router, if only a part of the update is new, or if
+        another command is writing to the workdir.
     """
     workdir = make_path(workdir)
     single = (workdir / CONFIG).exists()
@@ -95,6 +98,13 @@ def measure_drift(workdir: pathlib.Path, router: Router, merged: Interactions) -
 
 
 def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> UpdateResult:
+    # what is measured must still be so when it is written; without a router, loading it says so
+    writes = not dry_run and (workdir / CONFIG).exists()
+    with lock_folder(workdir) if writes else contextlib.nullcontext():
+        return _measure_and_append(workdir, feedback, llms, dry_run)
+
+
+def _measure_and_append(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> UpdateResult:
     pending, updates = read_pending(feedback, llms), read_updates(workdir)
     duplicate = find_duplicate(updates, pending)
     if duplicate is not None:

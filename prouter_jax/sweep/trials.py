@@ -16,8 +16,8 @@ from prouter_jax import config as configuration
 from prouter_jax.config import ExperimentConfig
 from prouter_jax.experiment import EXPERIMENT, seed_folders
 from prouter_jax.io import files
-from prouter_jax.io.concurrency import Busy, lock
-from prouter_jax.io.paths import list_folder, local_path, make_path
+from prouter_jax.io.locks import Busy, lock
+from prouter_jax.io.paths import list_folder, make_path
 from prouter_jax.search import Space
 from prouter_jax.sweep.space import Value, to_json
 from prouter_jax.training.checkpoint import BEST
@@ -89,28 +89,21 @@ class SweepSpec:
 
 
 class TrialStore:
-    """The records of trials in the workdir of a sweep.
+    """The records of trials in the workdir of a sweep."""
 
-    Args:
-      logs: a folder of this machine for the lock, needed if the workdir is in a bucket.
-    """
-
-    def __init__(self, workdir: str | os.PathLike, logs: pathlib.Path | None = None):
+    def __init__(self, workdir: str | os.PathLike):
         self.workdir = make_path(workdir)
-        self._lock_folder = logs or self.workdir
 
     @contextlib.contextmanager
     def locked(self, spec: SweepSpec) -> Iterator[None]:
         """Binds the folder to this sweep, and locks it for this process within the context.
-
-        The lock of a workdir in a bucket excludes only processes with the same `logs` folder.
 
         Raises:
           ValueError: if the folder belongs to another sweep, or another process holds the lock.
         """
         self.check(spec)
         try:
-            with lock(local_path(self._lock_folder, "the lock of a sweep") / _LOCK):
+            with lock(self.workdir / _LOCK):
                 files.write_whole(self.workdir / _SWEEP, spec.to_json())
                 yield
         except Busy:

@@ -1,12 +1,10 @@
-"""Background threads keep order and raise their exceptions; a lock has one holder, and a killed process frees it."""
+"""Background threads keep order and raise their exceptions."""
 
-import subprocess
-import sys
 import threading
 
 import pytest
 
-from prouter_jax.io.concurrency import Busy, in_background, lock, prefetch
+from prouter_jax.io.concurrency import in_background, prefetch
 
 
 def test_items_come_in_order_and_one_ahead():
@@ -72,38 +70,3 @@ def test_a_failure_between_calls_goes_before_one_of_a_call():
 
     with pytest.raises(KeyError):
         work()
-
-
-_HOLD = """
-import pathlib, sys, time
-from prouter_jax.io.concurrency import lock
-with lock(pathlib.Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_a_lock_has_one_holder_and_leaves_no_file(tmp_path):
-    path = tmp_path / "folder" / "a.lock"
-    for _ in range(2):
-        with lock(path):
-            assert path.exists()
-            with pytest.raises(Busy, match=r"a\.lock"), lock(path):
-                pass
-            assert path.exists()
-        assert not path.exists()
-
-
-def test_a_killed_process_frees_its_lock(tmp_path):
-    path = tmp_path / "a.lock"
-    process = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(Busy), lock(path):
-            pass
-    finally:
-        process.kill()
-        process.communicate()
-    with lock(path):
-        pass

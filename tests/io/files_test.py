@@ -32,6 +32,33 @@ def test_write_whole_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_temporary_files_have_names_that_nobody_can_guess_and_follow_no_link(tmp_path, monkeypatch):
+    """In containers all processes may have the same number."""
+    (tmp_path / "victim").write_text("precious")
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    for planted in (".o.jsonl.1.tmp", ".o.jsonl.tmp"):
+        (tmp_path / planted).symlink_to(tmp_path / "victim")
+    with files.open_whole(tmp_path / "o.jsonl") as one, files.open_whole(tmp_path / "o.jsonl") as other:
+        one.write(b"first")
+        other.write(b"second")
+    assert (tmp_path / "o.jsonl").read_text() == "first"
+    assert not (tmp_path / "o.jsonl").is_symlink()
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_the_next_write_removes_what_a_killed_process_left_and_nothing_else(tmp_path):
+    names = [".o.jsonl.1a.tmp", ".other.1a.tmp", "o.jsonl.tmp"]
+    for name in names:
+        (tmp_path / name).write_text("of a killed process")
+    with files.open_whole(tmp_path / "o.jsonl") as running:
+        files.write_whole(tmp_path / "o.jsonl", "meanwhile")
+        running.write(b"last")
+    assert sorted(os.listdir(tmp_path)) == [".other.1a.tmp", "o.jsonl", "o.jsonl.tmp"]
+    files.remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["o.jsonl", "o.jsonl.tmp"]
+    assert (tmp_path / "o.jsonl").read_text() == "last"
+
+
 def test_sha256_of(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()

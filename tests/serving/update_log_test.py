@@ -100,26 +100,6 @@ def test_a_changed_or_lost_update_is_an_error(feedback, tmp_path):
         read_updates(tmp_path)
 
 
-def test_of_two_at_once_the_later_one_is_refused(feedback, tmp_path, monkeypatch):
-    """Also if both append the same, and if one appends while the other writes."""
-    _appended(tmp_path, feedback)
-    for path in (_other(feedback, 2), feedback):
-        with pytest.raises(ValueError, match="expected no other update at the same time"):
-            append_update(tmp_path, read_pending(path, None), REPORTS, 1)
-        assert [old.feedback.read_bytes() for old in read_updates(tmp_path)] == [feedback.read_bytes()]
-    write = files.write_whole
-
-    def write_slowly(path, content):
-        monkeypatch.setattr(files, "write_whole", write)
-        _appended(tmp_path, _other(feedback, 3))
-        write(path, content)
-
-    monkeypatch.setattr(files, "write_whole", write_slowly)
-    with pytest.raises(ValueError, match="expected no other update at the same time"):
-        append_update(tmp_path, read_pending(_other(feedback, 2), None), REPORTS, 2)
-    assert len(read_updates(tmp_path)) == 2
-
-
 def test_feedback_must_be_a_table(tmp_path):
     with pytest.raises(ValueError, match=r"^table new\.txt: expected one of \.parquet, \.csv, \.jsonl, found '\.txt'$"):
         read_pending(tmp_path / "new.txt", None)

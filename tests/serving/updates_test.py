@@ -13,9 +13,12 @@ import processes
 import pytest
 
 from prouter_jax import Router
+from prouter_jax.config import from_json
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.experiment import train_experiment
+from prouter_jax.io.locks import Busy, lock_folder
 from prouter_jax.io.paths import files_below
+from prouter_jax.serving import updates
 from prouter_jax.serving.drift_report import advise, find_alarms, to_json, to_markdown
 from prouter_jax.serving.update_log import read_updates
 from prouter_jax.serving.updates import update
@@ -126,6 +129,30 @@ def test_a_file_that_changes_meanwhile_is_not_appended(workdir, held_out, tmp_pa
     with pytest.raises(ValueError, match="expected the same while it was read and measured, found it changed"):
         update(workdir, path)
     assert read_updates(workdir) == []
+
+
+def test_of_two_updates_at_once_one_is_refused_and_the_router_loads(workdir, held_out, tmp_path, monkeypatch):
+    """The second comes while the first measures, when it has read which updates there are."""
+    measure, refused = updates.measure_drift, []
+
+    def measure_twice(*arguments):
+        for path in (tmp_path / "first.jsonl", tmp_path / "second.jsonl"):
+            with pytest.raises(Busy, match="expected no other command that writes here"):
+                update(workdir, path)
+            refused.append(path)
+        return measure(*arguments)
+
+    first = _write(tmp_path / "first.jsonl", held_out)
+    second = _write(tmp_path / "second.jsonl", [held_out[0] | {"user_id": "new"}])
+    monkeypatch.setattr(updates, "measure_drift", measure_twice)
+    update(workdir, first)
+    assert refused == [first, second]
+    monkeypatch.setattr(updates, "measure_drift", measure)
+    update(workdir, second)
+    Router.load(workdir)
+    assert [record.number for record in read_updates(workdir)] == [1, 2]
+    with lock_folder(workdir), pytest.raises(Busy):
+        train_experiment(from_json((workdir / "config.json").read_text()), workdir)
 
 
 def test_training_and_its_data_are_as_they_were(workdir, experiment, held_out, tmp_path):

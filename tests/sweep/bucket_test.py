@@ -1,4 +1,4 @@
-"""A sweep with its workdir in a bucket has the results of one on a disk; logs and the lock are on this machine."""
+"""A sweep with its workdir in a bucket has the results of one on a disk; logs are on this machine."""
 
 import dataclasses
 import json
@@ -16,6 +16,7 @@ from launch.trial_jobs import TrialJobs, logs_folder, train_command
 from prouter_jax import config as configuration
 from prouter_jax.config import with_values
 from prouter_jax.experiment import run_experiment
+from prouter_jax.io import locks
 from prouter_jax.io.paths import files_below, make_path
 from prouter_jax.sweep import study
 from prouter_jax.sweep.results import SweepResult, write_results
@@ -90,16 +91,17 @@ def test_real_runs_are_compared_and_the_results_are_in_the_bucket(experiment, bu
     assert f"Command, once this file is copied from gs://bucket/sweep: {command}" in text.replace("\n", " ")
 
 
-def test_a_bucket_is_of_one_sweep_and_of_one_process_that_shares_the_logs(bucket, tmp_path):
+def test_a_bucket_is_of_one_sweep_and_of_one_process(bucket, monkeypatch):
+    monkeypatch.setattr(locks, "_LIFETIME", 0.3)
     config = small_config()
     space = parse_space(TEXTS, config)
     spec = SweepSpec(config, space, "grid", 0)
-    store = TrialStore(f"{bucket}/sweep", tmp_path / "logs")
+    store = TrialStore(f"{bucket}/sweep")
     with store.locked(spec):
-        assert list(Bucket.store) == ["/bucket/sweep/sweep.json"]
+        assert list(Bucket.store) == ["/bucket/sweep/sweep.lock.1", "/bucket/sweep/sweep.json"]
         with (
             pytest.raises(ValueError, match=r"^gs://bucket/sweep: expected a sweep that is not running"),
-            TrialStore(f"{bucket}/sweep", tmp_path / "logs").locked(spec),
+            TrialStore(f"{bucket}/sweep").locked(spec),
         ):
             pass
     with pytest.raises(ValueError, match=r"^gs://bucket/sweep: expected the sweep it was begun with"):
@@ -115,7 +117,7 @@ def test_logs_are_of_this_machine_and_the_run_is_in_the_bucket(bucket, tmp_path)
 
     start = TrialJobs(LocalBackend(), command, {}, [], logs)
     trial = Trial(7, {})
-    [running] = start([(trial, TrialStore(workdir, logs).folder(trial))])
+    [running] = start([(trial, TrialStore(workdir).folder(trial))])
     processes.wait_for(lambda: running.poll() is not None)
     assert running.poll() == 0
     assert running.last_log_line() == "--workdir=gs://bucket/sweep/trials/007"
@@ -186,4 +188,4 @@ def test_the_command_leaves_everything_but_logs_in_the_bucket(tmp_path):
     assert "best experiment: gs://bucket/sweep/best.py" in lines
     names = ("best.py", "results.json", "results.md", "results.png", "sweep.json")
     assert lines[-1] == " ".join(["bucket:", *(f"/bucket/sweep/{name}" for name in names)])
-    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+    assert list(tmp_path.iterdir()) == []

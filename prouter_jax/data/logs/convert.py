@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -15,9 +16,10 @@ from prouter_jax.data.logs.queries import MOST_TO_MERGE, Merged, SeenIds, merge_
 from prouter_jax.data.logs.reader import read_pieces
 from prouter_jax.data.logs.requests import FIELDS, Requests, read_requests
 from prouter_jax.data.logs.tables import LogTables, OutcomeMeans, TableWriter
-from prouter_jax.data.tables.read_write import check_no_other_tables
+from prouter_jax.data.tables.read_write import check_no_other_tables, find_tables
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import prefetch
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import make_path
 
 COUNTS = "log.json"
@@ -86,15 +88,26 @@ def convert_log(
       The counts.
 
     Raises:
-      ValueError: if the input is invalid, the folder holds other tables, or no row is usable. Nothing is written.
+      ValueError: if the input is invalid, the folder holds tables, another command writes to it, or no row is usable.
+        Nothing is written.
       ImportError: if `options.mask` needs an extra that is not installed.
     """
     if options.mask:
         require_mask()
-    folder, merged, first = make_path(folder), None, 0.0
+    folder = make_path(folder)
+    with lock_folder(folder) as left:
+        found = find_tables(folder)
+        if found and not left:  # those of a killed conversion are incomplete, and written again
+            raise ValueError(f"{folder}: expected a folder without tables, found {found[0]}; name another")
+        return _convert(inputs, folder, options, on_progress)
+
+
+def _convert(
+    inputs: Sequence[str | os.PathLike], folder: pathlib.Path, options: Options, on_progress: _Progress
+) -> Counts:
+    merged, first = None, 0.0
     if options.merge_near:
         merged, first = _find_near(inputs, options, lambda rows, share: on_progress(rows, share / 2)), 0.5
-    folder.mkdir(parents=True, exist_ok=True)
     counts = Counts()
     with TableWriter(folder) as writer, OutcomeMeans() as outcomes:
         tables = LogTables(writer, outcomes, merged)

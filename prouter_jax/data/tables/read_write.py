@@ -119,10 +119,15 @@ def check_no_other_tables(folder: pathlib.Path, written: set[str]) -> None:
     Raises:
       ValueError: naming a table outside `written`.
     """
-    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
-    others = sorted({path.name for path in list_folder(folder)} & readable - written)
+    others = sorted(set(find_tables(folder)) - written)
     if others:
         raise ValueError(f"folder {str(folder)!r}: expected no tables but those to be written, found {others[0]}")
+
+
+def find_tables(folder: pathlib.Path) -> list[str]:
+    """Names of the files in a folder that `read_tables` reads."""
+    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
+    return sorted({path.name for path in list_folder(folder)} & readable)
 
 
 def _with_arrays(data: Interactions, folder: pathlib.Path) -> Interactions:

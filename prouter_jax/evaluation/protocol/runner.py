@@ -22,8 +22,8 @@ from prouter_jax.evaluation.protocol.report import MET, NOT_MEASURED, finding_te
 from prouter_jax.evaluation.protocol.storage import read_tables, table_path, to_json
 from prouter_jax.evaluation.protocol.table import Group, RequirementResult, Table, build_groups, join_facts
 from prouter_jax.io import files
-from prouter_jax.io.concurrency import Busy, lock
 from prouter_jax.io.display import provenance
+from prouter_jax.io.locks import Busy, lock
 from prouter_jax.training.multihost import Preempted
 
 REPORT = "report/report.html"

@@ -26,7 +26,7 @@ from prouter_jax.evaluation.protocol.definition import cached_source, changed, f
 from prouter_jax.evaluation.protocol.fitting import train_router
 from prouter_jax.evaluation.protocol.scoring import LOG_LOSS
 from prouter_jax.io import files
-from prouter_jax.io.concurrency import lock
+from prouter_jax.io.locks import lock
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import ROUTER
 from prouter_jax.search import Space, draw, log_uniform, one_of

@@ -144,9 +144,10 @@ class _Parts:
         """Deletes these parts and leftovers of killed processes; the folder stays if it has other files."""
         with contextlib.suppress(OSError):
             for path in list_folder(self._folder):
-                if f"-of-{self.number}." in path.name:
+                if f"-of-{self.number}." in path.name and not path.name.startswith("."):
                     path.unlink(missing_ok=True)
             if not is_remote(self._folder):
+                files.remove_leftovers(self._folder)
                 self._folder.rmdir()
 
     @property

@@ -13,6 +13,7 @@ from prouter_jax.data.logs import reader as pieces
 from prouter_jax.data.logs.convert import Options, convert_log
 from prouter_jax.data.logs.tables import read_logged
 from prouter_jax.data.tables.read_write import read_tables
+from prouter_jax.io.locks import lock_folder
 
 
 def _convert(tmp_path, rows, **options):
@@ -113,7 +114,7 @@ def test_where_nothing_can_be_made_nothing_is_written(tmp_path, rows, message):
     path = write_log(tmp_path / "log.jsonl", rows)
     with pytest.raises(ValueError, match=message):
         convert_log([path], tmp_path / "out", Options())
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_with_other_tables_stays_as_it_is(tmp_path):
@@ -123,6 +124,28 @@ def test_a_folder_with_other_tables_stays_as_it_is(tmp_path):
     with pytest.raises(ValueError, match=r"found choices.csv"):
         convert_log([path], tmp_path / "out", Options())
     assert [found.name for found in (tmp_path / "out").iterdir()] == ["choices.csv"]
+
+
+def test_a_second_log_does_not_replace_the_tables_of_the_first(tmp_path):
+    out, first, second = tmp_path / "out", *(tmp_path / f"{name}.jsonl" for name in "ab")
+    convert_log([write_log(first, [ROW])], out, Options())
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ValueError, match=r"out: expected a folder without tables, found decisions\.parquet"):
+        convert_log([write_log(second, [ROW, ROW | {"user": "another"}])], out, Options())
+    with lock_folder(tmp_path / "busy"), pytest.raises(ValueError, match="busy: expected no other command"):
+        convert_log([first], tmp_path / "busy", Options())
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_what_a_killed_conversion_left_is_written_again(tmp_path):
+    out, path = tmp_path / "out", write_log(tmp_path / "log.jsonl", [ROW])
+    convert_log([path], out, Options())
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for name in ("decisions.parquet", "log.json"):
+        (out / name).unlink()
+    (out / ".lock").write_text("process 1 on gone")
+    convert_log([path], out, Options())
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_progress_tells_how_much_is_done(tmp_path):

@@ -16,7 +16,7 @@ from prouter_jax.evaluation.protocol.definition import MissingData, Size, change
 from prouter_jax.evaluation.protocol.scoring import evaluate_scores, users_worse
 from prouter_jax.evaluation.protocol.tables import base, definitions
 from prouter_jax.evaluation.protocol.tuning import Tuning, tuned_settings
-from prouter_jax.io.concurrency import Busy, lock
+from prouter_jax.io.locks import Busy, lock
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from protocol_cases import constant, definition, measurement
 
 from prouter_jax.evaluation.protocol.definition import Definition, MissingData, Unit
 from prouter_jax.evaluation.protocol.runner import run_units
-from prouter_jax.io.concurrency import Busy, lock
+from prouter_jax.io.locks import Busy, lock
 from prouter_jax.training.multihost import Preempted
 
 ROOT = pathlib.Path(__file__).parents[3]
