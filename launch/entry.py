@@ -10,12 +10,13 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO, cast
 
 from absl import app, flags, logging
 
 from prouter_jax.config import current_path, field_type
 from prouter_jax.io.cache import keep_compiled_programs
+from prouter_jax.io.display import PlainStream
 
 _COMPILATION_CACHE = flags.DEFINE_boolean(
     "compilation_cache", True, "Keep compiled programs for later commands, in $XDG_CACHE_HOME/prouter_jax/compiled."
@@ -63,6 +64,8 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             traceback.print_exc()
             _end(CRASH)  # not 1, Python's own: pod does not retry bad input
 
+    # ids, texts and the answers of servers are data: none of them steers the terminal
+    sys.stdout, sys.stderr = cast(TextIO, PlainStream(sys.stdout)), cast(TextIO, PlainStream(sys.stderr))
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["compilation_cache"])  # --help lists it
     sys.argv[1:] = [_current_name(arg) for arg in sys.argv[1:]]  # ml_collections reads overrides from sys.argv itself
     app.run(guarded, flags_parser=parse)

@@ -25,6 +25,9 @@ _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, 
 _MAX_COST = flags.DEFINE_float("max_cost", None, "Highest expected cost of an answer in USD.")
 _ALLOW = flags.DEFINE_list("allow", None, "LLMs to choose from; all by default.")
 _STRICT = flags.DEFINE_boolean("strict", False, "Stop at the first row that cannot be scored.")
+_KEEP_FORMULAS = flags.DEFINE_boolean(
+    "keep_formulas", False, "Write CSV texts that begin with = + - or @ as they are; by default ' goes before them."
+)
 _SHARD = flags.DEFINE_string("shard", None, "I/N: score part I, from 0, of N; the last part joins them all.")
 
 
@@ -46,7 +49,7 @@ def main() -> None:
         with waiting("reading the histories"):
             router = router.with_history(_HISTORY.value)
     constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
-    options = {"strict": _STRICT.value, "on_progress": on_progress("rows")}
+    options = {"strict": _STRICT.value, "on_progress": on_progress("rows"), "keep_formulas": _KEEP_FORMULAS.value}
 
     def score(columns):
         return router.score_columns(columns, constraints)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +38,7 @@ from prouter_jax.data.tfds_reader import read_dataset
 from prouter_jax.data.validation import validate
 from prouter_jax.graph.build import NodeVectors
 from prouter_jax.graph.world import World
+from prouter_jax.io.display import log_line
 from prouter_jax.llm.simulated_users import build_llm_as_judge, build_multi_cost_efficiency, make_judge
 
 
@@ -178,7 +178,7 @@ def _read_public(config: Data) -> Interactions:
     read = read_public(config.source, config.path, config.llms_path)
     if read.dropped:
         dropped = ", ".join(f"{number} {reason}" for reason, number in read.dropped.items())
-        print(f"{config.source}: of {read.records} records dropped: {dropped}", file=sys.stderr)
+        log_line(f"{config.source}: of {read.records} records dropped: {dropped}")
     return read.data
 
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
 
 import prouter_jax
 from prouter_jax.io import files
@@ -21,6 +22,7 @@ from prouter_jax.io import files
 DASH = "–"  # noqa: RUF001 (an en dash)
 """Text of a missing number."""
 _SECONDS_BETWEEN_LINES = 1.0
+_CONTROLS = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def number(value: float, sign: bool = False) -> str:
@@ -49,6 +51,31 @@ def truncate(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Text with its control characters, but for line feeds and tabs, as escapes: a terminal would obey them.
+
+    Characters that turn the direction of writing, and halves of UTF-16 pairs, are also escaped.
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class PlainStream:
+    """A text stream that writes `printable` text; the stream itself is its attribute `unescaped`."""
+
+    def __init__(self, stream: TextIO):
+        self.unescaped = stream
+
+    def write(self, text: str) -> int:
+        return self.unescaped.write(printable(text))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str):
+        return getattr(self.unescaped, name)
+
+
 def log_line(line: str, end: str = "\n") -> None:
     """Prints a line on stderr; on a terminal it overwrites an unfinished line.
 
@@ -58,7 +85,8 @@ def log_line(line: str, end: str = "\n") -> None:
     """
     clear = "\r\033[K" if sys.stderr.isatty() else ""
     if line or clear:
-        print(f"{clear}{line}", end=end, file=sys.stderr, flush=True)
+        stream = getattr(sys.stderr, "unescaped", sys.stderr)
+        print(f"{clear}{printable(line)}", end=end, file=stream, flush=True)
 
 
 @contextlib.contextmanager
@@ -103,7 +131,7 @@ def on_progress(what: str, pause: float = 0.0) -> Callable[[int, float | None], 
             return
         last, seconds = now, now - start
         left = f", {seconds / share - seconds:.0f} s left" if share else ""
-        print(f"{done} {what}, {done / max(seconds, 1e-9):.0f} {what}/s{left}", file=sys.stderr)
+        log_line(f"{done} {what}, {done / max(seconds, 1e-9):.0f} {what}/s{left}")
 
     return report
 
@@ -123,7 +151,7 @@ def markdown_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str
 
 def escape_markdown(text: str) -> str:
     """Plain text as one line of Markdown without markup."""
-    return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(printable(" ".join(text.split())), quote=False))
 
 
 def write_section(document: str | os.PathLike, name: str, text: str) -> None:

@@ -185,7 +185,7 @@ class Progress(tqdm.tqdm):
     def status_printer(file: Any) -> Callable[[str], None]:
         """Prints each status over the last one in a terminal, and on a line of its own elsewhere."""
         if file.isatty():
-            return tqdm.tqdm.status_printer(file)
+            return tqdm.tqdm.status_printer(getattr(file, "unescaped", file))
         started = False
 
         def print_status(status: str) -> None:

@@ -10,7 +10,7 @@ from processes import wait_for
 
 import prouter_jax
 from prouter_jax.io import display
-from prouter_jax.io.display import waiting, write_section
+from prouter_jax.io.display import PlainStream, waiting, write_section
 
 
 class _Terminal(io.StringIO):
@@ -32,6 +32,25 @@ def test_a_terminal_shows_the_work_again_and_again_until_it_is_done(monkeypatch)
     except ValueError:
         pass
     assert shown.getvalue().removeprefix(written).endswith("\r\033[K")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, ä, \U0001f600\tand\nlines", "plain, ä, \U0001f600\tand\nlines"),
+        ("\x1b]0;title\x07 \x1b[2J", r"\x1b]0;title\x07 \x1b[2J"),
+        ("over\rwritten\x08", r"over\rwritten\x08"),
+        ("\x9b31m \x7f\0", r"\x9b31m \x7f\x00"),
+        ("\u202egpj.exe \ud800", r"\u202egpj.exe \ud800"),
+    ],
+)
+def test_what_data_says_does_not_steer_a_terminal(monkeypatch, text, shown):
+    stream = _Terminal()
+    monkeypatch.setattr(sys, "stderr", PlainStream(stream))
+    print(text, file=sys.stderr)
+    display.log_line(text, end="")
+    assert stream.getvalue() == f"{shown}\n\r\033[K{shown}"
+    assert sys.stderr.isatty()
 
 
 def test_a_file_gets_nothing(monkeypatch):

@@ -92,6 +92,15 @@ def test_from_queries_to_graded_answers(run, tmp_path):
     assert not [text for text in told if "sk-very-secret" in text]
 
 
+def test_names_do_not_steer_the_terminal(run, tmp_path):
+    llm = {"model": "m", "base_url": "http://127.0.0.1:9", "input_price": 1, "output_price": 1}
+    (tmp_path / "llms.json").write_text(json.dumps({"a\x1b]0;owned\x07": llm}))
+    assert run(*_collect(tmp_path, "--dry_run")).stdout.splitlines()[1].startswith(r"a\x1b]0;owned\x07: 3 answers")
+    (tmp_path / "llms.json").write_text(json.dumps({"a\x1b[2J\x9b": llm | {"\x1b[8m": 1}}))
+    assert "\x1b" not in (said := run(*_collect(tmp_path)).stderr)
+    assert r"\x1b[8m" in said
+
+
 def test_an_error_is_one_line_and_exit_code_1(run, tmp_path):
     (tmp_path / "llms.json").write_text('{"a": {"model": "m"}}')
     done = run(*_collect(tmp_path))

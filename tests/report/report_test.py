@@ -122,6 +122,7 @@ def test_page_fetches_nothing(page):
     assert addresses.plots == 5
     assert all(address.startswith("#") for address in addresses.found)
     assert not re.search(r"@import|url\((?!#)", page)
+    assert page.index("Content-Security-Policy\" content=\"default-src 'none'") < page.index("<title>")
 
 
 class _Addresses(html.parser.HTMLParser):

@@ -37,6 +37,7 @@ class Job:
     strict: bool = False
     rows_at_once: int = 65536
     on_progress: Callable[[int, float | None], None] | None = None
+    keep_formulas: bool = False
 
 
 def score_file(
@@ -59,6 +60,7 @@ def score_file(
       output_path: a path in an existing folder; an old file is replaced.
       **options: strict (bool): stop at the first row with an error. rows_at_once (int): largest number of rows in a
         chunk. on_progress: called after each chunk with the number of rows scored and the fraction of the file.
+        keep_formulas (bool): write CSV texts that begin with = + - or @ as they are, not with an apostrophe before.
 
     Raises:
       ValueError: one line with the file and, where it applies, column and row (from 0).
@@ -102,7 +104,7 @@ def write_rows(job: Job, pairs: Pairs, target: pathlib.Path, rows: tuple[int, in
     done = errors = 0
     with (
         files.open_whole(target) as file,
-        WRITERS[job.output_path.suffix](file, pairs.schema, heading=rows is None) as writer,
+        WRITERS[job.output_path.suffix](file, pairs.schema, rows is None, job.keep_formulas) as writer,
         in_background(writer.write) as write,
         contextlib.closing(prefetch(pairs.chunks(first, last))) as chunks,
     ):

@@ -91,7 +91,7 @@ def score_shard(
 def _binding(job: Job, number: int, decided_by: str) -> str:
     """SHA-256 of everything that determines the bytes of the parts."""
     source = version_of(job.input_path)
-    facts = [*source, job.output_path.suffix, job.rows_at_once, number, decided_by]
+    facts = [*source, job.output_path.suffix, job.rows_at_once, job.keep_formulas, number, decided_by]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -129,7 +129,7 @@ class _Parts:
         try:
             with (
                 files.open_whole(self.job.output_path) as file,
-                WRITERS[self.job.output_path.suffix](file, pairs.schema) as writer,
+                WRITERS[self.job.output_path.suffix](file, pairs.schema, True, self.job.keep_formulas) as writer,
             ):
                 for index in range(self.number):
                     with self._rows(index).open("rb") as part:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -47,8 +48,8 @@ _KEYS, _VALUES = (f"probabilities.key_value.{part}" for part in ("key", "value")
 class ParquetWriter:
     """Writes a Parquet file; LLM names are dictionary-encoded, and the stored schema declares plain strings."""
 
-    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
-        del heading
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True, keep_formulas: bool = False):
+        del heading, keep_formulas
         self._schema = _with_output_columns(schema, _DICTIONARY_MAP)
         self._writer = pq.ParquetWriter(
             file, self._schema, store_schema=False, write_page_checksum=True, **_encodings(self._schema)
@@ -124,9 +125,12 @@ _to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 class _CsvWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
-        self.file = file
-        fields = [pa.field(field.name, _csv_type(field.type)) for field in schema]
+    """Writes CSV; unless formulas are kept, a text that a spreadsheet would compute begins with an apostrophe."""
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True, keep_formulas: bool = False):
+        self.file, self.as_texts = file, (lambda column: column) if keep_formulas else _without_formulas
+        names = self.as_texts(pa.array(schema.names, pa.string())).to_pylist()
+        fields = [pa.field(name, _csv_type(field.type)) for name, field in zip(names, schema, strict=True)]
         self.schema = pa.schema([*fields, *((name, pa.string()) for name in OUTPUT_COLUMNS)])
         options = pyarrow.csv.WriteOptions(include_header=heading)
         self.writer = pyarrow.csv.CSVWriter(file, self.schema, write_options=options)
@@ -141,15 +145,16 @@ class _CsvWriter:
         table = chunk.table()
         columns = [_csv_cells(name, table[name]) for name in table.column_names]
         answers = [scored.llm, pa.array(_as_json(scored), pa.string()), scored.basis, scored.error]
-        self.writer.write_table(pa.Table.from_arrays([*columns, *answers], schema=self.schema))
+        cells = [self.as_texts(column) for column in (*columns, *answers)]
+        self.writer.write_table(pa.Table.from_arrays(cells, schema=self.schema))
 
     def append(self, part: BinaryIO) -> None:
         shutil.copyfileobj(part, self.file)
 
 
 class _JsonlWriter:
-    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True):
-        del schema, heading
+    def __init__(self, file: BinaryIO, schema: pa.Schema, heading: bool = True, keep_formulas: bool = False):
+        del schema, heading, keep_formulas
         self.file = file
 
     def __enter__(self):
@@ -233,6 +238,19 @@ def _json_cells(column: pa.Array | pa.ChunkedArray) -> list[str]:
     if types.is_integer(kind):
         return ["null" if cell is None else str(cell) for cell in column.to_pylist()]
     return [_to_json(cell) for cell in column.to_pylist()]
+
+
+_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"  # noqa: RUF001 (spreadsheets read the wide forms too)
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+
+def _without_formulas(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A text column with an apostrophe before each cell that a spreadsheet would compute; numbers stay as they are."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    formula = pc.and_not(pc.match_substring_regex(column, _FORMULA), pc.match_substring_regex(column, _NUMBER))  # pyright: ignore[reportAttributeAccessIssue]
+    mark, nothing = pa.scalar("'", column.type), pa.scalar("", column.type)
+    return pc.if_else(formula, pc.binary_join_element_wise(mark, column, nothing), column)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _csv_type(kind: pa.DataType) -> pa.DataType:

@@ -181,6 +181,29 @@ def _read_jsonl(path, folder):
     return _read(folder / "same.jsonl")
 
 
+FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1"]  # noqa: RUF001
+NO_FORMULAS = ["-5", "+1.5e-3", "-.5", "a=1", "", None, "'=1", "x-y"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_spreadsheet_computes_no_cell_of_a_csv(tmp_path, kind):
+    """In columns, their names, lists and errors; --keep_formulas keeps them. Numbers stay numbers."""
+    cells = [*FORMULAS, *NO_FORMULAS]
+    rows = [{"user_id": "u", "query": "x", "=note": cell, "number": -1.5} for cell in cells]
+    path = write_rows(tmp_path / f"in.{kind}", rows)
+    score_file(_score, path, tmp_path / "out.csv", rows_at_once=2)
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    assert [row["'=note"] for row in found] == [
+        *(f"'{cell}" for cell in FORMULAS),
+        *(cell or "" for cell in NO_FORMULAS),
+    ]
+    assert {row["number"] for row in found} == {"-1.5"}
+    score_file(_score, path, tmp_path / "out.csv", keep_formulas=True)
+    with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
+        assert [row["=note"] for row in csv.DictReader(file)] == [cell or "" for cell in cells]
+
+
 def test_csv_cells_come_back_as_they_were_written(tmp_path):
     text = "user_id,query,number,flag\n007,one,1.50,true\n8,,,NA\n"
     (tmp_path / "in.csv").write_text(text)
