@@ -22,7 +22,8 @@ from prouter_jax.io.paths import make_path
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
-from prouter_jax.serving.router import CONFIG, WORLD, Router, Trained
+from prouter_jax.serving.root_digest import CONFIG, WORLD, write_root
+from prouter_jax.serving.router import Router, Trained, read_config
 from prouter_jax.sharding import make_mesh, to_host
 from prouter_jax.training.loop import train
 from prouter_jax.training.metrics_writer import require_tensorboard
@@ -69,6 +70,7 @@ def run_experiment(config: ExperimentConfig, workdir: str | os.PathLike, traced:
         source = _train_splits(config, workdir, traced)
         report = _evaluate_seeds(workdir, source, begun)
         _refit(config, workdir, source)
+        _seal(config, workdir, source)
         return report
 
 
@@ -102,6 +104,7 @@ def train_experiment(config: ExperimentConfig, workdir: str | os.PathLike, trace
     with _alone(workdir):
         source = _train_splits(config, workdir, traced)
         _refit(config, workdir, source)
+        _seal(config, workdir, source)
         return source
 
 
@@ -185,7 +188,7 @@ def _evaluate_seeds(workdir: pathlib.Path, source: Source | None, begun: float |
     results, users = [], {}
     for seed, folder in seed_folders(config, workdir):
         dataset = prepare_dataset(source, config.data, seed)
-        router = _restore(config, dataset, folder)
+        router = _restore(dataclasses.replace(config, seed=seed, seeds=0), dataset, folder)
         results.append(_evaluate(router, dataset))
         # explained users are those of the first seed: other seeds split, and may simulate, other users
         users = users or _explain(router, dataset, results[0])
@@ -196,6 +199,12 @@ def _evaluate_seeds(workdir: pathlib.Path, source: Source | None, begun: float |
     with waiting("writing the report"):
         write_report(report, workdir / REPORT)
     return report
+
+
+def _seal(config: ExperimentConfig, workdir: pathlib.Path, source: Source) -> None:
+    """Ties the finished files of each seed together; until then no command loads the router."""
+    for _, folder in seed_folders(config, workdir):
+        ask_primary(lambda folder=folder: write_root(folder, source.encoder))
 
 
 @waiting("reading the data")
@@ -251,7 +260,7 @@ def _save_inputs(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Pat
     """Writes the files that scoring needs besides checkpoints, once; they are complete when config.json exists."""
     barrier("inputs")  # no process may look for the files while the primary one writes them
     if (folder / CONFIG).exists():
-        _check_same_data(dataset, folder)
+        _check_same_inputs(config, dataset, folder)
         return
     barrier("inputs looked for")
     if not is_primary():
@@ -261,7 +270,9 @@ def _save_inputs(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Pat
     files.write_whole(folder / CONFIG, configuration.to_json(config))
 
 
-def _check_same_data(dataset: Dataset, folder: pathlib.Path) -> None:
+def _check_same_inputs(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -> None:
+    if read_config(folder) != config:
+        raise ValueError(f"{folder / CONFIG}: expected the configuration of this run's start, found it changed")
     if load_world(folder / WORLD).digest() != dataset.world.digest():
         raise ValueError(f"{folder}: the data differs from the training data of this run; name another --workdir")
 
@@ -277,7 +288,7 @@ def _report_speed(pace: Pace | None, folder: pathlib.Path) -> None:
 @waiting("restoring the router")
 def _restore(config: ExperimentConfig, dataset: Dataset, folder: pathlib.Path) -> Router:
     """The router of one seed, from its best checkpoint and the data."""
-    _check_same_data(dataset, folder)
+    _check_same_inputs(config, dataset, folder)
     config = dataclasses.replace(config, mesh=Mesh())
     run = make_run(config, dataset)
     state = restore_best(config, run.network, folder)

@@ -58,6 +58,7 @@ def test_the_files_of_a_run(experiment, experiment_workdir):
         "metrics.jsonl",
         "speed.json",
         "report",
+        "root.json",
     }
     assert configuration.from_json((experiment_workdir / "experiment.json").read_text()) == experiment
     assert {path.name for path in (experiment_workdir / "report").iterdir()} >= {

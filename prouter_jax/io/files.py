@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import stat
@@ -146,7 +147,10 @@ def read_sealed(path: str | os.PathLike) -> dict:
 
 
 def write_manifest(folder: str | os.PathLike, values: dict) -> None:
-    """Writes FOLDER/manifest.json: a dictionary of values and the SHA-256 of every file in the folder."""
+    """Writes FOLDER/manifest.json: a dictionary of values and the SHA-256 of every file in the folder.
+
+    Temporary files, which killed processes leave, do not belong to the folder.
+    """
     folder = make_path(folder)
     hashes = {name: sha256_of(folder / name) for name in _file_names(folder)}
     write_sealed(folder / MANIFEST, {"values": values, "files": hashes})
@@ -237,13 +241,14 @@ def upload(folder: pathlib.Path, target: pathlib.Path) -> None:
         system.put_file(str(folder / name), f"{root}/{name}")
 
 
+_TEMPORARY = re.compile(r"(.*/)?\.[^/]*\.tmp")
 # Names of an object's version in fsspec's information on different buckets, the most reliable first.
 _VERSIONS = ("generation", "etag", "ETag", "mtime")
 
 
 def _file_names(folder: pathlib.Path) -> list[str]:
-    """Names of all files below a folder but the manifest."""
-    return [name for name in files_below(folder) if name != MANIFEST]
+    """Names of all files below a folder but the manifest and temporary files of `open_whole`."""
+    return [name for name in files_below(folder) if name != MANIFEST and not _TEMPORARY.fullmatch(name)]
 
 
 @contextlib.contextmanager

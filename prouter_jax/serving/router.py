@@ -22,15 +22,11 @@ from prouter_jax.model.inference import Scorer, apply_network
 from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.serving.batch.write import Scored
 from prouter_jax.serving.explain import Explanation, Question, ask, explain
+from prouter_jax.serving.root_digest import CONFIG, WORLD, check_root
 from prouter_jax.serving.routing import Constraints, Pool, route
-from prouter_jax.serving.update_log import read_updates
 from prouter_jax.sharding import to_host
-from prouter_jax.training.checkpoint import BEST
-from prouter_jax.training.run import CHECKPOINTS, REFIT, restore_best
+from prouter_jax.training.run import REFIT, restore_best
 from prouter_jax.training.user_states import load_user_states
-
-CONFIG = "config.json"
-WORLD = "world"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +117,10 @@ class Router:
           ValueError: if a file is missing, damaged or from another run; the weights are never random.
         """
         workdir = make_path(workdir)
-        router = cls.load_trained(served_folder(workdir))
-        for addition in read_updates(workdir):
+        folder = served_folder(workdir)
+        updates = check_root(workdir)
+        router = cls.load_trained(folder)
+        for addition in updates:
             if addition.llms is not None:
                 router = router.with_llms(addition.llms)
             router = dataclasses.replace(router, interactions=read_history(addition.feedback, router.interactions))
@@ -312,15 +310,9 @@ def served_folder(workdir: pathlib.Path) -> pathlib.Path:
     """The folder of the router that is served: trained on all decisions, or WORKDIR with `train.refit=false`.
 
     Raises:
-      ValueError: if `workdir` has no run, or one that has not ended.
+      ValueError: if `workdir` has no run.
     """
-    folder = workdir / REFIT
-    if not read_config(workdir).train.refit:
-        return workdir
-    if not (folder / CHECKPOINTS / BEST).exists():
-        expected = "expected a finished training on all decisions"
-        raise ValueError(f"{folder}: {expected}, found none: the same `prouter train` goes on")
-    return folder
+    return workdir / REFIT if read_config(workdir).train.refit else workdir
 
 
 def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:

@@ -37,6 +37,8 @@ class UpdateRecord:
       feedback: its feedback file.
       llms: its folder of LLM tables, which are applied before the feedback; None if it has none.
       feedback_sha256, llms_sha256: SHA-256 of the content, "" without LLM tables; they identify duplicates.
+      follows: SHA-256 of what it was appended to, as the caller of `append_update` computed it.
+      manifest_sha256: SHA-256 of its manifest, and so of everything in it.
     """
 
     number: int
@@ -45,6 +47,8 @@ class UpdateRecord:
     llms: pathlib.Path | None
     feedback_sha256: str
     llms_sha256: str
+    follows: str
+    manifest_sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +115,7 @@ def find_duplicate(updates: list[UpdateRecord], pending: PendingUpdate) -> Updat
 
 
 def append_update(
-    workdir: pathlib.Path, pending: PendingUpdate, reports: Mapping[str, str], number: int
+    workdir: pathlib.Path, pending: PendingUpdate, reports: Mapping[str, str], number: int, follows: str
 ) -> pathlib.Path:
     """Writes an update and returns its folder; `read_updates` finds it only once this call is complete.
 
@@ -119,6 +123,7 @@ def append_update(
       workdir: which the caller has locked since it read the updates.
       reports: text of each report, by file name.
       number: number of the update: one more than the caller found.
+      follows: as in `UpdateRecord`.
 
     Raises:
       OSError: if a file cannot be written.
@@ -129,7 +134,8 @@ def append_update(
     for name, content in {**pending.content, **reports}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(folder / name, content)
-    files.write_manifest(folder, {"feedback_sha256": pending.feedback_sha256, "llms_sha256": pending.llms_sha256})
+    sums = {"feedback_sha256": pending.feedback_sha256, "llms_sha256": pending.llms_sha256}
+    files.write_manifest(folder, sums | {"follows": follows})
     return folder
 
 
@@ -139,7 +145,9 @@ def _read(number: int, folder: pathlib.Path) -> UpdateRecord:
     except ValueError as error:
         raise ValueError(f"{folder}: expected an undamaged update, found {error}") from None
     feedback = next(folder / f"feedback{suffix}" for suffix in SUFFIXES if (folder / f"feedback{suffix}").exists())
-    return UpdateRecord(number, folder, feedback, folder / _LLMS if sums["llms_sha256"] else None, **sums)
+    llms = folder / _LLMS if sums["llms_sha256"] else None
+    manifest_sha256 = files.sha256_of(folder / files.MANIFEST)
+    return UpdateRecord(number, folder, feedback, llms, **{"follows": "", **sums}, manifest_sha256=manifest_sha256)
 
 
 def _digest(content: Mapping[str, bytes]) -> str:

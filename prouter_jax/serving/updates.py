@@ -25,7 +25,8 @@ from prouter_jax.serving.drift import (
     measure_users,
 )
 from prouter_jax.serving.drift_report import Drift
-from prouter_jax.serving.router import CONFIG, WORLD, Router, served_folder, trained_seeds
+from prouter_jax.serving.root_digest import CONFIG, WORLD, add_updates, chain_of
+from prouter_jax.serving.router import Router, served_folder, trained_seeds
 from prouter_jax.serving.update_log import append_update, find_duplicate, read_pending, read_updates
 from prouter_jax.training.metrics_writer import read_fit
 
@@ -108,6 +109,8 @@ def _measure_and_append(workdir: pathlib.Path, feedback, llms, dry_run: bool) ->
     pending, updates = read_pending(feedback, llms), read_updates(workdir)
     duplicate = find_duplicate(updates, pending)
     if duplicate is not None:
+        if not dry_run:
+            add_updates(workdir)  # a kill may have come between the update and its entry
         return UpdateResult(workdir, duplicate.folder, None)
     router = Router.load(workdir)
     if llms is not None:
@@ -120,7 +123,9 @@ def _measure_and_append(workdir: pathlib.Path, feedback, llms, dry_run: bool) ->
     number = len(updates) + 1
     page = drift_report.to_markdown(drift, f"Update {number}: drift since training")
     reports = {"drift.json": drift_report.to_json(drift), "drift.md": page}
-    return UpdateResult(workdir, append_update(workdir, pending, reports, number), drift)
+    folder = append_update(workdir, pending, reports, number, chain_of(workdir, updates))
+    add_updates(workdir)
+    return UpdateResult(workdir, folder, drift)
 
 
 def _logged_choices(data: Interactions, rows: np.ndarray) -> LoggedChoices:

@@ -113,6 +113,14 @@ class Checkpoints:
         step = ask_primary(lambda: _find_best(self.folder))
         return self._restore(step, abstract), step
 
+    def best_step(self) -> int:
+        """The step that `restore_best` restores, by the manifests and best.json; the state itself is not read.
+
+        Raises:
+          ValueError: if that step is unknown or missing.
+        """
+        return _best_step(self.folder)
+
     def _restore(self, step: int, abstract):
         path = self.folder / str(step)
         held, wanted = files.read_manifest(path)["leaves"], _describe(abstract)
@@ -172,6 +180,12 @@ def _find_newest(folder: pathlib.Path) -> tuple[int | None, list[str]]:
 
 
 def _find_best(folder: pathlib.Path) -> int:
+    best = _best_step(folder)
+    _verify(folder, best)
+    return best
+
+
+def _best_step(folder: pathlib.Path) -> int:
     metrics, doubt = _known_metrics(folder)
     if doubt:
         raise ValueError(f"the best checkpoint in {folder} is not known: {doubt}")
@@ -180,7 +194,6 @@ def _find_best(folder: pathlib.Path) -> int:
         raise ValueError(f"there is no checkpoint with a metric in {folder}")
     if best not in _steps(folder):
         raise ValueError(f"step {best}: the best checkpoint, but missing in {folder}")
-    _verify(folder, best)
     return best
 
 

@@ -55,8 +55,9 @@ class Progress:
             self._print(f"rejected checkpoint: {reason}")
         if step >= 0:
             self._print(f"resumed from step {step}")
-        lines = self.path.read_text().splitlines() if self.path.exists() and step >= 0 else []
-        files.write_whole(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+        lines = self.path.read_bytes().splitlines() if self.path.exists() and step >= 0 else []
+        done = [line for line in lines if (record := _read_record(line)) is not None and record["step"] <= step]
+        files.write_whole(self.path, b"".join(line + b"\n" for line in done))
 
     def begin(self, step: int, end: int) -> None:
         """Begins steps of another kind, which take another time each; `end` is the last one."""
@@ -106,7 +107,11 @@ def to_record(fit: Fit) -> dict[str, float]:
 
 
 def read_fit(workdir: pathlib.Path) -> Fit | None:
-    """How well the best checkpoint foresaw the choices of validation; None where a run did not record it."""
+    """How well the best checkpoint foresaw the choices of validation; None where a run did not record it.
+
+    Raises:
+      ValueError: if the metrics are damaged.
+    """
     best = max(_read_records(workdir), key=_rank, default={})
     if f"{_FIT}log_loss" not in best:
         return None
@@ -117,7 +122,7 @@ def read_best_step(workdir: pathlib.Path) -> int:
     """The step of the first highest validation reward, gradient steps after EM not counted.
 
     Raises:
-      ValueError: if no evaluation is recorded.
+      ValueError: if no evaluation is recorded, or the metrics are damaged.
     """
     found = [record for record in _read_records(workdir) if "accepted" not in record]
     if not found:
@@ -126,23 +131,29 @@ def read_best_step(workdir: pathlib.Path) -> int:
 
 
 def _read_records(workdir: pathlib.Path) -> list[dict]:
-    """The whole lines of a run's metrics."""
+    """The evaluations of a run; a last line that a kill cut off does not count."""
     path = workdir / METRICS
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    records = [_read_record(line) for line in lines]
+    for row, record in enumerate(records):
+        if (record is None and row < len(lines) - 1) or (record is not None and "validation_reward" not in record):
+            raise ValueError(f"{path}, row {row}: expected the numbers of an evaluation, found {lines[row][:80]}")
+    return [record for record in records if record is not None]
+
+
+def _read_record(line: bytes) -> dict | None:
+    """A line of metrics; None if it is not an object of numbers with a step."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    numbers = isinstance(record, dict) and all(type(value) in (int, float) for value in record.values())
+    return record if numbers and type(record.get("step")) is int else None
 
 
 def _rank(record: dict) -> tuple[float, float]:
     """Where `training.gate` accepted the trained numbers the last is restored, else that of the highest reward."""
     return record.get("accepted", 0.0), record["validation_reward"]
-
-
-def _step_of(line: str) -> float:
-    """The step of a line of metrics; a line cut off by a kill counts as later than any."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
 
 
 def require_tensorboard() -> None:

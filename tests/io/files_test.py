@@ -190,3 +190,17 @@ def test_verify_names_a_folder_in_place_of_a_file(tmp_path):
     (tmp_path / "b").mkdir()
     with pytest.raises(ValueError, match="b: cannot be read"):
         files.verify(tmp_path)
+
+
+def test_temporary_files_of_killed_processes_belong_to_no_folder(tmp_path):
+    """Neither before the manifest is written nor after it: their loss, too, changes nothing."""
+    (tmp_path / "tables").mkdir()
+    files.write_whole(tmp_path / "tables" / "tasks.csv", "a")
+    left = tmp_path / "tables" / ".tasks.csv.25537.tmp"
+    left.write_bytes(b"half")
+    files.write_manifest(tmp_path, {"n": 1})
+    assert list(files.read_sealed(tmp_path / files.MANIFEST)["files"]) == ["tables/tasks.csv"]
+    assert files.verify(tmp_path) == {"n": 1}
+    left.unlink()
+    (tmp_path / ".manifest.json.1.tmp").write_bytes(b"half")
+    assert files.verify(tmp_path) == {"n": 1}

@@ -17,7 +17,7 @@ from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.world import save_world
 from prouter_jax.serving import explain as module
 from prouter_jax.serving.explain import Question
-from prouter_jax.serving.router import CONFIG, WORLD
+from prouter_jax.serving.root_digest import CONFIG, WORLD
 from prouter_jax.training.loop import train
 
 TEXT = "How many apples are left if Grace gives away seven of her twenty?"
@@ -28,7 +28,7 @@ def _train(settings: config.ExperimentConfig, folder) -> Router:
     save_world(dataset.world, folder / WORLD)
     (folder / CONFIG).write_text(config.to_json(settings))
     train(settings, dataset, folder)
-    return Router.load(folder)
+    return Router.load_trained(folder)
 
 
 @pytest.fixture(scope="module", params=["em", "paper"])

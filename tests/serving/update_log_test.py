@@ -33,7 +33,7 @@ def _other(path, number):
 
 
 def _appended(workdir, feedback, llms=None):
-    return append_update(workdir, read_pending(feedback, llms), REPORTS, len(read_updates(workdir)) + 1)
+    return append_update(workdir, read_pending(feedback, llms), REPORTS, len(read_updates(workdir)) + 1, "")
 
 
 def test_updates_are_read_back_unchanged_and_in_order(feedback, llms, tmp_path, bucket):

@@ -9,7 +9,7 @@ import pytest
 from prouter_jax.config import Train
 from prouter_jax.io.paths import files_below, make_path
 from prouter_jax.metrics import Fit
-from prouter_jax.training.metrics_writer import Progress, read_fit, to_record
+from prouter_jax.training.metrics_writer import Progress, read_best_step, read_fit, to_record
 
 
 def _state(step, reward, best):
@@ -163,3 +163,15 @@ def test_tensorboard_is_asked_for_in_one_line_where_it_is_missing(tmp_path, monk
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"config\.train\.tensorboard: pip install 'prouter-jax\[tensorboard\]' first"):
         Progress(tmp_path, Train(tensorboard=True), "router")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ["[]", "{}", '{"step": 4}', '{"step": "4", "validation_reward": 1}', '{"step": 4, "validation_reward": null}'],
+)
+def test_a_damaged_line_is_named(tmp_path, damaged):
+    good = json.dumps({"step": 8, "validation_reward": 0.5})
+    (tmp_path / "metrics.jsonl").write_text(f"{good}\n{damaged}\n{good}\n")
+    for read in (read_fit, read_best_step):
+        with pytest.raises(ValueError, match=r"metrics\.jsonl, row 1: expected the numbers of an evaluation, found"):
+            read(tmp_path)

@@ -59,9 +59,10 @@ def workdir(experiment, tmp_path_factory):
 
 def test_the_files_of_a_run(workdir):
     router = {"config.json", "world", "checkpoints", "users", "metrics.jsonl"}
-    assert {path.name for path in workdir.iterdir()} == {*router, "experiment.json", "speed.json", "refit", "report"}
+    others = {"experiment.json", "speed.json", "refit", "report", "root.json"}
+    assert {path.name for path in workdir.iterdir()} == {*router, *others}
     assert {path.name for path in (workdir / "refit").iterdir()} == router
-    assert Router.load(workdir / "refit").digest() == Router.load(workdir).digest()
+    assert Router.load_trained(workdir / "refit").digest() == Router.load(workdir).digest()
 
 
 def test_the_served_router_knows_every_query_and_decision(experiment, workdir):
@@ -105,12 +106,15 @@ def test_run_and_evaluated_again_nothing_changes(experiment, workdir, tmp_path, 
 
 
 def test_without_the_refit_there_is_a_report_and_no_served_router(experiment, workdir, tmp_path):
-    """The run of `workdir`, killed after its report, or with the folder lost."""
+    """The run of `workdir`, with the folder lost, or killed after its report."""
     folder = shutil.copytree(workdir, tmp_path / "run")
     shutil.rmtree(folder / "refit")
+    with pytest.raises(ValueError, match=r"refit.*: expected the file of this router .*, found none$"):
+        Router.load(folder)
+    (folder / "root.json").unlink()
     evaluate_experiment(folder)
     assert _numbers(folder) == _numbers(workdir)
-    with pytest.raises(ValueError, match="refit: expected a finished training on all decisions, found none"):
+    with pytest.raises(ValueError, match=r"run: expected a finished training, found root\.json: missing"):
         Router.load(folder)
     train_experiment(_refitted(experiment), folder)
     assert Router.load(folder).digest() == Router.load(workdir).digest()
