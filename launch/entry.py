@@ -66,6 +66,7 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
 
     # ids, texts and the answers of servers are data: none of them steers the terminal
     sys.stdout, sys.stderr = cast(TextIO, PlainStream(sys.stdout)), cast(TextIO, PlainStream(sys.stderr))
+    logging.get_absl_handler().python_handler.stream = sys.stderr
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["compilation_cache"])  # --help lists it
     sys.argv[1:] = [_current_name(arg) for arg in sys.argv[1:]]  # ml_collections reads overrides from sys.argv itself
     app.run(guarded, flags_parser=parse)

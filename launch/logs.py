@@ -20,7 +20,9 @@ _OUT = flags.DEFINE_string("out", None, "Folder of the tables.", required=True)
 _COLUMNS = flags.DEFINE_string("columns", None, "FIELD=COLUMN,... where a column has another name than usual.")
 _RATING_RANGE = flags.DEFINE_string("rating_range", None, "LOW:HIGH of the ratings, which become 0 and 1.")
 _HASH = flags.DEFINE_string("hash_key_variable", None, "Environment variable with the key that users are hashed with.")
-_MASK = flags.DEFINE_boolean("mask", False, "Mask secrets and e-mail addresses (pip install 'prouter-jax[mask]').")
+_MASK = flags.DEFINE_boolean(
+    "mask", False, "Mask secrets and e-mail addresses in all texts, see docs/logs.md (pip install 'prouter-jax[mask]')."
+)
 _MERGE_NEAR = flags.DEFINE_float(
     "merge_near", None, "Cosine of text vectors from which on two queries are one.", lower_bound=0.5, upper_bound=1.0
 )
@@ -46,7 +48,12 @@ def main() -> None:
     print(f"{counts.judged:,} with a thumb or rating, {counts.told:,} with a propensity")
     for reason, number in counts.dropped.most_common():
         print(f"dropped, {reason}: {number:,}")
-    print(f"users: {'hashed' if options.hash_key else 'as they are in the log'}; tables: {_OUT.value}")
+    for field, number in (counts.masked or {}).items():
+        if number:
+            print(f"masked, {field}: {number:,}")
+    users = "hashed" if options.hash_key else "as they are in the log"
+    users += ", addresses under a key that is gone" if options.mask and not options.hash_key else ""
+    print(f"users: {users}; tables: {_OUT.value}")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import os
 import pathlib
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from prouter_jax.data.logs.privacy import hash_users, mask_texts, require_mask
+from prouter_jax.data.logs.privacy import hash_users, mask_texts, mask_users, require_mask
 from prouter_jax.data.logs.queries import MOST_TO_MERGE, Merged, SeenIds, merge_near, query_ids
 from prouter_jax.data.logs.reader import read_pieces
 from prouter_jax.data.logs.requests import FIELDS, Requests, read_requests
@@ -24,6 +26,8 @@ from prouter_jax.io.paths import make_path
 
 COUNTS = "log.json"
 """File name of the counts in the folder."""
+MASKED = ("user", "query", "task", "served", "candidates")
+"""Fields in which secrets and addresses are masked."""
 _Progress = Callable[[int, float], None]
 
 
@@ -35,7 +39,8 @@ class Options:
       columns: names of the columns of each field, see `requests.parse_columns`.
       rating_range: lowest and highest rating, mapped to 0 and 1; None keeps ratings.
       hash_key: key of the hash of users; None keeps users.
-      mask: whether secrets and e-mail addresses in queries are masked.
+      mask: whether secrets and e-mail addresses are masked in queries, tasks, names of LLMs and ids of users.
+      mask_key: keeps masked users apart; a new one for each conversion.
       merge_near: least cosine of text vectors at which two queries are merged; None merges equal texts only.
     """
 
@@ -43,6 +48,7 @@ class Options:
     rating_range: tuple[float, float] | None = None
     hash_key: bytes | None = dataclasses.field(default=None, repr=False)
     mask: bool = False
+    mask_key: bytes = dataclasses.field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     merge_near: float | None = None
 
 
@@ -57,6 +63,8 @@ class Counts:
       told: decisions with a propensity.
       queries, llms: numbers of distinct ones.
       dropped: rows that are no decisions, by reason (see `requests`).
+      users_hashed: whether ids of users are hashes under a key of the caller.
+      masked: decisions in which a secret or an address was masked, by field; None if nothing was looked for.
     """
 
     rows: int = 0
@@ -66,6 +74,8 @@ class Counts:
     queries: int = 0
     llms: int = 0
     dropped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
+    users_hashed: bool = False
+    masked: dict[str, int] | None = None
 
 
 def convert_log(
@@ -108,12 +118,14 @@ def _convert(
     merged, first = None, 0.0
     if options.merge_near:
         merged, first = _find_near(inputs, options, lambda rows, share: on_progress(rows, share / 2)), 0.5
-    counts = Counts()
+    counts = Counts(
+        users_hashed=options.hash_key is not None, masked=dict.fromkeys(MASKED, 0) if options.mask else None
+    )
     with TableWriter(folder) as writer, OutcomeMeans() as outcomes:
         tables = LogTables(writer, outcomes, merged)
-        for requests, dropped, share in _read(inputs, options):
+        for requests, dropped, found, share in _read(inputs, options):
             tables.add(requests)
-            _count(counts, requests, dropped)
+            _count(counts, requests, dropped, found)
             on_progress(counts.rows, first + (1 - first) * share)
         if not counts.kept:
             found = ", ".join(f"{number} {reason}" for reason, number in counts.dropped.most_common()) or "no rows"
@@ -127,32 +139,52 @@ def _convert(
 
 def _read(
     inputs: Sequence[str | os.PathLike], options: Options
-) -> Iterator[tuple[Requests, collections.Counter, float]]:
-    """Usable rows of all files, numbers of dropped rows by reason, and the share of the files read."""
+) -> Iterator[tuple[Requests, collections.Counter, dict[str, int], float]]:
+    """Usable rows of all files, numbers of dropped and of masked rows, and the share of the files read."""
     for number, path in enumerate(inputs):
         with contextlib.closing(prefetch(read_pieces(path, options.columns))) as pieces:
             for piece in pieces:
                 requests, dropped = read_requests(piece.table, options.columns, options.rating_range)
                 if options.hash_key is not None:
                     requests = dataclasses.replace(requests, user=hash_users(requests.user, options.hash_key))
-                if options.mask:
-                    requests = dataclasses.replace(requests, query=mask_texts(requests.query))
-                yield requests, dropped + piece.dropped, (number + piece.share) / len(inputs)
+                requests, masked = _mask(requests, options) if options.mask else (requests, {})
+                yield requests, dropped + piece.dropped, masked, (number + piece.share) / len(inputs)
 
 
-def _count(counts: Counts, requests: Requests, dropped: collections.Counter) -> None:
+def _mask(requests: Requests, options: Options) -> tuple[Requests, dict[str, int]]:
+    """Masks all texts, and counts the rows in which something was masked, by field."""
+    columns = {
+        "user": requests.user if options.hash_key is not None else mask_users(requests.user, options.mask_key),
+        "query": mask_texts(requests.query, random_words=True),
+        "task": mask_texts(requests.task),
+    }
+    masked = {name: _count_changed(getattr(requests, name), column) for name, column in columns.items()}
+    llms = mask_texts(pa.array(requests.llms, pa.large_string())).to_pylist()
+    changed = np.array([one != other for one, other in zip(llms, requests.llms, strict=True)], bool)
+    listed = np.append((requests.sets & changed).any(1), False)[requests.offer]  # -1: no list
+    masked |= {"served": int(changed[requests.served].sum()), "candidates": int(listed.sum())}
+    return dataclasses.replace(requests, **columns, llms=llms), masked
+
+
+def _count_changed(before: pa.Array, after: pa.Array) -> int:
+    return pc.sum(pc.not_equal(before, after)).as_py() or 0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _count(counts: Counts, requests: Requests, dropped: collections.Counter, masked: dict[str, int]) -> None:
     kept = len(requests.served)
     counts.rows += kept + dropped.total()
     counts.kept += kept
     counts.judged += int((~np.isnan(requests.reward)).sum())
     counts.told += int((~np.isnan(requests.numbers["propensity"])).sum())
     counts.dropped += dropped
+    if counts.masked is not None:
+        counts.masked = {name: number + masked[name] for name, number in counts.masked.items()}
 
 
 def _find_near(inputs: Sequence[str | os.PathLike], options: Options, on_progress: _Progress) -> Merged:
     """Merges near queries in a first pass over the files."""
     seen, ids, tasks, texts, rows = SeenIds(), [], [], [], 0
-    for requests, dropped, share in _read(inputs, options):
+    for requests, dropped, _, share in _read(inputs, options):
         found = query_ids(requests.task, requests.query)
         new = seen.first(found)
         ids.append(found[new])

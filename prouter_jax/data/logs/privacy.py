@@ -1,22 +1,16 @@
 """Privacy of logs: hashed user names, masked secrets and e-mail addresses."""
 
-import functools
 import hashlib
 import hmac
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pyarrow as pa
 
+from prouter_jax.data.logs.masking import mask_text
+
 _DIGITS = 32  # hexadecimal digits of a user's hash: 128 of 256 bits
 _FEWEST_BYTES = 16
-_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
-_LONG_WORD = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
-_SHORTEST = 4
-_IGNORED_TYPES = ("Public IP (ipv4)",)
-EMAIL, SECRET = "<email>", "<secret>"
-"""Replacements of masked texts."""
 
 
 def read_key(variable: str) -> bytes:
@@ -46,16 +40,24 @@ def hash_users(users: pa.Array, key: bytes) -> pa.Array:
     return _each_once(users, lambda user: hmac.digest(key, user.encode(), hashlib.sha256).hex()[:_DIGITS])
 
 
-def mask_texts(texts: pa.Array) -> pa.Array:
-    """Replaces e-mail addresses by <email> and secrets by <secret>.
+def mask_texts(texts: pa.Array, random_words: bool = False) -> pa.Array:
+    """Masks secrets and e-mail addresses in each text, see `masking.mask_text`."""
+    return _each_once(texts, lambda text: mask_text(text, random_words))
 
-    detect-secrets finds keys, tokens and passwords; a pattern finds addresses. (presidio and scrubadub also find names
-    and locations, but need hundreds of MB of language models.)
 
-    Raises:
-      ImportError: if detect-secrets is not installed.
+def mask_users(users: pa.Array, key: bytes) -> pa.Array:
+    """Masks users whose ids are e-mail addresses or secrets, and keeps them apart by a hash.
+
+    Args:
+      users: texts [rows].
+      key: that nobody knows; another key gives other ids.
     """
-    return _each_once(texts, _mask)
+
+    def mask(user: str) -> str:
+        masked = mask_text(user, random_words=False)
+        return user if masked == user else f"{masked}-{hmac.digest(key, user.encode(), hashlib.sha256).hex()[:_DIGITS]}"
+
+    return _each_once(users, mask)
 
 
 def require_mask() -> None:
@@ -70,39 +72,3 @@ def _each_once(texts: pa.Array, change: Callable[[str], str]) -> pa.Array:
     encoded = texts.cast(pa.large_string()).dictionary_encode()
     changed = pa.array([change(text) for text in encoded.dictionary.to_pylist()], pa.large_string())
     return changed.take(encoded.indices)
-
-
-def _mask(text: str) -> str:
-    found = {secret for line in text.splitlines() for secret in _secrets(line)}
-    for secret in sorted(found, key=len, reverse=True):
-        text = text.replace(secret, SECRET)
-    return _EMAIL.sub(EMAIL, text)
-
-
-def _secrets(line: str) -> Iterator[str]:
-    """Tokens, keys and passwords, found by their form or context, and long words with a high entropy."""
-    detectors, entropy_detectors = _detectors()
-    for detector in detectors:
-        for found in detector.analyze_line("", line):
-            if (
-                len(found.secret_value or "") >= _SHORTEST
-            ):  # for a GitHub token the detector also reports its first letters alone
-                yield found.secret_value
-    for word in _LONG_WORD.findall(line):
-        if any(one.calculate_shannon_entropy(word) > one.entropy_limit for one in entropy_detectors):
-            yield word
-
-
-@functools.cache
-def _detectors() -> tuple[list, list]:
-    """The detectors of forms and those of entropy; none contacts a server.
-
-    The scan function of detect-secrets is not used: it takes every word of a text for random.
-    """
-    from detect_secrets.core.plugins.util import (  # pyright: ignore[reportMissingImports]
-        get_mapping_from_secret_type_to_class,
-    )
-
-    made = [plugin() for plugin in get_mapping_from_secret_type_to_class().values()]
-    chance = [plugin for plugin in made if hasattr(plugin, "entropy_limit")]
-    return [plugin for plugin in made if plugin not in chance and plugin.secret_type not in _IGNORED_TYPES], chance

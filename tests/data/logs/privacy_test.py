@@ -6,7 +6,8 @@ import hmac
 import pyarrow as pa
 import pytest
 
-from prouter_jax.data.logs.privacy import EMAIL, SECRET, hash_users, mask_texts, read_key
+from prouter_jax.data.logs.masking import EMAIL, SECRET
+from prouter_jax.data.logs.privacy import hash_users, mask_texts, read_key
 
 KEY = b"0123456789abcdef"
 
@@ -39,7 +40,7 @@ def test_secrets_and_addresses_are_masked_and_nothing_else():
         "What is 12 @ 3 dollars? Explain the tokenizer's password field.",
         "Sort [3, 1, 2]; see https://example.org/a?b=c",
     ]
-    found = mask_texts(pa.array(texts)).to_pylist()
+    found = mask_texts(pa.array(texts), random_words=True).to_pylist()
     assert found[0] == f"Write to {EMAIL}, please."
     assert found[1] == f"My key is {SECRET}, why is it refused?"
     assert "hunter2" not in found[2]
