@@ -43,8 +43,8 @@ def check_ranges(field: str, table, name: str) -> None:
     for column, low, high in (limits[1:] for limits in _RANGES if limits[0] == field):
         values = getattr(table, column)
         good = ((values >= low) & (values <= high) & np.isfinite(values)) | np.isnan(values)
-        expected = f"a number in [{low}, {high}]" if high < np.inf else "a finite number"
-        _check(good, name, column, values, "a finite number >= 0" if low == 0 and high == np.inf else expected)
+        expected = f"a number in [{low:,}, {high:,}]" if high < np.inf else "a finite number"
+        _check(good, name, column, values, expected)
 
 
 def row_error(table: str, column: str, row: int, expected: str, found) -> ValueError:
@@ -79,14 +79,16 @@ _REFERENCES = (
     ("feedback", "decision", "decisions"),
     ("feedback", "llm", "llms"),
 )
+# far above every real number, and low enough that products of them stay finite as float32
+_MOST_USD, _MOST_TOKENS, _MOST_RATING = 10**6, 10**9, 10**6
 _RANGES = (
     ("users", "preference", 0, 1),
-    ("llms", "input_price", 0, np.inf),
-    ("llms", "output_price", 0, np.inf),
+    ("llms", "input_price", 0, _MOST_USD),
+    ("llms", "output_price", 0, _MOST_USD),
     ("outcomes", "effect", 0, 1),
-    ("outcomes", "cost", 0, np.inf),
-    ("outcomes", "input_tokens", 0, np.inf),
-    ("outcomes", "output_tokens", 0, np.inf),
+    ("outcomes", "cost", 0, _MOST_USD),
+    ("outcomes", "input_tokens", 0, _MOST_TOKENS),
+    ("outcomes", "output_tokens", 0, _MOST_TOKENS),
     ("decisions", "time", -np.inf, np.inf),
 )
 
@@ -178,7 +180,8 @@ def _check_feedback(data: Interactions, table: str) -> None:
 
 def _check_values(feedback: Feedback, num_decisions: int, table: str) -> None:
     value, choice, thumb = feedback.value, feedback.kind == CHOICE, feedback.kind == THUMB
-    _check(np.isfinite(value), table, "value", value, "a finite number")
+    limit = f"a number in [{-_MOST_RATING:,}, {_MOST_RATING:,}]"
+    _check(np.abs(value) <= _MOST_RATING, table, "value", value, limit)
     _check(~choice | ((value > 0) & (value <= 1)), table, "value", value, "a share in (0, 1]")
     _check(~thumb | (value == 0) | (value == 1), table, "value", value, "a thumb, 1 (up) or 0 (down)")
     total = np.bincount(feedback.decision, value * choice, num_decisions)[feedback.decision]

@@ -141,6 +141,9 @@ def score_decisions(scorer: Scorer, dataset: Dataset, decisions: DecisionArrays,
     Args:
       decisions: over the users and queries of `dataset.data`.
       blind: whether to score every user as one without history.
+
+    Raises:
+      ValueError: if the logit of a candidate is not finite.
     """
     distinct, place = np.unique(decisions.query, return_inverse=True)
     asked, order = prepare_queries(scorer, dataset, distinct)
@@ -150,6 +153,9 @@ def score_decisions(scorer: Scorer, dataset: Dataset, decisions: DecisionArrays,
     if scorer.side is not None:
         rows = np.flatnonzero(decisions.first >= 0)
         logits[rows, decisions.first[rows]] += scorer.sharpness * users[user[rows], scorer.side]
+    wrong = int((~np.isfinite(np.where(decisions.offered, logits, 0))).any(1).sum())
+    if wrong:
+        raise ValueError(f"scores: expected finite ones, found others in {wrong:,} of {len(logits):,} decisions")
     return logits
 
 

@@ -109,6 +109,15 @@ class Router:
     interactions: Interactions
     users: np.ndarray
 
+    def __post_init__(self):
+        states = {"users": self.users, "answers": self.scorer.answers, "costs": self.scorer.cost}
+        wrong = [name for name, values in states.items() if not np.isfinite(values).all()]
+        if wrong:
+            raise ValueError(
+                f"router: expected finite states of {', '.join(wrong)}, found others; costs, prices, ratings or "
+                "vectors may be too far from those of training"
+            )
+
     @classmethod
     def load(cls, workdir: str | os.PathLike) -> "Router":
         """Loads the router of a run that is served: its parameters, users, queries and LLMs, and its updates.

@@ -84,6 +84,7 @@ def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) ->
     offered = _offered(pool, columns.get("candidates"), errors)
     offered &= _permitted(queries, constraints, offered, errors)
     logits = pool.temperature * pool.scorer.logits(pool.users, queries.batch, user, queries.row)
+    errors.add(~np.isfinite(np.where(offered, logits, 0)).all(1), lambda _: "expected finite scores, found others")
     bad = errors.rows()
     llm, probabilities = _choose(logits, offered, bad)
     basis = _take_names(_BASES, pool.has_history[user].astype(np.int32), bad)

@@ -410,3 +410,22 @@ def test_the_digest_is_that_of_what_decides(router, experiment_workdir, tmp_path
     trained = dataclasses.replace(router.trained, temperature=router.trained.temperature + 0.1)
     others = [told, dearer, dataclasses.replace(router, trained=trained)]
     assert len({one.digest() for one in [router, *others]}) == 4
+
+
+@pytest.mark.parametrize("cost", [0.0, 1e-30, 1e6])
+@pytest.mark.parametrize("price", [0.0, 1e-300, 1e6])
+def test_costs_and_prices_at_the_ends_of_their_ranges_give_finite_scores(router, tmp_path, cost, price):
+    known = router.world.interactions.queries.ids[0]
+    prices = {"input_price": price, "output_price": price}
+    _write(tmp_path / "llms" / "llms.jsonl", [{"llm": "new", **prices}, {"llm": router.llms[0], **prices}])
+    _write(tmp_path / "llms" / "outcomes.jsonl", [{"query_id": known, "llm": "new", "effect": 0.5, "cost": cost}])
+    scores = router.with_llms(tmp_path / "llms").score(["u00", "somebody"], [TEXT] * 2)
+    assert scores.error == [None, None]
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in scores.probabilities)
+
+
+def test_states_that_are_not_finite_are_refused(router):
+    users = router.users.copy()
+    users[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"^router: expected finite states of users, found others; costs, prices"):
+        dataclasses.replace(router, users=users)

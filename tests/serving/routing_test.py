@@ -140,3 +140,19 @@ def test_columns_of_a_file(router, known):
     assert empty.probabilities.shape == (0, len(router.llms))
     assert len(empty.llm) == len(empty.error) == 0
     assert router.score([], []).llm == []
+
+
+def test_a_score_that_is_not_finite_is_an_error_and_no_pick(router, known, monkeypatch):
+    logits = type(router.scorer).logits
+
+    def broken(self, *arguments):
+        found = logits(self, *arguments)
+        found[0, 1] = np.nan
+        return found
+
+    monkeypatch.setattr(type(router.scorer), "logits", broken)
+    llms = router.llms
+    scores = router.score(["u00", "u00"], query_ids=known[:2])
+    assert (scores.llm[0], scores.probabilities[0], scores.basis[0]) == (None, {}, None)
+    assert scores.error == ["expected finite scores, found others", None]
+    assert router.score(["u00"], query_ids=known[:1], candidates=[llms[2:]]).error == [None]  # it is no candidate

@@ -26,6 +26,7 @@ from prouter_jax.io import files
 from prouter_jax.io.paths import list_folder, make_path
 
 _ARRAYS = ("queries_vectors.npy", "tasks_vectors.npy", "outcomes_style.npy")
+_MOST_VECTOR = 10**6
 
 
 def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True) -> Interactions:
@@ -155,10 +156,11 @@ def _read_array(path: pathlib.Path, num_rows: int) -> np.ndarray | None:
 
 
 def _check_finite(vectors: np.ndarray | None, name: str) -> np.ndarray | None:
-    """Checks that all vectors are finite."""
-    if vectors is not None and not np.isfinite(vectors).all():
-        row, column = np.argwhere(~np.isfinite(vectors))[0]
-        raise row_error(name, str(column), row, "a finite number", vectors[row, column])
+    """Checks that all numbers of the vectors are finite, and small enough that products of them are."""
+    if vectors is not None and not (np.abs(vectors) <= _MOST_VECTOR).all():
+        row, column = np.argwhere(~(np.abs(vectors) <= _MOST_VECTOR))[0]
+        expected = f"a number in [{-_MOST_VECTOR:,}, {_MOST_VECTOR:,}]"
+        raise row_error(name, str(column), row, expected, vectors[row, column])
     return vectors
 
 

@@ -299,12 +299,12 @@ BAD_CELLS = [
     ("queries", "query_id", 1, None, "an id", "nothing"),
     ("queries", "query", 1, None, "a text", "nothing"),
     ("llms", "llm", 1, "a", "unique ids (row 0 has the same)", "'a'"),
-    ("llms", "input_price", 2, -0.5, "a finite number >= 0", "-0.5"),
+    ("llms", "input_price", 2, -0.5, "a number in [0, 1,000,000]", "-0.5"),
     ("users", "user_id", 1, "u", "unique ids (row 0 has the same)", "'u'"),
     ("users", "preference", 1, 1.5, "a number in [0, 1]", "1.5"),
     ("outcomes", "effect", 2, 1.5, "a number in [0, 1]", "1.5"),
     ("outcomes", "effect", 2, float("nan"), "a finite number", "NaN"),
-    ("outcomes", "cost", 1, -0.25, "a finite number >= 0", "-0.25"),
+    ("outcomes", "cost", 1, -0.25, "a number in [0, 1,000,000]", "-0.25"),
     ("outcomes", "cost", 1, float("inf"), "a finite number", "inf"),
     ("outcomes", "cost", 1, float("nan"), "a finite number", "NaN"),
     ("outcomes", "llm", 1, "z", "an llm of llms.{0}", "'z'"),
@@ -513,7 +513,10 @@ def test_bad_vectors_are_named(tmp_path):
     np.save(path, np.zeros((2, 4)))
     assert _error(tmp_path) == "table queries_vectors.npy: expected floats [3, width], found float64 of shape (2, 4)"
     np.save(path, np.array([[0, 1], [1, np.nan], [0, 0]]))
-    assert _error(tmp_path) == "table queries_vectors.npy, column 1, row 1: expected a finite number, found NaN"
+    assert (
+        _error(tmp_path)
+        == "table queries_vectors.npy, column 1, row 1: expected a number in [-1,000,000, 1,000,000], found NaN"
+    )
     np.save(path, np.array([{}, {}, {}]), allow_pickle=True)
     assert _error(tmp_path).startswith("table queries_vectors.npy: expected a NumPy array")
 
