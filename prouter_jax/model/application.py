@@ -17,11 +17,11 @@ from prouter_jax.graph.history import read_histories
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
 from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
-from prouter_jax.model.cold_start import compare_with_known
 from prouter_jax.model.known_users import KnownUsers, make_known_users
 from prouter_jax.model.landmarks import choose_landmarks
 from prouter_jax.model.network import Architecture, side_by_side
 from prouter_jax.model.paper_network import GraphStates, Layers
+from prouter_jax.model.preference_grid import PreferenceGrid, make_preference_grid
 from prouter_jax.model.prior import mean_direction
 from prouter_jax.model.query_kernel import (
     KnownQueryKernel,
@@ -85,6 +85,7 @@ class Application:
       similar: the known users among whom similar ones are looked for; None unless the network uses them.
       unseen: the queries of the world that training did not have and of which no answer was observed, bool [queries].
       reader: of histories on such queries; None without Bayesian rounds.
+      preferences: of users who weigh nothing but effect and cost and whose feedback is choices; None for others.
     """
 
     network: Architecture
@@ -99,6 +100,7 @@ class Application:
     similar: KnownUsers | None = None
     unseen: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
     reader: UnseenReader | None = None
+    preferences: PreferenceGrid | None = None
 
     def priced(self, answers: np.ndarray, cost: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns answers and costs at current prices; only features of answers have the cost, states of layers do not.
@@ -158,7 +160,10 @@ class Application:
     def _read_known(self, world: World, graph: RouterGraph) -> np.ndarray:
         """As `read`, without the decisions that the graph does not show."""
         users = np.asarray(_read_users(self.network, self.params, graph, self.encoded.answers))
-        users, ids = self._mixed(graph, users), world.interactions.users.ids
+        ids = world.interactions.users.ids
+        if self.preferences is not None:
+            weights = self.preferences.read(graph, self.encoded.answers)
+            users = np.concatenate([weights, users[:, weights.shape[1] :]], 1)
         if self.similar is not None:
             users = np.concatenate([users, self.similar.columns(graph, self.encoded.answers, ids)], 1)
         decided = np.bincount(world.interactions.decisions.user, minlength=len(ids)) > 0
@@ -166,20 +171,11 @@ class Application:
 
     def cold_start_user(self) -> np.ndarray:
         """Returns the state of a user without history, [width]."""
-        user = np.asarray(self.encoded.cold_start_user)
+        user = np.array(self.encoded.cold_start_user)
+        if self.preferences is not None:
+            weights = self.preferences.cold_start_user()
+            user[: len(weights)] = weights
         return user if self.similar is None else np.concatenate([user, self.similar.cold_start_columns()])
-
-    def _mixed(self, graph: RouterGraph, users: np.ndarray) -> np.ndarray:
-        """Users averaged with the training users like them, where answers have few features; see `cold_start`."""
-        rounds, encoded = self.network.rounds, self.encoded.rounds
-        if rounds is None or encoded is None or not rounds.features.only_effect_and_cost:
-            return users
-        if self.by_share or graph.layout.has_ratings or graph.layout.has_thumbs:
-            return users
-        size, prior = rounds.features.size, np.asarray(encoded.prior)
-        answers = self.encoded.answers[..., :size]
-        mixed = compare_with_known(rounds, self.params, graph, answers, users[:, :size], prior)
-        return np.concatenate([mixed, users[:, size:]], 1)
 
 
 def apply_to_world(
@@ -228,8 +224,21 @@ def apply_to_world(
     of_landmarks = answers[landmarks, :, : rounds.means.shape[-1]]
     variance = _unexpected_variance(network, params, rounds.deviations)
     reader = UnseenReader(network, params, expected, exact if by_share else None, of_landmarks, variance, similar)
-    fitted = {"kernel": kernel, "weights": weights, "similar": similar, "reader": reader}
-    return dataclasses.replace(applied, encoded=encoded, **fitted)
+    preferences = None if by_share else _make_preferences(network, params, graph, encoded.answers)
+    applied = dataclasses.replace(applied, encoded=encoded, kernel=kernel, weights=weights)
+    return dataclasses.replace(applied, similar=similar, reader=reader, preferences=preferences)
+
+
+def _make_preferences(
+    network: Architecture, params: dict, graph: RouterGraph, answers: jax.Array
+) -> PreferenceGrid | None:
+    """`Application.preferences`, with the prior of the users of a graph."""
+    rounds = network.rounds
+    if rounds is None or not rounds.features.only_effect_and_cost:
+        return None
+    if graph.layout.has_ratings or graph.layout.has_thumbs:
+        return None
+    return make_preference_grid(rounds, params).fitted(graph, answers)
 
 
 def query_features_of(world: World, num_tasks: int) -> QueryFeatures:
