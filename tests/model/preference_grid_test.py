@@ -25,7 +25,7 @@ def _world(decisions=0, effect_weight=0.0, cost_weight=0.0, effects=None):
 
 
 def _directions(fit, *worlds):
-    """Effect and cost as nobody and the last user of each other world weigh them, of size 1; the first is trained on."""
+    """Effect and cost as nobody and the last user of each other world weigh them, of size 1."""
     network, graph = network_of(worlds[0], **COST_MODEL)
     params = rounds(network, graph, 2) if fit else network.init(jax.random.key(0))
     bound = network.bind(params)
