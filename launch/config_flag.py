@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 from ml_collections.config_flags import config_flags
 
-from prouter_jax.config import ExperimentConfig, validate
+from prouter_jax.config import ExperimentConfig, check_sections, validate
 
 flags.disclaim_key_flags()  # --help lists the flag among those of the command that defines it here
 
@@ -68,7 +68,9 @@ class _ExperimentParser(flags.ArgumentParser):
 
     def parse(self, argument: str) -> Any:
         value, colon, text = argument.partition(":")
-        return _load(find_experiment(value)).get_config(*([text] if colon else []))
+        config = _load(find_experiment(value)).get_config(*([text] if colon else []))
+        check_sections(config)
+        return config
 
 
 def _load(path: pathlib.Path) -> types.ModuleType:

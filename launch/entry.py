@@ -21,6 +21,7 @@ from prouter_jax.io.display import PlainStream
 _COMPILATION_CACHE = flags.DEFINE_boolean(
     "compilation_cache", True, "Keep compiled programs for later commands, in $XDG_CACHE_HOME/prouter_jax/compiled."
 )
+INTERRUPTED = 128 + 2  # exit code after Ctrl-C, as shells have it
 CRASH = 70  # exit code of an unexpected error (EX_SOFTWARE of sysexits.h)
 
 _UNSET = re.compile(r"flag --([\w.]+)=None: Flag --\1 must have a value other than None\.")
@@ -60,7 +61,11 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
             main()
         except (ValueError, OSError, ImportError) as error:
             _fail(str(error))
-        except Exception:
+        except KeyboardInterrupt:
+            _fail("stopped by SIGINT", INTERRUPTED)
+        except Exception as error:
+            if _lacks_memory(error):
+                _fail(f"expected more memory, found too little ({type(error).__name__}: {str(error)[:200]})")
             traceback.print_exc()
             _end(CRASH)  # not 1, Python's own: pod does not retry bad input
 
@@ -112,9 +117,15 @@ def _current_name(arg: str) -> str:
     return f"{found[1]}{current_path(found[2])}{arg[found.end() :]}"
 
 
-def _fail(message: str) -> NoReturn:
+def _lacks_memory(error: Exception) -> bool:
+    """Whether Python, Arrow, XLA or a thread that cannot start has run out of memory."""
+    words = ("RESOURCE_EXHAUSTED", "Out of memory", "start new thread", "bad_alloc")
+    return isinstance(error, MemoryError) or any(text in str(error) for text in words)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
     print(f"{pathlib.Path(sys.argv[0]).stem}: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    _end(1)
+    _end(code)
 
 
 def _end(code: int) -> NoReturn:

@@ -7,6 +7,7 @@ resumes an interrupted run.
 """
 
 import os
+import signal
 import sys
 from typing import Any, NoReturn
 
@@ -35,6 +36,16 @@ _NAMES = ("coordinator_address", "num_processes", "process_id")
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, _interrupt)  # outside of the training loop, which saves and then stops
+    try:
+        _train()
+    except KeyboardInterrupt as stopped:
+        name = str(stopped) or "SIGINT"
+        print(f"train: stopped by {name}; {_saved()}; the same command goes on", file=sys.stderr)
+        sys.exit(PREEMPTED if name == "SIGTERM" else entry.INTERRUPTED)
+
+
+def _train() -> None:
     config = read_config(_CONFIG)
     several = _join()
     with waiting("loading"):
@@ -58,6 +69,18 @@ def main() -> None:
         sys.exit(PREEMPTED)
     print("\n".join(headline(report)))
     print(f"report: {_WORKDIR.value}/{REPORT}/report.html")
+
+
+def _interrupt(number: int, _) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _saved() -> str:
+    """What of the run is on disk."""
+    from prouter_jax.experiment import saved_steps
+
+    steps = saved_steps(_WORKDIR.value)
+    return ", ".join(f"step {step} of {folder} is saved" for folder, step in steps) or "nothing was to be saved yet"
 
 
 def _join() -> bool:

@@ -340,6 +340,7 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
     Raises:
       ValueError: "config.PATH: expected ..., found ...".
     """
+    check_sections(config)
     _apply_aliases(config)
     _check_fields(config, "")
     wrong = sorted(set(filter(None, config.model.without.split(","))) - set(PARTS))
@@ -347,6 +348,12 @@ def validate(config: ExperimentConfig) -> ExperimentConfig:
     _check_data(config.data)
     _check_batches(config)
     return config
+
+
+def check_sections(config: Any) -> None:
+    """Raises ValueError unless a configuration, as an experiment file returns it, has every section."""
+    _require(isinstance(config, ExperimentConfig), "", "an ExperimentConfig", config)
+    _check_sections(config, "")
 
 
 def to_json(config: ExperimentConfig) -> str:
@@ -360,7 +367,10 @@ def from_json(text: str) -> ExperimentConfig:
     Raises:
       ValueError: if the text is not JSON, keys are missing or superfluous, or a value is wrong.
     """
-    values = json.loads(text)
+    try:
+        values = json.loads(text)
+    except RecursionError:
+        raise ValueError("expected JSON, found it nested too deeply") from None
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values["model"] = _renamed(values["model"], "model")
     for section, added in _ADDED.items():
@@ -381,7 +391,7 @@ def differences(before: str, now: ExperimentConfig) -> list[str]:
     """
     try:
         old = _flat(json.loads(before), "config")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     new = _flat(dataclasses.asdict(now), "config")
     changed = [path for path in {**new, **old} if old.get(path, _NO_FIELD) != new.get(path, _NO_FIELD)]
@@ -473,7 +483,7 @@ def _renamed(values: Any, path: str) -> Any:
 
 def _require(good: bool, path: str, expected: str, found) -> None:
     if not good:
-        raise ValueError(f"config.{path}: expected {expected}, found {found!r}")
+        raise ValueError(f"{f'config.{path}'.rstrip('.')}: expected {expected}, found {found!r}")
 
 
 def _sections(section) -> Iterator[tuple[str, Any]]:
@@ -497,6 +507,14 @@ def _apply_aliases(section, prefix: str = "") -> None:
         section.preset = new if section.preset == old else section.preset
     for name, nested in _sections(section):
         _apply_aliases(nested, f"{prefix}{name}.")
+
+
+def _check_sections(section, prefix: str) -> None:
+    for name, kind in typing.get_type_hints(type(section)).items():
+        expected, value = f"a section {kind.__name__}", getattr(section, name)
+        if dataclasses.is_dataclass(kind):
+            _require(type(value) is kind, f"{prefix}{name}", expected, value)
+            _check_sections(value, f"{prefix}{name}.")
 
 
 def _check_fields(section, prefix: str) -> None:

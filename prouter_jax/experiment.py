@@ -23,14 +23,15 @@ from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
 from prouter_jax.serving.root_digest import CONFIG, WORLD, write_root
-from prouter_jax.serving.router import Router, Trained, read_config
+from prouter_jax.serving.router import Router, Trained, read_config, trained_seeds
 from prouter_jax.sharding import make_mesh, to_host
+from prouter_jax.training.checkpoint import Checkpoints
 from prouter_jax.training.loop import train
 from prouter_jax.training.metrics_writer import require_tensorboard
 from prouter_jax.training.multihost import ask_primary, barrier, is_primary
 from prouter_jax.training.profiling import Pace
 from prouter_jax.training.refit import read_chosen
-from prouter_jax.training.run import REFIT, make_run, restore_best
+from prouter_jax.training.run import CHECKPOINTS, REFIT, make_run, restore_best
 from prouter_jax.training.user_states import load_user_states
 from prouter_jax.training.validation import run_scorer
 
@@ -139,6 +140,14 @@ def seed_folders(config: ExperimentConfig, workdir: pathlib.Path) -> list[tuple[
     if not config.seeds:
         return [(config.seed, workdir)]
     return [(seed, workdir / f"seed_{seed}") for seed in range(config.seeds)]
+
+
+def saved_steps(workdir: str | os.PathLike) -> list[tuple[pathlib.Path, int]]:
+    """The folder of each router of a run that has a checkpoint, and the newest step there."""
+    workdir = make_path(workdir)
+    routers = [folder / part for folder in [workdir, *trained_seeds(workdir)] for part in ("", REFIT)]
+    steps = [(folder, Checkpoints(folder / CHECKPOINTS).newest_step()) for folder in routers]
+    return [(folder, step) for folder, step in steps if step is not None]
 
 
 @contextlib.contextmanager

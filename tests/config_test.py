@@ -257,3 +257,20 @@ def test_a_configuration_of_an_earlier_version_is_read():
     values = json.loads(to_json(ExperimentConfig()))
     del values["train"]["tuning_steps"], values["data"]["history"]
     assert from_json(json.dumps(values)) == ExperimentConfig()
+
+
+def test_a_configuration_nested_too_deeply_is_bad_input():
+    deep = '{"a":' * 100_000
+    with pytest.raises(ValueError, match=r"^expected JSON, found it nested too deeply$"):
+        from_json(deep)
+    assert differences(deep, ExperimentConfig()) == []
+
+
+def test_what_an_experiment_file_returns_must_have_every_section():
+    for wrong in ({}, None, 5):
+        with pytest.raises(ValueError, match=r"^config: expected an ExperimentConfig, found "):
+            validate(wrong)
+    config = ExperimentConfig()
+    config.train = 5  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValueError, match=r"^config\.train: expected a section Train, found 5$"):
+        validate(config)

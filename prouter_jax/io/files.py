@@ -129,17 +129,18 @@ def read_sealed(path: str | os.PathLike) -> dict:
     """Reads the dictionary that `write_sealed` wrote.
 
     Raises:
-      ValueError: with the file's name, if it is missing, unreadable or changed.
+      ValueError: with the file's name, if it is missing, unreadable or changed; when a key is looked up that is not
+        there, as in another sealed file under this name.
     """
     path = make_path(path)
     try:
-        sealed = json.loads(path.read_bytes())
+        sealed = json.loads(path.read_bytes(), object_hook=lambda values: _Sealed(values, path.name))
         values, seal = sealed["values"], sealed["sha256"]
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path.name}: missing") from None
     except OSError as error:
         raise ValueError(f"{path.name}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         raise ValueError(f"{path.name}: not the JSON that was written") from None
     if _seal(values) != seal:
         raise ValueError(f"{path.name}: SHA-256 differs from the one it carries")
@@ -298,6 +299,17 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+class _Sealed(dict):
+    """A dictionary of a sealed file. A missing key is bad input, for the file may be another one."""
+
+    def __init__(self, values: dict, name: str):
+        super().__init__(values)
+        self._name = name
+
+    def __missing__(self, key: str):
+        raise ValueError(f"{self._name}: expected a value {key!r}, found the content of another file")
 
 
 def _seal(values: dict) -> str:

@@ -113,6 +113,11 @@ class Checkpoints:
         step = ask_primary(lambda: _find_best(self.folder))
         return self._restore(step, abstract), step
 
+    def newest_step(self) -> int | None:
+        """The newest step that has a manifest; None if nothing was ever saved."""
+        complete = (step for step in _steps(self.folder) if (self.folder / str(step) / files.MANIFEST).exists())
+        return next(complete, None)
+
     def best_step(self) -> int:
         """The step that `restore_best` restores, by the manifests and best.json; the state itself is not read.
 

@@ -204,3 +204,16 @@ def test_temporary_files_of_killed_processes_belong_to_no_folder(tmp_path):
     left.unlink()
     (tmp_path / ".manifest.json.1.tmp").write_bytes(b"half")
     assert files.verify(tmp_path) == {"n": 1}
+
+
+def test_a_sealed_file_in_the_place_of_another_is_bad_input(tmp_path):
+    files.write_sealed(tmp_path / "best.json", {"parameters": 3, "inner": {"a": 1}})
+    values = files.read_sealed(tmp_path / "best.json")
+    assert values == {"parameters": 3, "inner": {"a": 1}}
+    for read in (lambda: values["step"], lambda: values["inner"]["b"]):
+        with pytest.raises(ValueError, match=r"^best\.json: expected a value '.*', found the content of another file$"):
+            read()
+    (tmp_path / "manifest.json").write_bytes((tmp_path / "best.json").read_bytes())
+    for read in (files.verify, files.read_manifest):
+        with pytest.raises(ValueError, match=r"^manifest\.json: expected a value '(files|values)'"):
+            read(tmp_path)

@@ -33,3 +33,73 @@ def test_all_flags_that_are_missing_are_named():
         "flag --input",
         "flag --output",
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("return {}", "config: expected an ExperimentConfig, found {}"),
+        ("c = ExperimentConfig(); c.train = 5; return c", "config.train: expected a section Train, found 5"),
+    ],
+)
+def test_an_experiment_file_that_returns_something_else_is_named(tmp_path, body, found):
+    path = tmp_path / "wrong.py"
+    path.write_text(f"from prouter_jax import ExperimentConfig\ndef get_config(): {body}\n")
+    for override in ((), ("--config.train.num_train_steps=3",)):
+        command = [sys.executable, "-m", "launch", "train", f"--config={path}", f"--workdir={tmp_path}/run", *override]
+        done = processes.run(command, cwd=ROOT)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert found in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+_STOPPED = """
+import os, signal, sys
+import prouter_jax.experiment
+from launch import entry, train
+
+prouter_jax.experiment.run_experiment = lambda *_: os.kill(os.getpid(), signal.{})
+entry.start(train.main)
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stopped_training_says_in_one_line_what_is_saved(tmp_path, trained, name, code):
+    arguments = [sys.executable, "-c", _STOPPED.format(name), "--config=embedded"]
+    for workdir, saved in (
+        (trained.workdir, f"step 12 of {trained.workdir} is saved"),
+        (tmp_path, "nothing was"),
+    ):
+        done = processes.run([*arguments, f"--workdir={workdir}"], cwd=ROOT)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert f"train: stopped by {name}; {saved}" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
+_FAILING = """
+from launch import entry
+
+def main():
+    raise {}
+
+entry.start(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        ("MemoryError", 1, "expected more memory, found too little (MemoryError"),
+        (
+            "RuntimeError('RESOURCE_EXHAUSTED: x')",
+            1,
+            "expected more memory, found too little (RuntimeError",
+        ),
+        ('RuntimeError("can\'t start new thread")', 1, "expected more memory, found too little (RuntimeError"),
+        ("KeyboardInterrupt", 130, "stopped by SIGINT"),
+    ],
+)
+def test_too_little_memory_and_an_interrupt_are_one_line(error, code, line):
+    done = processes.run([sys.executable, "-c", _FAILING.format(error)], cwd=ROOT)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (code, "", 1)
+    assert f": {line}" in done.stderr

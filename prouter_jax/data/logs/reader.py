@@ -138,9 +138,11 @@ def _refuse(name: str):
 
 
 def _is_plain(cell) -> bool:
-    """Whether a cell is a number or a text without lone surrogates, which JSON allows and UTF-8 does not."""
+    """Whether a cell is a number that fits float64, or a text without lone surrogates, which UTF-8 lacks."""
     try:
-        return cell is None or isinstance(cell, int | float) or bool(cell.encode()) or not cell
+        if isinstance(cell, int | float):
+            return abs(cell) < _TOO_LARGE or isinstance(cell, float)
+        return cell is None or bool(cell.encode()) or not cell
     except (AttributeError, UnicodeEncodeError):
         return False
 
@@ -184,6 +186,7 @@ _READABLE = {
 }
 
 
+_TOO_LARGE = 1 << 1023  # integers from here on overflow float64
 _FIRST_BYTES, _BYTES_AT_ONCE = 1 << 18, 16 << 20
 _LONGEST_LINE = 64 << 20
 _ROWS_AT_ONCE = 1 << 15

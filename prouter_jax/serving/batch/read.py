@@ -54,7 +54,7 @@ def open_pairs(path: pathlib.Path, rows_at_once: int, reserved: tuple[str, ...])
         if names.count(name) > 1:
             raise ValueError(f"table {path.name}, column {name}: expected it once, found it {names.count(name)} times")
     for needed in (("user_id",), ("query", "query_id")):
-        if names and not set(needed) & set(names):
+        if (names or pairs.count()) and not set(needed) & set(names):
             raise missing_column(path.name, " or ".join(needed), names)
     return pairs
 
@@ -132,7 +132,7 @@ def _open_jsonl(path: pathlib.Path, rows_at_once: int) -> Pairs:
 
 def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
     """The text and the parsed object of each row; blank lines are skipped."""
-    row, line, decode = 0, b"", json.JSONDecoder().raw_decode
+    row, line, decode = 0, b"", json.JSONDecoder(parse_constant=_refuse).raw_decode
     try:
         with path.open("rb") as file:
             for line in file:
@@ -148,6 +148,11 @@ def _json_rows(path: pathlib.Path) -> Generator[tuple[str, dict], None, None]:
         raise ValueError(f"table {path.name}, row {row}: expected {expected}, found {line.strip()[:80]}") from error
     except OSError as error:
         raise ValueError(f"table {path.name}: expected a readable file, found {error}") from error
+
+
+def _refuse(constant: str):
+    """Of NaN and Infinity, which are no JSON: rows are written as they were read."""
+    raise ValueError(constant)
 
 
 def _json_chunks(

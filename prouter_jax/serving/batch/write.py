@@ -16,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from prouter_jax.data.distinct import distinct_sets
+from prouter_jax.io.files import jsonable
 from prouter_jax.serving.batch.columns import LIST, Chunk
 
 OUTPUT_COLUMNS = ("llm", "probabilities", "basis", "error")
@@ -121,7 +122,12 @@ def _dictionary_encode(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, _DICTIONARY_MAP)
 
 
-_to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_encode = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False).encode
+
+
+def _to_json(value) -> str:
+    """JSON text of a cell; NaN and infinity, which JSON lacks, become null, also within lists."""
+    return _encode(value if isinstance(value, str) else jsonable(value))
 
 
 class _CsvWriter:
@@ -167,7 +173,7 @@ class _JsonlWriter:
         heads = chunk.lines if chunk.lines is not None else _json_lines(chunk.table())
         llm, basis, error = (_json_cells(column) for column in (scored.llm, scored.basis, scored.error))
         lines = [
-            f'{head[:-1]}{", " if head != "{}" else ""}"llm": {llm}, "probabilities": {shares or "null"}, '
+            f'{head[:-1]}{", " if head[1:-1].strip() else ""}"llm": {llm}, "probabilities": {shares or "null"}, '
             f'"basis": {basis}, "error": {error}}}\n'
             for head, llm, shares, basis, error in zip(heads, llm, _as_json(scored), basis, error, strict=True)
         ]

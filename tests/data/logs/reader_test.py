@@ -203,3 +203,10 @@ def test_a_line_without_an_end_is_not_held_in_memory(tmp_path, monkeypatch):
     (tmp_path / "log.jsonl").write_bytes(b"x" * (3 << 20))
     with pytest.raises(ValueError, match="lines of at most 1 MB"):
         list(read_pieces(tmp_path / "log.jsonl", FIELDS))
+
+
+def test_an_integer_that_no_float_holds_drops_its_line_alone():
+    rows = [{"user": "u", "prompt": "x", "model": "m", "cost": cost} for cost in (0.5, 10**400, 2)]
+    found, dropped = _read(LineParser(FIELDS), _block(rows))
+    assert [row["cost"] for row in found] == [0.5, 2]
+    assert dropped == {"cost not readable": 1}

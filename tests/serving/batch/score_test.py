@@ -381,3 +381,28 @@ def test_memory_does_not_grow_with_the_file(tmp_path, source):
         score_file(score, path, tmp_path / "out.parquet", rows_at_once=200)
         tracemalloc.stop()
     assert peaks[1] - peaks[0] < 18_000 * 1000 / 4
+
+
+def test_every_row_that_is_written_is_json(tmp_path):
+    """Also for objects without members, and for NaN within lists, which Parquet has and JSON does not."""
+    (tmp_path / "a.jsonl").write_text('{ }\n{"user_id": "u", "query": "x"}\n{}\n')
+    score_file(_score, tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    assert [row.get("user_id") for row in rows] == [None, "u", None]
+    assert [row["error"] for row in rows] == ["no user", None, "no user"]
+    lists = pa.array([[1.5, float("nan")], [float("inf")]])
+    pq.write_table(pa.table({"user_id": ["u", "v"], "query": ["x", "y"], "n": lists}), tmp_path / "c.parquet")
+    score_file(_score, tmp_path / "c.parquet", tmp_path / "c.jsonl")
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "c.jsonl").read_text().splitlines()]
+    assert [row["n"] for row in rows] == [[1.5, None], [None]]
+
+
+@pytest.mark.parametrize("content", ["{}\n", "{ }\n\n{}\n"])
+def test_rows_without_any_member_lack_the_columns(tmp_path, content):
+    (tmp_path / "a.jsonl").write_text(content)
+    assert _complaint(tmp_path, "a.jsonl") == "table a.jsonl, column user_id: expected this column, found none"
+
+
+def test_a_number_that_json_lacks_is_no_json(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"user_id": "u", "query": "x", "n": NaN}\n')
+    assert "table a.jsonl, row 0: expected a JSON object, found" in _complaint(tmp_path, "a.jsonl")
