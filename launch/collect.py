@@ -8,6 +8,8 @@ OpenAI-compatible server; prouter_jax/llm/pool.py lists all fields. A local serv
 stores every answer as it arrives, and the same command resumes an interrupted run. `prouter grade` adds the effects.
 """
 
+import os
+
 from absl import flags
 
 from . import entry
@@ -23,6 +25,7 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the cost, and stop.")
 
 
 def main() -> None:
+    os.umask(0o077)  # answers may hold anything: no other user may read them
     from prouter_jax.llm.answers import read_queries
     from prouter_jax.llm.collect import collect, estimate_costs
     from prouter_jax.llm.pool import read_llms

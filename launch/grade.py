@@ -8,6 +8,8 @@ one for each query; --metric replaces it for all. Only --metric may be MODULE:FU
 with one LLM in it; its grades are stored in ANSWERS/grades.jsonl.
 """
 
+import os
+
 from absl import flags
 
 from . import entry
@@ -21,6 +23,7 @@ _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print what would be graded an
 
 
 def main() -> None:
+    os.umask(0o077)  # answers may hold anything: no other user may read them
     from prouter_jax.llm.grading import CollectedOutcomes
 
     outcomes, grader = CollectedOutcomes(_ANSWERS.value, _METRIC.value or ""), _make_grader()

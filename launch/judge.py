@@ -8,6 +8,7 @@ resumes an interrupted run. The LLM's server is OPENAI_BASE_URL, its key OPENAI_
 """
 
 import collections
+import os
 
 from absl import flags
 
@@ -21,6 +22,7 @@ _RETRY = flags.DEFINE_boolean("retry_failures", False, "Repeat the requests that
 
 
 def main() -> None:
+    os.umask(0o077)  # answers may hold anything: no other user may read them
     data = read_config(_CONFIG).data
     if data.users != "llm_as_judge":
         raise ValueError(f"config.data.users: expected 'llm_as_judge', found {data.users!r}")

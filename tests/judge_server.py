@@ -48,13 +48,13 @@ class JudgeServer:
     """`decide` gets the messages of each request and its number from 0, and returns an `Act`.
 
     Attributes:
-      requests: their bodies, `times` when they came, `authorization` their header.
+      requests: their bodies, `times` when they came, `authorization` and `headers` theirs.
       most_at_once: requests that were under way together.
     """
 
     def __init__(self, decide):
         self.decide = decide
-        self.requests, self.times, self.authorization = [], [], []
+        self.requests, self.times, self.authorization, self.headers = [], [], [], []
         self.most_at_once = self._now = 0
         self.lock, self.closing = threading.Lock(), threading.Event()
 
@@ -95,6 +95,7 @@ def _handler(server):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            server.headers.append(self.headers)
             act = server.act(body, self.headers["Authorization"])
             if act.drop:
                 return

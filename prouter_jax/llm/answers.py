@@ -30,6 +30,7 @@ _SCHEMA = {
 
 ANSWERS = "answers.jsonl"
 FAILURES = "failures.jsonl"
+SENT = "sent.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,16 +137,48 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sent:
+    """Journal record of a request before it is sent; those that are left when a run begins were under way at a kill.
+
+    Attributes:
+      key, llm, query_id: as of an `Answer`.
+      cost: the most in USD that the request may cost, lost attempts included; 0 once its failure is stored.
+      ended: whether its failure is stored; of an answer the journal of answers tells.
+    """
+
+    key: str
+    llm: str
+    query_id: str
+    cost: float
+    ended: bool = False
+
+    def __post_init__(self):
+        if not all(type(text) is str for text in (self.key, self.llm, self.query_id)) or not self.cost >= 0:
+            raise ValueError("expected ids and a cost")
+
+
+@dataclasses.dataclass(frozen=True)
 class AnswerStore:
-    """The two journals of a folder; one process at a time appends to them."""
+    """The journals of a folder; one process at a time appends to them."""
 
     answers: Journal[Answer]
     failures: Journal[Failure]
+    sent: Journal[Sent]
 
     @property
     def spent(self) -> float:
         """USD that all records of the folder cost."""
         return self.answers.spent + self.failures.spent
+
+    async def settle_killed(self) -> list[Sent]:
+        """Stores the requests under way at a kill as failures that cost the most they can, and returns them."""
+        found = [one for one in self.sent.records.values() if not one.ended and one.key not in self.answers.records]
+        for one in found:
+            await self.failures.add(
+                Failure(one.key, one.llm, one.query_id, "under way when the run was killed", one.cost)
+            )
+        self.sent.clear()
+        return found
 
 
 @contextlib.contextmanager
@@ -154,8 +187,11 @@ def open_answers(folder: pathlib.Path) -> Iterator[AnswerStore]:
     with (
         Journal(folder / ANSWERS, Answer, "an answer") as answers,
         Journal(folder / FAILURES, Failure, "a failure") as failures,
+        Journal(folder / SENT, Sent, "a request") as sent,
     ):
-        yield AnswerStore(answers, failures)
+        yield AnswerStore(answers, failures, sent)
+        if not sent.records:
+            sent.path.unlink()
 
 
 def write_collected(

@@ -4,14 +4,21 @@ After a `TransientError` a retry may succeed, a `RefusedError` concerns one requ
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import email.utils
 import math
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from prouter_jax.llm.pool import Messages, RemoteLlm
+from prouter_jax.io.display import log_line
+from prouter_jax.llm.pool import Messages, RemoteLlm, find_endpoint
+from prouter_jax.llm.redaction import Redactor
 
+_REDIRECT = 300
+_CLIENT_ERROR = 400
 _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -52,7 +59,10 @@ class RefusedError(Exception):
 
 
 class Client:
-    """Sends requests to one LLM; an async context manager. The API key never appears in an error message."""
+    """Sends requests to one LLM; an async context manager.
+
+    The API key is in no reply and no error message, even if the server repeats it. Redirects are not followed.
+    """
 
     def __init__(self, llm: RemoteLlm):
         """
@@ -64,13 +74,22 @@ class Client:
             import openai
         except ImportError:
             raise ValueError("asking an LLM needs the package openai: pip install 'prouter-jax[judge]'") from None
-        self._openai = openai
-        endpoint = llm.endpoint()
-        self._key = endpoint.read_key()
-        # every attempt reserves money and waits for the rate limit, so `llm.requests.Requester` retries, not openai
-        self._client = self._openai.AsyncOpenAI(
-            api_key=self._key or "none", base_url=endpoint.base_url, max_retries=0, timeout=llm.timeout
-        )
+        self._openai, self._endpoint = openai, llm.endpoint()
+        key = self._endpoint.read_key()
+        self._redact = Redactor(key).redact
+        if key and self._endpoint.is_readable_on_the_way():
+            log_line(f"{llm.name}: the key goes to {self._endpoint.base_url} unencrypted: use https://")
+        # openai sends organization, project and headers of OPENAI_... variables to any server
+        own = self._endpoint.base_url == find_endpoint().base_url
+        with contextlib.nullcontext() if own else _without_openai_variables():
+            # every attempt reserves money and waits for the rate limit, so `llm.requests.Requester` retries, not openai
+            self._client = openai.AsyncOpenAI(
+                api_key=key or "none",
+                base_url=self._endpoint.base_url,
+                max_retries=0,
+                timeout=llm.timeout,
+                http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+            )
 
     async def __aenter__(self) -> "Client":
         return self
@@ -102,28 +121,45 @@ class Client:
         except self._openai.APIConnectionError as error:
             cause = error.__cause__ or error
             connected = "Connect" not in type(cause).__name__  # httpx.ConnectError: no server, so no charge
-            reason = f"connection failed: {self._redact(str(cause))}"
+            reason = f"connection failed: {self._one_line(str(cause))}"
             raise TransientError(reason, maybe_charged=connected) from None
         except (self._openai.APIError, ValueError):
             raise TransientError("not a chat completion", maybe_charged=True) from None
-        return _parse_reply(response)
+        return _parse_reply(response, self._redact)
 
     def _classify_status(self, error) -> Exception:
         """The exception of `complete` for an HTTP error status."""
-        status, reason = error.status_code, self._redact(f"HTTP {error.status_code}: {error.message}")
+        status, reason = error.status_code, self._one_line(f"HTTP {error.status_code}: {error.message}")
+        if _REDIRECT <= status < _CLIENT_ERROR:
+            target = self._one_line(error.response.headers.get("location", "nowhere"))
+            return ValueError(
+                f"{self.llm.name}: expected answers of {self._endpoint.base_url}, found a redirect to {target}"
+            )
         if status in (401, 404) or error.code == "insufficient_quota":
             return ValueError(f"{self.llm.name}: the server refuses every request: {reason}")
         if status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS) or status >= _SERVER_ERROR:
             return TransientError(reason, _parse_retry_after(error.response.headers.get("retry-after")))
         return RefusedError(reason)
 
-    def _redact(self, text: str) -> str:
+    def _one_line(self, text: str) -> str:
         """One short line without the key: servers tend to repeat a key that they did not accept."""
-        return " ".join((text.replace(self._key, "[key]") if self._key else text).split())[:_MAX_REASON_LENGTH]
+        return " ".join(self._redact(text).split())[:_MAX_REASON_LENGTH]
 
 
-def _parse_reply(response) -> Reply:
-    """The reply in a parsed response; servers differ in the fields that they leave out, and a page of HTML is a str."""
+@contextlib.contextmanager
+def _without_openai_variables() -> Iterator[None]:
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("OPENAI_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _parse_reply(response, redact: Callable[[str], str]) -> Reply:
+    """The reply in a parsed response, without the key.
+
+    Servers differ in the fields that they leave out, and a page of HTML is a str.
+    """
     choices = getattr(response, "choices", None)
     message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
     if not isinstance(choices, list) or message is None:
@@ -133,7 +169,7 @@ def _parse_reply(response) -> Reply:
         _token_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens")
     )
     text, reason = getattr(message, "content", None), getattr(choices[0], "finish_reason", None)
-    return Reply(_valid_text(text), input_tokens, output_tokens, _valid_text(reason))
+    return Reply(redact(_valid_text(text)), input_tokens, output_tokens, redact(_valid_text(reason)))
 
 
 def _valid_text(value) -> str:

@@ -6,8 +6,18 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
+from prouter_jax.io.display import log_line
 from prouter_jax.io.paths import local_path
-from prouter_jax.llm.answers import ANSWERS, Answer, AnswerStore, Failure, Queries, open_answers, write_collected
+from prouter_jax.llm.answers import (
+    ANSWERS,
+    Answer,
+    AnswerStore,
+    Failure,
+    Queries,
+    Sent,
+    open_answers,
+    write_collected,
+)
 from prouter_jax.llm.budget import (
     Budget,
     BudgetError,
@@ -48,10 +58,10 @@ class CollectionSummary:
     spent: float
 
     def raise_errors(self) -> None:
-        """Raises the errors that ended the run early; a spent budget is not an error.
+        """Raises the errors that ended the run early; a spent budget is not an error if there is any answer.
 
         Raises:
-          ValueError: naming the LLMs whose servers refuse every request.
+          ValueError: naming the LLMs whose servers refuse every request, or if there is no answer at all.
           OSError: if an answer could not be stored, or the run was interrupted.
         """
         errors = [error for error in self.stopped.values() if not isinstance(error, BudgetError)]
@@ -61,6 +71,9 @@ class CollectionSummary:
                 raise error
         if refused:
             raise ValueError("; ".join(map(str, refused)))
+        if self.wanted and not self.answers:
+            reasons = [reason for reason, _ in self.failures.most_common(1)] or list(map(str, self.stopped.values()))
+            raise ValueError(f"expected an answer, found none: {'; '.join(reasons)}")
 
 
 def collect(
@@ -81,6 +94,13 @@ def collect(
     """
     folder = local_path(folder, "answers, to which one is added at a time")
     with open_answers(folder) as store:
+        killed = asyncio.run(store.settle_killed())
+        if killed:
+            most = sum(one.cost for one in killed)
+            log_line(
+                f"collect: {len(killed):,} requests were under way when an earlier run was killed; they are asked "
+                f"again, so at most {most:.4f} USD are paid twice; the budget counts them"
+            )
         plans = _make_plans(queries, llms, store.answers.records)
         run = _Run(queries, store, concurrency)
         shared = Budget(budget, store.spent), FairSemaphore(concurrency)
@@ -90,6 +110,7 @@ def collect(
         if unfinished:
             with Progress("collect", "answers", total, stored, store.spent) as progress:
                 asyncio.run(run.request_answers(unfinished, progress))
+            store.sent.clear()  # all have ended: their answers and failures are stored
         answers = store.answers.records
         write_collected(folder, queries, [(plan.llm, plan.keys) for plan in plans], answers)
         found = [answers[key] for plan in plans for key in plan.keys if key in answers]
@@ -168,7 +189,12 @@ class _Run:
         llm = plan.llm
 
         async def send(missing: tuple[str, int], usage: Usage) -> Reply:
-            return await requester.complete(llm.messages(self.queries.texts[missing[1]]), usage)
+            key, row = missing
+
+            async def before(most: float) -> None:
+                await self.store.sent.add(Sent(key, llm.name, str(self.queries.ids[row]), most))
+
+            return await requester.complete(llm.messages(self.queries.texts[row]), usage, before)
 
         async def store(missing: tuple[str, int], reply: Reply | None, failure: str | None, usage: Usage) -> None:
             await self._store(llm, *missing, reply, failure, usage)
@@ -186,6 +212,7 @@ class _Run:
         if reply is None:
             self.failures[f"{llm.name}: {failure}"] += 1
             await self.store.failures.add(Failure(*ids, failure or "", usage.cost))
+            await self.store.sent.add(Sent(*ids, 0.0, ended=True))
             return
         own = Usage()  # without lost attempts
         charge(llm, own, llm.messages(self.queries.texts[row]), reply)

@@ -16,6 +16,8 @@ from prouter_jax.io import files
 from prouter_jax.io.locks import try_lock
 from prouter_jax.io.paths import local_path
 
+_PRIVATE = 0o600
+
 
 @runtime_checkable
 class Record(Protocol):
@@ -59,7 +61,8 @@ class Journal(Generic[T]):
         self.path = _local_path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            self._file = stack.enter_context(open(self.path, "ab"))
+            self._file = stack.enter_context(open(self.path, "ab", opener=_open_private))
+            os.fchmod(self._file.fileno(), _PRIVATE)
             # the system frees the lock when the process ends, even by a kill
             if not try_lock(self._file.fileno()):
                 raise ValueError(f"{self.path}: expected to write here alone, found it in use by another run")
@@ -77,6 +80,11 @@ class Journal(Generic[T]):
 
     def __exit__(self, *_) -> None:
         self._closing.close()
+
+    def clear(self) -> None:
+        """Removes all records."""
+        os.ftruncate(self._file.fileno(), 0)
+        self.records, self.spent = {}, 0.0
 
     async def add(self, record: T) -> None:
         """Appends a record at once, and returns when it would survive a power failure.
@@ -107,6 +115,11 @@ def read_journal(path: str | os.PathLike, record_type: Callable[..., T], noun: s
     """
     path = _local_path(path)
     return {record.key: record for record in _read_lines(path, record_type, noun)[0]} if path.exists() else {}
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Opens a file that no other user may read: answers may hold anything."""
+    return os.open(path, flags, _PRIVATE)
 
 
 def _local_path(path: str | os.PathLike) -> pathlib.Path:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from prouter_jax.io.paths import make_path, require_file
 Messages = list[dict[str, str]]
 
 _OPENAI_URL = "https://api.openai.com/v1"
+_THIS_MACHINE = re.compile(r"localhost|::1|127(\.\d{1,3}){3}")
 _TOKENS_PER_MESSAGE = 16  # upper bound of what servers add around a message
 
 
@@ -29,6 +31,11 @@ class Endpoint:
     base_url: str
     key_variable: str
     needs_key: bool
+
+    def is_readable_on_the_way(self) -> bool:
+        """Whether requests go to another machine unencrypted."""
+        parts = urllib.parse.urlsplit(self.base_url)
+        return parts.scheme == "http" and not _THIS_MACHINE.fullmatch(parts.hostname or "")
 
     def read_key(self) -> str:
         """Reads the API key from the environment.

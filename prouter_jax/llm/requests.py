@@ -24,6 +24,7 @@ _MAX_RETRY_AFTER = 600.0  # seconds
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 Send = Callable[[Request, Usage], Awaitable[Result]]
+Before = Callable[[float], Awaitable[None]]
 Store = Callable[[Request, Result | None, str | None, Usage], Awaitable[None]]
 
 
@@ -84,11 +85,12 @@ class Requester:
         self._limiter = aiolimiter.AsyncLimiter(1, 60 / per_minute) if per_minute else None
         self._turn = asyncio.Lock()
 
-    async def complete(self, messages: Messages, usage: Usage) -> Reply:
+    async def complete(self, messages: Messages, usage: Usage, before: Before | None = None) -> Reply:
         """Requests one reply; transient errors are retried.
 
         Args:
           usage: receives the tokens and the cost of all attempts.
+          before: called before each attempt, with the most in USD that it and those before may cost.
 
         Raises:
           TransientError: if the last attempt fails, or the server asks for a delay of more than ten minutes.
@@ -102,12 +104,12 @@ class Requester:
             wait=lambda state: retry_delay(state.attempt_number, _retry_after(state), self.llm.backoff),
         )
         try:
-            return await retrying(self._complete_once, messages, usage)
+            return await retrying(self._complete_once, messages, usage, before)
         except tenacity.RetryError as error:
             last = error.last_attempt
             raise TransientError(f"after {last.attempt_number} attempts: {last.exception()}") from None
 
-    async def _complete_once(self, messages: Messages, usage: Usage) -> Reply:
+    async def _complete_once(self, messages: Messages, usage: Usage, before: Before | None) -> Reply:
         async with self._turn:  # only one task waits in the limiter; the others see `stop_error` at once
             self._raise_if_stopped()
             if self._limiter is not None:
@@ -117,6 +119,8 @@ class Requester:
             reserved, cost = self.llm.max_cost(messages), 0.0
             await self._reserve(reserved)
             try:
+                if before is not None:
+                    await before(usage.cost + reserved)
                 reply = await self.client.complete(messages)
                 cost = charge(self.llm, usage, messages, reply)
                 return reply

@@ -118,6 +118,32 @@ def test_a_server_that_refuses_everything_ends_with_exit_code_1(run, tmp_path):
     assert f"answers: 0 of 3, 0.0000 USD: {tmp_path}/out" in done.stdout
 
 
+def test_after_a_kill_it_is_told_what_may_be_paid_twice(run, tmp_path):
+    told = threading.Event()
+
+    def decide(*_):
+        told.wait(processes.HANG)
+        return Act("Surely 2")
+
+    with JudgeServer(decide) as server:
+        llm = {"model": "m", "base_url": server.url, "input_price": 1, "output_price": 1}
+        (tmp_path / "llms.json").write_text(json.dumps({"a": llm}))
+        command = [sys.executable, "-m", *_collect(tmp_path, "--concurrency=2")]
+        command[2] = f"launch.{command[2]}"
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        processes.wait_for(lambda: len(server.requests) == 2, process)
+        process.kill()
+        process.wait()
+        told.set()
+        done = run(*_collect(tmp_path))
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[0].startswith(
+            "collect: 2 requests were under way when an earlier run was killed"
+        )
+        assert len(server.requests) == 5
+    assert {path.stat().st_mode & 0o077 for path in (tmp_path / "out").iterdir()} == {0}
+
+
 def test_ctrl_c_waits_for_running_requests(run, tmp_path):
     told = threading.Event()
 

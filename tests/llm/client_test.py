@@ -5,7 +5,7 @@ import datetime
 import email.utils
 
 import pytest
-from judge_server import Act, serving
+from judge_server import Act, JudgeServer, serving
 from processes import HANG
 
 from prouter_jax.llm import client
@@ -56,6 +56,51 @@ def test_the_finish_reason_is_returned(monkeypatch):
     cut = b'{"choices": [{"message": {"content": "So"}, "finish_reason": "length"}]}'
     with serving(monkeypatch, lambda *_: Act(body=cut)):
         assert _complete() == Reply("So", None, None, "length")
+
+
+def test_a_redirect_is_not_followed(monkeypatch):
+    """The other server would get the questions, and with some clients the key."""
+    with JudgeServer(lambda *_: Act("yes")) as other:
+        away = Act(status=307, headers={"Location": f"{other.url}/chat/completions"}, body=b"")
+        with serving(monkeypatch, lambda *_: away), pytest.raises(ValueError, match=r"found a redirect to http://127"):
+            _complete()
+    assert other.requests == []
+
+
+def test_variables_of_openai_go_to_its_server_alone(monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-mine")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Mine: header-mine")
+    with serving(monkeypatch, lambda *_: Act("yes")) as own, JudgeServer(lambda *_: Act("yes")) as other:
+        _complete()
+        _complete(base_url=other.url)
+    assert own.headers[0]["OpenAI-Organization"] == "org-mine"
+    assert "mine" not in str(other.headers[0].items())
+
+
+def test_a_key_that_is_repeated_is_in_no_reply(monkeypatch):
+    cut = b'{"choices": [{"message": {"content": "is it sk-very-secret?"}, "finish_reason": "sk-very-secret"}]}'
+    with serving(monkeypatch, lambda *_: Act(body=cut)):
+        assert _complete() == Reply("is it [key]?", None, None, "[key]")
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://example.org/v1", True),
+        ("https://example.org/v1", False),
+        ("http://localhost:1/v1", False),
+        ("http://127.0.0.1:1/v1", False),
+        ("http://127.evil.org/v1", True),
+    ],
+)
+def test_a_key_that_goes_unencrypted_to_another_machine_is_told(monkeypatch, capsys, url, warned):
+    monkeypatch.setenv("MINE", "sk-very-secret")
+    for variable in ("MINE", ""):
+        Client(RemoteLlm("a", "m", 0.0, 0.0, base_url=url, key_variable=variable))
+        said = capsys.readouterr().err
+        assert ("unencrypted" in said) == (warned and variable == "MINE")
+        assert "sk-" not in said
 
 
 @pytest.mark.parametrize("act", [Act(status=500, body=b"{}"), Act(drop=True), Act(status=429, body=b"{}")])

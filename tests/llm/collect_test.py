@@ -105,6 +105,45 @@ def test_one_server_that_refuses_everything_does_not_stop_the_others(tmp_path):
     assert len(read_tables(tmp_path).outcomes.query) == 20
 
 
+def test_requests_under_way_at_a_kill_count_against_the_budget(tmp_path, capsys):
+    """The killed run had asked q0, q1 and q2; q0 was answered and q1 had failed."""
+    with JudgeServer(echo) as server:
+        llm = make_llm(server)
+        answered = llm.keys(["What is 0", "What is 1", "What is 2"])
+        _collect(tmp_path, make_queries(1), [llm])
+        assert not (tmp_path / "sent.jsonl").exists()
+        for key, ended in zip(answered, (False, True, False), strict=True):
+            sent = {"key": key, "llm": "a", "query_id": "q", "cost": 0.0 if ended else 0.02, "ended": ended}
+            with open(tmp_path / "sent.jsonl", "a") as file:
+                file.write(json.dumps(sent) + "\n")
+        capsys.readouterr()
+        found = _collect(tmp_path, make_queries(3), [llm], budget=COST + 0.02 + 2 * COST + 0.01)
+        assert "1 requests were under way when an earlier run was killed" in (said := capsys.readouterr().err)
+        assert "at most 0.0200 USD are paid twice" in said
+        assert found.answers == 3
+        assert found.spent == pytest.approx(3 * COST + 0.02)
+        assert [line["reason"] for line in lines(tmp_path / "failures.jsonl")] == ["under way when the run was killed"]
+        again = _collect(tmp_path, make_queries(3), [llm])
+        assert (again.spent, capsys.readouterr().err) == (found.spent, "")
+
+
+def test_no_answer_at_all_is_an_error(tmp_path):
+    with JudgeServer(lambda *_: Act(status=400, body=b"{}")) as server:
+        found = _collect(tmp_path, make_queries(3), [make_llm(server)])
+    with pytest.raises(ValueError, match=r"^expected an answer, found none: a: HTTP 400"):
+        found.raise_errors()
+
+
+def test_nobody_else_may_read_the_answers(tmp_path):
+    (tmp_path / "answers.jsonl").write_text("")
+    with JudgeServer(echo) as server:
+        _collect(tmp_path, make_queries(1), [make_llm(server)])
+    assert {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("*.jsonl")} == {
+        "answers.jsonl": 0,
+        "failures.jsonl": 0,
+    }
+
+
 def test_after_a_fatal_error_no_request_is_sent(tmp_path):
     with JudgeServer(lambda *_: Act(status=401, body=b"{}")) as server:
         begun = time.monotonic()
