@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.text_encoders import MOST_CHARACTERS
 
 
 def _words(kind: str, listed: str) -> dict[str, str]:
@@ -91,7 +92,7 @@ def answer_features(queries: Sequence[str], answers: Sequence[str]) -> Float[np.
 
     Args:
       queries: the query of each answer; the share of its words that the answer repeats is a feature.
-      answers: texts, Markdown or plain, best in English.
+      answers: texts, Markdown or plain, best in English; of a longer one its first `MOST_CHARACTERS`.
 
     Returns:
       float32 [answers, FEATURES], finite.
@@ -104,8 +105,8 @@ def answer_features(queries: Sequence[str], answers: Sequence[str]) -> Float[np.
     raw, topics = np.zeros((len(answers), len(_RAW)), np.float32), {}
     for row, (query, answer) in enumerate(zip(queries, answers, strict=True)):
         if query not in topics:
-            topics[query] = frozenset(word for word in _WORD.findall(_plain(query)) if len(word) > 3)
-        raw[row] = _measure(answer, topics[query])
+            topics[query] = frozenset(word for word in _WORD.findall(_plain(query[:MOST_CHARACTERS])) if len(word) > 3)
+        raw[row] = _measure(answer[:MOST_CHARACTERS], topics[query])
     return _standardise(dict(zip(_RAW, raw.T, strict=True)))
 
 

@@ -18,6 +18,10 @@ from prouter_jax.io import files
 from prouter_jax.io.cache import cache_folder
 from prouter_jax.io.paths import files_below, local_path
 
+MOST_CHARACTERS = 1_000_000
+"""Number of characters of a text that are read, for its vector and for its style: a bound on memory and time."""
+_PIECE = 1 << 16  # characters that are encoded at once: a token takes about 1 KiB meanwhile
+
 
 class Encoder(typing.NamedTuple):
     """A text encoder.
@@ -33,7 +37,7 @@ class Encoder(typing.NamedTuple):
     embed: Callable[[str], np.ndarray]
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encodes each distinct text once.
+        """Encodes each distinct text once; of a longer one its first `MOST_CHARACTERS`.
 
         Returns:
           float32 [len(texts), width]; rows have norm 1, or 0 for a text without tokens.
@@ -42,7 +46,7 @@ class Encoder(typing.NamedTuple):
         vectors = np.zeros((len(distinct), self.width), np.float32)
         for text, index in distinct.items():
             if text:
-                vectors[index] = self.embed(text)
+                vectors[index] = self.embed(text[:MOST_CHARACTERS])
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(lengths > 0, lengths, 1)
         return vectors[[distinct[text] for text in texts]]
@@ -121,8 +125,12 @@ def _make_wordllama() -> Encoder:
     def embed(text: str) -> np.ndarray:
         tokenizer, table = load()
         text = text.encode("utf-8", "replace").decode()  # the tokenizer rejects lone surrogates
-        # One text at a time: a batch would start threads, and a later fork of the process would warn.
-        return table[tokenizer.encode(text, add_special_tokens=False).ids].mean(axis=0)
+        total, tokens = np.zeros(table.shape[1], np.float32), 0
+        # One piece at a time: a batch would start threads, and a later fork of the process would warn.
+        for start in range(0, len(text), _PIECE):
+            rows = table[tokenizer.encode(text[start : start + _PIECE], add_special_tokens=False).ids]
+            total, tokens = total + rows.sum(axis=0), tokens + len(rows)
+        return total / np.float32(max(tokens, 1))
 
     return Encoder("wordllama", 256, embed)
 
@@ -133,10 +141,11 @@ def _make_minilm() -> Encoder:
     folder = _minilm_folder()
     from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
 
+    # it reads the first 256 tokens of a text
     model = SentenceTransformer(str(folder), device="cpu")
 
     def embed(text: str) -> np.ndarray:
-        return np.asarray(model.encode(text, show_progress_bar=False), np.float32)
+        return np.asarray(model.encode(text[:_PIECE], show_progress_bar=False), np.float32)
 
     return Encoder("minilm", 384, embed)
 
@@ -183,7 +192,7 @@ _WEIGHTS = {"wordllama": _wordllama_files, "minilm": _minilm_files, "hash": list
 
 # ---- the cache: one file for a list of texts, an .npy followed by its SHA-256
 
-_VERSION = 1  # increase it when the vectors of an encoder change
+_VERSION = 2  # increase it when the vectors of an encoder change
 
 
 def _write_vectors(path: pathlib.Path, vectors: np.ndarray) -> None:

@@ -19,6 +19,7 @@ from prouter_jax.model.query_batch import QueryBatch, join
 from prouter_jax.serving.batch.write import Scored
 
 _CACHED_BYTES = 1 << 28  # of texts' features: 64,000 texts with 512 landmarks, and 10 LLMs of 54 features
+_LONGEST_CACHED = 4096  # characters; the cache keeps the texts as well
 _BASES = ("cold_start", "history")
 
 
@@ -50,7 +51,7 @@ class Pool:
       scale: scale of the costs.
       encode: features of new queries, from their texts and task rows (-1 for none).
       text_cache: (answers, cost, kernel) of recent texts by (text, task row), oldest first; these arrays take at most
-        256 MiB, whatever the number of known queries and LLMs.
+        256 MiB, whatever the number of known queries and LLMs. Long texts are not in it.
     """
 
     scorer: Scorer
@@ -84,7 +85,7 @@ def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) ->
     offered = _offered(pool, columns.get("candidates"), errors)
     offered &= _permitted(queries, constraints, offered, errors)
     logits = pool.temperature * pool.scorer.logits(pool.users, queries.batch, user, queries.row)
-    errors.add(~np.isfinite(np.where(offered, logits, 0)).all(1), lambda _: "expected finite scores, found others")
+    errors.add(np.any(offered & ~np.isfinite(logits), axis=1), lambda _: "expected finite scores, found others")
     bad = errors.rows()
     llm, probabilities = _choose(logits, offered, bad)
     basis = _take_names(_BASES, pool.has_history[user].astype(np.int32), bad)
@@ -209,7 +210,7 @@ def _text_batch(pool: Pool, pairs: list[tuple[str, int]]) -> QueryBatch:
         kernel = batch.kernel if batch.kernel is not None else np.zeros((len(new), 0), np.float32)
         found = dict(zip(new, zip(batch.answers, batch.cost, kernel, strict=True), strict=True))
     rows = [found[pair] if pair in found else pool.text_cache[pair] for pair in pairs]
-    pool.text_cache.update(found)
+    pool.text_cache.update({pair: row for pair, row in found.items() if len(pair[0]) <= _LONGEST_CACHED})
     size = sum(column.nbytes for column in rows[0])
     while len(pool.text_cache) * size > _CACHED_BYTES:
         pool.text_cache.popitem(last=False)

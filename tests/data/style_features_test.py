@@ -136,3 +136,10 @@ def test_style_that_is_known_stays(two_users):
     assert (style[:2] == 7).all()
     assert np.isfinite(style[2]).all()
     assert np.isnan(known[2]).all()
+
+
+def test_of_a_very_long_text_the_beginning_counts(monkeypatch):
+    monkeypatch.setattr("prouter_jax.data.style_features.MOST_CHARACTERS", 100)
+    begun = "Certainly! Here are some words. " * 10
+    long, short = answer_features([begun, begun[:100]], [f"{begun}# More", begun[:100]])
+    np.testing.assert_array_equal(long, short)

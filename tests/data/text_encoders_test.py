@@ -6,10 +6,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from prouter_jax.data import text_encoders as module
 from prouter_jax.data.text_encoders import Encoder, encode_cached, make_encoder
 
 TEXTS = [
@@ -176,3 +178,25 @@ def test_minilm_hears_what_texts_have_in_common():
     )
     # torch warns when it is imported, which is not ours to mend
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+
+
+def test_a_long_text_is_encoded_in_pieces(monkeypatch):
+    """Its vector is the mean over all tokens, but for those at the cuts, and memory is that of a piece."""
+    encoder, text = make_encoder("wordllama"), "Sort these numbers, please. " * 2000
+    whole = encoder.encode([text])
+    monkeypatch.setattr(module, "_PIECE", 1000)
+    np.testing.assert_allclose(encoder.encode([text]), whole, atol=0.01)
+    tracemalloc.start()
+    encoder.encode([text * 16])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6  # the vectors of all its tokens at once are 200 MB
+
+
+@pytest.mark.parametrize("name", ["wordllama", "hash"])
+def test_of_a_very_long_text_the_beginning_counts(name, monkeypatch):
+    monkeypatch.setattr(module, "MOST_CHARACTERS", 100)
+    begun = "Name three rivers. " * 10
+    assert len(begun) > 100
+    one, other = make_encoder(name).encode([begun + "Or mountains!", begun[:100]])
+    np.testing.assert_array_equal(one, other)

@@ -156,3 +156,11 @@ def test_a_score_that_is_not_finite_is_an_error_and_no_pick(router, known, monke
     assert (scores.llm[0], scores.probabilities[0], scores.basis[0]) == (None, {}, None)
     assert scores.error == ["expected finite scores, found others", None]
     assert router.score(["u00"], query_ids=known[:1], candidates=[llms[2:]]).error == [None]  # it is no candidate
+
+
+def test_a_long_text_is_scored_and_not_kept(router):
+    text = "How do rivers flow? " * 1000
+    assert router.score(["u00"], [text]).error == [None]
+    assert (text, -1) not in router._pool.text_cache
+    router.score(["u00"], [TEXT])
+    assert (TEXT, -1) in router._pool.text_cache
