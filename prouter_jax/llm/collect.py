@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from prouter_jax.io.display import log_line
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import local_path
 from prouter_jax.llm.answers import (
     ANSWERS,
@@ -93,7 +94,7 @@ def collect(
       ValueError: before any request, if the package openai or a key is missing or another run uses the folder.
     """
     folder = local_path(folder, "answers, to which one is added at a time")
-    with open_answers(folder) as store:
+    with lock_folder(folder), open_answers(folder) as store:
         killed = asyncio.run(store.settle_killed())
         if killed:
             most = sum(one.cost for one in killed)

@@ -19,6 +19,8 @@ from jaxtyping import Float
 from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.data.tables.schema import load_table, parse_texts
 from prouter_jax.data.tables.table import AllowedIds, Table
+from prouter_jax.io import files
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import arrow_file, make_path
 from prouter_jax.llm.answers import Queries, read_queries
 from prouter_jax.llm.budget import Budget, Estimate, Progress, Usage, count_characters, estimate_tokens
@@ -178,6 +180,7 @@ class CollectedOutcomes:
         for name in (QUERIES, OUTCOMES):
             if not (self.folder / name).is_file():
                 raise ValueError(f"folder {str(folder)!r}: expected {name}, as `prouter collect` writes it, found none")
+        self._read = files.version_of(self.folder / OUTCOMES)
         self._queries: Queries = read_queries(self.folder / QUERIES)
         self._table: Table = load_table(self.folder / OUTCOMES, _OUTCOME_SCHEMA, _OTHERS)
         self._query = self._table.find_ids("query_id", AllowedIds(self._queries.ids, f"a query_id of {QUERIES}"))
@@ -199,8 +202,17 @@ class CollectedOutcomes:
           grader: for the rows with the metric judge.
 
         Raises:
-          ValueError: if a metric cannot use a reference, naming its row, or if rows need a grader and there is none.
+          ValueError: if a metric cannot use a reference, naming its row, if rows need a grader and there is none, or if
+            another command is writing to the folder, or has since the outcomes were read.
         """
+        with lock_folder(self.folder):
+            if files.version_of(self.folder / OUTCOMES) != self._read:
+                raise ValueError(f"{self.folder / OUTCOMES}: expected it as it was read, found it changed; try again")
+            summary = self._grade(grader)
+            self._read = files.version_of(self.folder / OUTCOMES)
+            return summary
+
+    def _grade(self, grader: LlmGrader | None) -> GradingSummary:
         if JUDGE in self.rows and grader is None:
             raise ValueError(
                 f"metric {JUDGE}: expected an LLM that grades {len(self.rows[JUDGE]):,} answers, found none"

@@ -9,6 +9,7 @@ from collect_cases import make_llm
 from judge_server import Act, JudgeServer
 
 from prouter_jax.data.tables.read_write import read_tables
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.llm.grading import CollectedOutcomes, LlmGrader
 
 QUERIES = {
@@ -105,6 +106,18 @@ def test_errors_name_the_row_and_nothing_is_written(folder, name):
     before = (folder / "outcomes.parquet").read_bytes()
     with pytest.raises(ValueError, match=message):
         CollectedOutcomes(folder).grade(None)
+    assert (folder / "outcomes.parquet").read_bytes() == before
+
+
+def test_outcomes_that_change_meanwhile_are_not_graded(folder):
+    outcomes = CollectedOutcomes(folder, "token_f1")
+    with lock_folder(folder), pytest.raises(ValueError, match="expected no other command that writes here"):
+        outcomes.grade(None)
+    table = pq.read_table(folder / "outcomes.parquet")
+    pq.write_table(table.slice(1), folder / "outcomes.parquet")
+    before = (folder / "outcomes.parquet").read_bytes()
+    with pytest.raises(ValueError, match=r"outcomes\.parquet: expected it as it was read, found it changed"):
+        outcomes.grade(None)
     assert (folder / "outcomes.parquet").read_bytes() == before
 
 

@@ -8,8 +8,9 @@ from prouter_jax.data.public.benchmarks import read_alpacaeval, read_embedllm, r
 from prouter_jax.data.public.personaroute import read_personaroute
 from prouter_jax.data.public.preferences import read_arena, read_gmtrouter, read_prism
 from prouter_jax.data.public.records import ProgressCallback, PublicData
-from prouter_jax.data.tables.read_write import write_tables
+from prouter_jax.data.tables.read_write import find_tables, write_tables
 from prouter_jax.io import files
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import make_path
 
 CONVERSION = "conversion.json"
@@ -64,7 +65,7 @@ def convert(
       number of dropped items by reason and the number of rows written by table.
 
     Raises:
-      ValueError: one line, for bad input or a folder that holds other tables.
+      ValueError: one line, for bad input, a folder that holds other tables, or one that another command writes to.
     """
     read = read_public(name, path, llms_path, on_progress)
     root = make_path(path)
@@ -75,8 +76,15 @@ def convert(
         "dropped": read.dropped,
         "written": _counts(read),
     }
-    write_tables(read.data, out)
-    files.write_whole(make_path(out) / CONVERSION, json.dumps(summary, indent=2) + "\n")
+    out = make_path(out)
+    with lock_folder(out) as left:
+        text = json.dumps(summary, indent=2) + "\n"
+        again = (out / CONVERSION).exists() and (out / CONVERSION).read_text() == text
+        found = find_tables(out)
+        if found and not (again or left):  # tables of a killed conversion are written again
+            raise ValueError(f"{out}: expected a folder without tables of other data, found {found[0]}; name another")
+        write_tables(read.data, out)
+        files.write_whole(out / CONVERSION, text)
     return summary
 
 

@@ -14,6 +14,7 @@ from prouter_jax.data.public.registry import FORMATS, convert, read_public
 from prouter_jax.data.tables.read_write import read_tables
 from prouter_jax.dataset import read_interactions
 from prouter_jax.io.files import write_whole
+from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import files_below
 
 
@@ -32,6 +33,19 @@ def test_tables_hold_the_data_of_the_files(tmp_path):
     assert summary["records"] == 10
     assert summary["dropped"]["answers without a score"] == 1
     assert summary["written"] == {"users": 2, "tasks": 1, "queries": 2, "LLMs": 3, "outcomes": 5, "decisions": 2}
+
+
+def test_a_second_conversion_replaces_no_tables_of_other_data(tmp_path):
+    out, path = tmp_path / "out", write_rows(tmp_path / "utterances.jsonl", PRISM)
+    convert("prism", path, out)
+    before = {name: (out / name).read_bytes() for name in files_below(out)}
+    convert("prism", path, out)  # the same again may be repeated
+    write_rows(path, PRISM[:-1])
+    with pytest.raises(ValueError, match=r"out: expected a folder without tables of other data, found"):
+        convert("prism", path, out)
+    with lock_folder(tmp_path / "busy"), pytest.raises(ValueError, match="busy: expected no other command"):
+        convert("prism", path, tmp_path / "busy")
+    assert {name: (out / name).read_bytes() for name in files_below(out)} == before
 
 
 def test_files_of_a_folder_have_relative_names(tmp_path):
