@@ -36,11 +36,13 @@ def write_root(workdir: pathlib.Path, encoder: str) -> None:
       encoder: name of the text encoder of the router's world.
 
     Raises:
-      ValueError: if a file is missing or damaged, or an update of the older root.json is missing.
+      ValueError: if a file is missing or damaged, if an update of the older root.json is missing, or if the encoder has
+        other weights than it says.
     """
     updates = read_updates(workdir)
     old = _read(workdir) if (workdir / ROOT).exists() else None
     if old is not None:
+        _check_encoder(workdir, **old["encoder"])  # vectors of the world and of new texts would not fit
         _check_updates(workdir, old, updates)
     values = {
         "files": _digests(workdir),
@@ -118,7 +120,7 @@ def _check_encoder(workdir: pathlib.Path, name: str, weights: str) -> None:
     if found != weights:
         raise ValueError(
             f"{workdir}: expected the text encoder {name} with the weights of training (SHA-256 {weights[:12]}...), "
-            f"found others ({found[:12]}...): install the version of that time, or train again"
+            f"found others ({found[:12]}...): install the version of that time, or train in another workdir"
         )
 
 

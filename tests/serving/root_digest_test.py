@@ -108,10 +108,11 @@ def test_a_changed_configuration_is_refused_by_training_too(experiment, workdir)
         train_experiment(experiment, workdir)
 
 
-def test_a_text_encoder_with_other_weights_is_refused(workdir, monkeypatch):
+def test_a_text_encoder_with_other_weights_is_refused(experiment, workdir, monkeypatch):
     monkeypatch.setattr(root_digest, "weights_digest", lambda name: "0" * 64)
-    with pytest.raises(ValueError, match="run: expected the text encoder hash with the weights of training"):
-        Router.load(workdir)
+    for command in (lambda: Router.load(workdir), lambda: train_experiment(experiment, workdir)):
+        with pytest.raises(ValueError, match="run: expected the text encoder hash with the weights of training"):
+            command()
 
 
 def _lose_manifest(folder):
