@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +85,7 @@ class Application:
       weights: its coefficients, [landmarks, llms, features].
       similar: the known users among whom similar ones are looked for; None unless the network uses them.
       unseen: the queries of the world that training did not have and of which no answer was observed, bool [queries].
-      reader: of histories on such queries; None without Bayesian rounds.
+      reader: makes the reader of histories on such queries, once; None without Bayesian rounds.
       preferences: of users who weigh nothing but effect and cost and whose feedback is choices; None for others.
     """
 
@@ -99,7 +100,7 @@ class Application:
     weights: jax.Array | None = None
     similar: KnownUsers | None = None
     unseen: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, bool))
-    reader: UnseenReader | None = None
+    reader: Callable[[], UnseenReader] | None = None
     preferences: PreferenceGrid | None = None
 
     def priced(self, answers: np.ndarray, cost: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,9 +151,10 @@ class Application:
         if self.reader is None or not len(rows):
             return self._read_known(world, graph)
         users = np.array(self._read_known(world, _without(graph, unseen)))
-        places, size = query_features_of(world, graph.layout.num("task")), self.reader.size
+        reader, places = self.reader(), query_features_of(world, graph.layout.num("task"))
+        size = reader.size
         answers = np.asarray(self.encoded.answers)[: len(self.unseen), :, :size]
-        found = self.reader.read(world, rows, unseen, answers, places)
+        found = reader.read(world, rows, unseen, answers, places)
         users[rows, :size] = found[:, :size]
         users[rows, users.shape[1] - (found.shape[1] - size) :] = found[:, size:]
         return users
@@ -208,22 +210,28 @@ def apply_to_world(
     scales, noise = scales_of(model.query_kernel), model.query_kernel.noise
     if tuned:
         scales, noise = network.tuned()[1].bind(params).kernel()
-    places, answers = query_features_of(world, num_tasks), encoded.answers[known]
+    places = query_features_of(world, num_tasks)
     landmarks = choose_landmarks(places.take(known), num_tasks, scales, model.query_kernel.landmarks)
     kernel = make_query_kernel(places.take(known), num_tasks, scales, noise, landmarks)
     weights = coefficients(kernel, rounds.deviations)
     ids = world.interactions.users.ids if known_ids is None else known_ids
-    similar = make_known_users(network, params, ids, answers, kernel) if tuned else None
+    answers = np.asarray(encoded.answers)[known]
+    similar = make_known_users(network, params, ids, jax.device_put(answers), kernel) if tuned else None
     expected = functools.partial(_expected, kernel, rounds.means, weights)
     if unseen.any():
         encoded = _with_expected(encoded, np.flatnonzero(unseen), expected(places.take(unseen)))
-    exact = kernel
-    if kernel.low_rank is not None:
-        chosen = places.take(known[landmarks])
-        exact = make_query_kernel(chosen, num_tasks, scales, noise, np.arange(len(landmarks)))
-    of_landmarks = answers[landmarks, :, : rounds.means.shape[-1]]
-    variance = _unexpected_variance(network, params, rounds.deviations)
-    reader = UnseenReader(network, params, expected, exact if by_share else None, of_landmarks, variance, similar)
+
+    @functools.cache
+    def reader() -> UnseenReader:
+        exact = kernel
+        if kernel.low_rank is not None:
+            chosen = places.take(known[landmarks])
+            exact = make_query_kernel(chosen, num_tasks, scales, noise, np.arange(len(landmarks)))
+        of_landmarks = jax.device_put(answers[landmarks, :, : rounds.means.shape[-1]])
+        variance = _unexpected_variance(network, params, rounds.deviations)
+        compared = exact if by_share else None
+        return UnseenReader(network, params, expected, compared, of_landmarks, variance, similar)
+
     preferences = None if by_share else _make_preferences(network, params, graph, encoded.answers)
     applied = dataclasses.replace(applied, encoded=encoded, kernel=kernel, weights=weights)
     return dataclasses.replace(applied, similar=similar, reader=reader, preferences=preferences)
