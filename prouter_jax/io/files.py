@@ -133,8 +133,14 @@ def read_sealed(path: str | os.PathLike) -> dict:
         there, as in another sealed file under this name.
     """
     path = make_path(path)
+
+    def named(values: dict) -> _Sealed:
+        sealed = _Sealed(values)
+        sealed.name = path.name
+        return sealed
+
     try:
-        sealed = json.loads(path.read_bytes(), object_hook=lambda values: _Sealed(values, path.name))
+        sealed = json.loads(path.read_bytes(), object_hook=named)
         values, seal = sealed["values"], sealed["sha256"]
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path.name}: missing") from None
@@ -304,12 +310,10 @@ def _naming(path: pathlib.Path) -> Iterator[None]:
 class _Sealed(dict):
     """A dictionary of a sealed file. A missing key is bad input, for the file may be another one."""
 
-    def __init__(self, values: dict, name: str):
-        super().__init__(values)
-        self._name = name
+    name = "a sealed file"  # of one that dataclasses.asdict copied
 
     def __missing__(self, key: str):
-        raise ValueError(f"{self._name}: expected a value {key!r}, found the content of another file")
+        raise ValueError(f"{self.name}: expected a value {key!r}, found the content of another file")
 
 
 def _seal(values: dict) -> str:

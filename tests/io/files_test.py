@@ -1,5 +1,6 @@
 """Whole files, sealed files, folders with a manifest."""
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -213,6 +214,8 @@ def test_a_sealed_file_in_the_place_of_another_is_bad_input(tmp_path):
     for read in (lambda: values["step"], lambda: values["inner"]["b"]):
         with pytest.raises(ValueError, match=r"^best\.json: expected a value '.*', found the content of another file$"):
             read()
+    record = dataclasses.make_dataclass("Record", ["values"])
+    assert dataclasses.asdict(record(values)) == {"values": values}
     (tmp_path / "manifest.json").write_bytes((tmp_path / "best.json").read_bytes())
     for read in (files.verify, files.read_manifest):
         with pytest.raises(ValueError, match=r"^manifest\.json: expected a value '(files|values)'"):
