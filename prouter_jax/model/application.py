@@ -7,8 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from prouter_jax.compilation import jit_program
 from prouter_jax.config import Model
@@ -17,13 +16,13 @@ from prouter_jax.data.query_features import QueryFeatures, in_parts, make_query_
 from prouter_jax.graph.history import read_histories
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
-from prouter_jax.model.answer_features import COST, measured, task_means, tasks_of
+from prouter_jax.model.answer_features import COST
+from prouter_jax.model.encoded import Encoded, encode, with_expected
 from prouter_jax.model.known_users import KnownUsers, make_known_users
 from prouter_jax.model.landmarks import choose_landmarks
-from prouter_jax.model.network import Architecture, side_by_side
+from prouter_jax.model.network import Architecture
 from prouter_jax.model.paper_network import GraphStates, Layers
 from prouter_jax.model.preference_grid import PreferenceGrid, make_preference_grid
-from prouter_jax.model.prior import mean_direction
 from prouter_jax.model.query_kernel import (
     KnownQueryKernel,
     coefficients,
@@ -31,46 +30,7 @@ from prouter_jax.model.query_kernel import (
     predict_values,
     scales_of,
 )
-from prouter_jax.model.unseen_histories import UnseenReader
-from prouter_jax.model.unseen_queries import unexpected_variance
-
-
-@struct.dataclass
-class RoundsEncoded:
-    """What the Bayesian rounds say of a world.
-
-    Attributes:
-      prior: prior mean of users' weights, [features].
-      means: mean features of the known answers by task, [tasks + 1, llms, features].
-      deviations: features of the known answers minus these, [queries, llms, features].
-    """
-
-    prior: jax.Array
-    means: jax.Array
-    deviations: jax.Array
-
-
-@struct.dataclass
-class Encoded:
-    """What scoring needs of a world besides its users.
-
-    Attributes:
-      answers: states of the answers to the graph's queries, padding included, [queries, llms, width].
-      cost: scaled costs of the answers, gaps filled, [queries, llms].
-      mean_cost: mean scaled costs by task, [tasks + 1, llms].
-      cold_start_user: state of a user without history, [width].
-      sharpness: inverse temperature of choices, in 1 / utility.
-      rounds: of the Bayesian rounds; None without them.
-      messages: node states after message passing, without users and answers; None without layers.
-    """
-
-    answers: jax.Array
-    cost: jax.Array
-    mean_cost: jax.Array
-    cold_start_user: jax.Array
-    sharpness: jax.Array
-    rounds: RoundsEncoded | None
-    messages: GraphStates | None
+from prouter_jax.model.unseen_histories import UnseenReader, make_unseen_reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +161,7 @@ def apply_to_world(
     factor = np.ones(graph.layout.num("llm")) if price_factor is None else price_factor
     unseen, num_tasks = _unseen(world.interactions, trained_queries), graph.layout.num("task")
     known, by_share = np.flatnonzero(~unseen), model.unseen_queries == "share"
-    encoded = _encode(network, params, graph, known, by_share)
+    encoded = encode(network, params, graph, known, by_share)
     applied = Application(network, params, world, graph, factor, by_share, encoded, unseen=unseen)
     rounds = encoded.rounds
     if rounds is None:
@@ -219,22 +179,15 @@ def apply_to_world(
     similar = make_known_users(network, params, ids, jax.device_put(answers), kernel) if tuned else None
     expected = functools.partial(_expected, kernel, rounds.means, weights)
     if unseen.any():
-        encoded = _with_expected(encoded, np.flatnonzero(unseen), expected(places.take(unseen)))
+        encoded = with_expected(encoded, np.flatnonzero(unseen), expected(places.take(unseen)))
 
-    @functools.cache
-    def reader() -> UnseenReader:
-        exact = kernel
-        if kernel.low_rank is not None:
-            chosen = places.take(known[landmarks])
-            exact = make_query_kernel(chosen, num_tasks, scales, noise, np.arange(len(landmarks)))
-        of_landmarks = jax.device_put(answers[landmarks, :, : rounds.means.shape[-1]])
-        variance = _unexpected_variance(network, params, rounds.deviations)
-        compared = exact if by_share else None
-        return UnseenReader(network, params, expected, compared, of_landmarks, variance, similar)
-
+    of_landmarks = (places.take(known[landmarks]), answers[landmarks], rounds.deviations)
+    reader = functools.partial(
+        make_unseen_reader, network, params, kernel, noise, of_landmarks, expected, by_share, similar
+    )
     preferences = None if by_share else _make_preferences(network, params, graph, encoded.answers)
     applied = dataclasses.replace(applied, encoded=encoded, kernel=kernel, weights=weights)
-    return dataclasses.replace(applied, similar=similar, reader=reader, preferences=preferences)
+    return dataclasses.replace(applied, similar=similar, reader=functools.cache(reader), preferences=preferences)
 
 
 def _make_preferences(
@@ -271,65 +224,12 @@ def _expected(
     return in_parts(lambda some: predict_values(kernel, means, weights, some)[0], places)
 
 
-def _with_expected(encoded: Encoded, rows: np.ndarray, expected: np.ndarray) -> Encoded:
-    """With expected features of the answers to unseen queries, in place of means and zeros."""
-    answers, cost = np.array(encoded.answers), np.array(encoded.cost)
-    answers[rows, :, : expected.shape[2]] = expected
-    cost[rows] = expected[..., COST]
-    return dataclasses.replace(encoded, answers=answers, cost=cost)
-
-
-@functools.partial(jit_program, static_argnums=0)
-def _unexpected_variance(network: Architecture, params: dict, deviations: jax.Array) -> jax.Array | float:
-    bound = network.bind(params)
-    return 0.0 if bound.rounds is None else unexpected_variance(deviations, bound.population(bound.rounds))
-
-
 def _without(graph: RouterGraph, unseen: np.ndarray) -> RouterGraph:
     """The graph without the decisions on unseen queries, bool [queries without padding]."""
     shown, query = np.array(graph.visibility.decisions), np.asarray(read_histories(graph).query)
     padded = np.pad(unseen, (0, graph.layout.num("query") - len(unseen)))
     visible = dataclasses.replace(graph.visibility, decisions=shown * ~padded[query])
     return dataclasses.replace(graph, visibility=visible)
-
-
-@functools.partial(jit_program, static_argnums=(0, 4))
-def _encode(network: Architecture, params: dict, graph: RouterGraph, known: jax.Array, by_share: bool) -> Encoded:
-    """What `Encoded` says, of a world with these rows of known queries."""
-    bound, answers, users, rounds, messages = network.bind(params), [], [], None, None
-    if bound.rounds is not None:
-        answers.append(bound.rounds.answers(graph))
-        rounds = _encode_rounds(bound.population(bound.rounds).mean, graph, answers[0], known)
-        users.append(
-            rounds.prior if by_share else mean_direction(bound.rounds.users[...], bound.rounds.has_history[...])
-        )
-    if bound.messages is not None:
-        states = bound.messages(graph)
-        answers.append(states.answers)
-        users.append(states.cold_start_user)
-        messages = dataclasses.replace(states, users=None, answers=None)
-    cost, mean_cost = _costs(graph)
-    both = side_by_side(answers), side_by_side(users)
-    return Encoded(both[0], cost, mean_cost, both[1], bound.sharpness(), rounds, messages)
-
-
-def _encode_rounds(
-    prior: Float[Array, " features"],
-    graph: RouterGraph,
-    answers: Float[Array, "queries llms features"],
-    known: Int[Array, " known"],
-) -> RoundsEncoded:
-    answers, task, num_tasks = answers[known], tasks_of(graph)[known], graph.layout.num("task")
-    means = task_means(answers, jnp.ones_like(answers), task, num_tasks)
-    return RoundsEncoded(prior, means, answers - means[task])
-
-
-def _costs(graph: RouterGraph) -> tuple[Float[Array, "queries llms"], Float[Array, "tasks llms"]]:
-    """Scaled costs of the answers to the graph's queries, gaps filled; mean costs by task."""
-    values, seen = (x[..., COST] for x in measured(graph))
-    task = tasks_of(graph)
-    means = task_means(values, seen, task, graph.layout.num("task"))
-    return jnp.where(seen > 0, values, means[task]), means
 
 
 @functools.partial(jit_program, static_argnums=0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from prouter_jax.compilation import jit_program
 from prouter_jax.data.batches import Batches
@@ -17,9 +17,9 @@ from prouter_jax.graph.history import Histories, batch_histories, informative_fe
 from prouter_jax.graph.world import World, only_users
 from prouter_jax.model.known_users import KnownUsers, similar_columns
 from prouter_jax.model.network import Architecture
-from prouter_jax.model.query_kernel import KnownQueryKernel, regression_weights
+from prouter_jax.model.query_kernel import KnownQueryKernel, make_query_kernel, regression_weights
 from prouter_jax.model.similar_users import known_utilities, log_agreement
-from prouter_jax.model.unseen_queries import ChoicePrediction, mode_with_unseen, weaken
+from prouter_jax.model.unseen_queries import ChoicePrediction, mode_with_unseen, unexpected_variance, weaken
 
 _USERS_AT_ONCE = 16
 _INFERENCE_STEPS = 12  # Newton steps from the prior mean, as for other histories
@@ -102,6 +102,39 @@ class UnseenReader:
         known = None if self.similar is None else self.similar.mixer.known
         by_share = self.kernel is not None
         return _read(self.network, by_share, self.params, self.answers, self.variance, known, weights, of_users)
+
+
+def make_unseen_reader(
+    network: Architecture,
+    params: dict,
+    kernel: KnownQueryKernel,
+    noise: jax.Array | float,
+    of_landmarks: tuple[QueryFeatures, Float[np.ndarray, "landmarks llms width"], Float[Array, "known llms features"]],
+    expected: Callable[[QueryFeatures], np.ndarray],
+    by_share: bool,
+    similar: KnownUsers | None,
+) -> UnseenReader:
+    """Makes the reader; it compares with the landmarks alone, whatever the number of known queries.
+
+    Args:
+      kernel: over the known queries.
+      noise: its noise.
+      of_landmarks: features of the landmarks, states of the answers to them, and deviations of the features of all
+        known answers from the means of their LLM on their task.
+      by_share: whether choice probabilities on new queries are regressed.
+    """
+    places, answers, deviations = of_landmarks
+    if kernel.low_rank is not None:
+        kernel = make_query_kernel(places, kernel.num_tasks, kernel.scales, noise, np.arange(len(answers)))
+    features = jax.device_put(answers[..., : deviations.shape[-1]])
+    variance = _unexpected_variance(network, params, deviations)
+    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar)
+
+
+@functools.partial(jit_program, static_argnums=0)
+def _unexpected_variance(network: Architecture, params: dict, deviations: jax.Array) -> jax.Array | float:
+    bound = network.bind(params)
+    return 0.0 if bound.rounds is None else unexpected_variance(deviations, bound.population(bound.rounds))
 
 
 @functools.partial(jit_program, static_argnums=(0, 1))
