@@ -45,7 +45,7 @@ _PERSONAL = "personal_bradley_terry"
 # baselines of each kind of feedback that a practitioner would write, or that were ahead elsewhere
 _OF_CHOICES = (
     *("smoothed_favourite", "empirical_bayes", "kernel_ridge", "factorisation"),
-    *("agreeing_users", "factorisation_kernel"),
+    *("agreeing_users", "factorisation_kernel", "implicit_als"),
 )
 _OF_COSTS = ("smoothed_favourite", "smoothed_user_task", "empirical_bayes")
 _OF_VOTES = ("bradley_terry", "bradley_terry_task", "factorisation", _PERSONAL)
