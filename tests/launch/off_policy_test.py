@@ -14,7 +14,7 @@ from prouter_jax.config import ExperimentConfig
 from prouter_jax.data.logs.convert import Options, convert_log
 from prouter_jax.data.logs.tables import read_logged
 from prouter_jax.data.tables.read_write import read_tables
-from prouter_jax.evaluation.off_policy.evaluate import evaluate_router, held_out, select_llms
+from prouter_jax.evaluation.off_policy.evaluate import evaluate_router, held_out, load_router, select_llms
 from prouter_jax.experiment import run_experiment
 from prouter_jax.serving.router import Router
 
@@ -80,7 +80,8 @@ def test_a_router_trained_on_a_log_is_found_to_be_worth_what_it_is_worth(tmp_pat
     config.data.encoder = "hash"
     config.train.num_train_steps = 8
     run_experiment(config, tmp_path / "run")
-    router, data = Router.load(tmp_path / "run"), read_tables(tmp_path / "log")
+    data = read_tables(tmp_path / "log")
+    router = load_router(tmp_path / "run", data)
     evaluation = evaluate_router(router, data, read_logged(tmp_path / "log", data))
     rows = np.flatnonzero(held_out(router, data))
     picked = data.llms.ids[select_llms(router, data, rows, lambda share: None)]

@@ -176,14 +176,18 @@ def test_a_killed_sweep_goes_on_and_ends_where_an_undisturbed_one_ends(tmp_path)
 
 
 def _check_best(workdir):
-    """The written experiment is the best trial's configuration, and launch.train reads it."""
+    """The written experiment is the best trial's configuration, but trains on all in the end; launch.train reads it."""
     spec = importlib.util.spec_from_file_location("best", workdir / "best.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     best, _ = _results(workdir)
-    expected = (workdir / "trials" / f"{best:03d}" / "experiment.json").read_text()
-    assert configuration.to_json(module.get_config()) == expected
-    done = _run("-m", "launch.train", f"--config={workdir}/best.py", f"--workdir={workdir}/trials/{best:03d}")
+    found, trial = module.get_config(), workdir / "trials" / f"{best:03d}"
+    assert found.train.refit
+    found.train.refit = False
+    assert configuration.to_json(found) == (trial / "experiment.json").read_text()
+    done = _run(
+        *("-m", "launch.train", f"--config={workdir}/best.py", f"--workdir={trial}", "--config.train.refit=false")
+    )
     assert done.returncode == 0, done.stderr  # the same workdir takes no other configuration
 
 
