@@ -79,7 +79,7 @@ class Batches:
           the TPU compiler of libtpu 0.0.42 crashes on converting bool to a number.
         """
         user = self._users(step, start, stop)
-        return self.of_decisions(*self._decisions(user, step * self.users + start))
+        return self.of_decisions(*self.decisions_of(user, step * self.users + start))
 
     def of_decisions(self, decision: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
         """The columns of `rows` for some decisions.
@@ -104,6 +104,25 @@ class Batches:
             found["shown_first"] = (offered & (llm[offer] == first)).astype(np.int8)
         return found
 
+    def decisions_of(self, user: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the rows of each user's decisions, all or an even random sample, and False for padding.
+
+        Args:
+          user: rows of users, -1 for padding, int [n].
+          row: number of the first of them among all rows of a run, from which samples are drawn.
+
+        Returns:
+          int and bool [n, history].
+        """
+        start = self.store.users[user]
+        count = np.where(user < 0, 0, self.store.users[user + 1] - start)[:, None]
+        column = np.arange(self.history)
+        position = np.broadcast_to(column, (len(user), self.history))
+        if (count > self.history).any():
+            position = np.where(count > self.history, self._drawn(count, row), position)
+        valid = position < count
+        return np.where(valid, start[:, None] + position, 0), valid
+
     @functools.cached_property
     def _slots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """LLM in each slot [sets, candidates], slot of each LLM [sets, llms], used slots [sets, candidates]."""
@@ -119,17 +138,6 @@ class Batches:
         if self.left_out is not None:
             some = np.where(np.isin(some, self.left_out), -1, some)
         return np.pad(some, (0, stop - start - len(some)), constant_values=-1)
-
-    def _decisions(self, user: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Decisions of each user [n, history], all or an even random sample; and False for padding [n, history]."""
-        start = self.store.users[user]
-        count = np.where(user < 0, 0, self.store.users[user + 1] - start)[:, None]
-        column = np.arange(self.history)
-        position = np.broadcast_to(column, (len(user), self.history))
-        if (count > self.history).any():
-            position = np.where(count > self.history, self._drawn(count, row), position)
-        valid = position < count
-        return np.where(valid, start[:, None] + position, 0), valid
 
     def _drawn(self, count: np.ndarray, row: int) -> np.ndarray:
         """Random positions in histories of `count` [n, 1] decisions, stratified: one in each equal part, rotated."""

@@ -73,13 +73,13 @@ class Scorer:
         Args:
           rows: rows of the queries in the world, int [queries].
         """
-        new = np.zeros(len(rows), bool) if self.unseen is None else self.unseen[rows]
-        if self.places is None or not new.any():
-            return QueryBatch(self.answers[rows], self.cost[rows], None, ~new)
-        asked = self.ask(self.places.take(rows[new]))
-        kernel = None if asked.kernel is None else np.zeros((len(rows), asked.kernel.shape[1]), np.float32)
-        if kernel is not None and asked.kernel is not None:
-            kernel[new] = asked.kernel
+        if self.unseen is None or self.places is None or not self.unseen[rows].any():
+            return QueryBatch(self.answers[rows], self.cost[rows], None, np.ones(len(rows), bool))
+        new, kernel = self.unseen[rows], None
+        nearness = self.ask(self.places.take(rows[new])).kernel
+        if nearness is not None:
+            kernel = np.zeros((len(rows), nearness.shape[1]), np.float32)
+            kernel[new] = nearness
         return QueryBatch(self.answers[rows], self.cost[rows], kernel, ~new)
 
     def logits(self, users: np.ndarray, asked: QueryBatch, user: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -189,6 +189,7 @@ def make_scorer(
     features, sharpness = network.rounds and network.rounds.features, float(applied.encoded.sharpness)
     kernel = applied.kernel if applied.by_share else None
     named = features.columns_by_name() if features else {}
+    scored_by_text = network.rounds is not None and applied.unseen.any()
     return Scorer(
         users=applied.read(world, graph) if users is None else users,
         cold_start_user=applied.cold_start_user(),
@@ -203,8 +204,8 @@ def make_scorer(
         named=named if applied.similar is None else named | {"similar users": slice(answers.shape[2], None)},
         read=applied.read,
         mixer=applied.similar and applied.similar.mixer,
-        unseen=applied.unseen if network.rounds else None,
-        places=query_features_of(world, graph.layout.num("task")),
+        unseen=applied.unseen if scored_by_text else None,
+        places=query_features_of(world, graph.layout.num("task")) if scored_by_text else None,
     )
 
 

@@ -82,7 +82,7 @@ class UnseenReader:
         states = []
         for start in range(0, len(rows), _USERS_AT_ONCE):
             some = np.arange(start, start + _USERS_AT_ONCE)
-            batch = batches.of_decisions(*_decisions(store.users, some, longest))
+            batch = batches.of_decisions(*batches.decisions_of(np.where(some < len(rows), some, -1), 0))
             is_unseen = unseen[batch["query"]] * batch["shown"]
             candidates = answers[batch["query"][..., None], batch["llm"]]
             of_users = (batch, candidates, is_unseen, place[batch["query"]], other[some])
@@ -184,15 +184,6 @@ def _agreement(
 
 
 _LEAST = 1e-6  # probability, before the logarithm
-
-
-def _decisions(starts: np.ndarray, users: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the users' decisions in the store, and False for padding; also for users beyond the last."""
-    count = np.diff(starts)
-    inside = users < len(count)
-    users = np.minimum(users, len(count) - 1)
-    valid = (np.arange(size) < count[users][:, None]) & inside[:, None]
-    return np.where(valid, starts[users][:, None] + np.arange(size), 0), valid
 
 
 def _padded_size(number: int) -> int:
