@@ -121,15 +121,19 @@ class Application:
 
     def _read_known(self, world: World, graph: RouterGraph) -> np.ndarray:
         """As `read`, without the decisions that the graph does not show."""
-        users = np.asarray(_read_users(self.network, self.params, graph, self.encoded.answers))
-        ids = world.interactions.users.ids
-        if self.preferences is not None:
-            weights = self.preferences.read(graph, self.encoded.answers)
-            users = np.concatenate([weights, users[:, weights.shape[1] :]], 1)
+        users, ids = self._own_states(graph), world.interactions.users.ids
         if self.similar is not None:
             users = np.concatenate([users, self.similar.columns(graph, self.encoded.answers, ids)], 1)
         decided = np.bincount(world.interactions.decisions.user, minlength=len(ids)) > 0
         return np.where(decided[:, None], users[: len(decided)], self.cold_start_user())
+
+    def _own_states(self, graph: RouterGraph) -> np.ndarray:
+        """States of a graph's users without the columns of similar users; no mode is sought where preferences count."""
+        weights = None if self.preferences is None else self.preferences.read(graph, self.encoded.answers)
+        if weights is not None and self.network.layers is None:
+            return weights
+        users = np.asarray(_read_users(self.network, self.params, graph, self.encoded.answers))
+        return users if weights is None else np.concatenate([weights, users[:, weights.shape[1] :]], 1)
 
     def cold_start_user(self) -> np.ndarray:
         """Returns the state of a user without history, [width]."""
