@@ -7,6 +7,7 @@ WORKS = {  # in the order in which they are measured; the module of each
     "pairs": "scoring",
     "texts": "scoring",
     "new_queries": "scoring",
+    "live": "live",
     "epochs": "training",
     "processes": "commands",
     "collect": "commands",

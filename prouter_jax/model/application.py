@@ -21,6 +21,7 @@ from prouter_jax.model.encoded import Encoded, encode, with_expected
 from prouter_jax.model.known_users import KnownUsers, make_known_users
 from prouter_jax.model.landmarks import choose_landmarks
 from prouter_jax.model.network import Architecture
+from prouter_jax.model.one_user import OneUserReader
 from prouter_jax.model.paper_network import GraphStates, Layers
 from prouter_jax.model.preference_grid import PreferenceGrid, make_preference_grid
 from prouter_jax.model.query_kernel import (
@@ -118,6 +119,14 @@ class Application:
         users[rows, :size] = found[:, :size]
         users[rows, users.shape[1] - (found.shape[1] - size) :] = found[:, size:]
         return users
+
+    def one_user_reader(self) -> OneUserReader | None:
+        """Returns the reader of single users; None where the state of a user depends on more than its history."""
+        if self.reader is None or self.preferences is not None or self.network.layers is not None:
+            return None
+        reader = self.reader()
+        answers = np.asarray(self.encoded.answers)[: len(self.unseen), :, : reader.size]
+        return OneUserReader(reader, answers, self.unseen, query_features_of(self.world, self.graph.layout.num("task")))
 
     def _read_known(self, world: World, graph: RouterGraph) -> np.ndarray:
         """As `read`, without the decisions that the graph does not show."""

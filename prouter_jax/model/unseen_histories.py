@@ -19,7 +19,13 @@ from prouter_jax.model.known_users import KnownUsers, similar_columns
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.query_kernel import KnownQueryKernel, make_query_kernel, regression_weights
 from prouter_jax.model.similar_users import known_utilities, log_agreement
-from prouter_jax.model.unseen_queries import ChoicePrediction, mode_with_unseen, unexpected_variance, weaken
+from prouter_jax.model.unseen_queries import (
+    ChoicePrediction,
+    drop_padding,
+    mode_with_unseen,
+    unexpected_variance,
+    weaken,
+)
 
 _USERS_AT_ONCE = 16
 _INFERENCE_STEPS = 12  # Newton steps from the prior mean, as for other histories
@@ -36,6 +42,7 @@ class UnseenReader:
       answers: features of the answers to these, [known, llms, features].
       variance: of the utility of an answer that nobody observed.
       similar: the known users; None if the network has no similar users.
+      shares: their choice probabilities on the known queries, [known, llms, users]; None without them.
     """
 
     network: Architecture
@@ -45,6 +52,7 @@ class UnseenReader:
     answers: jax.Array
     variance: jax.Array
     similar: KnownUsers | None
+    shares: jax.Array | None
 
     @property
     def size(self) -> int:
@@ -71,9 +79,9 @@ class UnseenReader:
         if len(answers) < len(unseen):
             answers = np.concatenate([answers, self.expected(places.take(slice(len(answers), None)))])
         data = only_users(world.interactions, rows)
-        weights, place = self._weights(places, np.flatnonzero(unseen))
+        weights, place = self._weights_of(places, np.flatnonzero(unseen))
         store = build_store(data)
-        longest = _padded_size(int(np.diff(store.users).max(initial=1)))
+        longest = padded_size(int(np.diff(store.users).max(initial=1)))
         batches = Batches(store, np.arange(len(unseen)), _USERS_AT_ONCE, longest, 0)
         padded = -(-len(rows) // _USERS_AT_ONCE) * _USERS_AT_ONCE
         other = np.ones((padded, len(self.similar.ids) if self.similar else 0), np.float32)
@@ -83,25 +91,53 @@ class UnseenReader:
         for start in range(0, len(rows), _USERS_AT_ONCE):
             some = np.arange(start, start + _USERS_AT_ONCE)
             batch = batches.of_decisions(*batches.decisions_of(np.where(some < len(rows), some, -1), 0))
-            is_unseen = unseen[batch["query"]] * batch["shown"]
+            is_unseen = unseen[batch["query"]] * (batch["shown"] > 0)
             candidates = answers[batch["query"][..., None], batch["llm"]]
-            of_users = (batch, candidates, is_unseen, place[batch["query"]], other[some])
-            states.append(np.asarray(self._read(weights, of_users)))
+            at = np.where(is_unseen, np.arange(longest), -1)
+            states.append(self.read_batch(batch, candidates, at, place[batch["query"]], weights, other[some]))
         return np.concatenate(states)[: len(rows)]
 
-    def _weights(self, places: QueryFeatures, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read_batch(
+        self,
+        batch: dict[str, np.ndarray],
+        candidates: Float[np.ndarray, "users decisions candidates features"],
+        at: Int[np.ndarray, "users predicted"],
+        place: Int[np.ndarray, "users predicted"],
+        weights: Float[np.ndarray, "unseen known"],
+        other: Float[np.ndarray, "users known_users"],
+    ) -> Float[np.ndarray, "users width"]:
+        """Computes the states of a batch of users; a program is compiled for each shape.
+
+        Args:
+          batch: histories, as in `data.batches.Batches.rows`.
+          candidates: features of the candidates' answers, expected ones for unseen queries.
+          at: each user's decisions on unseen queries; -1 for padding.
+          place: row of the query of each of these in `weights`.
+          weights: what `weights_of` returns for the unseen queries.
+          other: 0 where the known user is the user, else 1.
+        """
+        similar = None if self.similar is None else (self.similar.mixer.known, self.shares)
+        by_share, of_users = self.kernel is not None, (batch, candidates, at, place, other)
+        fixed = (self.params, self.answers, self.variance, similar)
+        return np.asarray(_read(self.network, by_share, *fixed, weights, of_users))
+
+    def weights_of(self, places: QueryFeatures) -> Float[np.ndarray, "queries known"]:
+        """Returns the weights of the known queries in the prediction for others; zeros where choices are not predicted.
+
+        Args:
+          places: features of these.
+        """
+        if self.kernel is None:
+            return np.zeros((len(places.task), len(self.answers)), np.float32)
+        return in_parts(functools.partial(regression_weights, self.kernel), places)
+
+    def _weights_of(self, places: QueryFeatures, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights of the known queries for each unseen one, padded; and the row there of each query of the world."""
         place = np.zeros(len(places.task), np.int32)
         place[rows] = np.arange(len(rows))
-        weights = np.zeros((_padded_size(len(rows)), len(self.answers)), np.float32)
-        if self.kernel is not None:
-            weights[: len(rows)] = in_parts(functools.partial(regression_weights, self.kernel), places.take(rows))
+        weights = np.zeros((padded_size(len(rows)), len(self.answers)), np.float32)
+        weights[: len(rows)] = self.weights_of(places.take(rows))
         return weights, place
-
-    def _read(self, weights: np.ndarray, of_users: tuple) -> jax.Array:
-        known = None if self.similar is None else self.similar.mixer.known
-        by_share = self.kernel is not None
-        return _read(self.network, by_share, self.params, self.answers, self.variance, known, weights, of_users)
 
 
 def make_unseen_reader(
@@ -128,7 +164,8 @@ def make_unseen_reader(
         kernel = make_query_kernel(places, kernel.num_tasks, kernel.scales, noise, np.arange(len(answers)))
     features = jax.device_put(answers[..., : deviations.shape[-1]])
     variance = _unexpected_variance(network, params, deviations)
-    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar)
+    shares = None if similar is None else _shares(network, features, similar.mixer.known)
+    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar, shares)
 
 
 @functools.partial(jit_program, static_argnums=0)
@@ -137,12 +174,17 @@ def _unexpected_variance(network: Architecture, params: dict, deviations: jax.Ar
     return 0.0 if bound.rounds is None else unexpected_variance(deviations, bound.population(bound.rounds))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _shares(network: Architecture, answers: jax.Array, known: jax.Array) -> jax.Array:
+    return jax.nn.softmax(known_utilities(known, answers, jnp.float32(network.tuned()[0].sharpness)), 1)
+
+
 @functools.partial(jit_program, static_argnums=(0, 1))
 def _read(
-    network: Architecture, by_share: bool, params: dict, answers, variance, known, weights, of_users
+    network: Architecture, by_share: bool, params: dict, answers, variance, similar, weights, of_users
 ) -> jax.Array:
-    """States of a batch of users, [users, width]; arguments as in `UnseenReader`."""
-    batch, candidates, unseen, place, other = of_users
+    """States of a batch of users, [users, width]; arguments as of `UnseenReader.read_batch`."""
+    batch, candidates, at, place, other = of_users
     bound, histories = network.bind(params), batch_histories(batch)
     rounds = bound.rounds
     if rounds is None:
@@ -150,42 +192,43 @@ def _read(
     population, features = bound.population(rounds), rounds.sizes.features
     feedback = jax.vmap(mask_feedback)(histories.feedback, batch["shown"])
 
-    def of_user(feedback, llm, candidates, unseen, place):
+    def of_user(feedback, llm, candidates, at, place):
         feedback = informative_feedback(feedback, llm, rounds.sizes.llms)
+        unseen = jnp.zeros(len(llm)).at[drop_padding(at, len(llm))].set(1.0, mode="drop")
         feedback = weaken(feedback, unseen, variance, population)
-        prediction = ChoicePrediction(weights[place] * unseen[:, None], answers, bound.sharpness())
-        of_choices = unseen * by_share
-        one = (features, candidates, llm, feedback, of_choices, prediction, population)
+        prediction = ChoicePrediction(weights[place], answers, bound.sharpness())
+        predicted = at if by_share else jnp.full_like(at, -1)
+        one = (features, candidates, llm, feedback, predicted, prediction, population)
         return mode_with_unseen(*one, steps=_INFERENCE_STEPS)
 
-    users = jax.vmap(of_user)(feedback, histories.llm, candidates, unseen, place)
-    if known is None:
+    users = jax.vmap(of_user)(feedback, histories.llm, candidates, at, place)
+    if similar is None:
         return users
-    agreement = _agreement(network, params, answers, known, weights, histories, feedback, candidates, unseen, place)
+    agreement = _agreement(network, params, similar, weights, histories, feedback, candidates, at, place)
     length = feedback.target.sum((1, 2))
     return jnp.concatenate([users, similar_columns(network, params, agreement, length, other)], 1)
 
 
 def _agreement(
-    network: Architecture, params, answers, known, weights, histories: Histories, feedback, candidates, unseen, place
+    network: Architecture, params, similar, weights, histories: Histories, feedback, candidates, at, place
 ) -> jax.Array:
     """The `similar_users.log_agreement` of each known user; on unseen queries by its predicted choices."""
     rounds, sizes = network.tuned()
     error, sharpness = sizes.bind(params).error(), jnp.float32(rounds.sharpness)
-    of_known = jax.nn.softmax(known_utilities(known, answers, sharpness), 1)
-    predicted = jnp.log(jnp.maximum(jnp.einsum("qk,klv->qlv", weights, of_known), _LEAST))
+    known, shares = similar
+    predicted = jnp.log(jnp.maximum(jnp.einsum("qk,klv->qlv", weights, shares), _LEAST))
 
-    def of_user(feedback, llm, candidates, unseen, place):
-        direct = sharpness * candidates @ known.T
-        logits = jnp.where(unseen[:, None, None] > 0, predicted[place[:, None], llm], direct)
-        return log_agreement(logits, feedback, error)
+    def of_user(feedback, llm, candidates, at, place):
+        logits = sharpness * candidates @ known.T
+        of_unseen = predicted[place[:, None], llm[at]]
+        return log_agreement(logits.at[drop_padding(at, len(logits))].set(of_unseen, mode="drop"), feedback, error)
 
-    return jax.vmap(of_user)(feedback, histories.llm, candidates, unseen, place)
+    return jax.vmap(of_user)(feedback, histories.llm, candidates, at, place)
 
 
 _LEAST = 1e-6  # probability, before the logarithm
 
 
-def _padded_size(number: int) -> int:
+def padded_size(number: int) -> int:
     """The next power of two, at least 4: few shapes are compiled."""
     return max(4, 1 << (number - 1).bit_length())

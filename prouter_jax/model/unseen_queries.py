@@ -20,7 +20,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from prouter_jax.graph.history import HistoryFeedback, mask_feedback
 from prouter_jax.model.answer_features import AnswerFeatures
@@ -37,8 +37,7 @@ class ChoicePrediction:
     """What a history's choices on unseen queries are predicted from.
 
     Attributes:
-      weights: of the known queries in the prediction of each decision's query, [decisions, known]; zero for decisions
-        on known queries.
+      weights: of the known queries in the prediction of each decision's query, [decisions, known].
       answers: features of the answers to the known queries, [known, llms, features].
       sharpness: inverse temperature of predicted choices, in 1 / utility.
     """
@@ -69,7 +68,7 @@ def mode_with_unseen(
     answers: Float[Array, "decisions candidates features"],
     llm: Float[Array, "decisions candidates"],
     feedback: HistoryFeedback,
-    unseen: Float[Array, " decisions"],
+    at: Int[Array, " predicted"],
     prediction: ChoicePrediction,
     population: Population,
     steps: int,
@@ -80,25 +79,32 @@ def mode_with_unseen(
       answers: features of the candidates' answers, expected ones for unseen queries.
       llm: row of each candidate's LLM.
       feedback: masked.
-      unseen: 1 for decisions on unseen queries, else 0.
+      at: the decisions whose choices are predicted, rows of `answers`; -1 for padding.
+      prediction: of the queries of these.
       population: prior and scales of the likelihood.
       steps: number of Newton steps from the prior mean.
     """
-    choices = _only_choices(feedback, CHOICE_WEIGHT * unseen)
-    others = dataclasses.replace(feedback, target=feedback.target * (1 - unseen)[:, None])
-    joined = jax.tree.map(lambda *x: jnp.concatenate(x), others, choices)
+    of_unseen, llm = jax.tree.map(lambda x: x[at], (feedback, llm))
+    choices = _only_choices(of_unseen, CHOICE_WEIGHT * (at >= 0))
+    target = jnp.asarray(feedback.target).at[drop_padding(at, len(answers))].set(0.0, mode="drop")
+    joined = jax.tree.map(lambda *x: jnp.concatenate(x), dataclasses.replace(feedback, target=target), choices)
     fixed = with_shown_first(features, answers, feedback)
 
     def linearise(theta):
         logits, slopes = prediction.linearise(theta)
         slopes = jnp.take_along_axis(slopes, llm[..., None], 1) / population.sharpness
         utility = jnp.take_along_axis(logits, llm, 1) / population.sharpness
-        slopes = with_shown_first(features, slopes, feedback)
-        if features.shown_first and feedback.shown_first is not None:
-            utility += theta[features.shown_first_index] * feedback.shown_first
+        slopes = with_shown_first(features, slopes, of_unseen)
+        if features.shown_first and of_unseen.shown_first is not None:
+            utility += theta[features.shown_first_index] * of_unseen.shown_first
         return jnp.concatenate([fixed @ theta, utility]), jnp.concatenate([fixed, slopes])
 
     return linearised_mode(population.mean, linearise, joined, population, steps)
+
+
+def drop_padding(at: Int[Array, " rows"], size: int) -> Int[Array, " rows"]:
+    """Returns rows with `size`, which `mode="drop"` leaves out, in place of -1, which would be the last row."""
+    return jnp.where(at < 0, size, at)
 
 
 def weaken(feedback: HistoryFeedback, unseen: Float[Array, " decisions"], variance, population: Population):
@@ -125,7 +131,7 @@ def unexpected_variance(deviations: Float[Array, "known llms features"], populat
 
 
 def _only_choices(feedback: HistoryFeedback, weight: Float[Array, " decisions"]) -> HistoryFeedback:
-    """The choices of some decisions, weighted; nothing else."""
+    """The choices of decisions, weighted; nothing else."""
     masked = mask_feedback(feedback, (weight > 0).astype(jnp.float32))
     zero = {name: None if (value := getattr(feedback, name)) is None else jnp.zeros_like(value) for name in _NUMBERS}
     return dataclasses.replace(masked, target=feedback.target * weight[:, None], **zero)

@@ -5,7 +5,8 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,6 +23,8 @@ from prouter_jax.model.inference import Scorer, apply_network
 from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.serving.batch.write import Scored
 from prouter_jax.serving.explain import Explanation, Question, ask, explain
+from prouter_jax.serving.live import LiveRouter, Ranking
+from prouter_jax.serving.live_feedback import LiveFeedback, query_text
 from prouter_jax.serving.root_digest import CONFIG, WORLD, check_root
 from prouter_jax.serving.routing import Constraints, Pool, route
 from prouter_jax.sharding import to_host
@@ -212,7 +215,7 @@ class Router:
 
     def score_columns(self, columns: dict[str, pa.Array], constraints: Constraints = Constraints()) -> Scored:  # noqa: B008
         """`score` for Arrow columns user_id, query, query_id, task_id, candidates, for `serving.batch.score`."""
-        return route(self._pool, columns, constraints)
+        return route(self.pool, columns, constraints)
 
     def explain(self, user_id: str, text: str, task: str = "", most: int = 5) -> Explanation:
         """Explains the pick for a user and a text by past decisions and properties of answers.
@@ -226,11 +229,11 @@ class Router:
         Raises:
           ValueError: on an unknown user or task, an empty text, or a router trained on vectors without texts.
         """
-        return self.explain_question(ask(self._pool, user_id, text, task), most)
+        return self.explain_question(ask(self.pool, user_id, text, task), most)
 
     def explain_question(self, question: Question, most: int = 5) -> Explanation:
         """Explains the pick for a question, which can be a training query or have only some LLMs as candidates."""
-        return explain(self._pool, self.interactions, self._encode_users, question, most)
+        return explain(self.pool, self.interactions, self._encode_users, question, most)
 
     def with_history(self, path: str | os.PathLike) -> "Router":
         """Returns a router with the choices, votes, ratings or thumbs in a file added to the users' histories.
@@ -256,6 +259,47 @@ class Router:
         factor = price_factors(world.interactions, merged)
         return dataclasses.replace(_make(self.trained, world, factor), interactions=merged)
 
+    def route(self, user: str, query: str | Sequence[Mapping[str, Any]] | None = None, **options: Any) -> Ranking:
+        """Ranks the LLMs for one request, heeding what `observe` was told; arguments as of `live.LiveRouter.route`."""
+        return self.live.route(user, query, **options)
+
+    def observe(
+        self,
+        user: str,
+        query: str | Sequence[Mapping[str, Any]] | None = None,
+        *,
+        llm: str,
+        thumb: bool | None = None,
+        rating: float | None = None,
+        candidates: Sequence[str] | None = None,
+        first: str | None = None,
+        query_id: str | None = None,
+        task_id: str | None = None,
+    ) -> None:
+        """Takes feedback of a user, which the next `route` heeds; the router itself does not change.
+
+        Without a thumb and a rating, it is the user's choice of `llm` among the candidates; a vote has two of these.
+
+        Args:
+          query: text of the query, or chat messages.
+          llm: the LLM that was chosen, rated or given a thumb; "" for a tie among the candidates.
+          candidates: the LLMs on offer; None for all, of a rating for the rated LLM alone.
+          first: the LLM whose answer was shown first.
+          query_id, task_id: of the query, as in `score`.
+
+        Raises:
+          ValueError: one line that names the argument, if it cannot be taken.
+        """
+        given = {"thumb": None if thumb is None else float(thumb), "rating": rating}
+        kinds = [name for name, value in given.items() if value is not None]
+        if len(kinds) > 1:
+            raise ValueError("observe: expected a thumb or a rating, found both")
+        kind = kinds[0] if kinds else "vote" if candidates is not None and len(candidates) == 2 else "choice"
+        text = None if query is None else query_text(query)
+        offered = None if candidates is None else tuple(candidates)
+        value = given.get(kind)
+        self.live.observe(LiveFeedback(user, text, query_id, None, task_id, kind, llm, value, offered, first))
+
     def digest(self) -> str:
         """SHA-256 of everything that determines scores: parameters, users, queries, LLMs and prices."""
         total = hashlib.sha256(repr((self.trained.model, self.trained.temperature, self.world.encoder)).encode())
@@ -268,7 +312,7 @@ class Router:
 
     def forget_texts(self) -> None:
         """Empties the cache of texts that were scored before."""
-        self._pool.text_cache.clear()
+        self.pool.text_cache.clear()
 
     def _with_interactions(self, interactions: Interactions) -> "Router":
         """This router with other histories.
@@ -291,7 +335,13 @@ class Router:
         return self.trained.apply(world, known_ids=self.world.interactions.users.ids).users
 
     @functools.cached_property
-    def _pool(self) -> Pool:
+    def live(self) -> LiveRouter:
+        """Routes single requests in memory, and takes feedback."""
+        return LiveRouter(self)
+
+    @functools.cached_property
+    def pool(self) -> Pool:
+        """The router in the form that routing needs."""
         data, users = self.world.interactions, self.interactions.users.ids
         has_history = np.bincount(self.interactions.decisions.user, minlength=len(users)) > 0
         return Pool(

@@ -68,6 +68,25 @@ class Pool:
     text_cache: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
 
 
+def ask(pool: Pool, text: str, task: int) -> tuple[QueryBatch, np.ndarray]:
+    """Prepares one query by its text.
+
+    Args:
+      task: row of its task, -1 for none.
+
+    Returns:
+      The query, and the expected costs of its answers in USD, [llms].
+    """
+    batch = _text_batch(pool, [(text, task)])
+    return batch, pool.scale.unscale(batch.cost, np.array([task]))[0]
+
+
+def recall(pool: Pool, row: int) -> tuple[QueryBatch, np.ndarray]:
+    """Prepares one known query by its row; returns what `ask` does."""
+    batch = pool.scorer.recall(np.array([row]))
+    return batch, pool.scale.unscale(batch.cost, pool.query_task[[row]])[0]
+
+
 def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) -> Scored:
     """Picks an LLM for each row of a chunk.
 

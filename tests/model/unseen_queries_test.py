@@ -54,7 +54,7 @@ def test_the_mode_maximises_the_posterior_of_the_predicted_shares(prediction, po
     feedback = said_by(np.ones((DECISIONS, LLMS)), target)
     llm = jnp.broadcast_to(jnp.arange(LLMS), (DECISIONS, LLMS))
     nothing = jnp.zeros((DECISIONS, LLMS, SIZE))
-    mode = mode_with_unseen(FEATURES, nothing, llm, feedback, jnp.ones(DECISIONS), prediction, population, steps=50)
+    mode = mode_with_unseen(FEATURES, nothing, llm, feedback, jnp.arange(DECISIONS), prediction, population, steps=50)
 
     def minus_log_posterior(theta):
         log_share = jnp.log(prediction.shares(theta))
@@ -71,8 +71,8 @@ def test_known_decisions_are_read_as_ever(prediction, population):
     answers = jnp.asarray(rng.normal(size=(DECISIONS, LLMS, SIZE)), jnp.float32)
     feedback = said_by(np.ones((DECISIONS, LLMS)), np.eye(LLMS)[[0, 1, 1, 2]])
     llm = jnp.broadcast_to(jnp.arange(LLMS), (DECISIONS, LLMS))
-    none = dataclasses.replace(prediction, weights=jnp.zeros((DECISIONS, KNOWN)))
-    found = mode_with_unseen(FEATURES, answers, llm, feedback, jnp.zeros(DECISIONS), none, population, steps=12)
+    nowhere = jnp.full(DECISIONS, -1)
+    found = mode_with_unseen(FEATURES, answers, llm, feedback, nowhere, prediction, population, steps=12)
     expected = posterior_mode(population.mean, answers, feedback, population, 12)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 

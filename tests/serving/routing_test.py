@@ -93,7 +93,7 @@ def test_a_task_an_id_and_a_user_each_count(router, known):
 
 def test_a_text_is_encoded_once(router, monkeypatch):
     encoded = []
-    pool = router._pool
+    pool = router.pool
     encode = pool.encode
     monkeypatch.setitem(vars(pool), "encode", lambda texts, task: encoded.extend(texts) or encode(texts, task))
     router.forget_texts()
@@ -103,7 +103,7 @@ def test_a_text_is_encoded_once(router, monkeypatch):
 
 
 def test_the_oldest_texts_are_forgotten_where_their_features_take_too_many_bytes(router, monkeypatch):
-    cache = router._pool.text_cache
+    cache = router.pool.text_cache
     router.forget_texts()
     router.score(["u00"], [TEXT])
     size = sum(column.nbytes for column in cache[TEXT, -1])
@@ -161,6 +161,6 @@ def test_a_score_that_is_not_finite_is_an_error_and_no_pick(router, known, monke
 def test_a_long_text_is_scored_and_not_kept(router):
     text = "How do rivers flow? " * 1000
     assert router.score(["u00"], [text]).error == [None]
-    assert (text, -1) not in router._pool.text_cache
+    assert (text, -1) not in router.pool.text_cache
     router.score(["u00"], [TEXT])
-    assert (TEXT, -1) in router._pool.text_cache
+    assert (TEXT, -1) in router.pool.text_cache

@@ -1,0 +1,143 @@
+"""`OneUserReader`: the state of one user from a history that grows, for routing live; equations in `unseen_queries`.
+
+It computes what `UnseenReader` does of users in tables, from arrays that are prepared once for each decision, so that
+feedback on one query costs neither a pass over other queries nor over other users.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from prouter_jax.data.query_features import QueryFeatures
+from prouter_jax.model.unseen_histories import UnseenReader
+
+_LEAST, _GROWTH = 16, 4  # sizes of histories: 16, 64, 256, ...; a program is compiled for each
+_MOST_PREDICTED = 64  # decisions on unseen queries, where a history is long but few of its queries are unseen
+_NUMBERS = {"target": np.float32, "rating": np.float32, "thumb": np.float32}
+_MASKS = {"offered": np.int8, "rated": np.int8, "thumbed": np.int8, "shown_first": np.int8}
+
+
+@dataclasses.dataclass(frozen=True)
+class AskedQuery:
+    """What a history needs of the query of a decision.
+
+    Attributes:
+      answers: features of the answers, at the prices of training, expected ones for an unseen query; [llms, features].
+      weights: of the known queries in the prediction for an unseen query, [known]; None for a known query.
+    """
+
+    answers: np.ndarray
+    weights: np.ndarray | None
+
+
+class OneHistory:
+    """The decisions of a user as arrays with room for more; candidates are all LLMs.
+
+    Args:
+      llms, features, known: sizes, as of `AskedQuery`.
+    """
+
+    def __init__(self, llms: int, features: int, known: int):
+        self.llms, self.number, self.predicted = llms, 0, 0
+        self.columns = {name: np.zeros((_LEAST, llms), kind) for name, kind in (_NUMBERS | _MASKS).items()}
+        self.answers = np.zeros((_LEAST, llms, features), np.float32)
+        self.weights, self.at = np.zeros((_LEAST, known), np.float32), np.full(_LEAST, -1, np.int32)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return sum(x.nbytes for x in (*self.columns.values(), self.answers, self.weights, self.at))
+
+    def append(self, asked: AskedQuery, said: dict[str, np.ndarray]) -> None:
+        """Appends a decision.
+
+        Args:
+          asked: its query.
+          said: offered, target, rating, rated, thumb, thumbed, shown_first as in `data.batches.Batches.rows`, [llms]
+            each; what is left out is 0.
+        """
+        if self.number == len(self.answers):
+            self._grow()
+        row, self.number = self.number, self.number + 1
+        self.answers[row] = asked.answers
+        for name, values in said.items():
+            self.columns[name][row] = values
+        if asked.weights is not None:
+            if self.predicted == len(self.at):
+                self._grow_predicted()
+            self.weights[self.predicted], self.at[self.predicted] = asked.weights, row
+            self.predicted += 1
+
+    def _grow(self) -> None:
+        size = len(self.answers) * _GROWTH
+        self.answers = _longer(self.answers, size, 0)
+        self.columns = {name: _longer(values, size, 0) for name, values in self.columns.items()}
+        if len(self.at) < min(size, _MOST_PREDICTED):
+            self._grow_predicted()
+
+    def _grow_predicted(self) -> None:
+        size = min(len(self.at) * _GROWTH, len(self.answers))
+        self.weights, self.at = _longer(self.weights, size, 0), _longer(self.at, size, -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneUserReader:
+    """Reads histories of single users.
+
+    Attributes:
+      reader: of histories on unseen queries.
+      answers: features of the answers to known queries, at the prices of training, [queries, llms, features].
+      unseen: those of these queries without observed answers, bool [queries].
+      places: features of these queries.
+    """
+
+    reader: UnseenReader
+    answers: Float[np.ndarray, "queries llms features"]
+    unseen: Bool[np.ndarray, " queries"]
+    places: QueryFeatures
+
+    def recall(self, row: int) -> AskedQuery:
+        """Prepares a known query."""
+        weights = self.reader.weights_of(self.places.take([row]))[0] if self.unseen[row] else None
+        return AskedQuery(self.answers[row], weights)
+
+    def ask(self, places: QueryFeatures) -> list[AskedQuery]:
+        """Prepares unseen queries from their features."""
+        answers, weights = self.reader.expected(places), self.reader.weights_of(places)
+        return [AskedQuery(*of_query) for of_query in zip(answers, weights, strict=True)]
+
+    def history(self) -> OneHistory:
+        """Returns an empty history."""
+        _, llms, features = self.answers.shape
+        return OneHistory(llms, features, len(self.reader.answers))
+
+    def read(self, history: OneHistory, user_id: str) -> Float[np.ndarray, " width"]:
+        """Computes the state of a user with at least one decision."""
+        size, predicted = len(history.answers), len(history.at)
+        shown = (np.arange(size) < history.number).astype(np.float32)
+        llm = np.broadcast_to(np.arange(history.llms, dtype=np.int16), (size, history.llms))
+        batch = history.columns | {"query": np.zeros(size, np.int32), "shown": shown, "llm": llm}
+        similar = self.reader.similar
+        other = np.zeros(0, np.float32) if similar is None else (similar.ids != user_id).astype(np.float32)
+        one = ({name: x[None] for name, x in batch.items()}, history.answers[None], history.at[None])
+        place = np.arange(predicted, dtype=np.int32)[None]
+        return self.reader.read_batch(*one, place, history.weights, other[None])[0]
+
+    def compile(self, lengths: Iterable[int]) -> None:
+        """Compiles the programs for histories of some lengths, so that no user waits for it."""
+        nothing = {"offered": np.ones(self.answers.shape[1], np.int8)}
+        asked = AskedQuery(self.answers[0], np.zeros(len(self.reader.answers), np.float32))
+        for length in lengths:
+            history = self.history()
+            while len(history.answers) < length:
+                history._grow()
+            history.append(asked, nothing)
+            self.read(history, "")
+
+
+def _longer(values: np.ndarray, size: int, filled: int) -> np.ndarray:
+    longer = np.full((size, *values.shape[1:]), filled, values.dtype)
+    longer[: len(values)] = values
+    return longer
