@@ -21,6 +21,9 @@ _BUDGET = flags.DEFINE_float(
     "budget", 0.0, "Limit of the cost of all answers in --out in USD; 0 for none.", lower_bound=0
 )
 _CONCURRENCY = flags.DEFINE_integer("concurrency", 64, "Maximum number of concurrent requests.", lower_bound=1)
+_KEEP_RAW = flags.DEFINE_boolean(
+    "keep_raw", False, "Also write what each LLM wrote with its thoughts: outcomes, column raw_response."
+)
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the cost, and stop.")
 
 
@@ -28,11 +31,14 @@ def main() -> None:
     os.umask(0o077)  # answers may hold anything: no other user may read them
     from prouter_jax.llm.answers import read_queries
     from prouter_jax.llm.collect import collect, estimate_costs
+    from prouter_jax.llm.gradable import check_queries
     from prouter_jax.llm.pool import read_llms
 
     queries, llms = read_queries(_QUERIES.value), read_llms(_LLMS.value)
     if queries.duplicates:
         print(f"queries: {queries.duplicates:,} rows that repeat another are left out")
+    for reason, times in check_queries(queries, _QUERIES.value).most_common():
+        print(f"queries: answers to {times:,} will stay ungraded: {reason}")
     if _DRY_RUN.value:
         estimates = estimate_costs(queries, llms, _OUT.value)
         for llm, estimate in estimates.items():
@@ -42,7 +48,7 @@ def main() -> None:
         requests = sum(estimate.total - estimate.stored for estimate in estimates.values())
         print(f"estimate: {requests:,} requests, about {cost:.4f} USD, at most {most:.4f} USD if none is repeated")
         return
-    summary = collect(queries, llms, _OUT.value, _BUDGET.value, _CONCURRENCY.value)
+    summary = collect(queries, llms, _OUT.value, _BUDGET.value, _CONCURRENCY.value, _KEEP_RAW.value)
     _report(summary)
     summary.raise_errors()
 
@@ -54,6 +60,7 @@ def _report(summary) -> None:
         print(f"{llm} was not asked to the end: {error}")
     notes = [f"{summary.cut_off:,} cut off at max_output_tokens"] if summary.cut_off else []
     notes += [f"{summary.estimated_tokens:,} with guessed tokens"] if summary.estimated_tokens else []
+    notes += [f"{summary.thoughts:,} without the thoughts before them"] if summary.thoughts else []
     noted = f" ({', '.join(notes)})" if notes else ""
     print(f"answers: {summary.answers:,} of {summary.wanted:,}{noted}, {summary.spent:.4f} USD: {_OUT.value}")
     if summary.answers < summary.wanted:

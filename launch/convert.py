@@ -2,8 +2,10 @@
 
 prouter convert --format=prism --input=utterances.jsonl --out=data/prism
 
-Formats: personaroute, prism, arena (Chatbot Arena, MT-Bench human), routerbench, llmrouterbench, embedllm, alpacaeval,
-gmtrouter. OUT/conversion.json records the SHA-256 of the input files and the number of dropped records by reason.
+Formats: personaroute, prism, arena (Chatbot Arena's sets, MT-Bench human), routerbench, llmrouterbench, embedllm,
+alpacaeval, gmtrouter, llmrouter (also xRouteBench), routeprofile, chosen_rejected (any set of preferences). --input is
+a file, a folder of shards, or a path with * in it. OUT/conversion.json records the SHA-256 of the input files and the
+number of dropped records by reason.
 """
 
 from absl import flags
@@ -16,7 +18,7 @@ from . import entry
 _FORMAT = flags.DEFINE_enum("format", None, PUBLIC, "Format of the input.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "The published file or folder.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for the tables.", required=True)
-_LLMS = flags.DEFINE_string("llms", None, "JSON file of LLMs, for format personaroute.")
+_LLMS = flags.DEFINE_string("llms", None, "JSON file of LLMs: {NAME: {feature, input_price, output_price}}.")
 
 
 def main() -> None:

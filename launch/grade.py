@@ -2,10 +2,11 @@
 
 prouter grade --answers=runs/answers [--metric=token_f1] [--judge=judge.json] [--dry_run]
 
-Metrics: token_f1, exact_match, multiple_choice, number_at_end, rouge_l, judge. The column metric of the queries names
-one for each query; --metric replaces it for all. Only --metric may be MODULE:FUNCTION, a Python function
-(answer, reference) -> [0, 1]: a table never names code that runs. --judge is a file as for --llms of `prouter collect`,
-with one LLM in it; its grades are stored in ANSWERS/grades.jsonl.
+Metrics: token_f1, exact_match, contains, multiple_choice, number_at_end, math_boxed, rouge_l, judge, and their names in
+published sets (f1_score, em, cem, em_mc, GSM8K, MATH). The column metric of the queries names one for each query;
+--metric replaces it for all. What a model thinks aloud before its answer is not graded. Only --metric may be
+MODULE:FUNCTION, a Python function (answer, reference) -> [0, 1]: a table never names code that runs. --judge is a file
+as for --llms of `prouter collect`, with one LLM in it; its grades are stored in ANSWERS/grades.jsonl.
 """
 
 import os
@@ -27,6 +28,8 @@ def main() -> None:
     from prouter_jax.llm.grading import CollectedOutcomes
 
     outcomes, grader = CollectedOutcomes(_ANSWERS.value, _METRIC.value or ""), _make_grader()
+    if outcomes.thoughts:
+        print(f"{outcomes.thoughts:,} answers are graded without what the model thought aloud")
     if grader is not None:
         print(f"estimate: {outcomes.estimate_cost(grader).format('grades')}", flush=True)
     if _DRY_RUN.value:

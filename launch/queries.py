@@ -3,8 +3,9 @@
 prouter queries --format=gsm8k --input=train.jsonl --out=queries.parquet [--most=600 --seed=0]
 prouter queries --format=columns --input=mine.csv --columns=query=prompt,reference=answer --out=queries.parquet
 
-Formats: alpaca, gsm8k, squad, multi_news, and columns for any CSV, JSONL or Parquet file with query and optionally
-query_id, task_id, reference, metric and choices, or with other names that --columns lists.
+Formats: alpaca, gsm8k, squad, multi_news, llmrouter (its query files, and RouteProfile's), and columns for any CSV,
+JSONL or Parquet file with query and optionally query_id, task_id, reference, metric and choices, or with other names
+that --columns lists. Metrics, references and choices are checked here, before any LLM is paid.
 """
 
 from absl import flags
@@ -24,15 +25,19 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of that draw.", lower_bound=0)
 
 def main() -> None:
     from prouter_jax.data.public.query_sets import write_query_set
+    from prouter_jax.llm.gradable import check_metric
 
     columns = dict(_named(text) for text in _COLUMNS.value or [])
     if columns and _FORMAT.value != "columns":
         raise ValueError(f"flag --columns: expected none with --format={_FORMAT.value}")
+    progress = on_progress("records", 2.0)
     done = write_query_set(
-        _FORMAT.value, _INPUT.value, _OUT.value, _MOST.value, _SEED.value, columns, on_progress("records", 2.0)
+        _FORMAT.value, _INPUT.value, _OUT.value, _MOST.value, _SEED.value, columns, progress, check_metric
     )
     for what, times in done["dropped"].items():
         print(f"dropped: {times:,} {what}")
+    for reason, times in done["ungraded"].items():
+        print(f"answers to {times:,} queries will stay ungraded: {reason}")
     print(f"written: {done['written']:,} queries of {done['records']:,} records; {_OUT.value}")
 
 

@@ -24,7 +24,7 @@ _HISTORY = flags.DEFINE_string("history", None, "Choices, votes, ratings or thum
 _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, and their outcomes and feedback.")
 _MAX_COST = flags.DEFINE_float("max_cost", None, "Highest expected cost of an answer in USD.")
 _ALLOW = flags.DEFINE_list("allow", None, "LLMs to choose from; all by default.")
-_STRICT = flags.DEFINE_boolean("strict", False, "Stop at the first row that cannot be scored.")
+_STRICT = flags.DEFINE_boolean("strict", False, "Stop at the first row that cannot be scored, or used of --history.")
 _KEEP_FORMULAS = flags.DEFINE_boolean(
     "keep_formulas", False, "Write CSV texts that begin with = + - or @ as they are; by default ' goes before them."
 )
@@ -47,7 +47,7 @@ def main() -> None:
             router = router.with_llms(_LLMS.value)
     if _HISTORY.value:
         with waiting("reading the histories"):
-            router = router.with_history(_HISTORY.value)
+            router = router.with_history(_HISTORY.value, _STRICT.value)
     constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
     options = {"strict": _STRICT.value, "on_progress": on_progress("rows"), "keep_formulas": _KEEP_FORMULAS.value}
 

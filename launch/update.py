@@ -1,6 +1,6 @@
 """Adds new feedback to a trained router without training, and reports the drift.
 
-prouter update --workdir=runs/embedded --feedback=choices.jsonl [--llms=FOLDER] [--dry_run] [--full]
+prouter update --workdir=runs/embedded --feedback=choices.jsonl [--llms=FOLDER] [--strict] [--dry_run] [--full]
 """
 
 import pathlib
@@ -15,10 +15,11 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a trained router, of
 _FEEDBACK = flags.DEFINE_string(
     "feedback",
     None,
-    "Choices, votes, ratings or thumbs, as for score --history: .parquet, .csv or .jsonl.",
+    "Choices, votes, ratings or thumbs, as for score --history: .parquet, .csv, .jsonl or .json.",
     required=True,
 )
 _LLMS = flags.DEFINE_string("llms", None, "Folder with new LLMs, or new prices, that the feedback may refer to.")
+_STRICT = flags.DEFINE_boolean("strict", False, "Stop at the first row of --feedback that cannot be used.")
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the drift and write nothing.")
 _FULL = flags.DEFINE_boolean("full", False, "Print the whole drift report in place of a summary.")
 
@@ -28,7 +29,7 @@ def main() -> None:
     with waiting("measuring the drift"):
         from prouter_jax.serving.updates import update
 
-        results = update(_WORKDIR.value, _FEEDBACK.value, _LLMS.value, _DRY_RUN.value)
+        results = update(_WORKDIR.value, _FEEDBACK.value, _LLMS.value, _DRY_RUN.value, _STRICT.value)
     for updated in results:
         if updated.drift is None:
             print(f"{updated.workdir}: the same feedback was added before, in {updated.folder}: nothing to do")

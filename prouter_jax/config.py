@@ -13,9 +13,12 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-PUBLIC = ("personaroute", "prism", "arena", "routerbench", "llmrouterbench", "embedllm", "alpacaeval", "gmtrouter")
+PUBLIC = (
+    *("personaroute", "prism", "arena", "routerbench", "llmrouterbench", "embedllm", "alpacaeval", "gmtrouter"),
+    *("llmrouter", "routeprofile", "chosen_rejected"),
+)
 """Public data formats, see `data.public.registry`."""
-QUERY_SETS = ("alpaca", "gsm8k", "squad", "multi_news", "columns")
+QUERY_SETS = ("alpaca", "gsm8k", "squad", "multi_news", "llmrouter", "columns")
 """Public formats of query texts alone, see `data.public`."""
 SOURCES = ("embedded", "tables", "tfds", *PUBLIC)
 NEW_USERS = ("cold_user", "warm_user", "cold_user_llm")
@@ -111,7 +114,7 @@ class Data:
     Attributes:
       source: the embedded benchmark, a folder of tables, a TFDS data set, or a public format (`PUBLIC`).
       path: the folder or file; empty for the embedded benchmark.
-      llms_path: PersonaRoute-Bench's JSON file of LLMs, if there is one.
+      llms_path: JSON file of LLMs with their prices, for public formats, see `data.public.llm_file`.
       pool: only LLMs of this pool are read; empty reads all.
       users: "recorded" users of the data, or simulated ones: "multi_cost_efficiency" users weigh effect against
         cost, "llm_as_judge" users choose by `judge`.

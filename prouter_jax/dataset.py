@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from prouter_jax.config import TIME, WARM, Data
 from prouter_jax.data import interactions as tables
+from prouter_jax.data.costs import with_costs
 from prouter_jax.data.history_store import HistoryStore, build_store
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.leaks import drop_leaks
@@ -138,6 +139,8 @@ def read_source(config: Data) -> Source:
         data = data.replace(outcomes=dataclasses.replace(data.outcomes, effect=missing))
     if config.users == "recorded":
         data = drop_leaks(data)
+    if config.users == "multi_cost_efficiency":
+        data = with_costs(data, config.path or config.source)
     if config.users == "llm_as_judge":
         # the same judgements for every seed of the split, because a verdict may cost money
         judge = make_judge(config.judge, data)

@@ -4,6 +4,7 @@ Each record is about one query, and data is compared query by query: a mutated r
 and nothing else.
 """
 
+import ast
 import collections
 import copy
 import dataclasses
@@ -195,6 +196,11 @@ def _one_query(folder):
     write_rows(folder / "router.csv", [row | {"best_llm": "llm111"} for row in rows])
 
 
+def _prompt(record):
+    """The text of RouterBench's list of texts."""
+    return "\n".join(ast.literal_eval(record["prompt"]))
+
+
 def _query_of_id(record):
     return f"Query {record['query_id'][1:]}?"
 
@@ -239,14 +245,14 @@ FORMATS = {
         [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in NUMBERS],
         table("routerbench.csv"),
         public("routerbench"),
-        _field("prompt"),
+        _prompt,
         1,
     ),
     "routerbench_parquet": Format(
         [routerbench_row(n, {"a": (0.5, 0.1 + n), "b": (1.0, 0.2)}) for n in NUMBERS],
         table("routerbench.parquet"),
         public("routerbench"),
-        _field("prompt"),
+        _prompt,
     ),
     "llmrouterbench": Format(
         [
@@ -284,6 +290,56 @@ FORMATS = {
         lines("training_set.jsonl"),
         public("gmtrouter"),
         lambda row: row["conversation"][0]["query"],
+    ),
+    "llmrouter": Format(
+        [
+            {"task_name": "t", "query": f"Query {n}?", "model_name": llm, "performance": 0.5, "output_tokens": n}
+            for n in NUMBERS
+            for llm in "ab"
+        ],
+        lines("routing.jsonl"),
+        public("llmrouter"),
+        _field("query"),
+    ),
+    "routeprofile": Format(
+        [
+            {"query": f"Query {n}?", "task_name": "t", "better_model": llm, "worse_model": "c"}
+            for n in NUMBERS
+            for llm in "ab"
+        ],
+        lines("pairs.json", '{"pairwise_data": [\n', ",", "]}"),
+        public("routeprofile"),
+        _field("query"),
+        1,
+    ),
+    "arena_55k": Format(
+        [
+            {"id": n, "model_a": "a", "model_b": "b", "prompt": json.dumps([f"Query {n}?"])}
+            | {"response_a": '["x"]', "response_b": '["y"]'}
+            | {"winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}
+            for n in NUMBERS
+        ],
+        table("train.csv"),
+        public("arena"),
+        lambda row: json.loads(row["prompt"])[0],
+        1,
+    ),
+    "chosen_rejected": Format(
+        [
+            {"prompt": f"Query {n}?", "chosen": "x", "rejected": "y", "chosen_model": "a", "rejected_model": "b"}
+            for n in NUMBERS
+        ],
+        table("train.csv"),
+        public("chosen_rejected"),
+        _field("prompt"),
+        1,
+    ),
+    "tables_json": Format(
+        _RATINGS,
+        in_folder("t", lines("ratings.json", "[\n", ",", "]"), _tables),
+        lambda p: by_query(read_tables(p.parent)),
+        _query_of_id,
+        1,
     ),
     "tables_csv": Format(
         _RATINGS,

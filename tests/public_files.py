@@ -87,8 +87,8 @@ ROUTERBENCH = [
 ]
 
 
-def write_llmrouterbench(folder):
-    def run(dataset, model, time, scores, **other):
+def write_llmrouterbench(folder, more=()):
+    def run(dataset, model, time, scores, demo=False, name="", legacy=False, **other):
         records = [
             {
                 "index": number + 1,
@@ -105,13 +105,17 @@ def write_llmrouterbench(folder):
             | other
             for number, score in enumerate(scores)
         ]
-        summary = {"performance": 0.85, "time_taken": 120.5, "cost": 0.15, "counts": len(records), "records": records}
-        write_json(folder / dataset / "test" / model / f"{time}.json", summary | {"demo": True})
+        summary = {"performance": 0.85, "time_taken": 120.5, "cost": 0.15, "counts": len(records), "demo": demo}
+        names = {"model_name": name or model, "dataset_name": dataset, "split": "test"}
+        head = summary if legacy else summary | names
+        write_json(folder / dataset / "test" / model / f"{time}.json", head | {"records": records})
 
     run("aime", "Qwen3-8B", "20250901_120000", [0.0, 0.0, 0.0])
     run("aime", "Qwen3-8B", "20250902_120000", [1.0, 0.0, None])
     run("aime", "GLM-Z1-9B-0414", "20250901_130000", [0.0, 0.5, 2.0])
     run("bbh", "Qwen3-8B", "20250901_140000", [1.0], cost=0.0)
+    for options in more:
+        run(**options)
     return folder
 
 

@@ -4,6 +4,7 @@ A bucket has no folders, no renames and no appending. Code that depends on this 
 its own method `open` in a binary mode: the built-in `open` only opens local files.
 """
 
+import gzip
 import io
 import os
 import pathlib
@@ -79,8 +80,12 @@ def is_remote(path: pathlib.Path) -> bool:
 
 
 def open_text(path: pathlib.Path, **options) -> typing.TextIO:
-    """Opens a file for reading text; `options` are those of `io.TextIOWrapper`."""
-    return io.TextIOWrapper(typing.cast(typing.BinaryIO, path.open("rb")), **options)
+    """Opens a file for reading text, unpacked if its name ends in .gz; `options` are those of `io.TextIOWrapper`."""
+    file = path.open("rb")
+    if path.suffix.lower() == ".gz":
+        packed, file = file, gzip.GzipFile(fileobj=file)
+        file.myfileobj = packed  # pyright: ignore[reportAttributeAccessIssue]  # closed with it
+    return io.TextIOWrapper(typing.cast(typing.BinaryIO, file), **options)
 
 
 def arrow_file(path: pathlib.Path):

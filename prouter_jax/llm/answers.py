@@ -1,4 +1,4 @@
-"""Queries for LLMs with their reference answers, and collected answers: journals, and the tables written from them."""
+"""Queries for LLMs with their reference answers, and the journals of collected answers."""
 
 import contextlib
 import dataclasses
@@ -6,18 +6,17 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
 
+from prouter_jax.data.choices import letter_of, parse_choices
 from prouter_jax.data.distinct import first_seen
-from prouter_jax.data.tables.files import SUFFIXES
-from prouter_jax.data.tables.parquet import write_parquet
+from prouter_jax.data.tables.file_forms import require_format
 from prouter_jax.data.tables.schema import load_table
+from prouter_jax.data.tables.table import Table
 from prouter_jax.io.paths import make_path
 from prouter_jax.llm.journal import Journal
-from prouter_jax.llm.pool import RemoteLlm
 
 _SCHEMA = {
     "query_id": "id?",
@@ -25,7 +24,7 @@ _SCHEMA = {
     "task_id": "id?",
     "reference": "texts?",
     "metric": "text?",
-    "choices": "texts?",
+    "choices": "options?",
 }
 
 ANSWERS = "answers.jsonl"
@@ -69,10 +68,9 @@ def read_queries(path: str | os.PathLike) -> Queries:
       ValueError: one line with table (file), column and row, what was expected and what was found.
     """
     path = make_path(path)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
+    require_format(path)
     table = load_table(path, _SCHEMA)
-    cells = [table.strings(name) for name in _SCHEMA]
+    cells = _with_choices(table, [table.strings(name) for name in _SCHEMA])
     contents = list(zip(*cells[1:], strict=True))
     ids = [given or _content_id(content) for given, content in zip(cells[0], contents, strict=True)]
     group, first = first_seen(np.array(ids, object))
@@ -90,7 +88,7 @@ class Answer:
     Attributes:
       key: see `RemoteLlm.keys`.
       llm, query_id: ids, for readers of the file.
-      text: of the answer, "" if the reply had none.
+      text: as the LLM wrote it, its thoughts between tags; "" if the reply had none.
       finish_reason: as reported by the server; "length" if the text was cut off.
       input_tokens, output_tokens: of this answer; `counted` is False if they are estimates and not the server's counts.
       cost: in USD, including lost attempts that may have been charged.
@@ -194,66 +192,20 @@ def open_answers(folder: pathlib.Path) -> Iterator[AnswerStore]:
             sent.path.unlink()
 
 
-def write_collected(
-    folder: str | os.PathLike,
-    queries: Queries,
-    llms: Sequence[tuple[RemoteLlm, list[str]]],
-    answers: dict[str, Answer],
-) -> None:
-    """Writes the tables queries, llms and outcomes for `read_tables`, each file whole.
-
-    The table queries also has the columns reference, metric and choices, which grading reads, and outcomes has
-    finish_reason. The effect of every outcome is missing; its cost is computed with the pool's current prices.
-
-    Args:
-      llms: each with the keys of its answers to the queries.
-      answers: by key; a pair without an answer has no row.
-    """
-    pairs = [
-        (query_id, llm, answers[key])
-        for llm, keys in llms
-        for query_id, key in zip(queries.ids, keys, strict=True)
-        if key in answers
-    ]
-    outcomes = make_path(folder) / "outcomes.parquet"
-    outcomes.unlink(missing_ok=True)  # if this run is killed here, outcomes of other queries must not remain
-    texts = {name: _texts(cells) for name, cells in queries.columns().items()}
-    write_parquet(make_path(folder) / "queries.parquet", pa.table(texts))
-    write_parquet(make_path(folder) / "llms.parquet", _llms_table([llm for llm, _ in llms]))
-    if pairs:
-        write_parquet(outcomes, _outcomes_table(pairs))
+def _with_choices(table: Table, cells: list[np.ndarray]) -> list[np.ndarray]:
+    """The columns with options as JSON lists, whatever their form, and labels in references as letters."""
+    columns = dict(zip(_SCHEMA, cells, strict=True))
+    choices, references = columns["choices"].copy(), columns["reference"].copy()
+    for row in np.flatnonzero(choices != ""):
+        try:
+            labels, texts = parse_choices(choices[row])
+        except ValueError as error:
+            expected = str(error).removeprefix("expected ").partition(", found")[0]
+            raise table.error("choices", row, expected, choices[row]) from None
+        choices[row] = json.dumps(texts, ensure_ascii=False)
+        references[row] = letter_of(references[row], labels)
+    return list((columns | {"choices": choices, "reference": references}).values())
 
 
 def _content_id(content: tuple[str, ...]) -> str:
     return f"query-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]}"
-
-
-def _texts(cells) -> pa.Array:
-    return pa.array([cell or None for cell in cells], pa.string())
-
-
-def _llms_table(llms: list[RemoteLlm]) -> pa.Table:
-    texts = ("family", "description", "pool")
-    prices = ("input_price", "output_price")
-    return pa.table(
-        {"llm": pa.array([llm.name for llm in llms], pa.string())}
-        | {name: _texts([getattr(llm, name) for llm in llms]) for name in texts}
-        | {name: pa.array([getattr(llm, name) for llm in llms], pa.float64()) for name in prices}
-    )
-
-
-def _outcomes_table(pairs: list[tuple[str, RemoteLlm, Answer]]) -> pa.Table:
-    answers = [answer for _, _, answer in pairs]
-    costs = [llm.cost(answer.input_tokens, answer.output_tokens) for _, llm, answer in pairs]
-    return pa.table(
-        {
-            "query_id": pa.array([query_id for query_id, _, _ in pairs], pa.string()),
-            "llm": pa.array([llm.name for _, llm, _ in pairs], pa.string()),
-            "effect": pa.nulls(len(pairs), pa.float64()),
-            "cost": pa.array(costs, pa.float64()),
-            "input_tokens": pa.array([answer.input_tokens for answer in answers], pa.int64()),
-            "output_tokens": pa.array([answer.output_tokens for answer in answers], pa.int64()),
-            "response": pa.array([answer.text or None for answer in answers], pa.large_string()),
-            "finish_reason": _texts([answer.finish_reason for answer in answers]),
-        }
-    )

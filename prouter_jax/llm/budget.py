@@ -8,7 +8,7 @@ from typing import Any
 
 import tqdm
 
-from prouter_jax.llm.client import Reply
+from prouter_jax.llm.completions import Reply
 from prouter_jax.llm.pool import Messages, RemoteLlm
 
 _CHARACTERS_PER_TOKEN = 4

@@ -5,15 +5,15 @@ After a `TransientError` a retry may succeed, a `RefusedError` concerns one requ
 
 import asyncio
 import contextlib
-import dataclasses
 import datetime
 import email.utils
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from prouter_jax.io.display import log_line
+from prouter_jax.llm.completions import RefusedError, Reply, TransientError, find_error, read_reply
 from prouter_jax.llm.pool import Messages, RemoteLlm, find_endpoint
 from prouter_jax.llm.redaction import Redactor
 
@@ -23,39 +23,6 @@ _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 _MAX_REASON_LENGTH = 200
-
-
-@dataclasses.dataclass(frozen=True)
-class Reply:
-    """A reply of an LLM.
-
-    Attributes:
-      text: "" if the reply has no text.
-      input_tokens, output_tokens: counted by the server; None if it does not report them.
-      finish_reason: as reported by the server, "length" if the text was cut off at `max_output_tokens`; "" if missing.
-    """
-
-    text: str
-    input_tokens: int | None
-    output_tokens: int | None
-    finish_reason: str = ""
-
-
-class TransientError(Exception):
-    """A request failed in a way that a retry may succeed.
-
-    Attributes:
-      retry_after: seconds that the server asks to wait before a retry; None if it does not say.
-      maybe_charged: whether the server may have charged for the failed request.
-    """
-
-    def __init__(self, reason: str, retry_after: float | None = None, maybe_charged: bool = False):
-        super().__init__(reason)
-        self.retry_after, self.maybe_charged = retry_after, maybe_charged
-
-
-class RefusedError(Exception):
-    """The server refuses this request; a retry would be refused as well."""
 
 
 class Client:
@@ -104,6 +71,7 @@ class Client:
           TransientError: on HTTP 408, 429 and 5xx, time-outs, lost connections and invalid response bodies.
           RefusedError: on any other 4xx.
           ValueError: if every request would fail: wrong key, no such model, no credit.
+          An error in the body of a response of HTTP 200 counts as the status that it names.
         """
         llm = self.llm
         request: dict[str, Any] = {"model": llm.model, "messages": messages}
@@ -125,20 +93,29 @@ class Client:
             raise TransientError(reason, maybe_charged=connected) from None
         except (self._openai.APIError, ValueError):
             raise TransientError("not a chat completion", maybe_charged=True) from None
-        return _parse_reply(response, self._redact)
+        found = find_error(response)
+        if found is not None:
+            raise self._classify(found.status, f"{found.code or 'error'}: {found.message}", found.code, None)
+        return read_reply(response, self._redact)
 
     def _classify_status(self, error) -> Exception:
         """The exception of `complete` for an HTTP error status."""
-        status, reason = error.status_code, self._one_line(f"HTTP {error.status_code}: {error.message}")
+        status = error.status_code
         if _REDIRECT <= status < _CLIENT_ERROR:
             target = self._one_line(error.response.headers.get("location", "nowhere"))
             return ValueError(
                 f"{self.llm.name}: expected answers of {self._endpoint.base_url}, found a redirect to {target}"
             )
-        if status in (401, 404) or error.code == "insufficient_quota":
+        retry_after = _parse_retry_after(error.response.headers.get("retry-after"))
+        return self._classify(status, f"HTTP {status}: {error.message}", error.code, retry_after)
+
+    def _classify(self, status: int, reason: str, code: str | None, retry_after: float | None) -> Exception:
+        """The exception for an error of the server; a status of 0 is an unknown one, which may have been charged."""
+        reason = self._one_line(reason)
+        if status in (401, 404) or code == "insufficient_quota":
             return ValueError(f"{self.llm.name}: the server refuses every request: {reason}")
-        if status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS) or status >= _SERVER_ERROR:
-            return TransientError(reason, _parse_retry_after(error.response.headers.get("retry-after")))
+        if status in (0, _REQUEST_TIMEOUT, _TOO_MANY_REQUESTS) or status >= _SERVER_ERROR:
+            return TransientError(reason, retry_after, maybe_charged=not status)
         return RefusedError(reason)
 
     def _one_line(self, text: str) -> str:
@@ -153,32 +130,6 @@ def _without_openai_variables() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
-
-
-def _parse_reply(response, redact: Callable[[str], str]) -> Reply:
-    """The reply in a parsed response, without the key.
-
-    Servers differ in the fields that they leave out, and a page of HTML is a str.
-    """
-    choices = getattr(response, "choices", None)
-    message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-    if not isinstance(choices, list) or message is None:
-        raise TransientError("not a chat completion", maybe_charged=True)
-    usage = getattr(response, "usage", None)
-    input_tokens, output_tokens = (
-        _token_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens")
-    )
-    text, reason = getattr(message, "content", None), getattr(choices[0], "finish_reason", None)
-    return Reply(redact(_valid_text(text)), input_tokens, output_tokens, redact(_valid_text(reason)))
-
-
-def _valid_text(value) -> str:
-    """Text without lone surrogates, which JSON allows and UTF-8 tables do not; "" for anything else."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
-
-
-def _token_count(tokens) -> int | None:
-    return tokens if type(tokens) is int and tokens >= 0 else None
 
 
 def _parse_retry_after(header: str | None) -> float | None:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Sequence
 
+from prouter_jax.data.thoughts import strip_thoughts
 from prouter_jax.io.display import log_line
 from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import local_path
@@ -17,7 +18,6 @@ from prouter_jax.llm.answers import (
     Queries,
     Sent,
     open_answers,
-    write_collected,
 )
 from prouter_jax.llm.budget import (
     Budget,
@@ -29,7 +29,8 @@ from prouter_jax.llm.budget import (
     count_characters,
     estimate_tokens,
 )
-from prouter_jax.llm.client import Reply
+from prouter_jax.llm.collected_tables import write_collected
+from prouter_jax.llm.completions import Reply
 from prouter_jax.llm.journal import read_journal
 from prouter_jax.llm.pool import RemoteLlm
 from prouter_jax.llm.requests import FairSemaphore, Requester, process_all, stop_on_signals
@@ -45,6 +46,7 @@ class CollectionSummary:
       answers: rows of the table outcomes, of `wanted`.
       cut_off: answers that reached max_output_tokens.
       estimated_tokens: answers whose tokens the server did not count.
+      thoughts: answers whose model thought aloud; the tables have them without.
       failures: number of failures of this run by reason.
       stopped: error by LLM that ended its requests early.
       spent: USD, earlier runs included.
@@ -54,6 +56,7 @@ class CollectionSummary:
     wanted: int
     cut_off: int
     estimated_tokens: int
+    thoughts: int
     failures: collections.Counter[str]
     stopped: dict[str, Exception]
     spent: float
@@ -78,7 +81,12 @@ class CollectionSummary:
 
 
 def collect(
-    queries: Queries, llms: Sequence[RemoteLlm], folder: str | os.PathLike, budget: float, concurrency: int
+    queries: Queries,
+    llms: Sequence[RemoteLlm],
+    folder: str | os.PathLike,
+    budget: float,
+    concurrency: int,
+    keep_raw: bool = False,
 ) -> CollectionSummary:
     """Requests all answers that are not in `folder` yet and writes the folder's tables.
 
@@ -89,6 +97,7 @@ def collect(
       folder: stores each answer when it arrives; see `write_collected` for the tables.
       budget: USD that all records of the folder may cost, earlier runs included; 0 for no limit.
       concurrency: concurrent requests of all LLMs together.
+      keep_raw: see `write_collected`.
 
     Raises:
       ValueError: before any request, if the package openai or a key is missing or another run uses the folder.
@@ -113,13 +122,14 @@ def collect(
                 asyncio.run(run.request_answers(unfinished, progress))
             store.sent.clear()  # all have ended: their answers and failures are stored
         answers = store.answers.records
-        write_collected(folder, queries, [(plan.llm, plan.keys) for plan in plans], answers)
+        write_collected(folder, queries, [(plan.llm, plan.keys) for plan in plans], answers, keep_raw)
         found = [answers[key] for plan in plans for key in plan.keys if key in answers]
         return CollectionSummary(
             answers=len(found),
             wanted=total,
             cut_off=sum(answer.finish_reason == "length" for answer in found),
             estimated_tokens=sum(not answer.counted for answer in found),
+            thoughts=sum(strip_thoughts(answer.text) != answer.text for answer in found),
             failures=run.failures,
             stopped=run.stopped,
             spent=store.spent,

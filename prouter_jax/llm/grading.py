@@ -19,12 +19,14 @@ from jaxtyping import Float
 from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.data.tables.schema import load_table, parse_texts
 from prouter_jax.data.tables.table import AllowedIds, Table
+from prouter_jax.data.thoughts import strip_all
 from prouter_jax.io import files
 from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import arrow_file, make_path
 from prouter_jax.llm.answers import Queries, read_queries
 from prouter_jax.llm.budget import Budget, Estimate, Progress, Usage, count_characters, estimate_tokens
-from prouter_jax.llm.grading_metrics import JUDGE, Metric, find_metric
+from prouter_jax.llm.collected_tables import OTHER_COLUMNS, OUTCOME_SCHEMA, OUTCOMES, QUERIES
+from prouter_jax.llm.grading_metrics import JUDGE, UNAVAILABLE, Metric, current_name, find_metric
 from prouter_jax.llm.journal import Journal, read_journal
 from prouter_jax.llm.pool import Messages, RemoteLlm
 from prouter_jax.llm.replies import REPLY_TOKENS, IntegerFormat, IntegerRequest, request_integers
@@ -44,10 +46,6 @@ _RUBRIC = (
     "or misses much of what was asked. 1 to 3: mostly wrong or beside the point. 0: wrong, empty or no answer at all."
 )
 _NOUN = "a grade"
-
-QUERIES, OUTCOMES = "queries.parquet", "outcomes.parquet"
-_OUTCOME_SCHEMA = {"query_id": "id", "llm": "id", "effect": "number?", "response": "text?"}
-_OTHERS = ("cost", "input_tokens", "output_tokens", "finish_reason")  # columns that grading does not touch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +163,7 @@ class CollectedOutcomes:
     Attributes:
       rows: by metric, the rows to grade.
       ungraded: number of other rows by reason.
+      thoughts: number of answers that are graded without what the model thought aloud.
     """
 
     def __init__(self, folder: str | os.PathLike, metric: str = ""):
@@ -182,9 +181,10 @@ class CollectedOutcomes:
                 raise ValueError(f"folder {str(folder)!r}: expected {name}, as `prouter collect` writes it, found none")
         self._read = files.version_of(self.folder / OUTCOMES)
         self._queries: Queries = read_queries(self.folder / QUERIES)
-        self._table: Table = load_table(self.folder / OUTCOMES, _OUTCOME_SCHEMA, _OTHERS)
+        self._table: Table = load_table(self.folder / OUTCOMES, OUTCOME_SCHEMA, OTHER_COLUMNS)
         self._query = self._table.find_ids("query_id", AllowedIds(self._queries.ids, f"a query_id of {QUERIES}"))
-        self._answers, self._llms = self._table.strings("response"), self._table.strings("llm")
+        self._answers, self.thoughts = strip_all(self._table.strings("response"))
+        self._llms = self._table.strings("llm")
         self.rows: dict[str, list[int]] = {}
         self.ungraded: collections.Counter[str] = collections.Counter()
         for row, query in enumerate(self._query.tolist()):
@@ -233,9 +233,11 @@ class CollectedOutcomes:
         return GradingSummary(given, ungraded)
 
     def _assign_metric(self, row: int, query: int) -> None:
-        metric = self._metric or self._queries.metrics[query]
+        metric = self._metric or current_name(self._queries.metrics[query])
         if not metric:
             self.ungraded["the query has no metric"] += 1
+        elif metric in UNAVAILABLE:
+            self.ungraded[f"metric {metric} {UNAVAILABLE[metric]}"] += 1
         elif not self._answers[row]:
             self.ungraded["the answer has no text"] += 1
         elif not self._queries.references[query] and metric != JUDGE:

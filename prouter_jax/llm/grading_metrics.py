@@ -2,11 +2,15 @@
 
 import collections
 import decimal
+import difflib
 import importlib
 import math
 import re
 import string
 from collections.abc import Callable, Sequence
+
+from prouter_jax.data.thoughts import strip_thoughts
+from prouter_jax.llm.math_metric import math_boxed
 
 Metric = Callable[[str, list[str], list[str]], float]
 JUDGE = "judge"
@@ -17,11 +21,11 @@ JUDGE = "judge"
 def find_metric(name: str, allow_code: bool = False) -> Metric:
     """The metric of a name, as a function of an answer, its references and its choices.
 
-    With several references the highest grade counts.
+    With several references the highest grade counts. Thoughts before the answer are stripped.
 
     Args:
-      name: one of `NAMES` except `JUDGE`, or MODULE:FUNCTION for the user's own function, which is called with the
-        answer and the reference, or a list of references if there are several.
+      name: one of `NAMES` except `JUDGE`, a name of `PUBLISHED`, or MODULE:FUNCTION for the user's own function, which
+        is called with the answer and the reference, or a list of references if there are several.
       allow_code: whether MODULE:FUNCTION may be imported. Only for names that the user typed; a name that comes from a
         data file must never run code.
 
@@ -32,14 +36,26 @@ def find_metric(name: str, allow_code: bool = False) -> Metric:
         raise ValueError(
             f"expected a metric ({', '.join(NAMES)}), found {name!r}; a function of your own is named by --metric alone"
         )
-    if ":" in name:
-        return _import_metric(name)
+    metric = _import_metric(name) if ":" in name else _named_metric(current_name(name))
+    return lambda answer, references, choices: metric(strip_thoughts(answer), references, choices)
+
+
+def current_name(name: str) -> str:
+    """The name here of a metric that a published set names; other names stay as they are."""
+    return PUBLISHED.get(name, PUBLISHED.get(name.lower(), name))
+
+
+def _named_metric(name: str) -> Metric:
     if name == "multiple_choice":
         return lambda answer, references, choices: max(multiple_choice(answer, text, choices) for text in references)
     if name == "rouge_l":
         return _best_of(make_rouge_l())
+    if name in UNAVAILABLE:
+        raise ValueError(f"expected a metric ({', '.join(NAMES)}), found {name!r}, which {UNAVAILABLE[name]}")
     if name not in _METRICS:
-        raise ValueError(f"expected a metric ({', '.join(NAMES)} or MODULE:FUNCTION), found {name!r}")
+        near = difflib.get_close_matches(name, (*NAMES, *PUBLISHED), 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ValueError(f"expected a metric ({', '.join(NAMES)} or MODULE:FUNCTION), found {name!r}{hint}")
     return _best_of(_METRICS[name])
 
 
@@ -99,18 +115,28 @@ def normalize(text: str) -> str:
     return " ".join(_ARTICLE.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
 
 
+def contains(answer: str, reference: str) -> float:
+    """1 if the answer contains the reference, both after `normalize`, else 0: "cem" of LLMRouter."""
+    return float(normalize(reference) in normalize(answer))
+
+
 # ---- the number at the end of an answer, as in GSM8K (Cobbe et al. 2021, arXiv 2110.14168)
 
 # a minus sign belongs to the number unless a minuend stands before it
 _NUMBER = r"(?:(?<![\w.)])-)?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\d.])\.\d+)"
 _MARKED_NUMBER = re.compile(rf"####\s*\$?({_NUMBER})")
 _ANY_NUMBER = re.compile(_NUMBER)
+_MINUS = str.maketrans(dict.fromkeys("\u2212\u2010\u2011\u2013\ufe63\uff0d", "-"))
+# what LaTeX and typesetters put between thousands: {,} and \, and \! and thin or unbreakable spaces
+_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|\\,|,?\\!,?|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))")
+_MINUS_DOLLAR = re.compile(r"(?<![\w.)])-\s?\\?\$\s?(?=[\d.])")
 
 
 def number_at_end(answer: str, reference: str) -> float:
     """1 if both texts end in the same number, else 0: the last number after "####", or else the last number.
 
-    Thousands separators and trailing zeros are ignored: 1,200.0 equals 1200.
+    Thousands separators and trailing zeros are ignored: 1,200.0 equals 1200, and so does LaTeX's 1{,}200. Every kind of
+    minus sign counts.
 
     Raises:
       ValueError: if the reference has no number.
@@ -122,6 +148,7 @@ def number_at_end(answer: str, reference: str) -> float:
 
 
 def _last_number(text: str) -> decimal.Decimal | None:
+    text = _MINUS_DOLLAR.sub("-", _THOUSANDS.sub(",", text.translate(_MINUS)))
     numbers = _MARKED_NUMBER.findall(text) or _ANY_NUMBER.findall(text)
     return decimal.Decimal(numbers[-1].replace(",", "")) if numbers else None
 
@@ -200,5 +227,27 @@ def make_rouge_l() -> Callable[[str, str], float]:
     return lambda answer, reference: float(scorer.score(reference, answer)["rougeL"].fmeasure)
 
 
-_METRICS = {"token_f1": token_f1, "exact_match": exact_match, "number_at_end": number_at_end}
+_METRICS = {
+    "token_f1": token_f1,
+    "exact_match": exact_match,
+    "contains": contains,
+    "number_at_end": number_at_end,
+    "math_boxed": math_boxed,
+}
 NAMES = (*_METRICS, "multiple_choice", "rouge_l", JUDGE)
+PUBLISHED = {  # by name in LLMRouter, RouteProfile, xRouteBench and PersonaRoute-Bench
+    "f1_score": "token_f1",
+    "f1": "token_f1",
+    "em": "exact_match",
+    "cem": "contains",
+    "em_mc": "multiple_choice",
+    "gsm8k": "number_at_end",
+    "math": "math_boxed",
+    "rouge-l": "rouge_l",
+    "rougel": "rouge_l",
+}
+UNAVAILABLE = {  # metrics of the same sets that need what this project does not do
+    "code_eval": "runs the answer's code",
+    "pass@1": "runs the answer's code",
+    "bert_score": "needs a BERT model",
+}

@@ -7,8 +7,9 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable
 
+from prouter_jax.data.thoughts import strip_thoughts
 from prouter_jax.llm.budget import BudgetError, Progress, Usage
-from prouter_jax.llm.client import RefusedError
+from prouter_jax.llm.completions import RefusedError
 from prouter_jax.llm.journal import Journal, Record
 from prouter_jax.llm.pool import Messages
 from prouter_jax.llm.requests import Requester, process_all, stop_on_signals
@@ -85,14 +86,14 @@ async def request_integer(requester: Requester, request: IntegerRequest, usage: 
       FormatError: if both the reply and the repaired reply are invalid.
       Exception: see `Requester.complete`.
     """
-    reply = await requester.complete(request.messages, usage)
+    answer = strip_thoughts((await requester.complete(request.messages, usage)).text)
     try:
-        return request.format.parse(reply.text)
+        return request.format.parse(answer)
     except ValueError as problem:
-        messages = request.messages + request.format.repair_messages(reply.text, str(problem))
-    reply = await requester.complete(messages, usage)
+        messages = request.messages + request.format.repair_messages(answer, str(problem))
+    answer = strip_thoughts((await requester.complete(messages, usage)).text)
     try:
-        return request.format.parse(reply.text)
+        return request.format.parse(answer)
     except ValueError as problem:
         raise FormatError(f"after one repair: {problem}") from None
 

@@ -15,7 +15,8 @@ import aiolimiter
 import tenacity
 
 from prouter_jax.llm.budget import Budget, BudgetError, Usage, charge
-from prouter_jax.llm.client import Client, RefusedError, Reply, TransientError
+from prouter_jax.llm.client import Client
+from prouter_jax.llm.completions import RefusedError, Reply, TransientError
 from prouter_jax.llm.pool import Messages, RemoteLlm
 
 _MAX_BACKOFF = 60.0  # seconds

@@ -135,7 +135,8 @@ class Router:
         for addition in updates:
             if addition.llms is not None:
                 router = router.with_llms(addition.llms)
-            router = dataclasses.replace(router, interactions=read_history(addition.feedback, router.interactions))
+            interactions = read_history(addition.feedback, router.interactions, report=False)
+            router = dataclasses.replace(router, interactions=interactions)
         return router._with_interactions(router.interactions)
 
     @classmethod
@@ -235,15 +236,16 @@ class Router:
         """Explains the pick for a question, which can be a training query or have only some LLMs as candidates."""
         return explain(self.pool, self.interactions, self._encode_users, question, most)
 
-    def with_history(self, path: str | os.PathLike) -> "Router":
+    def with_history(self, path: str | os.PathLike, strict: bool = False) -> "Router":
         """Returns a router with the choices, votes, ratings or thumbs in a file added to the users' histories.
 
-        Users of the file may be new. Nothing is trained, and the scores of other users do not change.
+        Users of the file may be new. Nothing is trained, and the scores of other users do not change. A line on stderr
+        counts the rows that cannot be used, with `strict` the first one is an error.
 
         Raises:
-          ValueError: on bad rows, see `data.tables.additions.read_history`.
+          ValueError: on a bad file, see `data.tables.additions.read_history`.
         """
-        return self._with_interactions(read_history(path, self.interactions))
+        return self._with_interactions(read_history(path, self.interactions, strict))
 
     def with_llms(self, folder: str | os.PathLike) -> "Router":
         """Returns a router with the LLMs, outcomes and feedback in a folder of tables added.

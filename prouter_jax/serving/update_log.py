@@ -17,10 +17,10 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from prouter_jax.data.tables.files import SUFFIXES
+from prouter_jax.data.tables.file_forms import SUFFIXES, data_suffix, require_format, table_files
 from prouter_jax.data.tables.schema import SCHEMAS
 from prouter_jax.io import files
-from prouter_jax.io.paths import list_folder, make_path, require_file
+from prouter_jax.io.paths import list_folder, make_path, require_file, require_folder
 
 FOLDER = "updates"
 _NAME = re.compile(r"([1-9]\d*)-[0-9a-f]{12}")
@@ -73,13 +73,16 @@ def read_pending(feedback: str | os.PathLike, llms: str | os.PathLike | None) ->
       OSError: if a file cannot be read.
     """
     path = make_path(feedback)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
-    content = {f"feedback{path.suffix}": require_file(path).read_bytes()}
-    tables = {name + suffix for name in SCHEMAS for suffix in SUFFIXES}
-    found = [] if llms is None else [path for path in list_folder(make_path(llms)) if path.name in tables]
-    added = {f"{_LLMS}/{path.name}": path.read_bytes() for path in sorted(found)}
+    require_format(path)
+    content = {f"feedback{data_suffix(path).lower()}": require_file(path).read_bytes()}
+    added = {} if llms is None else _read_tables(make_path(llms))
     return PendingUpdate(content | added, _digest(content), _digest(added) if added else "")
+
+
+def _read_tables(folder: pathlib.Path) -> dict[str, bytes]:
+    """The bytes of the tables in a folder, by path within an update's folder."""
+    found = [path for paths in table_files(require_folder(folder, "tables"), SCHEMAS).values() for path in paths]
+    return {f"{_LLMS}/{str(path)[len(str(folder)) :].lstrip('/')}": path.read_bytes() for path in sorted(found)}
 
 
 def read_updates(workdir: pathlib.Path) -> list[UpdateRecord]:

@@ -51,6 +51,7 @@ def update(
     feedback: str | os.PathLike,
     llms: str | os.PathLike | None = None,
     dry_run: bool = False,
+    strict: bool = False,
 ) -> list[UpdateResult]:
     """Appends feedback to a trained router, or to the router of each seed; `Router.load` then applies it.
 
@@ -61,6 +62,7 @@ def update(
       feedback: a file as for `Router.with_history`.
       llms: a folder as for `Router.with_llms`; it is applied before the feedback.
       dry_run: measures the drift and writes nothing.
+      strict: whether a row of feedback that cannot be used is an error; otherwise it is dropped and counted.
 
     Raises:
       ValueError: on bad rows, a workdir without an undamaged router, if only a part of the update is new, or if
@@ -69,7 +71,7 @@ def update(
     workdir = make_path(workdir)
     single = (workdir / CONFIG).exists()
     folders = [workdir] if single else trained_seeds(workdir) or [workdir]
-    return [_update_one(folder, feedback, llms, dry_run) for folder in folders]
+    return [_update_one(folder, feedback, llms, dry_run, strict) for folder in folders]
 
 
 def measure_drift(workdir: pathlib.Path, router: Router, merged: Interactions) -> Drift:
@@ -98,14 +100,14 @@ def measure_drift(workdir: pathlib.Path, router: Router, merged: Interactions) -
     )
 
 
-def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> UpdateResult:
+def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool, strict: bool) -> UpdateResult:
     # what is measured must still be so when it is written; without a router, loading it says so
     writes = not dry_run and (workdir / CONFIG).exists()
     with lock_folder(workdir) if writes else contextlib.nullcontext():
-        return _measure_and_append(workdir, feedback, llms, dry_run)
+        return _measure_and_append(workdir, feedback, llms, dry_run, strict)
 
 
-def _measure_and_append(workdir: pathlib.Path, feedback, llms, dry_run: bool) -> UpdateResult:
+def _measure_and_append(workdir: pathlib.Path, feedback, llms, dry_run: bool, strict: bool) -> UpdateResult:
     pending, updates = read_pending(feedback, llms), read_updates(workdir)
     duplicate = find_duplicate(updates, pending)
     if duplicate is not None:
@@ -115,7 +117,7 @@ def _measure_and_append(workdir: pathlib.Path, feedback, llms, dry_run: bool) ->
     router = Router.load(workdir)
     if llms is not None:
         router = router.with_llms(llms)
-    drift = measure_drift(workdir, router, read_history(feedback, router.interactions))
+    drift = measure_drift(workdir, router, read_history(feedback, router.interactions, strict))
     if dry_run:
         return UpdateResult(workdir, None, drift)
     if read_pending(feedback, llms) != pending:

@@ -38,7 +38,7 @@ def test_tables_are_written_and_what_was_dropped_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("prism", "convert: table a.pkl: expected one of .csv, .jsonl, .parquet, .json, found '.pkl'"),
+        ("prism", "a.pkl: expected a file, found none"),
         ("routerbench", 'python -c "import pandas; pandas.read_pickle('),
         ("nonsense", "flag --format: expected one of personaroute, prism, arena, "),
     ],

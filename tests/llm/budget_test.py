@@ -17,7 +17,7 @@ from prouter_jax.llm.budget import (
     count_characters,
     estimate_tokens,
 )
-from prouter_jax.llm.client import Reply
+from prouter_jax.llm.completions import Reply
 from prouter_jax.llm.pool import RemoteLlm
 
 LLM = RemoteLlm("a", "m", input_price=2.0, output_price=10.0, max_output_tokens=50)

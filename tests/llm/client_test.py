@@ -9,7 +9,8 @@ from judge_server import Act, JudgeServer, serving
 from processes import HANG
 
 from prouter_jax.llm import client
-from prouter_jax.llm.client import Client, Reply, TransientError
+from prouter_jax.llm.client import Client
+from prouter_jax.llm.completions import Reply, TransientError
 from prouter_jax.llm.pool import RemoteLlm
 
 ASKED = [{"role": "user", "content": "Which?"}]

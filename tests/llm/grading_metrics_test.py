@@ -60,8 +60,10 @@ def test_a_function_that_is_not_there_is_named(name):
 
 
 def test_the_error_of_an_unknown_metric_lists_the_metrics():
-    with pytest.raises(ValueError, match=r"^expected a metric \(token_f1, .*, judge or MODULE:FUNCTION\), found 'f1'$"):
-        find_metric("f1")
+    with pytest.raises(ValueError, match=r"^expected a metric \(token_f1, .*, judge or MODULE:FUNCTION\), found 'xy'$"):
+        find_metric("xy")
+    with pytest.raises(ValueError, match=r"found 'exact_matc' \(did you mean exact_match\?\)$"):
+        find_metric("exact_matc")
 
 
 def test_a_name_from_data_never_imports_code(tmp_path, monkeypatch):

@@ -89,7 +89,7 @@ BAD = {
         r"^table outcomes\.parquet, row 0 \(query_id 'f', llm 'a'\): metric number_at_end: expected a number in",
     ),
     "metric": (
-        {"metric": ["token_f1", "f1", *QUERIES["metric"][2:]]},
+        {"metric": ["token_f1", "f2", *QUERIES["metric"][2:]]},
         r"^table queries\.parquet, column metric, row 1: expected a metric",
     ),
     "query": (

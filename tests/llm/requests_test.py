@@ -6,7 +6,7 @@ import pytest
 from processes import HANG
 
 from prouter_jax.llm.budget import Budget, Usage
-from prouter_jax.llm.client import RefusedError, Reply, TransientError
+from prouter_jax.llm.completions import RefusedError, Reply, TransientError
 from prouter_jax.llm.pool import RemoteLlm
 from prouter_jax.llm.replies import FormatError
 from prouter_jax.llm.requests import FairSemaphore, Requester, process_all, retry_delay

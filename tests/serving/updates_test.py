@@ -115,9 +115,26 @@ def test_a_dry_run_and_a_bad_file_write_nothing(workdir, held_out, tmp_path):
     (result,) = update(workdir, _write(tmp_path / "new.jsonl", held_out), dry_run=True)
     assert result.folder is None
     assert result.drift.decisions == len({(row["user_id"], row["query"]) for row in held_out})
+    bad = _write(tmp_path / "bad.jsonl", [held_out[0], held_out[1] | {"llm": "no one"}])
     with pytest.raises(ValueError, match=r"table bad\.jsonl, column llm, row 1: expected an llm .*, found 'no one'"):
-        update(workdir, _write(tmp_path / "bad.jsonl", [held_out[0], held_out[1] | {"llm": "no one"}]))
+        update(workdir, bad, strict=True)
+    with pytest.raises(
+        ValueError, match="expected rows that can be used, found none: 1 with an LLM in llm that is unk"
+    ):
+        update(workdir, _write(tmp_path / "worse.jsonl", [held_out[1] | {"llm": "no one"}]))
     assert files_below(workdir) == before
+
+
+def test_rows_of_an_unknown_llm_are_left_out_of_an_update(workdir, held_out, tmp_path, capsys):
+    rows = [held_out[0], held_out[1] | {"llm": "no one"}, held_out[1]]
+    (result,) = update(workdir, _write(tmp_path / "mixed.jsonl", rows))
+    assert result.drift.decisions == 2
+    assert "table mixed.jsonl: rows left out: 1 with an LLM in llm that is unknown" in capsys.readouterr().err
+    loaded = Router.load(workdir)
+    assert capsys.readouterr().err == ""
+    trained = Router.load_trained(updates.served_folder(workdir))
+    expected = trained.with_history(_write(tmp_path / "two.jsonl", held_out[:2]))
+    assert list(loaded.users[-1]) == list(expected.users[-1])
 
 
 def test_a_file_that_changes_meanwhile_is_not_appended(workdir, held_out, tmp_path, monkeypatch):

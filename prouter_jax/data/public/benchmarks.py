@@ -6,9 +6,11 @@ config.data.users can simulate users. Each reader takes the file or folder as pu
 
 import os
 import pathlib
+import re
 
 import numpy as np
 
+from prouter_jax.data.literals import parse_value
 from prouter_jax.data.public.builder import InteractionsBuilder, RowIndex
 from prouter_jax.data.public.records import (
     FileSet,
@@ -18,6 +20,8 @@ from prouter_jax.data.public.records import (
     column_names,
     errors_name_folder,
 )
+from prouter_jax.data.tables.file_forms import data_files
+from prouter_jax.data.tables.files import json_fields
 from prouter_jax.io.paths import files_below, list_folder, make_path
 
 _OUTPUTS = "model_outputs.json"
@@ -26,6 +30,8 @@ _VERDICTS = "weighted_alpaca_eval_gpt4_turbo"
 _EMBEDLLM = ("prompt_id", "label", "model_name", "category", "prompt")
 
 _LLMROUTERBENCH = ("index", "origin_query", "score", "prompt_tokens", "completion_tokens", "cost", "prediction")
+_RUN_FIELDS = ("dataset_name", "split", "model_name")
+_TIMESTAMP = re.compile(r"(\d{8}_\d{6})\.json$")
 _TOKENS = (("input", "prompt_tokens"), ("output", "completion_tokens"))
 
 _ROUTERBENCH = ("sample_id", "prompt", "eval_name")
@@ -61,15 +67,15 @@ def read_alpacaeval(path: str | os.PathLike, on_progress: ProgressCallback | Non
 def read_embedllm(path: str | os.PathLike, on_progress: ProgressCallback | None = None) -> PublicData:
     """Reads EmbedLLM (arXiv 2410.02223), train.csv, val.csv or test.csv: whether 112 LLMs answer questions correctly.
 
-    Each row of the CSV file is an answer: prompt_id is the query, category its task, label the effect, model_name the
+    Files of huggingface.co/datasets/RZ412/EmbedLLM, also its Parquet shards, which has no codebook and no marks for
+    missing values. Each row is an answer: prompt_id is the query, category its task, label the effect, model_name the
     LLM. A prompt with several categories is one query with the first of them. There are no costs.
 
     Drops rows without a label or a prompt, rows whose prompt differs from an earlier one of the same prompt_id, and all
     labels of a model on a prompt but the first.
     """
-    file = make_path(path)
-    files, builder = FileSet([file], on_progress), InteractionsBuilder()
-    for row in files.read(file, _EMBEDLLM):
+    files, builder = FileSet(data_files(make_path(path)), on_progress), InteractionsBuilder()
+    for row in files.read_all(_EMBEDLLM):
         effect, model = row.float("label", 0, 1), row.id("model_name")
         if np.isnan(effect) or not row.has("prompt"):
             files.drop("rows without a label or a prompt")
@@ -85,16 +91,27 @@ def read_embedllm(path: str | os.PathLike, on_progress: ProgressCallback | None 
 def read_llmrouterbench(path: str | os.PathLike, on_progress: ProgressCallback | None = None) -> PublicData:
     """Reads LLMRouterBench (arXiv 2601.07206): scores, tokens and costs; results/bench, or some of its DATASET folders.
 
-    The folder has files DATASET/SPLIT/MODEL/TIMESTAMP.json, each with an array of records. DATASET is the task. In a
-    record, index identifies the query, origin_query is its text, score the effect, cost the cost in USD, and prediction
-    the answer if it is a text. Only the newest run of each model is read.
+    The folder has files DATASET/SPLIT/MODEL/...-TIMESTAMP.json, each with an array of records. The fields dataset_name,
+    split and model_name of a file say what it is of (MODEL may hold slashes), its path does where it lacks them. The
+    data set is the task. In a record, index identifies the query, origin_query is its text, score the effect, cost the
+    cost in USD, and prediction the answer if it is a text. Runs that say "demo": true are skipped, and only the newest
+    run of each model is read, by YYYYMMDD_HHMMSS at the end of its name; a file without a time (result.json of older
+    versions) is older than all with one. As the loader of github.com/ynulihao/LLMRouterBench, baselines/data_loader.py.
 
     Drops records whose query is no text or differs from the query of other models at the same index, scores that are
-    missing or outside [0, 1], second records of an index in a file, and files of older runs.
+    missing or outside [0, 1], second records of an index in a file, demo runs and files of older runs. Upstream takes a
+    missing score for 0.
     """
-    runs, older = _newest(make_path(path))
+    folder = make_path(path)
+    found = [folder / name for name in files_below(folder) if name.endswith(".json")]
+    if not found:
+        raise ValueError(f"folder {str(folder)!r}: expected DATASET/SPLIT/MODEL/TIMESTAMP.json, found none")
+    runs, demos = _newest(found)
+    if not runs:
+        raise ValueError(f"folder {str(folder)!r}: expected a run, found {demos} demo runs")
     files, builder = FileSet(runs.values(), on_progress), InteractionsBuilder()
-    files.drop("files of older runs of a model", older)
+    files.drop("files of demo runs", demos)
+    files.drop("files of older runs of a model", len(found) - demos - len(runs))
     for (dataset, split, model), file in runs.items():
         with errors_name_folder(f"{dataset}/{split}/{model}"):
             for record in files.read(file, _LLMROUTERBENCH, array="records"):
@@ -109,12 +126,14 @@ def read_routerbench(path: str | os.PathLike, on_progress: ProgressCallback | No
 
     Each row is a query of the task eval_name. For each model it has the columns `MODEL` (the score in [0, 1], which is
     the effect), `MODEL|total_cost` in USD and, in some files, `MODEL|model_response`. RouterBench is published as a
-    pickle, which can run any code when it is opened: for a pickle the error gives the command that converts it.
+    pickle, which can run any code when it is opened: for a pickle the error gives the command that converts it. Prompts
+    and responses are published as texts of Python lists, "['...']", whose elements are the text.
 
     Drops rows without a prompt, rows whose prompt differs from an earlier one of the same sample_id, and missing
     scores.
     """
-    file = make_path(path)
+    paths = data_files(make_path(path)) if not str(path).endswith(_PICKLES) else [make_path(path)]
+    file = paths[0]
     if file.suffix in _PICKLES:
         convert = f"import pandas; pandas.read_pickle('{file.name}').to_csv('{file.stem}.csv', index=False)"
         expected = f'.csv or .parquet; where a pickle may run its code, convert it: python -c "{convert}"'
@@ -124,9 +143,9 @@ def read_routerbench(path: str | os.PathLike, on_progress: ProgressCallback | No
     models = list(dict.fromkeys(ends))
     if not models:
         raise ValueError(f"table {file.name}, column MODEL{_COST}: expected this column of some models, found none")
-    files, builder = FileSet([file], on_progress), InteractionsBuilder()
+    files, builder = FileSet(paths, on_progress), InteractionsBuilder()
     needed = (*_ROUTERBENCH, *models, *(model + _COST for model in models))
-    for row in files.read(file, needed, [model + _RESPONSE for model in models]):
+    for row in files.read_all(needed, [model + _RESPONSE for model in models]):
         _add_routerbench(row, models, files, builder)
     return builder.build_outcomes_only(files)
 
@@ -158,14 +177,29 @@ def _add_alpacaeval(
             builder.add_outcome(query, builder.llms[model], response, effect=effect)
 
 
-def _newest(folder: pathlib.Path) -> tuple[dict[tuple[str, str, str], pathlib.Path], int]:
-    """The newest file of each data set, split and model, and the number of older files."""
-    found = [folder / name for name in files_below(folder) if name.endswith(".json")]
-    found = [file for file in found if len(file.parts) > 3]
-    if not found:
-        raise ValueError(f"folder {str(folder)!r}: expected DATASET/SPLIT/MODEL/TIMESTAMP.json, found none")
-    runs = {(file.parts[-4], file.parts[-3], file.parts[-2]): file for file in found}
-    return runs, len(found) - len(runs)
+def _newest(found: list[pathlib.Path]) -> tuple[dict[tuple[str, str, str], pathlib.Path], int]:
+    """The newest file of each data set, split and model, and the number of demo runs."""
+    runs: dict[tuple[str, str, str], pathlib.Path] = {}
+    demos = 0
+    for file in sorted(found, key=_time_of):
+        with errors_name_folder("/".join(file.parts[-4:-1])):
+            fields = json_fields(file, (*_RUN_FIELDS, "demo"))
+        place = dict(zip(_RUN_FIELDS, file.parts[-4:-1], strict=True)) if len(file.parts) > 3 else {}
+        names = [fields.get(name) or place.get(name) for name in _RUN_FIELDS]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{file}: expected DATASET/SPLIT/MODEL/ before it, or fields {', '.join(_RUN_FIELDS)}")
+        if fields.get("demo") is True:
+            demos += 1
+        else:
+            dataset, split, model = map(str, names)
+            runs[dataset, split, model] = file
+    return {names: runs[names] for names in sorted(runs)}, demos
+
+
+def _time_of(file: pathlib.Path) -> tuple[str, str]:
+    """The time at the end of a name, "" without one, and the path."""
+    time = _TIMESTAMP.search(file.name)
+    return (time[1] if time else ""), str(file)
 
 
 def _add_llmrouterbench(record: Record, dataset: str, split: str, model: str, builder: InteractionsBuilder) -> str:
@@ -190,7 +224,7 @@ def _add_routerbench(row: Record, models: list[str], files: FileSet, builder: In
         files.drop("rows without a prompt")
         return
     scores = {model: row.float(model, 0, 1) for model in models}
-    query = builder.add_query(row.id("sample_id"), row.text("prompt"), row.id("eval_name"))
+    query = builder.add_query(row.id("sample_id"), _unlisted(row.text("prompt")), row.id("eval_name"))
     if query < 0:
         files.drop("rows with another prompt than the sample's first")
         return
@@ -198,5 +232,11 @@ def _add_routerbench(row: Record, models: list[str], files: FileSet, builder: In
         if np.isnan(effect):
             files.drop("missing scores")
             continue
-        response, cost = row.text_or_empty(model + _RESPONSE), row.float(model + _COST, 0)
+        response, cost = _unlisted(row.text_or_empty(model + _RESPONSE)), row.float(model + _COST, 0)
         builder.add_outcome(query, builder.llms[model], response, effect=effect, cost=cost)
+
+
+def _unlisted(text: str) -> str:
+    """The elements of a text of a Python list of texts, one a line; any other text as it is."""
+    found = parse_value(text) if text.startswith(("['", '["')) else None
+    return "\n".join(found) if isinstance(found, list) and all(isinstance(part, str) for part in found) else text

@@ -1,31 +1,32 @@
 """Reads PersonaRoute-Bench (arXiv 2511.16883): a row for each user, query and LLM, with the best LLM of the query.
 
 There are two variants: users with a performance_preference and the best_llm for it, or judges who mark the best_answer
-with 1. The rows of a user and query are a decision among their LLMs, and the choice is the best LLM; several best LLMs
-share it. The rows of a query and an LLM must agree on effect and cost; the first response counts. Nothing is dropped.
-Error messages count the rows of each file. Each distinct text and vector is kept once.
+with 1. The column best_llm is the name of the LLM, or its place 0, 1, ... among the rows of the user and query, as the
+released script writes it (add_user_data_v1.py of github.com/ulab-uiuc/PersonalizedRouter; the column reward is checked
+to be highest there). The published files have no marks for missing values.
+
+The rows of a user and query are a decision among their LLMs, and the choice is the best LLM; several best LLMs share
+it. The rows of a query and an LLM must agree on effect and cost; the first response counts. Nothing is dropped. Error
+messages count the rows of each file. Each distinct text and vector is kept once.
 """
 
 import array
-import dataclasses
-import json
 import os
 import pathlib
 import re
 from collections.abc import Generator, Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from prouter_jax.data import interactions
 from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen
 from prouter_jax.data.interactions import Decisions, Feedback, Interactions, Llms, Outcomes, Queries, Tasks, Users
 from prouter_jax.data.public.builder import RowIndex, named_llms
+from prouter_jax.data.public.llm_file import read_llm_file
 from prouter_jax.data.public.records import FileSet, ProgressCallback, PublicData, Record, column_names
-from prouter_jax.data.tables.files import unique_keys
-from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.validation import row_error, validate
-from prouter_jax.io.paths import make_path, require_file
+from prouter_jax.io.paths import make_path
 
 _COLUMNS = (
     *("user_id", "task_id", "query", "query_embedding", "effect", "cost", "llm"),
@@ -33,7 +34,7 @@ _COLUMNS = (
 )
 
 _FILE = re.compile(r"router_user_(train|val|test)_data_(v\d+(?:_large)?)\.csv")
-_PRICES = ("input_price", "output_price")
+_PLACE = re.compile(r"\d{1,6}(?:\.0)?")
 _PARTS = ("train", "val", "test")
 
 
@@ -64,7 +65,7 @@ def read_personaroute(
         return files.result(validate(_interactions(store, named_llms(list(store.llms)))))
     table = make_path(llms_path)
     files.paths += (table,)
-    return files.result(validate(_interactions(store, _read_llms(table)), {"llms": table.name}))
+    return files.result(validate(_interactions(store, read_llm_file(table)), {"llms": table.name}))
 
 
 class _RowStore:
@@ -80,6 +81,7 @@ class _RowStore:
       responses: the first answer by query and LLM index.
       user, query, llm: by row, the indices.
       best: by row, an index in `best_llms`, or the best_answer, 0 or 1.
+      reward: by row, NaN if missing.
       effect, cost: by row, the quality in [0, 1] and the cost in USD.
     """
 
@@ -93,7 +95,7 @@ class _RowStore:
         self.best_llms = RowIndex()
         self.responses: dict[tuple[int, int], str] = {}
         self.user, self.query, self.llm, self.best = (array.array("i") for _ in range(4))
-        self.effect, self.cost = array.array("d"), array.array("d")
+        self.effect, self.cost, self.reward = (array.array("d") for _ in range(3))
 
     def add(self, row: Record) -> None:
         """Adds a row.
@@ -112,6 +114,7 @@ class _RowStore:
             self.responses[answer] = row.text_or_empty("response")
         self.effect.append(row.float("effect", 0, 1))
         self.cost.append(row.float("cost", 0))
+        self.reward.append(row.float("reward"))
 
     def _user(self, row: Record) -> int:
         user = self.users[row.text("user_id")]
@@ -142,11 +145,34 @@ class _RowStore:
             raise row.error("best_answer", "0 or 1", row.cells["best_answer"])
         return int(row.cells["best_answer"][0])
 
-    def is_best(self) -> Bool[np.ndarray, " rows"]:
-        """Whether the LLM of each row is the best, or one of the best, for its user and query."""
+    def is_best(self, group: Int[np.ndarray, " rows"]) -> Bool[np.ndarray, " rows"]:
+        """Whether the LLM of each row is the best, or one of the best, for its user and query.
+
+        Args:
+          group: the number of the user and query of each row.
+        """
         if not self.best_llms:
             return np.array(self.best, bool)
-        return np.array([self.llms.get(name, -1) for name in self.best_llms])[self.best] == self.llm
+        if not all(_PLACE.fullmatch(name) for name in self.best_llms) or not set(self.llms).isdisjoint(self.best_llms):
+            return np.array([self.llms.get(name, -1) for name in self.best_llms])[self.best] == self.llm
+        order = np.argsort(group, kind="stable")
+        start = np.maximum.accumulate(np.where(np.diff(group[order], prepend=-1) != 0, np.arange(len(order)), 0))
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - start
+        best = np.array([int(float(name)) for name in self.best_llms])[self.best] == place
+        self._check_rewards(group, best)
+        return best
+
+    def _check_rewards(self, group: Int[np.ndarray, " rows"], best: Bool[np.ndarray, " rows"]) -> None:
+        """Checks that the LLM at each place has the highest reward of its user and query, where rewards are given."""
+        reward = np.nan_to_num(np.array(self.reward), nan=-np.inf)
+        highest = np.full(int(group.max()) + 1, -np.inf)
+        np.maximum.at(highest, group, reward)
+        lower = best & (reward < highest[group] - 1e-6) & np.isfinite(reward)
+        if lower.any():
+            row = int(lower.argmax())
+            expected = f"the place of the highest reward, {highest[group[row]]}"
+            raise self.error(row, "best_llm", expected, reward[row])
 
     def error(self, row: int, column: str, expected: str, found) -> ValueError:
         """An error about a cell; `row` counts over all files, the message within its file."""
@@ -164,7 +190,7 @@ def _read_rows(files: FileSet) -> Generator[Record, None, None]:
         if variant and variant != found:
             raise ValueError(f"table {file.name}, column {found[0]}: expected {variant[0]} as in the files before")
         variant = found
-        yield from files.read(file, (*_COLUMNS, *found), ["response"])
+        yield from files.read(file, (*_COLUMNS, *found), ["response", "reward"])
 
 
 def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
@@ -181,41 +207,6 @@ def _files(path: str | os.PathLike | Sequence[str]) -> list[pathlib.Path]:
             f"folder {path}: expected router_user_{{train,val,test}}_data files of one kind, found {found}"
         )
     return sorted(matches, key=lambda file: _PARTS.index(matches[file][1]))
-
-
-def _read_llms(path: pathlib.Path) -> Llms:
-    """The LLMs of a JSON file in its order."""
-    prefix = f"table {path.name}: expected JSON {{name: {{feature, ...}}}}, found"
-    require_file(path)
-    try:
-        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=unique_keys)
-    except OSError as error:
-        raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{prefix} {one_line(error)}") from error
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise ValueError(f"{prefix} something else")
-    for name in entries:
-        if not is_utf8(name):
-            raise ValueError(f"{prefix} the name {name!a}")
-    fields = [_checked(path.name, row, entry) for row, entry in enumerate(entries.values())]
-    prices = {
-        name: np.array([np.nan if entry[name] is None else entry[name] for entry in fields], float) for name in _PRICES
-    }
-    features = interactions.strings([entry["feature"] for entry in fields])
-    return dataclasses.replace(named_llms(list(entries)), descriptions=features, **prices)
-
-
-def _checked(file: str, row: int, entry: dict) -> dict:
-    """The entry of an LLM with defaults for absent keys."""
-    entry = {"feature": "", **dict.fromkeys(_PRICES)} | entry
-    if not isinstance(entry["feature"], str) or not is_utf8(entry["feature"]):
-        raise row_error(file, "feature", row, "a text", entry["feature"])
-    for name in _PRICES:
-        price = entry[name]
-        if price is not None and (type(price) not in (int, float) or not 0 <= price < 1e300):
-            raise row_error(file, name, row, "a finite number >= 0", price)
-    return entry
 
 
 def _interactions(store: _RowStore, llms: Llms) -> Interactions:
@@ -261,7 +252,7 @@ def _outcomes(store: _RowStore, llm: np.ndarray, num_llms: int) -> Outcomes:
 def _decisions(store: _RowStore, llm: np.ndarray, num_llms: int) -> tuple[Decisions, np.ndarray, Feedback]:
     user, query = np.array(store.user), np.array(store.query)
     group, first = first_seen(user.astype(np.int64) * len(store.queries) + query)
-    best_rows = store.is_best()
+    best_rows = store.is_best(group)
     _check_groups(store, group, first, llm, best_rows)
     member = np.zeros((len(first), num_llms), bool)
     member[group, llm] = True

@@ -6,9 +6,13 @@
 | gsm8k | JSONL {question, answer} | question | the text after #### | number_at_end |
 | squad | v1.1 JSON, or Parquet {id, context, question, answers} | context, then question | answers | token_f1 |
 | multi_news | JSONL or Parquet {document, summary} | a request, then the documents | summary | rouge_l |
+| llmrouter | LLMRouter's or RouteProfile's query_data JSONL | query, then the options | ground_truth | metric |
 | columns | any CSV, JSONL, Parquet or JSON array | a column | a column | a column |
+
+llmrouter: {task_name, query, ground_truth, metric, choices}, github.com/ulab-uiuc/LLMRouter, llmrouter/data/README.md.
 """
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -20,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prouter_jax.data.choices import letter_of, parse_choices
 from prouter_jax.data.public.records import FileSet, ProgressCallback, Record
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
@@ -27,6 +32,7 @@ from prouter_jax.io.paths import make_path
 COLUMNS = ("query_id", "query", "task_id", "reference", "metric", "choices")
 _SUMMARISE = "Summarise these news reports in one text."
 _ROWS_AT_ONCE = 10_000
+Check = Callable[[str, str, str], str]
 _SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
 
@@ -57,6 +63,7 @@ def write_query_set(
     seed: int = 0,
     columns: Mapping[str, str] | None = None,
     on_progress: ProgressCallback | None = None,
+    check: Check | None = None,
 ) -> dict:
     """Converts a query set to a Parquet table with the columns `COLUMNS`.
 
@@ -67,9 +74,12 @@ def write_query_set(
       most: the number of queries to keep, drawn at random and written in their order; 0 for all.
       columns: for the format "columns", the file's name of each column that it names differently.
       on_progress: see `FileSet`.
+      check: called with the metric, the reference and the choices of each query; it returns why an answer will stay
+        ungraded, "" if it can be graded, and raises ValueError for an unknown metric or a wrong reference.
 
     Returns:
-      {"records": number of records, "dropped": number of dropped records by reason, "written": number of queries}.
+      {"records": number of records, "dropped": number of dropped records by reason, "ungraded": number of queries by
+      what `check` returned, "written": number of queries}.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
@@ -79,8 +89,22 @@ def write_query_set(
         raise ValueError(f"{out}: expected a .parquet file to write")
     file_set = FileSet([path], on_progress)
     queries = _unique(FORMATS[name](file_set, path, columns or {}), file_set)
+    ungraded: collections.Counter[str] = collections.Counter()
+    if check is not None:
+        queries = _checked(queries, check, path.name, ungraded)
     written = _write(_sample(queries, most, seed) if most else queries, out, file_set)
-    return {"records": file_set.records, "dropped": dict(file_set.dropped), "written": written}
+    counts = {"dropped": dict(file_set.dropped), "ungraded": dict(ungraded)}
+    return {"records": file_set.records, **counts, "written": written}
+
+
+def _checked(queries: Iterator[Query], check: Check, table: str, ungraded: collections.Counter[str]) -> Iterator[Query]:
+    for query in queries:
+        try:
+            reason = check(query.metric, query.reference, query.choices)
+        except ValueError as error:
+            raise ValueError(f"table {table}, query {query.query_id}, column metric: {query.metric}: {error}") from None
+        ungraded.update([reason] if reason else [])
+        yield query
 
 
 def _unique(queries: Iterator[Query], file_set: FileSet) -> Iterator[Query]:
@@ -180,8 +204,32 @@ def _columns(files: FileSet, path: pathlib.Path, columns: Mapping[str, str]) -> 
             continue
         id_ = row.id(names["query_id"]) if row.has(names["query_id"]) else f"{path.stem}-{row.number}"
         task, metric = (row.text_or_empty(names[name]) for name in ("task_id", "metric"))
-        reference, choices = (_cell(row, names[name]) for name in ("reference", "choices"))
-        yield Query(id_, row.text(names["query"]), task, reference, metric, choices)
+        reference, choices = _with_letter(row, _cell(row, names["reference"]), names["choices"])
+        yield Query(id_, row.text(names["query"]), task, reference, metric, _reference(choices, single=False))
+
+
+def _llmrouter(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:
+    for row in files.read(path, ("task_name", "query", "metric"), ("ground_truth", "choices", "task_id")):
+        if not row.has("query") or not row.has("ground_truth"):
+            files.drop("records without a query or a ground truth")
+            continue
+        reference, choices = _with_letter(row, _cell(row, "ground_truth"), "choices")
+        options = [f"{letter}. {text}" for letter, text in zip("ABCDEFGHIJ", choices, strict=False)]
+        text = "\n".join([row.text("query"), *([""] if options else []), *options])
+        id_, task = f"{path.stem}-{row.number}", row.text_or_empty("task_name")
+        yield Query(id_, text, task, reference, row.text_or_empty("metric"), _reference(choices, single=False))
+
+
+def _with_letter(row: Record, reference: str, column: str) -> tuple[str, list[str]]:
+    """The reference, a label of an option as its letter, and the options in the column, none for an empty cell."""
+    cell = row.cells.get(column)
+    if cell is None or cell == "":
+        return reference, []
+    try:
+        labels, choices = parse_choices(cell)
+    except ValueError as error:
+        raise row.error(column, str(error).removeprefix("expected ").partition(", found")[0], cell) from None
+    return letter_of(reference, labels), choices
 
 
 def _cell(row: Record, column: str) -> str:
@@ -194,10 +242,10 @@ def _cell(row: Record, column: str) -> str:
     return _reference([row.id(column)]) if row.has(column) else ""
 
 
-def _reference(texts: list[str]) -> str:
-    """One text as it is; several distinct texts, or one that starts with "[", as a JSON list."""
-    distinct = list(dict.fromkeys(texts))
-    if len(distinct) > 1 or any(text.startswith("[") for text in distinct):
+def _reference(texts: list[str], single: bool = True) -> str:
+    """One text as it is, if `single`; several distinct texts, or one that starts with "[", as a JSON list."""
+    distinct = list(dict.fromkeys(texts)) if single else texts
+    if len(distinct) > 1 or any(text.startswith("[") or not single for text in distinct):
         return json.dumps(distinct, ensure_ascii=False)
     return "".join(distinct)
 
@@ -207,5 +255,6 @@ FORMATS: dict[str, Callable[[FileSet, pathlib.Path, Mapping[str, str]], Iterator
     "gsm8k": _gsm8k,
     "squad": _squad,
     "multi_news": _multi_news,
+    "llmrouter": _llmrouter,
     "columns": _columns,
 }

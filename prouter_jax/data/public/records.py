@@ -12,8 +12,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.literals import parse_value
+from prouter_jax.data.tables.file_forms import require_format
 from prouter_jax.data.tables.files import csv_rows, json_elements, jsonl_rows
 from prouter_jax.data.tables.parquet import check_columns, parquet_size, parquet_tables
+from prouter_jax.data.thoughts import strip_all
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import file_size, require_file
 
@@ -92,11 +95,16 @@ class Record:
             raise self.error(column, "a whole number", self.cells.get(column))
         return int(value)
 
+    def flag(self, column: str) -> bool:
+        """Whether a cell is true: True, 1 or a text of them; a missing cell is false."""
+        return self.float(column, 0, 1) == 1
+
     def records(self, column: str) -> "list[Record]":
         """The records of a cell that holds a list of objects; their errors name the column and this record."""
         cell = self.cells.get(column)
+        cell = parse_value(cell) if isinstance(cell, str) else cell
         if not isinstance(cell, list) or not all(isinstance(inner, dict) for inner in cell):
-            raise self.error(column, "a list of objects", cell)
+            raise self.error(column, "a list of objects", self.cells.get(column))
         return [Record(f"{self.file}, column {column}", self.number, inner) for inner in cell]
 
     def vector(self, column: str, others: list[Float32[np.ndarray, " width"]]) -> Float32[np.ndarray, " width"]:
@@ -130,7 +138,7 @@ def read_records(
     """Yields the records of a file, each with its approximate size in the file in bytes.
 
     Args:
-      path: a .csv, .jsonl, .json or .parquet file.
+      path: a .csv, .jsonl, .json or .parquet file, texts also with .gz.
       needed: columns that a CSV or Parquet file must have. In JSON each record may lack some.
       optional: columns that the file may have. Other columns are not read.
       array: for a .json file that is an object, the key of the array of records; "" if the file is an array.
@@ -139,10 +147,9 @@ def read_records(
       ValueError: one line that names the file and, where there is one, the record.
     """
     wanted = (*needed, *optional)
-    if path.suffix not in _READERS:
-        raise ValueError(f"table {path.name}: expected one of {', '.join(_READERS)}, found {path.suffix!r}")
+    form = require_format(path)
     number = -1
-    with contextlib.closing(_READERS[path.suffix](require_file(path), tuple(needed), wanted, array)) as found:
+    with contextlib.closing(_READERS[form](require_file(path), tuple(needed), wanted, array)) as found:
         for number, (cells, size) in enumerate(found):
             yield Record(path.name, number, cells), size
     if number < 0:
@@ -155,10 +162,8 @@ def column_names(path: pathlib.Path) -> list[str]:
     Raises:
       ValueError: if the file is damaged or has another suffix.
     """
-    if path.suffix == ".parquet":
+    if require_format(path, (".csv", ".parquet")) == ".parquet":
         return parquet_size(require_file(path))[0].names
-    if path.suffix != ".csv":
-        raise ValueError(f"table {path.name}: expected .csv or .parquet, found {path.suffix!r}")
     with contextlib.closing(csv_rows(require_file(path))) as rows:
         return next(rows, [])
 
@@ -224,13 +229,22 @@ class FileSet:
                 self._size = self._size or sum(file_size(path) for path in self.paths)
                 self._on_progress(self.records, min(self._done / max(self._size, 1), 1.0))
 
+    def read_all(self, needed: Iterable[str], optional: Iterable[str] = (), array: str = "") -> Iterator[Record]:
+        """Yields the records of all files, one file after the other, as `read`."""
+        for path in self.paths:
+            yield from self.read(path, needed, optional, array)
+
     def drop(self, reason: str, number: int = 1) -> None:
         """Counts items that are dropped from the data."""
         if number:
             self.dropped[reason] += number
 
     def result(self, data: Interactions) -> PublicData:
-        """The data with the counts so far."""
+        """The data with the counts so far; the answers are without what the models thought aloud."""
+        if data.outcomes.response is not None:
+            answers, thoughts = strip_all(data.outcomes.response)
+            self.drop("thoughts of models before their answers", thoughts)
+            data = data.replace(outcomes=dataclasses.replace(data.outcomes, response=answers))
         return PublicData(data, self.paths, self.records, dict(self.dropped))
 
     def empty_error(self, expected: str) -> ValueError:

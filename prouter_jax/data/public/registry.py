@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable
 
 from prouter_jax.data.public.benchmarks import read_alpacaeval, read_embedllm, read_llmrouterbench, read_routerbench
+from prouter_jax.data.public.llm_file import with_llm_file
+from prouter_jax.data.public.pairs import read_arena, read_chosen_rejected
 from prouter_jax.data.public.personaroute import read_personaroute
-from prouter_jax.data.public.preferences import read_arena, read_gmtrouter, read_prism
+from prouter_jax.data.public.preferences import read_gmtrouter, read_prism
 from prouter_jax.data.public.records import ProgressCallback, PublicData
+from prouter_jax.data.public.ulab import read_llmrouter, read_routeprofile
 from prouter_jax.data.tables.read_write import find_tables, write_tables
 from prouter_jax.io import files
 from prouter_jax.io.locks import lock_folder
@@ -23,6 +26,9 @@ FORMATS: dict[str, Callable[..., PublicData]] = {  # readers by name of the form
     "embedllm": read_embedllm,
     "alpacaeval": read_alpacaeval,
     "gmtrouter": read_gmtrouter,
+    "llmrouter": read_llmrouter,
+    "routeprofile": read_routeprofile,
+    "chosen_rejected": read_chosen_rejected,
 }
 
 
@@ -34,17 +40,17 @@ def read_public(
     Args:
       name: the format, a key of `FORMATS`.
       path: the file or folder as published.
-      llms_path: for personaroute, its JSON file of LLMs; "" for none.
+      llms_path: JSON file {LLM: {feature, input_price, output_price}} with prices in USD per million tokens, as
+        PersonaRoute-Bench and LLMRouter publish it; "" for none.
       on_progress: see `FileSet`.
 
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
     """
-    if not llms_path:
-        return FORMATS[name](path, on_progress=on_progress)
-    if name != "personaroute":
-        raise ValueError(f"{os.fspath(llms_path)}: expected a file of LLMs only for personaroute, found one for {name}")
-    return read_personaroute(path, llms_path, on_progress)
+    if name == "personaroute":
+        return read_personaroute(path, llms_path, on_progress)
+    read = FORMATS[name](path, on_progress=on_progress)
+    return with_llm_file(read, make_path(llms_path)) if llms_path else read
 
 
 def convert(

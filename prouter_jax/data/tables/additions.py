@@ -17,10 +17,12 @@ from prouter_jax.data.leaks import drop_leaks
 from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.feedback import DecisionTables
-from prouter_jax.data.tables.files import SUFFIXES
+from prouter_jax.data.tables.file_forms import require_format
 from prouter_jax.data.tables.schema import EXPECTED, load_folder, load_table
 from prouter_jax.data.tables.table import AllowedIds, Table, TextColumn, missing_column
+from prouter_jax.data.tables.usable import drop_unusable
 from prouter_jax.data.validation import row_error, validate
+from prouter_jax.io.display import log_line
 from prouter_jax.io.paths import make_path
 
 _HISTORY = {
@@ -41,7 +43,9 @@ _HISTORY = {
 _FORMS = {"rating": "ratings", "thumb": "thumbs", "winner": "votes"}  # the form of a history by its column
 
 
-def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
+def read_history(
+    path: str | os.PathLike, base: Interactions, strict: bool = False, report: bool = True
+) -> Interactions:
     """Reads choices, ratings, thumbs or votes of new or existing users.
 
     A column rating makes the rows ratings, thumb makes them thumbs and winner votes; otherwise they are choices. The
@@ -51,8 +55,12 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
     query and needs a text, and optionally a task_id. A text without an id is the query of `base` with this text, or
     else a new query with a generated id.
 
+    Rows that cannot be used are dropped, see `usable`: one unknown LLM does not stop a file.
+
     Args:
-      path: a .parquet, .csv or .jsonl file.
+      path: a file in one of the formats of `file_forms`.
+      strict: whether the first row that cannot be used is an error.
+      report: whether a line on stderr counts the dropped rows by reason.
 
     Returns:
       `base` with the new users, queries, decisions and feedback.
@@ -61,10 +69,14 @@ def read_history(path: str | os.PathLike, base: Interactions) -> Interactions:
       ValueError: one line that names the file, column and row, what was expected and what was found.
     """
     path = make_path(path)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"table {path.name}: expected one of {', '.join(SUFFIXES)}, found {path.suffix!r}")
-    table = load_table(path, _HISTORY)
-    form = _form_of(table)
+    require_format(path)
+    table = load_table(path, _HISTORY if strict else _HISTORY | {"user_id": "id?"})
+    form = _form_of(table, strict)
+    if not strict:
+        table, dropped = drop_unusable(table, form, base)
+        if dropped and report:
+            reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items())
+            log_line(f"table {path.name}: rows left out: {reasons}; --strict stops at the first")
     ids, queries = _resolve_queries(table, base)
     rows = np.arange(table.num_rows)
     texts = table.texts | {"query_id": TextColumn(rows, pa.array(ids, pa.large_string()), rows)}
@@ -94,25 +106,23 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
     return _append(base, assemble(tables, base), {name: table.name for name, table in tables.items()})
 
 
-def _form_of(table: Table) -> str:
-    """The short form of feedback in a history; an error if the form lacks a column or a cell."""
+def _form_of(table: Table, strict: bool) -> str:
+    """The short form of feedback in a history; an error if the form lacks a column or, if `strict`, a cell."""
     given = [name for name in _FORMS if name in table.numbers or name in table.texts]
     if len(given) > 1:
         raise ValueError(f"table {table.name}: expected a column {given[0]} or a column {given[1]}, found both")
     form = _FORMS[given[0]] if given else "choices"
     for column in ("llm_a", "llm_b", *given) if form == "votes" else ("llm", *given):
-        _check_complete(table, column)
+        if column not in table.names:
+            raise missing_column(table.name, column, table.names)
+        if strict:
+            _check_complete(table, column)
     return form
 
 
 def _check_complete(table: Table, column: str) -> None:
     """Checks that a column has a value in every row."""
-    if column in table.numbers:
-        missing = np.isnan(table.numbers[column])
-    elif column in table.texts:
-        missing = table.strings(column) == ""
-    else:
-        raise missing_column(table.name, column, table.names)
+    missing = np.isnan(table.numbers[column]) if column in table.numbers else table.strings(column) == ""
     if missing.any():
         raise table.error(column, int(missing.argmax()), EXPECTED[_HISTORY[column].rstrip("?")], None)
 

@@ -15,7 +15,9 @@ from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.schema import OUTCOME_NUMBERS
 from prouter_jax.data.tables.table import Allowed, AllowedIds, Table
+from prouter_jax.data.thoughts import strip_all
 from prouter_jax.data.validation import check_ranges
+from prouter_jax.io.display import log_line
 
 
 def assemble(tables: dict[str, Table], base: Interactions | None = None) -> Interactions:
@@ -151,8 +153,16 @@ def _read_outcomes(tables: dict[str, Table], allowed: Allowed) -> Outcomes:
         return _no_outcomes()
     table = tables["outcomes"]
     query, llm = (table.find_ids(column, allowed[column]) for column in ("query_id", "llm"))
-    response = table.strings("response") if "response" in table.texts else None
+    response = _read_answers(table) if "response" in table.texts else None
     return Outcomes(query, llm, **{column: table.floats(column) for column in OUTCOME_NUMBERS}, response=response)
+
+
+def _read_answers(table: Table) -> Shaped[np.ndarray, " rows"]:
+    """The answers without what the models thought aloud."""
+    answers, thoughts = strip_all(table.strings("response"))
+    if thoughts:
+        log_line(f"table {table.name}: {thoughts:,} answers are read without what the model thought aloud")
+    return answers
 
 
 def _read_feedback(tables: dict[str, Table], allowed: Allowed) -> DecisionTables:

@@ -2,17 +2,22 @@
 
 Short forms: the tables choices, votes, ratings and thumbs, one row for each LLM (each pair of LLMs for votes).
 Long form: the tables decisions, feedback and offers, as `read_write.write_tables` writes them.
+
+Rows of the short forms that repeat another in every column are read once, and a line on stderr counts them; of votes
+only those with a time, for people vote on a pair again. Choices of a user on a query at another time are another
+decision, and so is a second rating or thumb of the same answer at another time.
 """
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 
 from prouter_jax.data import interactions
-from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen
+from prouter_jax.data.distinct import distinct_sets, first_repeat, first_seen, sorted_distinct
 from prouter_jax.data.interactions import CHOICE, KINDS, RATING, THUMB, Decisions, Feedback
+from prouter_jax.data.tables.repeats import without_repeats
 from prouter_jax.data.tables.table import Allowed, AllowedIds, Table
 
 
@@ -32,7 +37,7 @@ class DecisionTables:
 
 
 def read_choices(table: Table, allowed: Allowed) -> DecisionTables:
-    """Reads choices: each row is the LLM that a user prefers for a query; several rows of both are a tie.
+    """Reads choices: each row is the LLM that a user prefers for a query; several rows of both and a time are a tie.
 
     Args:
       table: choices, of the columns in `schema.SCHEMAS`; without candidates the user chose among all LLMs.
@@ -41,7 +46,8 @@ def read_choices(table: Table, allowed: Allowed) -> DecisionTables:
     Raises:
       ValueError: naming column and row.
     """
-    rows = _group(table, allowed)
+    table = without_repeats(table)
+    rows = _group(table, allowed, sorted_distinct(np.nan_to_num(table.floats("time"), nan=-np.inf))[1])
     member = np.ones((len(rows.first), len(allowed["llm"].ids)), bool)
     share = 1 / np.bincount(rows.group)[rows.group]
     return _grouped_decisions(table, allowed, rows, member, "choice", CHOICE, share)
@@ -50,9 +56,12 @@ def read_choices(table: Table, allowed: Allowed) -> DecisionTables:
 def read_ratings(table: Table, allowed: Allowed) -> DecisionTables:
     """Reads ratings: each row is a number for one LLM; the rows of one user and query are a decision.
 
+    Its time is that of the last rating.
+
     Args, Raises: as `read_choices`; without candidates the rated LLMs are the candidates.
     """
-    rows = _group(table, allowed)
+    table = without_repeats(table)
+    rows = _group(table, allowed, _number_of_times(table, allowed))
     member = np.zeros((len(rows.first), len(allowed["llm"].ids)), bool)
     member[rows.group, rows.llm] = True
     return _grouped_decisions(table, allowed, rows, member, "rating", RATING, table.floats("rating"))
@@ -63,7 +72,8 @@ def read_thumbs(table: Table, allowed: Allowed) -> DecisionTables:
 
     Args, Raises: as `read_choices`; without candidates all LLMs were offered.
     """
-    rows = _group(table, allowed)
+    table = without_repeats(table)
+    rows = _group(table, allowed, _number_of_times(table, allowed))
     value = table.floats("thumb")
     bad = (value != 0) & (value != 1)
     if bad.any():
@@ -73,10 +83,13 @@ def read_thumbs(table: Table, allowed: Allowed) -> DecisionTables:
 
 
 def read_votes(table: Table, allowed: Allowed) -> DecisionTables:
-    """Reads votes: each row is a decision between llm_a, shown first, and llm_b; a tie is half a choice of each.
+    """Reads votes: each row is a decision between llm_a and llm_b; a tie is half a choice of each.
+
+    The column first names the LLM that was shown first; without it that is llm_a.
 
     Args, Raises: as `read_choices`.
     """
+    table = without_repeats(table, ~np.isnan(table.floats("time")))
     user, query = (table.find_ids(name, allowed[name]) for name in ("user_id", "query_id"))
     pair = np.stack([table.find_ids(name, allowed["llm"]) for name in ("llm_a", "llm_b")], 1)
     if (pair[:, 0] == pair[:, 1]).any():
@@ -88,7 +101,9 @@ def read_votes(table: Table, allowed: Allowed) -> DecisionTables:
     chosen = np.stack([winner != 1, winner != 0], 1)
     decision, side = np.nonzero(chosen)
     feedback = _feedback(decision, np.full(len(decision), CHOICE), pair[decision, side], 1 / chosen.sum(1)[decision])
-    return _decisions("vote", allowed, user, query, member, table.floats("time"), pair[:, 0], feedback)
+    shown = _shown_first(table, allowed["llm"], member, np.arange(table.num_rows))
+    first = np.where(shown < 0, pair[:, 0], shown)
+    return _decisions("vote", allowed, user, query, member, table.floats("time"), first, feedback)
 
 
 SHORT_FORMS: dict[str, Callable[[Table, Allowed], DecisionTables]] = {  # by table name
@@ -163,13 +178,27 @@ class _Rows:
     first: np.ndarray
 
 
-def _group(table: Table, allowed: Allowed) -> _Rows:
-    """Groups rows by user and query; an error if a group names an LLM twice."""
+def _number_of_times(table: Table, allowed: Allowed) -> Int[np.ndarray, " rows"]:
+    """How many earlier times the user of each row has given feedback on the same answer."""
+    user, query, llm = (table.find_ids(name, allowed[name]).astype(np.int64) for name in ("user_id", "query_id", "llm"))
+    answer = first_seen((user * len(allowed["query_id"].ids) + query) * len(allowed["llm"].ids) + llm)[0]
+    time = np.nan_to_num(table.floats("time"), nan=np.finfo(np.float64).max)
+    order = np.lexsort((time, answer))
+    new_answer = np.diff(answer[order], prepend=-1) != 0
+    later = np.cumsum(new_answer | (np.diff(time[order], prepend=-np.inf) != 0))
+    times = np.empty(len(order), np.int64)
+    times[order] = later - later[np.maximum.accumulate(np.where(new_answer, np.arange(len(order)), 0))]
+    return times
+
+
+def _group(table: Table, allowed: Allowed, number: Int[np.ndarray, " rows"]) -> _Rows:
+    """Groups rows by user, query and the number of their decision; an error if a group names an LLM twice."""
     user, query, llm = (table.find_ids(name, allowed[name]) for name in ("user_id", "query_id", "llm"))
-    group, first = first_seen(user.astype(np.int64) * len(allowed["query_id"].ids) + query)
+    asked = first_seen(user.astype(np.int64) * len(allowed["query_id"].ids) + query)[0].astype(np.int64)
+    group, first = first_seen(asked * (int(number.max(initial=0)) + 1) + number)
     row = first_repeat(group.astype(np.int64) * len(allowed["llm"].ids) + llm)
     if row is not None:
-        raise table.error("llm", row, "each LLM once a user and query", allowed["llm"].ids[llm[row]])
+        raise table.error("llm", row, "each LLM once a user, query and time", allowed["llm"].ids[llm[row]])
     return _Rows(user, query, llm, group, first)
 
 
@@ -183,13 +212,13 @@ def _grouped_decisions(
         given = listed[rows.first].any(1)
         member[given] = listed[rows.first][given]
         _check_offered(table, "llm", member[rows.group, rows.llm], rows.llm, allowed["llm"])
-    time = table.floats("time")
-    group_time = time[rows.first[rows.group]]
-    _check_same(table, rows, "time", (time == group_time) | (np.isnan(time) & np.isnan(group_time)))
+    latest = np.full(len(rows.first), -np.inf)
+    np.maximum.at(latest, rows.group, np.nan_to_num(table.floats("time"), nan=-np.inf))
+    time = np.where(np.isinf(latest), np.nan, latest)
     shown = _shown_first(table, allowed["llm"], member, rows.group)
     _check_same(table, rows, "first", shown == shown[rows.first[rows.group]])
     feedback = _feedback(rows.group, np.full(table.num_rows, kind), rows.llm, value)
-    user, query, time, shown = (column[rows.first] for column in (rows.user, rows.query, time, shown))
+    user, query, shown = (column[rows.first] for column in (rows.user, rows.query, shown))
     return _decisions(name, allowed, user, query, member, time, shown, feedback)
 
 
@@ -243,7 +272,8 @@ def _listed_sets(decisions: Table, _, llms: AllowedIds) -> tuple[np.ndarray, np.
 def _candidates(table: Table, llms: AllowedIds) -> np.ndarray:
     """bool [rows, llms], the candidates that each row lists, none where the cell is missing."""
     member = np.zeros((table.num_rows, len(llms.ids)), bool)
-    member[table.texts["candidates"].row, table.find_ids("candidates", llms)] = True
+    row, llm = table.find_lists("candidates", llms)
+    member[row[llm >= 0], llm[llm >= 0]] = True
     return member
 
 

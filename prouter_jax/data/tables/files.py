@@ -1,4 +1,4 @@
-"""Table files (.parquet, .csv, .jsonl) and arrays of JSON files: unchecked cells, and rows one by one.
+"""Table files (.parquet, .csv, .jsonl, .json; texts also with .gz): unchecked cells, and rows one by one.
 
 Rows count from 0 at the first row of data; blank lines of CSV and JSONL do not count.
 
@@ -8,18 +8,22 @@ rejects NaN, which pandas and Python write, rejects a file for one byte that is 
 number of 5,000 digits or 100,000 open brackets.
 """
 
+import collections
 import contextlib
 import csv
 import json
 import pathlib
 import sys
+import zlib
 from collections.abc import Collection, Generator
 from typing import Any
 
+from prouter_jax.data.tables.file_forms import require_format
 from prouter_jax.data.tables.parquet import check_columns, one_line, read_parquet
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import open_text, require_file
 
+_UNREADABLE = (OSError, EOFError, zlib.error)  # the last two of a damaged .gz
 _CHARACTERS = 1 << 20
 _LONGEST_TOKEN = 16  # characters: an error further from the window's end than this is not caused by the cut
 _AFTER_VALUES = tuple(" \t\n\r,:]}")
@@ -46,8 +50,33 @@ def json_elements(path: pathlib.Path, name: str = "") -> Generator[tuple[Any, in
             window.take("", "the end of the file")
     except ValueError as error:
         raise ValueError(f"table {path.name}, row {row}: {error}") from error
-    except OSError as error:
-        raise ValueError(f"table {path.name}: expected a readable file, found {error.strerror or error}") from error
+    except _UNREADABLE as error:
+        raise ValueError(f"table {path.name}: expected a readable file, found {one_line(error)}") from error
+
+
+def json_fields(path: pathlib.Path, names: Collection[str]) -> dict[str, Any]:
+    """Some fields of an object in a JSON file; the file is read up to the last of them, and arrays are not kept.
+
+    Damaged JSON after the first character is left to a reader of the whole file, whose message has its place.
+
+    Raises:
+      ValueError: naming the file, if it holds no object.
+    """
+    fields: dict[str, Any] = {}
+    try:
+        with open_text(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+            window = _Window(file)
+            window.take("{", "an object")
+            with contextlib.suppress(ValueError):
+                for name, value in _fields(window):
+                    fields |= {name: value} if name in names else {}
+                    if len(fields) == len(names):
+                        break
+    except ValueError as error:
+        raise ValueError(f"table {path.name}, row 0: {error}") from error
+    except _UNREADABLE as error:
+        raise ValueError(f"table {path.name}: expected a readable file, found {one_line(error)}") from error
+    return fields
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -74,7 +103,7 @@ def read_cells(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict, int, 
     Raises:
       ValueError: if the file is missing or damaged, or has a wanted column twice.
     """
-    return _READERS[path.suffix](require_file(path), wanted)
+    return _READERS[require_format(require_file(path))](path, wanted)
 
 
 def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:
@@ -99,7 +128,7 @@ def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:
                     raise row_error(path.name, column, row, f"{len(header)} fields", len(record))
                 yield record
                 row += 1
-    except (csv.Error, OSError) as error:
+    except (csv.Error, *_UNREADABLE) as error:
         at = f", row {row}" if row >= 0 else ""
         raise ValueError(f"table {path.name}{at}: expected readable CSV, found {one_line(error)}") from error
     finally:
@@ -127,8 +156,20 @@ def jsonl_rows(path: pathlib.Path) -> Generator[tuple[dict, int], None, None]:
     except (ValueError, RecursionError) as error:
         where = f"table {path.name}, row {row}"
         raise ValueError(f"{where}: expected a JSON object, found {line.strip()[:80]!a}") from error
-    except OSError as error:
+    except _UNREADABLE as error:
         raise ValueError(f"table {path.name}: expected a readable file, found {one_line(error)}") from error
+
+
+def _fields(window: "_Window") -> Generator[tuple[str, Any], None, None]:
+    """The names and values of an object whose { is taken; an array is read and None stands for it."""
+    for _ in window.separated("}"):
+        name = window.value()
+        window.take(":", "a colon")
+        if window.peek() == "[":
+            collections.deque(_array(window), maxlen=0)
+            yield name, None
+        else:
+            yield name, window.value()
 
 
 def _named(window: "_Window", name: str) -> Generator[tuple[Any, int], None, None]:
@@ -237,9 +278,28 @@ def _read_csv(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, li
 
 
 def _read_jsonl(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, list], int, list[str]]:
+    return _read_objects(jsonl_rows(path), wanted)
+
+
+def _read_json(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, list], int, list[str]]:
+    return _read_objects(_objects(path), wanted)
+
+
+def _objects(path: pathlib.Path) -> Generator[tuple[dict, int], None, None]:
+    """The elements of a JSON array, which must be objects."""
+    with contextlib.closing(json_elements(path)) as elements:
+        for row, (element, size) in enumerate(elements):
+            if not isinstance(element, dict):
+                raise ValueError(f"table {path.name}, row {row}: expected a JSON object, found {str(element)[:80]!a}")
+            yield element, size
+
+
+def _read_objects(
+    objects: Generator[tuple[dict, int], None, None], wanted: Collection[str]
+) -> tuple[dict[str, list], int, list[str]]:
     names: dict[str, None] = {}  # of all objects, in the order of their appearance
     records = []
-    with contextlib.closing(jsonl_rows(path)) as rows:
+    with contextlib.closing(objects) as rows:
         for record, _ in rows:
             names |= dict.fromkeys(record)
             records.append({name: cell for name, cell in record.items() if name in wanted})
@@ -248,5 +308,4 @@ def _read_jsonl(path: pathlib.Path, wanted: Collection[str]) -> tuple[dict[str, 
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
-_READERS = {".parquet": read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl}
-SUFFIXES = tuple(_READERS)
+_READERS = {".parquet": read_parquet, ".csv": _read_csv, ".jsonl": _read_jsonl, ".json": _read_json}

@@ -1,6 +1,7 @@
 """Reads and writes a folder of tables: users, tasks, queries, llms, outcomes and feedback.
 
-Each table is a .parquet, .csv or .jsonl file with the columns in `schema.SCHEMAS`. Required are queries and llms.
+Each table is a .parquet, .csv, .jsonl or .json file, packed or not, or a folder of them (`file_forms`), with the
+columns in `schema.SCHEMAS`. Required are queries and llms.
 Feedback comes in short forms (choices, votes, ratings, thumbs) or in the long form that `write_tables` writes:
 decisions and feedback, with each distinct set of candidates once in offers. Optional NumPy files hold embeddings of
 queries and tasks (queries_vectors.npy, tasks_vectors.npy) and the style features of answers (outcomes_style.npy, a row
@@ -18,7 +19,7 @@ from jaxtyping import Float
 
 from prouter_jax.data.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.data.tables.assemble import assemble
-from prouter_jax.data.tables.files import SUFFIXES
+from prouter_jax.data.tables.file_forms import table_files
 from prouter_jax.data.tables.parquet import one_line, write_parquet
 from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder
 from prouter_jax.data.validation import row_error, validate
@@ -127,8 +128,9 @@ def check_no_other_tables(folder: pathlib.Path, written: set[str]) -> None:
 
 def find_tables(folder: pathlib.Path) -> list[str]:
     """Names of the files in a folder that `read_tables` reads."""
-    readable = {name + suffix for name in SCHEMAS for suffix in SUFFIXES} | set(_ARRAYS)
-    return sorted({path.name for path in list_folder(folder)} & readable)
+    tables = [path for paths in table_files(folder, SCHEMAS).values() for path in paths]
+    names = {str(path)[len(str(folder)) :].lstrip("/") for path in tables}
+    return sorted(names | ({path.name for path in list_folder(folder)} & set(_ARRAYS)))
 
 
 def _with_arrays(data: Interactions, folder: pathlib.Path) -> Interactions:

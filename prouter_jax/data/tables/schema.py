@@ -8,13 +8,15 @@ A schema maps each column name to its kind. Columns outside the schema are not l
 | key | an id that no two rows share |
 | text | a text |
 | number | a finite number |
-| list | a list of texts, or one text joined by "|" |
+| list | a list of texts, or one text that lists them, see `table.split_names` |
 | texts | a text, a number, or a list of texts, which is stored as JSON; `parse_texts` reads it |
+| options | a text, or a list or an object, which is stored as JSON; `data.choices.parse_choices` reads it |
 
 A "?" after the kind allows missing cells and an absent column. Error messages count rows from 0 at the first row of
 data.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Collection
@@ -25,10 +27,11 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Int
 
 from prouter_jax.data.distinct import first_repeat
-from prouter_jax.data.tables.files import SUFFIXES, read_cells
+from prouter_jax.data.tables.file_forms import FORMATS, file_format, table_files
+from prouter_jax.data.tables.files import read_cells
 from prouter_jax.data.tables.parquet import is_utf8, one_line
-from prouter_jax.data.tables.table import Table, TextColumn, missing_column, tell_unread
-from prouter_jax.io.paths import list_folder, require_folder
+from prouter_jax.data.tables.table import Table, TextColumn, concatenate, missing_column, tell_unread
+from prouter_jax.io.paths import require_folder
 
 EXPECTED = {  # descriptions of the kinds for error messages
     "id": "an id",
@@ -37,6 +40,7 @@ EXPECTED = {  # descriptions of the kinds for error messages
     "number": "a number",
     "list": "a list of texts",
     "texts": "a text or a list of texts",
+    "options": "a list of texts, or an object with text and labels",
 }
 
 OUTCOME_NUMBERS = ("effect", "cost", "input_tokens", "output_tokens")
@@ -55,14 +59,15 @@ SCHEMAS = {  # the columns of each table and their kinds, see above
     },
     "outcomes": {"query_id": "id", "llm": "id"} | dict.fromkeys(OUTCOME_NUMBERS, "number?") | {"response": "text?"},
     "choices": _FEEDBACK_ROW | {"llm": "id", "candidates": "list?", "first": "id?"},
-    "votes": _FEEDBACK_ROW | {"llm_a": "id", "llm_b": "id", "winner": "text"},
+    "votes": _FEEDBACK_ROW | {"llm_a": "id", "llm_b": "id", "winner": "text", "first": "id?"},
     "ratings": _FEEDBACK_ROW | {"llm": "id", "rating": "number", "candidates": "list?", "first": "id?"},
     "thumbs": _FEEDBACK_ROW | {"llm": "id", "thumb": "number", "candidates": "list?", "first": "id?"},
     "decisions": _FEEDBACK_ROW | {"decision_id": "key", "candidates": "list?", "offer": "id?", "first": "id?"},
     "feedback": {"decision_id": "id", "kind": "text", "llm": "id", "value": "number"},
     "offers": {"offer": "id", "llm": "id"},
 }
-_OTHERS = {"queries": ("reference", "metric", "choices"), "outcomes": ("finish_reason",)}  # for `prouter grade` alone
+# columns of `prouter collect`: for grading, and what the LLM wrote
+_OTHERS = {"queries": ("reference", "metric", "choices"), "outcomes": ("finish_reason", "raw_response")}
 FEEDBACK = ("choices", "votes", "ratings", "thumbs", "decisions", "feedback", "offers")
 
 
@@ -70,7 +75,7 @@ def load_table(path: pathlib.Path, schema: dict[str, str], others: Collection[st
     """Reads the columns of a schema from a file; the suffix of the file determines the format.
 
     Args:
-      path: a .parquet, .csv or .jsonl file.
+      path: a file of one of the formats of `file_forms`.
       schema: the kind of each column, see above.
       others: further columns that the file may have without a notice on stderr.
 
@@ -80,7 +85,7 @@ def load_table(path: pathlib.Path, schema: dict[str, str], others: Collection[st
     """
     cells, num_rows, names = read_cells(path, schema)
     missing = [name for name, kind in schema.items() if name not in cells and not kind.endswith("?")]
-    if missing and (cells or num_rows or path.suffix != ".jsonl"):
+    if missing and (cells or num_rows or file_format(path) not in (".jsonl", ".json")):
         raise missing_column(path.name, missing[0], names)
     if not num_rows:
         raise ValueError(f"table {path.name}: expected at least one row, found none")
@@ -112,7 +117,7 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
     """Loads the tables of a folder.
 
     Args:
-      folder: contains one file NAME.parquet, NAME.csv or NAME.jsonl for each table NAME of `SCHEMAS`.
+      folder: contains each table NAME of `SCHEMAS` in one of the forms of `file_forms.table_files`.
       required: tables that the folder must contain; others may be absent.
 
     Returns:
@@ -121,24 +126,34 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
     Raises:
       ValueError: if a required table is missing, a table has two files or a file is damaged.
     """
-    tables, present = {}, {path.name: path for path in list_folder(require_folder(folder, "tables"))}
-    for name, schema in SCHEMAS.items():
-        paths = [present[name + suffix] for suffix in SUFFIXES if name + suffix in present and name not in skipped]
-        if len(paths) > 1:
-            found = " and ".join(path.name for path in paths)
-            raise ValueError(f"table {name}: expected one file, found {found}")
-        if paths:
-            tables[name] = load_table(paths[0], schema, _OTHERS.get(name, ()))
+    found = table_files(require_folder(folder, "tables"), SCHEMAS)
+    tables = {
+        name: load_shards(found[name], schema, _OTHERS.get(name, ()))
+        for name, schema in SCHEMAS.items()
+        if name in found and name not in skipped
+    }
     for name in (*required, *(["decisions"] if "feedback" in tables else [])):
         if name not in tables:
-            expected = " or ".join(name + suffix for suffix in SUFFIXES)
+            expected = " or ".join(name + suffix for suffix in FORMATS)
             raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found none")
     return tables
 
 
+def load_shards(paths: list[pathlib.Path], schema: dict[str, str], others: Collection[str] = ()) -> Table:
+    """Reads a table from its files, the rows of one after those of the other; see `load_table`."""
+    tables = [load_table(path, schema, others) for path in paths]
+    if len(tables) == 1:
+        return tables[0]
+    table = concatenate(tables)
+    for name, kind in schema.items():
+        if kind.rstrip("?") == "key" and name in table.texts:
+            _check_unique(table, name)
+    return table
+
+
 def _add_column(table: Table, name: str, kind: str, optional: bool, cells) -> None:
     """Checks one column, an Arrow array (from Parquet) or a list of Python values, and adds it to the table."""
-    if kind == "texts" and not isinstance(cells, list) and not _is_text(cells.type):
+    if kind in ("texts", "options") and not isinstance(cells, list) and not _is_text(cells.type):
         cells = cells.to_pylist()
     if isinstance(cells, list):
         cells = _convert(table, name, kind, cells)
@@ -152,24 +167,40 @@ def _add_column(table: Table, name: str, kind: str, optional: bool, cells) -> No
     elif kind == "list":
         table.texts[name] = _list_column(table, name, cells)
     else:
-        texts = table.texts[name] = _text_column(table, name, cells, np.arange(len(cells)), optional)
-        row = first_repeat(texts.codes) if kind == "key" else None
-        if row is not None:
-            expected = f"unique ids (row {(texts.codes == texts.codes[row]).argmax()} has the same)"
-            raise table.error(name, row, expected, texts.values[texts.codes[row]].as_py())
+        table.texts[name] = _text_column(table, name, cells, np.arange(len(cells)), optional)
+        if kind == "key":
+            _check_unique(table, name)
+
+
+def _check_unique(table: Table, name: str) -> None:
+    texts = table.texts[name]
+    row = first_repeat(texts.codes)
+    if row is not None:
+        expected = f"unique ids (row {(texts.codes == texts.codes[row]).argmax()} has the same)"
+        raise table.error(name, row, expected, texts.values[texts.codes[row]].as_py())
 
 
 def _convert(table: Table, name: str, kind: str, cells: list) -> pa.Array:
     """Python values as an Arrow array: float64 for numbers, lists of bytes for lists, bytes for other kinds."""
-    convert = float if kind == "number" and table.name.endswith(".csv") else _CONVERTERS[kind]
+    convert = float if kind == "number" and ".csv" in table.name.lower() else _CONVERTERS[kind]
     values = []
     for row, cell in enumerate(cells):
         try:
             values.append(None if cell is None else convert(cell))
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
             raise table.error(name, row, EXPECTED[kind], cell) from error
-    types = {"number": pa.float64(), "list": pa.list_(pa.large_binary())}
-    return pa.array(values, types.get(kind, pa.large_binary()))
+    if kind == "list" and not any(type(value) is bytes for value in values):
+        return pa.array(values, pa.list_(pa.large_binary()))
+    if kind == "list":  # some are texts: all become texts
+        values = [
+            _bytes(json.dumps(_decoded(value), ensure_ascii=False)) if type(value) is list else value
+            for value in values
+        ]
+    return pa.array(values, pa.float64() if kind == "number" else pa.large_binary())
+
+
+def _decoded(names: list[bytes]) -> list[str]:
+    return [name.decode("utf-8", "surrogateescape") for name in names]
 
 
 def _bytes(text) -> bytes:
@@ -198,13 +229,18 @@ def _texts(cell: str | float | list) -> bytes:
     return _bytes(json.dumps(cell) if type(cell) in (int, float) else cell)
 
 
+def _options(cell: str | list | dict) -> bytes:
+    return _bytes(json.dumps(cell, ensure_ascii=False) if type(cell) in (list, dict) else cell)
+
+
 _CONVERTERS = {
     "id": _id,
     "key": _id,
     "text": _bytes,
     "number": _number,
-    "list": lambda cell: [_bytes(text) for text in (cell if type(cell) is list else cell.split("|"))],
+    "list": lambda cell: [_id(text) for text in cell] if type(cell) is list else _bytes(cell),
     "texts": _texts,
+    "options": _options,
 }
 
 
@@ -251,8 +287,7 @@ def _numbers(table: Table, name: str, cells) -> Float64[np.ndarray, " rows"]:
 
 def _list_column(table: Table, name: str, cells) -> TextColumn:
     if not _is_list_of_texts(cells.type):
-        split = [None if text is None else text.split(b"|") for text in _binary(cells).to_pylist()]
-        cells = pa.array(split, pa.list_(pa.large_binary()))
+        return dataclasses.replace(_text_column(table, name, cells, np.arange(len(cells)), True), joined=True)
     cells = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
     empty = cells.value_lengths().fill_null(1).to_numpy(zero_copy_only=False) == 0
     if empty.any():

@@ -13,8 +13,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float64, Int, Int32, Shaped
+from jaxtyping import Bool, Float64, Int, Int32, Shaped
 
+from prouter_jax.data.tables.names import first_unknown, split_names
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.display import log_line
 
@@ -46,11 +47,23 @@ class TextColumn:
       codes: the index of each entry in `values`, -1 for a missing entry.
       values: the distinct texts.
       row: the table row of each entry.
+      joined: whether an entry is a text that lists names: "a|b", "a;b" or '["a", "b"]'.
     """
 
     codes: Int[np.ndarray, " entries"]
     values: pa.Array
     row: Int[np.ndarray, " entries"]
+    joined: bool = False
+
+    def take(self, keep: Bool[np.ndarray, " rows"]) -> "TextColumn":
+        """The entries of some rows, which are numbered anew, and their texts."""
+        entries = keep[self.row]
+        codes = self.codes[entries]
+        used = np.unique(codes[codes >= 0])
+        new = np.full(len(self.values) + 1, -1)
+        new[used] = np.arange(len(used))
+        rows = (np.cumsum(keep) - 1)[self.row[entries]]
+        return TextColumn(new[codes], self.values.take(pa.array(used, pa.int64())), rows, self.joined)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +76,8 @@ class Table:
       names: all columns of the file, also those that were not loaded.
       texts: the columns of ids, texts and lists, by name.
       numbers: the columns of numbers, by name; NaN for a missing number.
+      parts: of a table of several files, the name of each and its first row; empty for one file.
+      origin: the row of the file of each row, if rows were left out.
     """
 
     name: str
@@ -70,6 +85,19 @@ class Table:
     names: tuple[str, ...]
     texts: dict[str, TextColumn]
     numbers: dict[str, Float64[np.ndarray, " rows"]]
+    parts: tuple[tuple[str, int], ...] = ()
+    origin: Int[np.ndarray, " rows"] | None = None
+
+    def take(self, keep: Bool[np.ndarray, " rows"]) -> "Table":
+        """The table without the rows whose `keep` is False; errors still count the rows of the file."""
+        origin = np.arange(self.num_rows) if self.origin is None else self.origin
+        return dataclasses.replace(
+            self,
+            num_rows=int(keep.sum()),
+            texts={name: column.take(keep) for name, column in self.texts.items()},
+            numbers={name: column[keep] for name, column in self.numbers.items()},
+            origin=origin[keep],
+        )
 
     def strings(self, column: str) -> Shaped[np.ndarray, " rows"]:
         """A text column as an object array of str, "" for missing texts and for a column that is absent."""
@@ -97,6 +125,31 @@ class Table:
             raise self.error(column, texts.row[entry], allowed.expected, texts.values[texts.codes[entry]].as_py())
         return index
 
+    def find_lists(self, column: str, allowed: AllowedIds) -> tuple[np.ndarray, Int32[np.ndarray, " entries"]]:
+        """`find_ids` for a list column, also one of joined texts.
+
+        Returns:
+          The row of each entry, and its index in `allowed.ids`; a missing list has no entry.
+
+        Raises:
+          ValueError: naming the first row with an id that is not allowed, or whose text can be split in several ways.
+        """
+        texts = self.texts[column]
+        if not texts.joined:
+            return texts.row, self.find_ids(column, allowed)
+        index = {id_: number for number, id_ in enumerate(allowed.ids)}
+        found: list[list[int]] = []
+        for code, text in enumerate(texts.values.to_pylist()):
+            names = split_names(text, index)
+            if isinstance(names, str):
+                row = texts.row[int((texts.codes == code).argmax())]
+                raise self.error(column, row, names or allowed.expected, first_unknown(text, index))
+            found.append([index[name] for name in names])
+        given = np.flatnonzero(texts.codes >= 0)
+        lists = [found[code] for code in texts.codes[given]]
+        rows = np.repeat(texts.row[given], [len(names) for names in lists])
+        return rows, np.array([number for names in lists for number in names], np.int32)
+
     def texts_in_row(self, column: str, row: int) -> list[str]:
         """The entries of a text column in one row: the elements of a list, one text, or none if it is missing."""
         texts = self.texts[column]
@@ -104,7 +157,40 @@ class Table:
 
     def error(self, column: str, row: int | np.integer, expected: str, found) -> ValueError:
         """An error about one cell; `found` is None for a missing cell."""
-        return row_error(self.name, column, int(row), expected, found)
+        row = int(row if self.origin is None else self.origin[row])
+        name, first = [part for part in ((self.name, 0), *self.parts) if part[1] <= row][-1]
+        return row_error(name, column, row - first, expected, found)
+
+
+def concatenate(tables: Sequence[Table]) -> Table:
+    """The rows of several files as one table; a column that a file lacks is missing in its rows."""
+    starts = np.cumsum([0, *(table.num_rows for table in tables)])
+    total = int(starts[-1])
+    texts, numbers = {}, {}
+    for name in dict.fromkeys(name for table in tables for name in table.texts):
+        texts[name] = _concatenate_texts([table.texts.get(name) for table in tables], starts)
+    for name in dict.fromkeys(name for table in tables for name in table.numbers):
+        numbers[name] = np.concatenate([table.floats(name) for table in tables])
+    names = tuple(dict.fromkeys(name for table in tables for name in table.names))
+    parts = tuple((table.name, int(start)) for table, start in zip(tables, starts, strict=False))
+    return Table(f"{tables[0].name} and {len(tables) - 1} more", total, names, texts, numbers, parts)
+
+
+def _concatenate_texts(columns: Sequence[TextColumn | None], starts: np.ndarray) -> TextColumn:
+    codes, values, rows = [], [], []
+    before = 0
+    for column, start, end in zip(columns, starts[:-1], starts[1:], strict=True):
+        if column is None:
+            codes.append(np.full(end - start, -1))
+            rows.append(np.arange(start, end))
+            continue
+        codes.append(np.where(column.codes < 0, -1, column.codes + before))
+        values.append(column.values)
+        rows.append(column.row + start)
+        before += len(column.values)
+    joined = pa.concat_arrays(values).dictionary_encode()
+    code = np.append(joined.indices.to_numpy(), -1)[np.concatenate(codes)]
+    return TextColumn(code, joined.dictionary, np.concatenate(rows))
 
 
 def missing_column(table: str, column: str, names: Sequence[str]) -> ValueError:

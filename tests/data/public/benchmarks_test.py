@@ -115,6 +115,41 @@ def test_the_newest_run_of_each_model_is_read(tmp_path):
     assert len(read.files) == 3
 
 
+def _run(time, scores, **options):
+    return {"dataset": "aime", "model": "GLM-Z1-9B-0414", "time": time, "scores": scores} | options
+
+
+def test_demo_runs_are_skipped_however_new(tmp_path):
+    folder = write_llmrouterbench(tmp_path, [_run("aime-test-20251231_000000", [1.0], demo=True)])
+    read = read_llmrouterbench(folder)
+    assert outcome_facts(read.data)["aime/test/1", GLM][2] == 0.0
+    assert read.dropped["files of demo runs"] == 1
+    assert read.dropped["files of older runs of a model"] == 1
+
+
+def test_the_file_says_which_model_it_is_of(tmp_path):
+    more = [_run("20251001_000000", [0.25], model=f"Qwen/{QWEN}", name=f"Qwen/{QWEN}")]
+    more.append(more[0] | {"dataset": "gpqa"})
+    read = read_llmrouterbench(write_llmrouterbench(tmp_path, more))
+    found = outcome_facts(read.data)
+    assert found["aime/test/1", f"Qwen/{QWEN}"][:3] == ("aime 0?", "aime", 0.25)
+    assert found["gpqa/test/1", f"Qwen/{QWEN}"][1] == "gpqa"
+    assert found["aime/test/1", QWEN][2] == 1.0
+
+
+def test_a_run_without_a_time_is_the_oldest_and_its_path_names_it(tmp_path):
+    more = [_run("result", [0.75], legacy=True), _run("result", [0.75], legacy=True, model="only")]
+    found = outcome_facts(read_llmrouterbench(write_llmrouterbench(tmp_path, more)).data)
+    assert found["aime/test/1", GLM][2] == 0.0
+    assert found["aime/test/1", "only"][2] == 0.75
+
+
+def test_demo_runs_alone_are_an_error(tmp_path):
+    write_json(tmp_path / "aime" / "test" / QWEN / "1.json", {"demo": True, "records": []})
+    with pytest.raises(ValueError, match="expected a run, found 1 demo runs"):
+        read_llmrouterbench(tmp_path)
+
+
 def test_models_must_agree_on_the_query(tmp_path):
     folder = write_llmrouterbench(tmp_path)
     path = folder / "aime" / "test" / QWEN / "20250902_120000.json"
@@ -168,13 +203,13 @@ GPT, WIZARD = "gpt-4-1106-preview", "WizardLM/WizardLM-13B-V1.2"
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_scores_and_costs_are_outcomes(tmp_path, suffix):
     read = read_routerbench(write_rows(tmp_path / f"routerbench_0shot.{suffix}", ROUTERBENCH))
-    texts = [row["prompt"] for row in ROUTERBENCH]
+    texts = [f"Question {number}?\nA, B" for number in range(3)]
     assert outcome_facts(read.data) == {
-        ("mmlu.0", GPT): (texts[0], "mmlu", 1.0, 0.01, None, None, f"['{GPT} 0']"),
-        ("mmlu.0", WIZARD): (texts[0], "mmlu", 0.0, 0.0001, None, None, f"['{WIZARD} 0']"),
-        ("mmlu.1", GPT): (texts[1], "mmlu", 0.25, 0.02, None, None, f"['{GPT} 1']"),
-        ("mmlu.2", GPT): (texts[2], "mmlu", 0.5, 0.03, None, None, f"['{GPT} 2']"),
-        ("mmlu.2", WIZARD): (texts[2], "mmlu", 1.0, 0.0002, None, None, f"['{WIZARD} 2']"),
+        ("mmlu.0", GPT): (texts[0], "mmlu", 1.0, 0.01, None, None, f"{GPT} 0"),
+        ("mmlu.0", WIZARD): (texts[0], "mmlu", 0.0, 0.0001, None, None, f"{WIZARD} 0"),
+        ("mmlu.1", GPT): (texts[1], "mmlu", 0.25, 0.02, None, None, f"{GPT} 1"),
+        ("mmlu.2", GPT): (texts[2], "mmlu", 0.5, 0.03, None, None, f"{GPT} 2"),
+        ("mmlu.2", WIZARD): (texts[2], "mmlu", 1.0, 0.0002, None, None, f"{WIZARD} 2"),
     }
     assert not len(read.data.decisions.user)
     assert read.dropped == {"missing scores": 1}

@@ -49,12 +49,53 @@ def _records(judged=False):
     return records
 
 
+def _with_places(records, reward=True):
+    """The form of the released script: best_llm is a place among the rows, the reward is highest there."""
+    best = {"small": "0", "large": "1"}
+    changed = []
+    for record in records:
+        place = best[record["best_llm"]]
+        won = record["llm"] == record["best_llm"]
+        changed.append(record | {"best_llm": place, "reward": str(0.5 * won) if reward else ""})
+    return changed
+
+
 def _write(path, records):
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
     return path
+
+
+@pytest.mark.parametrize("reward", [True, False])
+def test_places_of_the_best_llm_are_its_name(tmp_path, reward):
+    records = _records()
+    named = read_personaroute(_write(tmp_path / "a.csv", records)).data
+    placed = read_personaroute(_write(tmp_path / "b.csv", _with_places(records, reward))).data
+    for one, other in ((named.feedback, placed.feedback), (named.decisions, placed.decisions)):
+        for column, values in vars(one).items():
+            np.testing.assert_array_equal(getattr(other, column), values)
+
+
+def test_a_place_without_the_highest_reward_is_an_error(tmp_path):
+    records = _with_places(_records())
+    records[0]["reward"], records[1]["reward"] = records[1]["reward"], records[0]["reward"]
+    with pytest.raises(ValueError, match=r"column best_llm, row 0: expected the place of the highest reward, 0.5"):
+        read_personaroute(_write(tmp_path / "a.csv", records))
+
+
+def test_a_place_that_no_llm_has_is_an_error(tmp_path):
+    records = [record | {"best_llm": "7"} for record in _with_places(_records(), reward=False)]
+    with pytest.raises(ValueError, match="column best_llm, row 0: expected one of the LLMs that have a row"):
+        read_personaroute(_write(tmp_path / "a.csv", records))
+
+
+def test_llms_that_are_called_by_numbers_are_names(tmp_path):
+    names = {"small": "1", "large": "0"}
+    records = [record | {"llm": names[record["llm"]], "best_llm": names[record["best_llm"]]} for record in _records()]
+    data = read_personaroute(_write(tmp_path / "a.csv", records)).data
+    assert list(data.llms.ids[data.feedback.llm]) == ["1", "1", "0", "0"]
 
 
 @pytest.mark.parametrize("judged", [False, True])

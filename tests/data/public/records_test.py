@@ -37,7 +37,7 @@ def test_an_array_may_be_inside_an_object(tmp_path):
 def test_column_names(tmp_path):
     assert column_names(write_rows(tmp_path / "a.csv", ROWS)) == ["id", "text", "more"]
     assert column_names(write_rows(tmp_path / "a.parquet", ROWS)) == ["id", "text", "more"]
-    with pytest.raises(ValueError, match=r"^table a.jsonl: expected .csv or .parquet, found '.jsonl'"):
+    with pytest.raises(ValueError, match=r"a.jsonl: expected a file of .csv, .parquet, .* found '.jsonl'"):
         column_names(tmp_path / "a.jsonl")
 
 
@@ -52,7 +52,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     for suffix in SUFFIXES:
         with pytest.raises(ValueError, match=rf"none\{suffix}: expected a file, found none$"):
             list(read_records(tmp_path / f"none{suffix}", ["text"]))
-    with pytest.raises(ValueError, match=r"^table a.pkl: expected one of .csv, .jsonl, .parquet, .json, found '.pkl'"):
+    with pytest.raises(ValueError, match=r"a.pkl: expected a file of .parquet, .csv, .jsonl, .json, .* found '.pkl'"):
         list(read_records(tmp_path / "a.pkl", ["text"]))
     (tmp_path / "a.jsonl").write_text("\n\n")
     with pytest.raises(ValueError, match=r"^table a.jsonl: expected at least one row, found none"):

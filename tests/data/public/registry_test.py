@@ -86,10 +86,3 @@ def test_a_public_file_is_a_source_of_training(tmp_path, capsys):
     data = read_interactions(Data(source="prism", path=str(path)))
     assert decision_facts(data) == decision_facts(read_public("prism", path).data)
     assert "prism: of 10 records dropped: 2 answers after the opening turn" in capsys.readouterr().err
-
-
-def test_only_personaroute_has_a_file_of_llms(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"^llms.json: expected a file of LLMs only for personaroute, found one for prism"
-    ):
-        read_public("prism", tmp_path / "utterances.jsonl", "llms.json")

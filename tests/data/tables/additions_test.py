@@ -234,19 +234,88 @@ def test_a_bad_cell_of_a_history_is_named(tmp_path, base, suffix, column, row, v
     assert _error(read_history, path, base) == f"{prefix}: expected {expected}, found {found}"
 
 
+GOOD = {"user_id": "u", "query_id": "q0", "llm": "a"}
+UNUSABLE = {
+    "without a user": {"user_id": None},
+    "without a value in llm": {"llm": None},
+    "with an LLM in llm that is unknown": {"llm": "z"},
+    "with an LLM in first that is unknown": {"first": "z"},
+    "with unknown LLMs among the candidates": {"candidates": ["a", "z"]},
+    "with an LLM that is none of the candidates": {"candidates": ["b"]},
+    "with an LLM in first that is none of the candidates": {"candidates": ["a"], "first": "b"},
+    "whose query is unknown and has no text": {"query_id": "q9"},
+    "with an unknown task": {"task_id": "sports", "query_id": None, "query": "Sing"},
+    "repeating another row": {},
+    "contradicting another row of the same user, query and time": {"first": "b"},
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_a_row_that_cannot_be_used_is_dropped_and_counted(tmp_path, base, capsys, suffix, reason):
+    rows = [GOOD, GOOD | UNUSABLE[reason], GOOD | {"user_id": "v", "query_id": "q2"}]
+    data = read_history(write_rows(tmp_path / f"history.{suffix}", rows), base)
+    expected = read_history(write_rows(tmp_path / f"good.{suffix}", [rows[0], rows[2]]), base)
+    assert _feedback_rows(data) == _feedback_rows(expected)
+    said = capsys.readouterr().err
+    assert f"table history.{suffix}: rows left out: 1 {reason}; --strict stops at the first" in said
+    read_history(tmp_path / f"history.{suffix}", base, report=False)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("reason", "changes"),
+    [
+        ("with a winner other than a, b or tie", {"winner": "c"}),
+        ("with the same LLM on both sides", {"llm_b": "a"}),
+        ("without a value in llm_b", {"llm_b": None}),
+        ("with an LLM in first that is none of the candidates", {"first": "c"}),
+    ],
+)
+def test_votes_that_cannot_be_used_are_dropped_and_counted(tmp_path, base, capsys, reason, changes):
+    base = read_llm_additions(_folder(tmp_path / "new", {"llms": NEW_LLMS}), base)
+    vote = {"user_id": "v", "query_id": "q1", "llm_a": "a", "llm_b": "b", "winner": "a"}
+    data = read_history(write_rows(tmp_path / "history.jsonl", [vote | changes, vote]), base)
+    assert len(data.decisions.user) == len(base.decisions.user) + 1
+    assert f"1 {reason};" in capsys.readouterr().err
+
+
+def test_a_history_without_any_usable_row_is_an_error(tmp_path, base):
+    rows = [GOOD | {"llm": "z"}, GOOD | {"llm": "y"}, GOOD | {"user_id": None}]
+    path = write_rows(tmp_path / "history.jsonl", rows)
+    message = "expected rows that can be used, found none: 1 without a user, 2 with an LLM in llm that is unknown"
+    with pytest.raises(ValueError, match=f"^table history.jsonl: {message}"):
+        read_history(path, base)
+
+
+def test_errors_after_dropped_rows_count_the_rows_of_the_file(tmp_path, base):
+    rows = [GOOD | {"llm": "z"}, GOOD | {"llm": "a", "rating": 1.0}, GOOD | {"rating": float("inf"), "llm": "b"}]
+    path = write_rows(tmp_path / "history.parquet", rows)
+    with pytest.raises(ValueError, match="column rating, row 2"):
+        read_history(path, base)
+
+
+def test_decisions_at_two_times_are_two_decisions(tmp_path, base):
+    rows = [GOOD | {"time": time} for time in (1, 2, 2)]
+    data = read_history(write_rows(tmp_path / "history.jsonl", rows), base)
+    assert data.decisions.time[len(base.decisions.time) :].tolist() == [1, 2]
+
+
 def _error(read, path, base):
+    options = {"strict": True} if read is read_history else {}
     with pytest.raises(ValueError, match="expected") as caught:
-        read(path, base)
+        read(path, base, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_other_bad_histories_are_named(tmp_path, base):
-    path = write_rows(tmp_path / "history.csv", [{"user_id": "u", "llm": "a", "query_id": "q0"}] * 2)
+    twice = [{"user_id": "u", "llm": "a", "query_id": "q0", "first": first} for first in "ab"]
+    path = write_rows(tmp_path / "history.csv", twice)
     assert _error(read_history, path, base).startswith("table history.csv, column llm, row 1: expected each LLM once")
     path = write_rows(tmp_path / "history.csv", [{"user_id": "u", "query_id": "q0"}])
     assert _error(read_history, path, base).startswith("table history.csv, column llm: expected this column")
-    assert _error(read_history, tmp_path / "history.txt", base).startswith("table history.txt: expected one of .p")
+    assert "history.txt: expected a file of .parquet" in _error(read_history, tmp_path / "history.txt", base)
     gone = tmp_path / "none.parquet"
     assert _error(read_history, gone, base) == f"{gone}: expected a file, found none"
 

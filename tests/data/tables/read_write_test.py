@@ -313,13 +313,12 @@ BAD_CELLS = [
     ("choices", "user_id", 1, None, "an id", "nothing"),
     ("choices", "query_id", 3, "z", "a query_id of queries.{0}", "'z'"),
     ("choices", "llm", 2, "z", "an llm of llms.{0}", "'z'"),
-    ("choices", "llm", 2, "a", "each LLM once a user and query", "'a'"),
     ("votes", "winner", 1, "both", "one of a, b, tie", "'both'"),
     ("votes", "llm_b", 1, "b", "another LLM than llm_a", "'b'"),
     ("votes", "llm_a", 2, "z", "an llm of llms.{0}", "'z'"),
     ("ratings", "rating", 1, None, "a number", "nothing"),
     ("ratings", "rating", 1, float("inf"), "a finite number", "inf"),
-    ("ratings", "llm", 2, "a", "each LLM once a user and query", "'a'"),
+    ("ratings", "llm", 2, "a", "each LLM once a user, query and time", "'a'"),
     ("decisions", "decision_id", 1, "d0", "unique ids (row 0 has the same)", "'d0'"),
     ("decisions", "candidates", 1, None, "a list of texts", "nothing"),
     ("decisions", "candidates", 1, ["a", "z"], "an llm of llms.{0}", "'z'"),
@@ -382,8 +381,6 @@ def test_the_llm_shown_first_must_be_a_candidate(tmp_path):
     [
         ("candidates", ["a", "b"], ["c", "b", "a"], "'a|b|c'"),
         ("candidates", ["a", "b"], None, "nothing"),
-        ("time", 1.0, 2.0, "2.0"),
-        ("time", 1.0, None, "NaN"),
         ("first", "a", "b", "'b'"),
         ("first", "a", None, "nothing"),
     ],
@@ -504,7 +501,7 @@ def test_missing_and_doubled_files_are_named(tmp_path):
     _save(tmp_path, **SMALL, feedback=LONG["feedback"])
     assert _error(tmp_path).startswith("table decisions: expected decisions.parquet or")
     _save(tmp_path, "csv", llms=SMALL["llms"])
-    assert _error(tmp_path) == "table llms: expected one file, found llms.parquet and llms.csv"
+    assert _error(tmp_path) == "table llms: expected one file, found llms.csv and llms.parquet"
 
 
 def test_bad_vectors_are_named(tmp_path):
