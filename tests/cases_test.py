@@ -40,7 +40,7 @@ EXPECTED = {
     "logs_timestamp_ns": ([r"(?s)(2 rows read, 2 kept.*){2}"], ["Casting", "Traceback"]),
     "logs_two_user_columns": ([r"line 1: .* column user and another in column end_user; set --columns=user=user"], []),
     "logs_wrong_reason": (
-        [r"(?s)(2 rows read, 2 kept.*){2}", r"3 rows read, 2 kept", r"found custom_id, response\.body", "cost not readable"],
+        [r"(?s)(2 rows read, 2 kept.*){2}", "3 rows read, 2 kept", r"found custom_id, response\.body", "cost not read"],
         ["found none", "not a JSON object", "Traceback"],
     ),
     "number_minus": ([r"^1(\.0)? 1(\.0)? 0(\.0)?$"], []),
