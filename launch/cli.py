@@ -12,7 +12,7 @@ import sys
 import prouter_jax
 
 COMMANDS = (
-    *("train", "evaluate", "score", "explain", "update"),
+    *("train", "evaluate", "score", "explain", "update", "serve"),
     *("off_policy", "reproduce", "sweep"),
     *("logs", "convert", "build_dataset", "queries", "collect", "grade", "judge"),
     *("pod", "compile", "bench"),

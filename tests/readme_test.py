@@ -49,6 +49,10 @@ NOT_RUN = {
     "--data=../shared/data": "the data and hours",
     "reproduce --table=new_users": "the data and hours",
     "reproduce --table=all --workdir=runs/small": "minutes; tables_test runs it",
+    "serve --workdir=runs/embedded --keys": "runs until a signal; serve_test runs it and the requests beside it",
+    "serve --workdir=runs/embedded --export": "needs the state of a service; serve_test runs it",
+    "update --workdir=runs/embedded --feedback=runs/feedback/thumbs.jsonl": "needs that export; serve_test does it",
+    "off_policy --workdir=runs/embedded --log=runs/feedback/log": "a log without exploration is refused",
     "bench --only": "the data",
     "bench --document": "needs runs/bench.json; benchmarks_test writes a table",
 }
@@ -220,13 +224,12 @@ def test_the_command_runs(command, place):
 
 def test_the_python_example_of_readme_runs(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    scored, live = re.findall(r"```python\n(.*?)```", DOCUMENTS["README.md"], re.S)
-    assert len(scored.splitlines()) <= 12
-    exec(compile(scored + live, "README.md", "exec"), {})
-    *lines, after = capsys.readouterr().out.splitlines()
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["README.md"], re.S)
+    assert len(example.splitlines()) <= 12
+    exec(compile(example, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["history", "history", "cold_start"]
     assert all(re.fullmatch(r"\S+ \S+ [01]\.\d\d", line) for line in lines)
-    assert after.split()[1] == "history"
 
 
 def test_the_conversion_of_docs_data_makes_a_folder_of_tables(place, monkeypatch):

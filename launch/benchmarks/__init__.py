@@ -15,4 +15,5 @@ WORKS = {  # in the order in which they are measured; the module of each
     "logs": "reading",
     "off_policy": "off_policy",
     "new_llms": "new_llms",
+    "serve": "serving",
 }

@@ -42,8 +42,7 @@ class UnseenReader:
       answers: features of the answers to these, [known, llms, features].
       variance: of the utility of an answer that nobody observed.
       similar: the known users; None if the network has no similar users.
-      known: weights of these, [users, features], and their choice probabilities on the known queries, [known, llms,
-        users]; None without them.
+      shares: their choice probabilities on the known queries, [known, llms, users]; None without them.
     """
 
     network: Architecture
@@ -53,7 +52,7 @@ class UnseenReader:
     answers: jax.Array
     variance: jax.Array
     similar: KnownUsers | None
-    known: tuple[jax.Array, jax.Array] | None
+    shares: jax.Array | None
 
     @property
     def size(self) -> int:
@@ -117,8 +116,9 @@ class UnseenReader:
           weights: what `weights_of` returns for the unseen queries.
           other: 0 where the known user is the user, else 1.
         """
+        similar = None if self.similar is None else (self.similar.mixer.known, self.shares)
         by_share, of_users = self.kernel is not None, (batch, candidates, at, place, other)
-        fixed = (self.params, self.answers, self.variance, self.known)
+        fixed = (self.params, self.answers, self.variance, similar)
         return np.asarray(_read(self.network, by_share, *fixed, weights, of_users))
 
     def weights_of(self, places: QueryFeatures) -> Float[np.ndarray, "queries known"]:
@@ -164,11 +164,8 @@ def make_unseen_reader(
         kernel = make_query_kernel(places, kernel.num_tasks, kernel.scales, noise, np.arange(len(answers)))
     features = jax.device_put(answers[..., : deviations.shape[-1]])
     variance = _unexpected_variance(network, params, deviations)
-    params, known = jax.device_put(params), None  # once, not with each call
-    if similar is not None:
-        weights = jax.device_put(similar.mixer.known)
-        known = weights, _shares(network, features, weights)
-    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar, known)
+    shares = None if similar is None else _shares(network, features, similar.mixer.known)
+    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar, shares)
 
 
 @functools.partial(jit_program, static_argnums=0)

@@ -37,7 +37,12 @@ def hash_users(users: pa.Array, key: bytes) -> pa.Array:
       users: texts [rows].
       key: at least 16 bytes.
     """
-    return _each_once(users, lambda user: hmac.digest(key, user.encode(), hashlib.sha256).hex()[:_DIGITS])
+    return _each_once(users, lambda user: pseudonym(user, key))
+
+
+def pseudonym(user: str, key: bytes) -> str:
+    """`hash_users` for one user."""
+    return hmac.digest(key, user.encode(), hashlib.sha256).hex()[:_DIGITS]
 
 
 def mask_texts(texts: pa.Array, random_words: bool = False) -> pa.Array:

@@ -26,11 +26,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int
 
-from prouter_jax.data.cells import is_utf8
 from prouter_jax.data.distinct import first_repeat
 from prouter_jax.data.tables.file_forms import FORMATS, file_format, table_files
 from prouter_jax.data.tables.files import read_cells
-from prouter_jax.data.tables.parquet import one_line
+from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.tables.table import Table, TextColumn, concatenate, missing_column, tell_unread
 from prouter_jax.io.paths import require_folder
 

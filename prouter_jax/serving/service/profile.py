@@ -1,0 +1,68 @@
+"""A user's profile: what it said of each model, as counts with their certainty, and in words."""
+
+import collections
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from prouter_jax.serving.live_feedback import LiveFeedback
+
+_Z = 1.96  # of a 95 % interval
+_FEWEST_TO_JUDGE = 3  # judgements of a model before words are made of them
+
+
+def model_profiles(said: Iterable[LiveFeedback]) -> list[dict[str, Any]]:
+    """What a user said of each model, those most liked first; the columns of `answers.ModelProfile`."""
+    liked, judged, ratings = collections.defaultdict(float), collections.Counter(), collections.defaultdict(list)
+    for one in said:
+        if one.kind == "rating":
+            ratings[one.llm].append(one.value)
+            continue
+        on_offer = (one.llm,) if one.kind == "thumb" else one.candidates or (one.llm,)
+        judged.update(on_offer)
+        if one.kind == "thumb":
+            liked[one.llm] += one.value or 0
+        elif one.llm:
+            liked[one.llm] += 1
+        else:
+            for model in on_offer:
+                liked[model] += 1 / len(on_offer)
+    models = sorted({*judged, *ratings})
+    found = [_profile(model, liked[model], judged[model], ratings[model]) for model in models]
+    return sorted(found, key=lambda one: (-(one["low"] or 0), -(one["mean_rating"] or -math.inf), one["model"]))
+
+
+def summarise(profiles: Sequence[dict[str, Any]], pin: str | None, ban: Sequence[str]) -> list[str]:
+    """The profile in sentences."""
+    sentences = [f"Always uses {pin} where it is on offer."] if pin else []
+    sentences += [f"Never uses {', '.join(ban)}."] if ban else []
+    for one in profiles:
+        if one["judged"] >= _FEWEST_TO_JUDGE:
+            sentences.append(
+                f"Liked {one['model']} in {one['liked']:g} of {one['judged']} cases "
+                f"({one['low']:.0%} to {one['high']:.0%} with 95 % certainty)."
+            )
+        if one["ratings"]:
+            sentences.append(f"Rated {one['model']} {one['mean_rating']:.3g} in the mean of {one['ratings']}.")
+    return sentences or ["Has said too little for a profile."]
+
+
+def wilson(liked: float, judged: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, 1927)."""
+    share, square = liked / judged, _Z**2 / judged
+    half = _Z * math.sqrt(share * (1 - share) / judged + square / (4 * judged))
+    return max(0.0, (share + square / 2 - half) / (1 + square)), min(1.0, (share + square / 2 + half) / (1 + square))
+
+
+def _profile(model: str, liked: float, judged: int, ratings: list[float]) -> dict[str, Any]:
+    low, high = wilson(liked, judged) if judged else (None, None)
+    return {
+        "model": model,
+        "liked": liked,
+        "judged": judged,
+        "share": liked / judged if judged else None,
+        "low": low,
+        "high": high,
+        "ratings": len(ratings),
+        "mean_rating": sum(ratings) / len(ratings) if ratings else None,
+    }
