@@ -46,6 +46,7 @@ def make_app(service: Service, settings: Settings, log: Log | None = None, metri
         lifespan=lifespan,
         docs_url=None,  # FastAPI's pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.shared = state
     for kind, handle in ((ApiError, _answer), (RequestValidationError, _on_invalid), (HTTPException, _on_http)):
