@@ -13,7 +13,7 @@ import prouter_jax
 
 COMMANDS = (
     *("train", "evaluate", "score", "explain", "update", "serve"),
-    *("off_policy", "reproduce", "sweep"),
+    *("off_policy", "reproduce", "sweep", "config"),
     *("logs", "convert", "build_dataset", "queries", "collect", "grade", "judge"),
     *("pod", "compile", "bench"),
 )

@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO, cast
 from absl import app, flags, logging
 
 from prouter_jax.config import current_path, field_type
+from prouter_jax.config_fields import hint, list_fields
 from prouter_jax.io.cache import keep_compiled_programs
 from prouter_jax.io.display import PlainStream
 
@@ -139,11 +140,11 @@ def _end(code: int) -> NoReturn:
 def _unknown_field(argv: list[str]) -> str:
     """A message on the first override of a field that does not exist, which ml_collections does not name."""
     overrides = [found[1] for found in (re.match(r"--?(?:no)?config\.([\w.]+)", arg) for arg in argv) if found]
-    try:
-        for path in overrides:
+    for path in overrides:
+        try:
             field_type(path)
-    except ValueError as unknown:
-        return str(unknown)
+        except ValueError as unknown:
+            return f"--config.{path}: {unknown}{hint(path)}"
     return ""
 
 
@@ -159,7 +160,8 @@ def _kind(name: str) -> str:
         kind = field_type(name.removeprefix("config."))
         if dataclasses.is_dataclass(kind):
             return f"a field of this section ({', '.join(field.name for field in dataclasses.fields(kind))})"
-        return _KINDS.get(kind.__name__, "")
+        examples = [field.example for field in list_fields() if f"config.{field.path}" == name]
+        return ", ".join([_KINDS.get(kind.__name__, ""), *(f"such as {example}" for example in examples)])
     parser = flags.FLAGS[name].parser
     if isinstance(parser, flags.BooleanParser):
         return _KINDS["bool"]

@@ -4,14 +4,18 @@ prouter pod --backend=local --processes=2 -- --config=million --workdir=DIR --co
 prouter pod --backend=gke --topology=v5p:4x4x4 --dry_run -- --config=NAME --workdir=gs://BUCKET/DIR
 
 The flags after -- are passed to train unchanged. After a crash all processes of the job are restarted and resume from
-the newest intact checkpoint.
+the newest intact checkpoint. On this machine the output of the first process is shown, and of a failure the line that
+says why; the logs have all.
 """
 
 import pathlib
 import re
 import sys
+from typing import Any
 
 from absl import flags
+
+from prouter_jax.config_fields import hint
 
 from . import entry
 from .config_flag import load_experiment
@@ -26,7 +30,7 @@ _TOPOLOGY = flags.DEFINE_string("topology", None, "Topology of TPUs, such as v5p
 _OPTION = flags.DEFINE_multi_string("option", [], "Option of sbatch, xpk or gcloud; may be repeated.")
 _NAME = flags.DEFINE_string("name", "prouter", "Name of the job.")
 _LOGS = flags.DEFINE_string("logs", None, "Folder of logs; WORKDIR.logs if the workdir is local.")
-_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Print the commands and files, and start nothing.")
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "Check the files, print the commands, and start nothing.")
 
 
 def main() -> None:
@@ -38,6 +42,8 @@ def main() -> None:
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,30}[a-z0-9])?", _NAME.value):
         raise ValueError(f"--name: expected small letters, digits and hyphens, found {_NAME.value!r}")
     _check_mesh(arguments)
+    if _BACKEND.value in ("local", "slurm"):
+        _check_files(arguments)
     command = (*entry.module_command("train"), *arguments)
     job = Job(_NAME.value, command, _folder(arguments), _PROCESSES.value)
     backend = _make_backend()
@@ -63,6 +69,50 @@ def _check_mesh(arguments: list[str]) -> None:
         )
 
 
+def _check_files(arguments: list[str]) -> None:
+    """Checks the configuration and its files, which the processes would otherwise miss one after the other.
+
+    Raises:
+      ValueError: in one line, if the experiment, a field or a file is missing or wrong.
+    """
+    from prouter_jax.config import validate, with_values
+    from prouter_jax.data.tables.file_forms import data_files, table_files
+    from prouter_jax.data.tables.schema import SCHEMAS
+    from prouter_jax.io.paths import is_remote, make_path, require_folder
+
+    for name in ("config", "workdir"):
+        if not _value(arguments, name):
+            raise ValueError(f"expected --{name} after --, found none")
+    data = validate(with_values(load_experiment(_value(arguments, "config")), _overrides(arguments))).data
+    path = make_path(data.path or ".")
+    if data.source == "embedded" or is_remote(path):
+        return
+    if data.source == "tables":
+        found = table_files(require_folder(path, "tables"), SCHEMAS)
+        absent = [name for name in ("queries", "llms") if name not in found]
+        if absent:
+            raise ValueError(f"{path}: expected the table {absent[0]}, found {', '.join(found) or 'no table'}")
+    elif not path.is_dir():
+        data_files(path)
+
+
+def _overrides(arguments: list[str]) -> dict[str, Any]:
+    """The fields that the flags of train set, with their values."""
+    from prouter_jax.config import current_path, field_type
+    from prouter_jax.sweep.space import parse_value
+
+    found = {}
+    for argument in arguments:
+        name, equals, value = argument.removeprefix("--config.").partition("=")
+        if argument.startswith("--config.") and equals:
+            path = current_path(name)
+            try:
+                found[path] = parse_value(value, field_type(path))
+            except ValueError as error:
+                raise ValueError(f"--config.{name}: {error}{hint(path)}") from None
+    return found
+
+
 def _value(arguments: list[str], name: str) -> str:
     """The value of a flag of train, the last if it is repeated; "" without one."""
     return next((one.partition("=")[2] for one in reversed(arguments) if one.startswith(f"--{name}=")), "")
@@ -78,11 +128,12 @@ def _folder(arguments: list[str]) -> pathlib.Path:
 def _make_backend():
     from .backends.cloud import GkeBackend, TpuVmBackend
     from .backends.local import LocalBackend
+    from .backends.shown import ShownBackend
     from .backends.slurm import SlurmBackend
 
     options = tuple(_OPTION.value)
     if _BACKEND.value == "local":
-        return LocalBackend(_PIN.value)
+        return ShownBackend(LocalBackend(_PIN.value))
     if _BACKEND.value == "slurm":
         return SlurmBackend(options)
     if _TOPOLOGY.value is None:

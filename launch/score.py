@@ -8,7 +8,7 @@ with --shard=0/3, --shard=1/3, --shard=2/3: each scores a part, and the last one
 
 from absl import flags
 
-from prouter_jax.io.display import on_progress, waiting
+from prouter_jax.io.display import log_line, on_progress, waiting
 
 from . import entry
 from .config_flag import EXPERIMENTS
@@ -35,6 +35,7 @@ def main() -> None:
     with waiting("loading"):
         from prouter_jax.serving.batch.score import check_paths, score_file
         from prouter_jax.serving.batch.sharded import parse_shard, score_shard
+        from prouter_jax.serving.batch.unknown import UnknownCounter
         from prouter_jax.serving.router import Router
 
     paths = (EXPERIMENTS / "pairs.jsonl" if _INPUT.value == "pairs" else _INPUT.value, _OUTPUT.value)
@@ -51,20 +52,27 @@ def main() -> None:
     constraints = router.constraints(_MAX_COST.value, _ALLOW.value)
     options = {"strict": _STRICT.value, "on_progress": on_progress("rows"), "keep_formulas": _KEEP_FORMULAS.value}
 
-    def score(columns):
-        return router.score_columns(columns, constraints)
-
+    data = router.interactions
+    known = data.users.ids, data.queries.ids, data.queries.texts
+    score = UnknownCounter(lambda columns: router.score_columns(columns, constraints), *known)
     if shard is None:
         counts = score_file(score, *paths, **options)
         print(f"{counts.rows} rows scored, {counts.errors} with an error: {_OUTPUT.value}")
+        _tell_unknown(score)
         return
     done = score_shard(score, *paths, shard, f"{router.digest()} {_MAX_COST.value} {_ALLOW.value}", **options)
     how = "were scored before" if done.kept else "scored"
     print(f"part {_SHARD.value}: {done.part.rows} rows {how}, {done.part.errors} with an error")
+    _tell_unknown(score)
     if done.missing:
         print(f"missing parts, before there is an output: {', '.join(f'{i}/{shard.number}' for i in done.missing)}")
     else:
         print(f"all parts are joined: {_OUTPUT.value}")
+
+
+def _tell_unknown(score) -> None:
+    for line in score.lines():
+        print(line) if not line.startswith("warning") else log_line(f"score: {line}")
 
 
 if __name__ == "__main__":

@@ -280,8 +280,10 @@ class Train:
 class Mesh:
     """Numbers of devices along the two mesh axes.
 
-    Users are sharded over `data`, wide parameters of preset "paper" over `model`, and large tables of queries and LLMs
-    over both. So are users in minibatches of EM.
+    Attributes:
+      data: devices over which users are sharded, and with `model` large tables of queries and LLMs.
+      model: devices over which wide parameters of preset "paper" are sharded, and with `data` the large tables and the
+        users in minibatches of EM.
     """
 
     data: int = _in_range(1, 1, 2**20)

@@ -11,11 +11,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).parents[1] / "prouter_jax"
 LAYERS = (
-    *("io", "config", "compilation", "sharding", "data", "llm", "metrics", "search"),
+    *("io", "config", "config_fields", "compilation", "sharding", "data", "llm", "metrics", "search"),
     *("graph", "dataset", "model", "training"),
     *("serving", "report", "aot", "evaluation", "experiment", "sweep"),
 )
-WITHOUT_JAX = {"io", "config", "data", "llm", "metrics", "report", "search", "evaluation", "sweep"}
+WITHOUT_JAX = {"io", "config", "config_fields", "data", "llm", "metrics", "report", "search", "evaluation", "sweep"}
 # modules of these rooms that compute with JAX all the same
 IN_JAX = {"data.batches", "data.query_features"} | {
     f"evaluation.baselines.{name}" for name in ("contrastive", "descent", "factorisation", "graph_router", "mlp")

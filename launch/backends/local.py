@@ -62,6 +62,10 @@ class LocalBackend:
             " ".join([*shown(job.environment), shlex.join(command), ">>", str(log)]) for command, log in commands
         )
 
+    def logs(self, job: Job) -> list[pathlib.Path]:
+        """The log of each process."""
+        return [log for _, log in self._commands(job, "PORT")]
+
     def _commands(self, job: Job, port: int | str) -> list[tuple[list[str], pathlib.Path]]:
         """The command and the log of each process."""
         if job.processes == 1:
@@ -76,10 +80,15 @@ class LocalBackend:
 
 
 class LocalRun:
-    """The processes of a job, and their child processes."""
+    """The processes of a job, and their child processes.
+
+    Attributes:
+      failed: the process that ended badly first, None for none.
+    """
 
     def __init__(self, processes: Sequence[subprocess.Popen]):
         self._processes = processes
+        self.failed: int | None = None
         self._bad: int | None = None  # the exit code of the first that ended badly
         self._until = math.inf  # when the others are killed
 
@@ -87,7 +96,9 @@ class LocalRun:
         """The exit code, None while it runs. When one process fails, the others get SIGTERM, then SIGKILL."""
         codes = [_reap(process) for process in self._processes]
         if self._bad is None and any(codes):
-            self._bad = max(filter(None, codes), key=_severity)
+            self.failed, self._bad = max(
+                ((index, code) for index, code in enumerate(codes) if code), key=lambda pair: _severity(pair[1])
+            )
             self._until = time.monotonic() + (_SAVE if self._bad == PREEMPTED else _GRACE)
             if self._bad != PREEMPTED:
                 self.stop()

@@ -16,6 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from prouter_jax.config import ExperimentConfig, current_path, validate, with_values
 from prouter_jax.config import field_type as type_of_field
+from prouter_jax.config_fields import near_fields
 from prouter_jax.search import GRID, RANDOM, Distribution, Search, Space
 
 MAX_TRIALS = 10_000
@@ -102,7 +103,11 @@ def field_type(path: str) -> type:
     Raises:
       ValueError: if there is no such field, or trials that differ in it could not be compared.
     """
-    kind = type_of_field(path)
+    try:
+        kind = type_of_field(path)
+    except ValueError as error:
+        near = ", ".join(field.path for field in near_fields(path))
+        raise ValueError(f"{error}; did you mean {near}?" if near else str(error)) from None
     if dataclasses.is_dataclass(kind):
         raise ValueError(f"expected a field of config.{path}: {', '.join(typing.get_type_hints(kind))}; found none")
     if path in _FIXED:
@@ -139,7 +144,7 @@ def _parse(text: str) -> tuple[str, Distribution]:
     path, separator, values = text.partition("=")
     if not separator:
         raise ValueError("expected FIELD=VALUES")
-    path = current_path(path)
+    path = current_path(path.removeprefix("config."))
     kind = field_type(path)
     if ":" in values and kind in (int, float):
         return path, _parse_range(values, kind)

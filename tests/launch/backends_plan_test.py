@@ -136,6 +136,20 @@ def test_a_dry_run_prints_the_commands_and_starts_nothing(tmp_path):
             "add --config.mesh.data=3 after --",
         ),
         (["x", "--", "y"], "pod: expected flags only, found 'x'"),
+        (["--dry_run", "--", "--config=tables", "--workdir=x"], "pod: config.data.path: expected a path for source"),
+        (
+            ["--dry_run", "--", "--config=tables", "--workdir=x", "--config.data.path=/nowhere"],
+            "pod: /nowhere: expected a folder of tables, found none",
+        ),
+        (
+            ["--dry_run", "--", "--config=tables", "--workdir=x", "--config.data.path=/bin"],
+            "pod: /bin: expected the table queries, found no table",
+        ),
+        (
+            ["--dry_run", "--", "--config=embedded", "--workdir=x", "--config.train.steps=1"],
+            "pod: --config.train.steps: expected a field of config.train",
+        ),
+        (["--dry_run", "--", "--config=embedded"], "pod: expected --workdir after --, found none"),
         (["--name=A b", "--", "y"], "pod: --name: expected small letters"),
         (["--backend=gke", "--", "y"], "pod: --topology: expected a kind and a shape for gke, found none"),
     ],

@@ -8,13 +8,28 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 TRAIN = ("train", "--config=embedded", "--workdir=none")
+
+
+def _wrong_value(path, kind, example, found):
+    return f"flag --config.{path}: expected {kind}, such as --config.{path}={example}, found {found}"
+
+
 WRONG = [
     (TRAIN[:2], "flag --workdir: expected a value (Folder of the run), found none"),
     ((*TRAIN[:2], "--workdir"), "flag --workdir: expected a value (Folder of the run), found none"),
     ((*TRAIN[:2], "--workdir="), "flag --workdir: expected a value, found none"),
-    ((*TRAIN, "--config.model.factor_dim=a: b"), "flag --config.model.factor_dim: expected a whole number, found 'a'"),
-    ((*TRAIN, "--config.train.text_noise=x"), "flag --config.train.text_noise: expected a number, found 'x'"),
-    ((*TRAIN, "--config.model.style=x"), "flag --config.model.style: expected true or false, found 'x'"),
+    (
+        (*TRAIN, "--config.model.factor_dim=a: b"),
+        _wrong_value("model.factor_dim", "a whole number", "9", "'a'"),
+    ),
+    (
+        (*TRAIN, "--config.train.text_noise=x"),
+        _wrong_value("train.text_noise", "a number", "5.0", "'x'"),
+    ),
+    (
+        (*TRAIN, "--config.model.style=x"),
+        _wrong_value("model.style", "true or false", "true", "'x'"),
+    ),
     ((*TRAIN, "--config.mesh=2"), "flag --config.mesh: expected a field of this section (data, model), found '2'"),
     (("pod", "--backend=x"), "flag --backend: expected one of local, slurm, gke, tpu_vm, found 'x'"),
     (("pod", "--processes=0"), "flag --processes: expected a positive integer, found '0'"),

@@ -90,6 +90,12 @@ def test_what_is_wrong_is_one_line_that_names_the_flag(name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_field_may_begin_with_config_and_a_wrong_one_names_the_nearest():
+    assert parse_space(["config.model.factor_dim=4,8"], CONFIG) == parse_space(["model.factor_dim=4,8"], CONFIG)
+    with pytest.raises(ValueError, match=r"found 'factordim'; did you mean model.factor_dim\?$"):
+        parse_space(["model.factordim=4,8"], CONFIG)
+
+
 def test_a_field_twice_and_no_field_at_all():
     with pytest.raises(ValueError, match=r"^--sweep=model\.style=false: expected each field once"):
         parse_space(["model.style=true", "model.style=false"], CONFIG)
