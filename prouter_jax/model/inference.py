@@ -12,11 +12,10 @@ from prouter_jax.data.rewards import DecisionArrays
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World
-from prouter_jax.model.application import apply_to_world, query_features_of
+from prouter_jax.model.application import Application, apply_to_world, query_features_of
 from prouter_jax.model.mixed_choices import ChoiceMixer
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.new_llms import extend_network
-from prouter_jax.model.one_user import OneUserReader
 from prouter_jax.model.query_batch import QueryBatch, join
 from prouter_jax.model.share_predictor import SharePredictor
 from prouter_jax.model.transfer import extend_transfer
@@ -43,7 +42,7 @@ class Scorer:
       named: columns of each answer feature in `users`, by its name; empty if states are not weights on features.
       read: function from another world with the same queries, LLMs and outcomes to the weights of its users, [users,
         features]; None where weights also depend on the other users.
-      one_user: makes the reader of single users, for `serving.live`; None or returns None where `read` is all there is.
+      applied: the network in its world, for `serving.live` and `serving.export`; None where LLMs were added.
       mixer: mixes what similar users would choose into the choice probabilities; then states have the columns of
         `mixed_choices`. None for users' own weights alone.
       unseen: the known queries without observed answers that training did not have, which are scored as new ones,
@@ -61,7 +60,7 @@ class Scorer:
     sharpness: float
     named: Mapping[str, slice] = dataclasses.field(default_factory=dict)
     read: Callable[[World], np.ndarray] | None = None
-    one_user: Callable[[], OneUserReader | None] | None = None
+    applied: Application | None = None
     mixer: ChoiceMixer | None = None
     unseen: np.ndarray | None = None
     places: QueryFeatures | None = None
@@ -206,7 +205,7 @@ def make_scorer(
         sharpness=sharpness,
         named=named if applied.similar is None else named | {"similar users": slice(answers.shape[2], None)},
         read=applied.read,
-        one_user=applied.one_user_reader,
+        applied=applied,
         mixer=applied.similar and applied.similar.mixer,
         unseen=applied.unseen if scored_by_text else None,
         places=query_features_of(world, graph.layout.num("task")) if scored_by_text else None,
@@ -254,4 +253,4 @@ def apply_network(
     of_training = {"known_ids": known_ids, "trained_queries": trained_queries}
     # the parameters of new LLMs depend on all users of the world, so no user's weights can be inferred alone
     scorer = make_scorer(extended, params, world, graph, model, price_factor, **of_training)
-    return dataclasses.replace(scorer, read=None, one_user=None)
+    return dataclasses.replace(scorer, read=None, applied=None)

@@ -191,8 +191,8 @@ class LiveRouter:
 
     @functools.cached_property
     def _reader(self) -> OneUserReader | None:
-        make = self.router.pool.scorer.one_user
-        return None if make is None else make()
+        applied = self.router.pool.scorer.applied
+        return None if applied is None else applied.one_user_reader()
 
     @functools.cached_property
     def _store(self) -> HistoryStore:

@@ -341,9 +341,13 @@ class Router:
         """Routes single requests in memory, and takes feedback."""
         return LiveRouter(self)
 
-    @functools.cached_property
+    @property
     def pool(self) -> Pool:
         """The router in the form that routing needs."""
+        return self._pool
+
+    @functools.cached_property
+    def _pool(self) -> Pool:
         data, users = self.world.interactions, self.interactions.users.ids
         has_history = np.bincount(self.interactions.decisions.user, minlength=len(users)) > 0
         return Pool(

@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 from em_cases import said_by
 from finite_differences import check_gradients
+from router_cases import small_router
 
-from prouter_jax.config import ExperimentConfig
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.history import informative_feedback
 from prouter_jax.model.answer_features import AnswerFeatures
 from prouter_jax.model.likelihood import Population
 from prouter_jax.model.posterior import posterior_mode
 from prouter_jax.model.unseen_queries import ChoicePrediction, mode_with_unseen, weaken
-from prouter_jax.serving.router import Router, Trained
-from prouter_jax.sharding import to_host
-from prouter_jax.training.run import initial_state, make_run, make_train_step
-from prouter_jax.training.validation import run_scorer
+from prouter_jax.serving.router import Router
 
 KNOWN, LLMS, SIZE, DECISIONS = 7, 3, 5, 4
 FEATURES = AnswerFeatures(0, 0, 0, 0, 0, SIZE - 3)
@@ -121,23 +118,7 @@ def test_histories_on_unseen_queries_are_held_out_of_training(tiny_config):
 
 @pytest.fixture(scope="module", params=["em", "tuned"])
 def router(request, dataset, tiny_model) -> Router:
-    config = ExperimentConfig(model=dataclasses.replace(tiny_model, preset=request.param))
-    run = make_run(config, dataset)
-    state = initial_state(run, 0)
-    for _ in range(6):
-        state, _ = make_train_step(run)(state, run.world, {}, jax.random.key(0))
-    params = to_host(state.params)
-    if request.param == "tuned":
-        params["accepted"] = np.float32(1)
-    queries = len(dataset.world.interactions.queries.ids)
-    scorer = run_scorer(run, params, dataset)
-    return Router(
-        Trained(config.model, run.network, params, 1.0, queries),
-        dataset.world,
-        scorer,
-        dataset.world.interactions,
-        scorer.users,
-    )
+    return small_router(dataset, tiny_model, request.param)
 
 
 def _choices(path, user, llm, texts=TEXTS):

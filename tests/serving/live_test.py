@@ -3,35 +3,21 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
+from router_cases import PRESETS, small_router
 
-from prouter_jax.config import ExperimentConfig
 from prouter_jax.model.one_user import AskedQuery, OneHistory
 from prouter_jax.serving.live import LiveRouter
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
-from prouter_jax.serving.router import Router, Trained
-from prouter_jax.sharding import to_host
-from prouter_jax.training.run import initial_state, make_run, make_train_step
-from prouter_jax.training.validation import run_scorer
+from prouter_jax.serving.router import Router
 
 TEXTS = ["Name three rivers of Africa.", "Sort the words by length.", "Is 91 a prime number?", "Write a haiku on rain."]
 
 
-@pytest.fixture(scope="module", params=["em", "tuned", "paper"])
+@pytest.fixture(scope="module", params=PRESETS)
 def router(request, dataset, tiny_model) -> Router:
-    config = ExperimentConfig(model=dataclasses.replace(tiny_model, preset=request.param))
-    run = make_run(config, dataset)
-    state = initial_state(run, 0)
-    for _ in range(6):
-        state, _ = make_train_step(run)(state, run.world, {}, jax.random.key(0))
-    params = to_host(state.params)
-    if request.param == "tuned":
-        params["accepted"] = np.float32(1)
-    scorer, data = run_scorer(run, params, dataset), dataset.world.interactions
-    trained = Trained(config.model, run.network, params, 1.0, len(data.queries.ids))
-    return Router(trained, dataset.world, scorer, data, scorer.users)
+    return small_router(dataset, tiny_model, request.param)
 
 
 def _feedback(router: Router, user: str) -> list[LiveFeedback]:
@@ -121,7 +107,7 @@ def test_a_replay_gives_the_same_states(router):
 
 
 def test_features_take_the_place_of_a_text(router):
-    if router.scorer.one_user is None or router.scorer.one_user() is None:
+    if router.scorer.applied is None or router.scorer.applied.one_user_reader() is None:
         pytest.skip("the network of this preset reads whole tables")
     by_text, by_features = LiveRouter(router), LiveRouter(router)
     for text in (TEXTS[0], router.world.interactions.queries.texts[0]):
