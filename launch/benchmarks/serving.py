@@ -40,16 +40,16 @@ def measure_serve(setting: Setting) -> Iterator[Figure]:
 def _serving(workdir: pathlib.Path) -> Iterator[int]:
     """A service on a workdir; yields its port."""
     command = [*module_command("serve"), f"--workdir={workdir}", "--port=0", "--trust_body"]
-    with (
-        (workdir / "serve.log").open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as service,
-    ):
-        assert service.stdout is not None
+    log = workdir / "serve.log"
+    with log.open("w") as file, subprocess.Popen(command, stdout=file) as service:
         try:
-            yield json.loads(service.stdout.readline())["port"]
+            while not log.stat().st_size:
+                if service.poll() is not None:
+                    raise ValueError("serve: expected a service that listens, found one that ended")
+                time.sleep(0.1)
+            yield json.loads(log.read_text().splitlines()[0])["port"]
         finally:
             service.terminate()
-            service.stdout.read()
 
 
 async def _ask(port: int, requests: int, seed: int) -> tuple[float, float, float]:

@@ -79,6 +79,7 @@ class Service:
         self._live, self._options, self._purge, self._clock = live, options, purge, clock
         self._sessions, self._settings = Sessions(), {}
         self._touched: set[str] = set()
+        self._forgotten: set[str] = set()
         self._swapping = threading.Lock()
         self._writer = Writer(connect, self._restore)
         self._settings = self._writer.submit(_read_settings).result()
@@ -220,23 +221,32 @@ class Service:
         """
         with self._swapping:
             rows: list[StoredFeedback] = []
-            until = self._submit(store.last_number).result()
+            until = self._submit(self._begin_swap).result()
             while _last(rows) < until:
                 rows += self._submit(functools.partial(_read, after=_last(rows))).result()
             dropped = replay(live, rows, fresh=True)
 
             def finish(database: Connection) -> int:
-                left = replay(live, store.feedback_after(database, _last(rows)))
+                for user in self._forgotten:
+                    live.forget(user)
+                new = [row for row in store.feedback_after(database, _last(rows)) if row.user_id not in self._forgotten]
+                again = [row for user in self._forgotten for row in store.feedback_of(database, user)]
                 self._live = live
-                return left
+                return replay(live, [*new, *again])
 
             return dropped + self._submit(finish).result()
+
+    def _begin_swap(self, database: Connection) -> int:
+        """From now on notes who is forgotten, for a router that has their feedback; returns the latest number."""
+        self._forgotten.clear()
+        return store.last_number(database)
 
     def _forget(self, database: Connection, user: str, tables: tuple[str, ...]) -> dict[str, int]:
         self._touch(user)
         counts = store.delete_user(database, user, tables)
         self._live.forget(user)
         self._sessions.forget(user)
+        self._forgotten.add(user)
         self._writer.after_commit(self._purge)
         return counts
 

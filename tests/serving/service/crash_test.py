@@ -40,8 +40,8 @@ class Running:
 def _load(url: str, client: int, acknowledged: dict[str, dict], sent: dict[str, dict], stop: threading.Event) -> None:
     """Sends feedback, on decisions and on queries, until the service is gone; a failed one is sent again later."""
     session = httpx2.Client(base_url=url, timeout=HANG)
-    again = [id_ for id_ in sent if id_.startswith(f"{client}.") and id_ not in acknowledged]
-    number = sum(id_.startswith(f"{client}.") for id_ in sent)
+    again = [id_ for id_ in list(sent) if id_.startswith(f"{client}.") and id_ not in acknowledged]
+    number = sum(id_.startswith(f"{client}.") for id_ in list(sent))
     try:
         while not stop.is_set():
             id_ = again.pop() if again else f"{client}.{number}"

@@ -10,7 +10,7 @@ from serve_cases import CountingRouter, open_service
 from prouter_jax.serving.service import reload
 from prouter_jax.serving.service import service as service_module
 from prouter_jax.serving.service.reload import Reloader
-from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest
+from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, UserRequest
 from prouter_jax.serving.service.telemetry import Log, Metrics
 
 
@@ -85,6 +85,23 @@ def test_no_feedback_is_lost_or_doubled_and_no_request_fails_while_routers_chang
         thread.join()
     assert not errors
     assert [len(service.live.said[f"u{client}"]) for client in range(2)] == said
+
+
+def test_who_is_forgotten_while_a_router_is_swapped_in_stays_forgotten(service):
+    for user in ("ann", "bob", "zoe"):
+        _say(service, "cedar", user)
+
+    class Slow(CountingRouter):
+        def replay(self, feedback):
+            super().replay(feedback)
+            service.delete("zoe").result()
+            service.set("bob", UserRequest(reset=True)).result()
+            _say(service, "birch", "bob")
+            _say(service, "birch", "ann")
+
+    service.swap(Slow())
+    said = {user: [one.llm for one in said] for user, said in service.live.said.items()}
+    assert said == {"ann": ["cedar", "birch"], "bob": ["birch"]}
 
 
 def test_the_workdir_is_watched_in_the_background(service, tmp_path):
