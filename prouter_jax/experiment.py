@@ -18,7 +18,7 @@ from prouter_jax.graph.world import load_world, save_world
 from prouter_jax.io import files
 from prouter_jax.io.display import log_line, provenance, waiting
 from prouter_jax.io.locks import lock_folder
-from prouter_jax.io.paths import make_path
+from prouter_jax.io.paths import make_path, read_text
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
@@ -238,8 +238,8 @@ def _check_parts(dataset: Dataset) -> None:
 def _check_workdir(workdir: pathlib.Path, config: ExperimentConfig) -> None:
     """Raises ValueError if the workdir has another configuration."""
     path = workdir / EXPERIMENT
-    if path.exists() and path.read_text() != configuration.to_json(config):
-        changed = configuration.differences(path.read_text(), config)
+    if path.exists() and read_text(path) != configuration.to_json(config):
+        changed = configuration.differences(read_text(path), config)
         more = [f"and {len(changed) - _MOST_NAMED} more"] if len(changed) > _MOST_NAMED else []
         found = "; ".join([*changed[:_MOST_NAMED], *more]) or "another text"
         raise ValueError(
@@ -256,7 +256,7 @@ def _write_experiment(workdir: pathlib.Path, config: ExperimentConfig) -> None:
 
 def _read_experiment(workdir: pathlib.Path) -> ExperimentConfig:
     try:
-        text = (workdir / EXPERIMENT).read_text()
+        text = read_text(workdir / EXPERIMENT)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(f"{workdir}: expected an experiment with {EXPERIMENT}, found none") from error
     try:

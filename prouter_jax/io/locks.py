@@ -32,27 +32,24 @@ class Busy(ValueError):
 
 
 @contextlib.contextmanager
-def lock_folder(folder: pathlib.Path) -> Iterator[bool]:
+def lock_folder(folder: pathlib.Path) -> Iterator[None]:
     """`lock` for a command that writes into a folder; a second one there is refused."""
-    with lock(folder / FOLDER_LOCK) as left:
-        yield left
+    with lock(folder / FOLDER_LOCK):
+        yield
 
 
 @contextlib.contextmanager
-def lock(path: pathlib.Path) -> Iterator[bool]:
+def lock(path: pathlib.Path) -> Iterator[None]:
     """Holds a lock within the context and removes it afterwards.
 
     Args:
       path: the lock, on a disk or in a bucket; its folder is created if missing, and removed if nothing else came.
 
-    Yields:
-      Whether a process was killed while it held the lock: what it wrote may be incomplete.
-
     Raises:
       Busy: in one line, if another process holds the lock. In a bucket that takes up to a minute to tell.
     """
-    with _lock_object(path) if is_remote(path) else _lock_file(path) as left:
-        yield left
+    with _lock_object(path) if is_remote(path) else _lock_file(path):
+        yield
 
 
 def try_lock(descriptor: int) -> bool:
@@ -65,15 +62,15 @@ def try_lock(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def _lock_file(path: pathlib.Path) -> Iterator[bool]:
+def _lock_file(path: pathlib.Path) -> Iterator[None]:
     new = not path.parent.exists()
     descriptor = _open_locked(path)
     try:
-        left = os.fstat(descriptor).st_size > 0
         os.pwrite(descriptor, f"{_owner()}\n".encode(), 0)
-        yield left
+        yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the file alone says nothing
+            path.unlink(missing_ok=True)
         os.close(descriptor)
         if new:
             with contextlib.suppress(OSError):
@@ -106,9 +103,9 @@ def _lock_named(descriptor: int, path: pathlib.Path) -> bool:
 
 
 @contextlib.contextmanager
-def _lock_object(path: pathlib.Path) -> Iterator[bool]:
+def _lock_object(path: pathlib.Path) -> Iterator[None]:
     owner, ended = f"{_owner()} {secrets.token_hex(8)}", threading.Event()
-    mine, left = _create(path, owner)
+    mine = _create(path, owner)
 
     def renew() -> None:
         for number in itertools.count(1):
@@ -120,15 +117,15 @@ def _lock_object(path: pathlib.Path) -> Iterator[bool]:
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
     try:
-        yield left
+        yield
     finally:
         ended.set()
         thread.join()
         mine.unlink(missing_ok=True)
 
 
-def _create(path: pathlib.Path, owner: str) -> tuple[pathlib.Path, bool]:
-    """Creates the next object of a lock; also tells whether a dead process had one."""
+def _create(path: pathlib.Path, owner: str) -> pathlib.Path:
+    """Creates the next object of a lock, and removes those of dead processes."""
     found = _numbers(path)
     if any(_is_alive(_numbered(path, number)) for number in found):
         raise _busy(path)
@@ -144,7 +141,7 @@ def _create(path: pathlib.Path, owner: str) -> tuple[pathlib.Path, bool]:
         raise _busy(path)
     for old in found:
         _numbered(path, old).unlink(missing_ok=True)
-    return mine, bool(found)
+    return mine
 
 
 def _is_alive(path: pathlib.Path) -> bool:

@@ -88,6 +88,11 @@ def open_text(path: pathlib.Path, **options) -> typing.TextIO:
     return io.TextIOWrapper(typing.cast(typing.BinaryIO, file), **options)
 
 
+def read_text(path: pathlib.Path) -> str:
+    """The text of a file that may be damaged: bytes that are not UTF-8 become U+FFFD, and so a change to be found."""
+    return path.read_bytes().decode(errors="replace")
+
+
 def arrow_file(path: pathlib.Path):
     """The source for pyarrow's readers: the path of a local file, or an open file object of a bucket."""
     return path.open("rb") if is_remote(path) else path

@@ -18,7 +18,7 @@ from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.tables.additions import read_history, read_llm_additions
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World, grow_world, load_world, only_users, price_factors
-from prouter_jax.io.paths import list_folder, make_path
+from prouter_jax.io.paths import list_folder, make_path, read_text
 from prouter_jax.model.inference import Scorer, apply_network
 from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.serving.batch.write import Scored
@@ -387,7 +387,7 @@ def read_config(workdir: pathlib.Path) -> configuration.ExperimentConfig:
       ValueError: if `workdir` has no run, or several seeds of one.
     """
     try:
-        text = (workdir / CONFIG).read_text()
+        text = read_text(workdir / CONFIG)
     except (FileNotFoundError, NotADirectoryError) as error:
         seeds = ", ".join(folder.name for folder in trained_seeds(workdir))
         hint = f"; it holds {seeds}: name one of these" if seeds else ""

@@ -17,7 +17,7 @@ from prouter_jax.config import ExperimentConfig
 from prouter_jax.experiment import EXPERIMENT, seed_folders
 from prouter_jax.io import files
 from prouter_jax.io.locks import Busy, lock
-from prouter_jax.io.paths import list_folder, make_path
+from prouter_jax.io.paths import list_folder, make_path, read_text
 from prouter_jax.search import Space
 from prouter_jax.sweep.space import Value, to_json
 from prouter_jax.training.checkpoint import BEST
@@ -112,7 +112,7 @@ class TrialStore:
     def check(self, spec: SweepSpec) -> None:
         """Raises a ValueError if the folder belongs to another sweep."""
         path = self.workdir / _SWEEP
-        if path.exists() and path.read_text() != spec.to_json():
+        if path.exists() and read_text(path) != spec.to_json():
             raise ValueError(f"{self.workdir}: expected the sweep it was begun with ({path}); name another --workdir")
 
     def folder(self, trial: Trial) -> pathlib.Path:
@@ -143,7 +143,7 @@ def validation_rewards(config: ExperimentConfig, folder: pathlib.Path) -> list[f
       ValueError: if the run has another configuration, or a seed has no reward.
     """
     path = folder / EXPERIMENT
-    if not path.exists() or path.read_text() != configuration.to_json(config):
+    if not path.exists() or read_text(path) != configuration.to_json(config):
         found = "another" if path.exists() else "none"
         raise ValueError(f"{path}: expected the configuration of the trial, found {found}")
     return [_best_reward(place / CHECKPOINTS) for _, place in seed_folders(config, folder)]
@@ -185,6 +185,6 @@ def _read_metrics(path: pathlib.Path) -> list[tuple[int, float]]:
     """(step, best validation reward so far) of each complete line; the last line may be half written."""
     if not path.exists():
         return []
-    lines = (line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n"))
+    lines = (line for line in read_text(path).splitlines(keepends=True) if line.endswith("\n"))
     records = map(json.loads, lines)
     return [(int(one["step"]), float(one["best_validation_reward"])) for one in records]

@@ -45,6 +45,11 @@ def _edit_config(workdir, other):
     path.write_text(path.read_text().replace('"text": 2.0', '"text": 0.0'))  # one flipped bit
 
 
+def _break_config(workdir, other):
+    path = workdir / "config.json"
+    path.write_bytes(path.read_bytes().replace(b"text", b"t\xe5xt"))  # no UTF-8
+
+
 def _swap_world(workdir, other):
     shutil.rmtree(workdir / "world")
     shutil.copytree(other / "world", workdir / "world")
@@ -90,6 +95,15 @@ def test_files_of_another_run_or_time_are_refused(workdir, other_workdir, change
     change(workdir, other_workdir)
     with pytest.raises(ValueError, match=f"run/{name}: expected the file of this router .by root.json., found"):
         Router.load(workdir)
+
+
+def test_a_configuration_that_is_no_text_is_named(experiment, workdir):
+    _break_config(workdir, None)
+    with pytest.raises(ValueError, match=r"run/config\.json: expected an unchanged configuration, found"):
+        Router.load(workdir)
+    (workdir / "experiment.json").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"run: expected the configuration of its start .*, found another text"):
+        train_experiment(experiment, workdir)
 
 
 def test_without_root_json_a_training_has_not_ended(experiment, workdir):

@@ -19,6 +19,7 @@ from prouter_jax.data.logs.reader import read_pieces
 from prouter_jax.data.logs.requests import FIELDS, Requests, read_requests
 from prouter_jax.data.logs.tables import LogTables, OutcomeMeans, TableWriter
 from prouter_jax.data.tables.read_write import check_no_other_tables, find_tables
+from prouter_jax.data.tables.unfinished import is_unfinished, mark_finished, mark_unfinished
 from prouter_jax.io import files
 from prouter_jax.io.concurrency import prefetch
 from prouter_jax.io.locks import lock_folder
@@ -105,9 +106,9 @@ def convert_log(
     if options.mask:
         require_mask()
     folder = make_path(folder)
-    with lock_folder(folder) as left:
+    with lock_folder(folder):
         found = find_tables(folder)
-        if found and not left:  # those of a killed conversion are incomplete, and written again
+        if found and not is_unfinished(folder):
             raise ValueError(f"{folder}: expected a folder without tables, found {found[0]}; name another")
         return _convert(inputs, folder, options, on_progress)
 
@@ -132,8 +133,10 @@ def _convert(
             raise ValueError(f"log: expected a row that can be used, found none ({found})")
         tables.finish()
         check_no_other_tables(folder, writer.files)
+        mark_unfinished(folder)
     counts.queries, counts.llms = tables.queries, tables.llms
     files.write_whole(folder / COUNTS, json.dumps(vars(counts), indent=2) + "\n")
+    mark_finished(folder)
     return counts
 
 

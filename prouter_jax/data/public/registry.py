@@ -12,9 +12,10 @@ from prouter_jax.data.public.preferences import read_gmtrouter, read_prism
 from prouter_jax.data.public.records import ProgressCallback, PublicData
 from prouter_jax.data.public.ulab import read_llmrouter, read_routeprofile
 from prouter_jax.data.tables.read_write import find_tables, write_tables
+from prouter_jax.data.tables.unfinished import is_unfinished, mark_finished, mark_unfinished
 from prouter_jax.io import files
 from prouter_jax.io.locks import lock_folder
-from prouter_jax.io.paths import make_path
+from prouter_jax.io.paths import make_path, read_text
 
 CONVERSION = "conversion.json"
 FORMATS: dict[str, Callable[..., PublicData]] = {  # readers by name of the format
@@ -83,14 +84,16 @@ def convert(
         "written": _counts(read),
     }
     out = make_path(out)
-    with lock_folder(out) as left:
+    with lock_folder(out):
         text = json.dumps(summary, indent=2) + "\n"
-        again = (out / CONVERSION).exists() and (out / CONVERSION).read_text() == text
+        again = (out / CONVERSION).exists() and read_text(out / CONVERSION) == text
         found = find_tables(out)
-        if found and not (again or left):  # tables of a killed conversion are written again
+        if found and not (again or is_unfinished(out)):
             raise ValueError(f"{out}: expected a folder without tables of other data, found {found[0]}; name another")
+        mark_unfinished(out)
         write_tables(read.data, out)
         files.write_whole(out / CONVERSION, text)
+        mark_finished(out)
     return summary
 
 

@@ -31,6 +31,7 @@ from prouter_jax.data.tables.file_forms import FORMATS, file_format, table_files
 from prouter_jax.data.tables.files import read_cells
 from prouter_jax.data.tables.parquet import is_utf8, one_line
 from prouter_jax.data.tables.table import Table, TextColumn, concatenate, missing_column, tell_unread
+from prouter_jax.data.tables.unfinished import UNFINISHED, is_unfinished
 from prouter_jax.io.paths import require_folder
 
 EXPECTED = {  # descriptions of the kinds for error messages
@@ -124,9 +125,13 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
       The tables by name.
 
     Raises:
-      ValueError: if a required table is missing, a table has two files or a file is damaged.
+      ValueError: if a required table is missing, a table has two files, a file is damaged, or the conversion that
+        wrote them was stopped.
     """
     found = table_files(require_folder(folder, "tables"), SCHEMAS)
+    if is_unfinished(folder):
+        stopped = f"those of a conversion that was stopped ({UNFINISHED}); the same command again goes on"
+        raise ValueError(f"folder {str(folder)!r}: expected all tables, found {stopped}")
     tables = {
         name: load_shards(found[name], schema, _OTHERS.get(name, ()))
         for name, schema in SCHEMAS.items()

@@ -13,6 +13,7 @@ from prouter_jax.data.logs import reader as pieces
 from prouter_jax.data.logs.convert import Options, convert_log
 from prouter_jax.data.logs.tables import read_logged
 from prouter_jax.data.tables.read_write import read_tables
+from prouter_jax.data.tables.unfinished import mark_unfinished
 from prouter_jax.io.locks import lock_folder
 
 
@@ -143,7 +144,13 @@ def test_what_a_killed_conversion_left_is_written_again(tmp_path):
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     for name in ("decisions.parquet", "log.json"):
         (out / name).unlink()
-    (out / ".lock").write_text("process 1 on gone")
+    mark_unfinished(out)
+    (out / "choices.csv").write_text("")  # not what it writes
+    with pytest.raises(ValueError, match=r"expected no tables but those to be written, found choices\.csv"):
+        convert_log([path], out, Options())
+    (out / "choices.csv").unlink()
+    with pytest.raises(ValueError, match=r"expected all tables, found those of a conversion that was stopped"):
+        read_tables(out)
     convert_log([path], out, Options())
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 

@@ -1,0 +1,48 @@
+"""A kill, a full disk or an I/O error at any file operation of a command: the next run ends as if undisturbed.
+
+`python -m tests.faults kills` does it at every operation.
+"""
+
+import pytest
+from faults.cases import collect_case, echo, file_cases, router_cases
+from faults.sweep import Found, sweep
+from faults.system_calls import SUPPORTED
+from faults.warm import Warm
+from judge_server import JudgeServer
+
+pytestmark = pytest.mark.skipif(not SUPPORTED, reason="calls are counted on Linux and x86-64 alone")
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    with Warm(tmp_path_factory.mktemp("warm")) as warm:
+        yield warm
+
+
+def _check(found: Found) -> None:
+    assert not found.wrong, "\n".join(found.wrong)
+    assert found.operations >= 20
+    assert found.ended["killed"] == found.runs["kill"] > 0
+    assert found.ended["one line"] > 0
+
+
+@pytest.mark.parametrize("name", ["logs", "convert"])
+def test_some_faults_of_commands_on_tables(warm, tmp_path, name):
+    _check(sweep(warm, file_cases()[name], tmp_path, most=3))
+
+
+def test_some_faults_of_collect(warm, tmp_path):
+    with JudgeServer(echo) as server:
+        _check(sweep(warm, collect_case(server), tmp_path, most=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["logs", "convert"])
+def test_all_faults_of_commands_on_tables(warm, tmp_path, name):
+    _check(sweep(warm, file_cases()[name], tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["update", "score", "join"])
+def test_some_faults_of_commands_on_a_router(warm, tmp_path, experiment_workdir, name):
+    _check(sweep(warm, router_cases(experiment_workdir, warm)[name], tmp_path, most=5))
