@@ -72,7 +72,8 @@ SLOW = ("train", "evaluate", "score", "explain", "logs", "off_policy", "build_da
 
 def _commands(text):
     """Lines of indented or fenced blocks that are commands, continuation lines joined."""
-    fenced = re.findall(r"```(?:bash|sh|console)?\n(.*?)```", text, re.S)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    fenced = [block for language, block in blocks if language in ("", "bash", "sh", "console")]
     without = re.sub(r"```.*?```", "", text, flags=re.S)
     lines = "\n".join([without.replace("\\\n", " "), *fenced]).splitlines()
     found = [line.strip() for line in lines if line.startswith("    ") or line in "\n".join(fenced).splitlines()]
