@@ -80,12 +80,18 @@ def is_remote(path: pathlib.Path) -> bool:
 
 
 def open_text(path: pathlib.Path, **options) -> typing.TextIO:
-    """Opens a file for reading text, unpacked if its name ends in .gz; `options` are those of `io.TextIOWrapper`."""
-    file = path.open("rb")
-    if path.suffix.lower() == ".gz":
-        packed, file = file, gzip.GzipFile(fileobj=file)
-        file.myfileobj = packed  # pyright: ignore[reportAttributeAccessIssue]  # closed with it
-    return io.TextIOWrapper(typing.cast(typing.BinaryIO, file), **options)
+    """Opens a file for reading text, unpacked if it ends in .gz; `options` are those of `io.TextIOWrapper`."""
+    return io.TextIOWrapper(open_bytes(path), **options)
+
+
+def open_bytes(path: pathlib.Path) -> typing.BinaryIO:
+    """Opens a file for reading, unpacked if it ends in .gz."""
+    raw = typing.cast(typing.BinaryIO, path.open("rb"))
+    if path.suffix.lower() != ".gz":
+        return raw
+    unpacked = gzip.GzipFile(fileobj=raw)
+    unpacked.myfileobj = raw  # pyright: ignore[reportAttributeAccessIssue]  # closed with it
+    return typing.cast(typing.BinaryIO, unpacked)
 
 
 def read_text(path: pathlib.Path) -> str:

@@ -7,11 +7,12 @@ import pathlib
 import numpy as np
 
 from prouter_jax.data import interactions
+from prouter_jax.data.cells import is_utf8
 from prouter_jax.data.interactions import Llms
 from prouter_jax.data.public.builder import named_llms
 from prouter_jax.data.public.records import PublicData
 from prouter_jax.data.tables.files import unique_keys
-from prouter_jax.data.tables.parquet import is_utf8, one_line
+from prouter_jax.data.tables.parquet import one_line
 from prouter_jax.data.validation import check_ranges, row_error
 from prouter_jax.io.paths import require_file
 

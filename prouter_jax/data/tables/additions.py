@@ -16,9 +16,10 @@ from prouter_jax.data.interactions import Interactions, Queries, concatenate
 from prouter_jax.data.leaks import drop_leaks
 from prouter_jax.data.tables import feedback
 from prouter_jax.data.tables.assemble import assemble
+from prouter_jax.data.tables.columns import EXPECTED
 from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.file_forms import require_format
-from prouter_jax.data.tables.schema import EXPECTED, load_folder, load_table
+from prouter_jax.data.tables.schema import load_folder, load_table
 from prouter_jax.data.tables.table import AllowedIds, Table, TextColumn, missing_column
 from prouter_jax.data.tables.usable import drop_unusable
 from prouter_jax.data.validation import row_error, validate
@@ -32,13 +33,13 @@ _HISTORY = {
     "task_id": "id?",
     "llm": "id?",
     "rating": "number?",
-    "thumb": "number?",
+    "thumb": "grade?",
     "llm_a": "id?",
     "llm_b": "id?",
     "winner": "text?",
     "candidates": "list?",
     "first": "id?",
-    "time": "number?",
+    "time": "time?",
 }
 _FORMS = {"rating": "ratings", "thumb": "thumbs", "winner": "votes"}  # the form of a history by its column
 

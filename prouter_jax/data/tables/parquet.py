@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prouter_jax.data.cells import is_utf8
 from prouter_jax.data.tables.table import missing_column
 from prouter_jax.data.validation import row_error
 from prouter_jax.io import files
@@ -84,15 +85,6 @@ def parquet_tables(
             _check_valid(path, name, column, first)
         first += table.num_rows
         yield table
-
-
-def is_utf8(cell: bytes | str) -> bool:
-    """Whether bytes are valid UTF-8, or a string has no surrogates (which stand for invalid bytes)."""
-    try:
-        cell.decode() if isinstance(cell, bytes) else cell.encode()
-    except UnicodeError:
-        return False
-    return True
 
 
 def one_line(error: Exception) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
+from prouter_jax.data.cells import as_seconds, is_utf8
 from prouter_jax.data.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.file_forms import table_files
@@ -90,7 +91,7 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
       folder: created if it does not exist.
 
     Raises:
-      ValueError: if `folder` holds another table, which `read_tables` would read as well.
+      ValueError: if `folder` holds another table, which `read_tables` would read as well, or a query has no text.
 
     Example:
       >>> from prouter_jax import read_tables, write_tables
@@ -99,6 +100,7 @@ def write_tables(data: Interactions, folder: str | os.PathLike) -> None:
       120
     """
     folder = make_path(folder)
+    _check_texts(data)
     folder.mkdir(parents=True, exist_ok=True)
     written = {name: table for name, table in _arrow_tables(data).items() if table.num_rows}
     arrays = dict(zip(_ARRAYS, (data.queries.vectors, data.tasks.vectors, data.outcomes.style), strict=True))
@@ -131,6 +133,13 @@ def find_tables(folder: pathlib.Path) -> list[str]:
     tables = [path for paths in table_files(folder, SCHEMAS).values() for path in paths]
     names = {str(path)[len(str(folder)) :].lstrip("/") for path in tables}
     return sorted(names | ({path.name for path in list_folder(folder)} & set(_ARRAYS)))
+
+
+def _check_texts(data: Interactions) -> None:
+    """Checks that all queries have a text, without which `read_tables` would refuse them."""
+    for row, text in enumerate(data.queries.texts):
+        if not text or not is_utf8(text):
+            raise row_error("queries", "query", row, "a text that is not empty, in UTF-8", text)
 
 
 def _with_arrays(data: Interactions, folder: pathlib.Path) -> Interactions:
@@ -192,7 +201,7 @@ def _arrow_tables(data: Interactions) -> dict[str, pa.Table]:
             "user_id": _ids_at(decisions.user, data.users.ids),
             "query_id": _ids_at(decisions.query, queries.ids),
             "offer": decisions.offer,
-            "time": nullable_numbers(decisions.time),
+            "time": nullable_numbers(as_seconds(decisions.time)),
             "first": _ids_at(decisions.first, llms.ids),
         },
         "feedback": {

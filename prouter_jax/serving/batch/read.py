@@ -11,8 +11,9 @@ from collections.abc import Callable, Generator, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prouter_jax.data.cells import is_utf8
 from prouter_jax.data.tables.files import csv_rows
-from prouter_jax.data.tables.parquet import is_utf8, parquet_size, parquet_tables
+from prouter_jax.data.tables.parquet import parquet_size, parquet_tables
 from prouter_jax.data.tables.table import missing_column
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import file_size

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from log_files import made_up_rows
 
+from prouter_jax.data.logs.fields import FIELDS
 from prouter_jax.data.logs.reader import read_pieces
-from prouter_jax.data.logs.requests import FIELDS, read_requests
+from prouter_jax.data.logs.requests import RequestReader
 
 ROWS = made_up_rows(60)
 ODD_CELLS = (
@@ -34,13 +35,13 @@ ODD_CELLS = (
 
 def _read(path):
     """Each row that is kept, as a tuple, and how many were dropped."""
-    found, dropped = [], 0
+    found, dropped, reader = [], 0, RequestReader(FIELDS)
     for piece in read_pieces(path, FIELDS):
-        requests, reasons = read_requests(piece.table, FIELDS, None)
+        requests, reasons = reader.read(piece)
         llms = [requests.llms[llm] for llm in requests.served]
         columns = (requests.user.to_pylist(), requests.query.to_pylist(), llms, requests.numbers["time"].tolist())
         found += zip(*columns, strict=True)
-        dropped += reasons.total() + piece.dropped.total()
+        dropped += sum(number for _, number, _ in reasons) + len(piece.dropped)
     return found, dropped
 
 

@@ -85,7 +85,10 @@ def test_forty_forms_of_secrets_are_in_no_table(tmp_path, column):
     assert [(text, part) for text, parts in FORMS.items() for part in parts if part in cells] == []
     told = json.loads((tmp_path / "out" / "log.json").read_text())
     name = {"prompt": "query", "model": "served", "candidates": "candidates"}.get(column, column)
-    assert told["masked"][name] == counts.masked[name] == len(FORMS)
+    # an object in JSON is no user and no model
+    objects = sum(text.startswith("{") for text in FORMS) if column in ("user", "model") else 0
+    assert told["masked"][name] == counts.masked[name] == len(FORMS) - objects
+    assert counts.kept == len(FORMS) - objects
     assert not told["users_hashed"]
 
 

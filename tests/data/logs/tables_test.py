@@ -1,6 +1,7 @@
 """Tables of a converted log: numbers over all pieces, means through files, all or none, and logged.parquet."""
 
 import dataclasses
+import tempfile
 
 import numpy as np
 import pyarrow as pa
@@ -9,28 +10,29 @@ import pytest
 from log_files import made_up_rows, write_log
 
 from prouter_jax.data.interactions import select_decisions
-from prouter_jax.data.logs import tables as module
+from prouter_jax.data.logs import decisions as module
 from prouter_jax.data.logs.convert import Options, convert_log
+from prouter_jax.data.logs.decisions import Codings, LogTables
 from prouter_jax.data.logs.requests import Requests
-from prouter_jax.data.logs.tables import LOGGED, LogTables, OutcomeMeans, TableWriter, read_logged
+from prouter_jax.data.logs.tables import LOGGED, OutcomeMeans, TableWriter, read_logged
 from prouter_jax.data.tables.read_write import read_tables
 
 
 def _requests(llms, served, sets, offer):
     rows, unknown = len(served), np.full(len(served), np.nan)
-    names = ("cost", "input_tokens", "output_tokens", "latency", "time", "propensity")
+    names = ("cost", "input_tokens", "output_tokens", "latency", "time", "propensity", "rating")
     text = pa.array(["x"] * rows, pa.large_string())
     numbers = dict.fromkeys(names, unknown)
     arrays = (np.array(served), np.array(sets, bool), np.array(offer))
-    return Requests(text, text, text, llms, *arrays, numbers, unknown, np.zeros(rows, bool), False)
+    return Requests(text, text, text, llms, *arrays, numbers, np.full(rows, -1, np.int16), 0)
 
 
 def _write(folder, pieces):
-    with TableWriter(folder) as writer, OutcomeMeans() as outcomes:
-        tables = LogTables(writer, outcomes, None)
+    with TableWriter(folder) as writer, OutcomeMeans() as outcomes, tempfile.TemporaryFile() as later:
+        tables = LogTables(writer, outcomes, later, None)
         for piece in pieces:
             tables.add(piece)
-        tables.finish()
+        tables.finish(Codings(np.full(1, np.nan), (0.0, 1.0), np.ones(1)))
     return tables
 
 
