@@ -105,9 +105,14 @@ def key_lines() -> str:
 @contextlib.contextmanager
 def client_of(service, **settings):
     """A client of a service whose callers have `KEYS`."""
-    identity = settings.pop("identity", None) or Identity(Keys(key_lines(), "keys"), None, True)
     stream = io.StringIO()
-    client = Client(make_app(service, Settings(identity, **settings), Log(stream)))
+    client = Client(make_application(service, stream, **settings))
     client.lines = stream
     yield client
     service.close()
+
+
+def make_application(service, stream=None, **settings):
+    """The HTTP interface of a service whose callers have `KEYS`."""
+    identity = settings.pop("identity", None) or Identity(Keys(key_lines(), "keys"), None, True)
+    return make_app(service, Settings(identity, **settings), Log(stream or io.StringIO()))

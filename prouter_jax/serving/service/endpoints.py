@@ -13,7 +13,7 @@ from prouter_jax.io.files import jsonable
 from prouter_jax.serving.live_feedback import LiveFeedback
 from prouter_jax.serving.service import answers
 from prouter_jax.serving.service.errors import ApiError
-from prouter_jax.serving.service.page import api_page
+from prouter_jax.serving.service.page import HEADERS, api_page, people_page
 from prouter_jax.serving.service.profile import model_profiles, summarise
 from prouter_jax.serving.service.requests import FeedbackRequest, Id, RouteRequest, UserRequest
 from prouter_jax.serving.service.service import Routed
@@ -141,6 +141,25 @@ async def metrics(state: Shared) -> Response:
 async def docs(request: Request) -> Response:
     """A page on this interface."""
     return HTMLResponse(api_page(request.app.openapi()))
+
+
+@router.get("/ui", include_in_schema=False)
+async def ui() -> Response:
+    """A page for people: ranks models for a user and a prompt, takes thumbs, pins and bans."""
+    return _file("ui.html")
+
+
+@router.get("/ui/{name}", include_in_schema=False)
+async def ui_file(name: str) -> Response:
+    """A file of this page."""
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    found = people_page(name)
+    if found is None:
+        raise ApiError(404, "path: expected one that /docs lists, found another")
+    return Response(found[0], media_type=found[1], headers=HEADERS)
 
 
 def _user(request: Request, state: State, named: str | None) -> str:

@@ -1,7 +1,18 @@
-"""A page on the interface, made from its OpenAPI schema: plain HTML, nothing from elsewhere."""
+"""Pages: one on the interface, made from its OpenAPI schema, and one for people; nothing comes from elsewhere."""
+
+import importlib.resources
 
 import jinja2
 import markupsafe
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+"""Of the page for people: what it loads and calls is of this service, and no other page shows it in a frame."""
+_TYPES = {"ui.html": "text/html", "ui.js": "text/javascript", "ui.css": "text/css"}
 
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -32,3 +43,10 @@ def api_page(schema: dict) -> str:
         return markupsafe.Markup(environment.from_string(_FIELDS).render(schema=schema["components"]["schemas"][name]))
 
     return environment.from_string(_TEMPLATE).render(api=schema, fields=fields)
+
+
+def people_page(name: str) -> tuple[bytes, str] | None:
+    """Content and media type of a file of the page for people; None for another name."""
+    if name not in _TYPES:
+        return None
+    return (importlib.resources.files(__package__) / "static" / name).read_bytes(), _TYPES[name]
