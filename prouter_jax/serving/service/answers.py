@@ -46,6 +46,12 @@ class FeedbackAnswer(BaseModel):
     duplicate: bool = Field(description="Whether this id was there before; it counts once.")
 
 
+class ServedAnswer(BaseModel):
+    """What was served is noted."""
+
+    decision_id: str
+
+
 class ModelEntry(BaseModel):
     """A model that can be picked."""
 

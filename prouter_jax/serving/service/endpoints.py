@@ -15,7 +15,7 @@ from prouter_jax.serving.service import answers
 from prouter_jax.serving.service.errors import ApiError
 from prouter_jax.serving.service.page import HEADERS, api_page, people_page
 from prouter_jax.serving.service.profile import model_profiles, summarise
-from prouter_jax.serving.service.requests import FeedbackRequest, Id, RouteRequest, UserRequest
+from prouter_jax.serving.service.requests import FeedbackRequest, Id, RouteRequest, ServedRequest, UserRequest
 from prouter_jax.serving.service.service import Routed
 from prouter_jax.serving.service.state import State
 
@@ -63,6 +63,15 @@ async def feedback(request: Request, body: FeedbackRequest, state: Shared) -> Re
     return JSONResponse(answer)
 
 
+@router.post("/v1/served", response_model=answers.ServedAnswer, responses=_ERRORS)
+async def served(request: Request, body: ServedRequest, state: Shared) -> Response:
+    """Notes what a gateway served after a decision: model, tokens, cost, latency."""
+    user = _user(request, state, body.user)
+    await _durable(state.service.served(user, body))
+    state.log.write("served", decision_id=body.decision_id)
+    return JSONResponse({"decision_id": body.decision_id})
+
+
 @router.get("/v1/models", response_model=answers.ModelsAnswer, responses=_ERRORS)
 async def models(state: Shared) -> Response:
     """Lists the models that can be picked."""
@@ -79,12 +88,17 @@ async def get_user(
 ) -> Response:
     """Describes a user; with ?export=true gives everything that is stored of it instead."""
     user = _user(request, state, None if user_id == "me" else user_id)
-    decisions, said = await _durable(state.service.history(user))
+    decisions, said, served_rows = await _durable(state.service.history(user))
     settings = state.service.settings(user)
     if export:
         rows = [dataclasses.asdict(row) | {"features": row.features and row.features.hex()} for row in decisions]
         content = [dataclasses.asdict(row) for row in said]
-        return JSONResponse({"user": user, "settings": settings.to_row(), "decisions": rows, "feedback": content})
+        everything = {
+            "decisions": rows,
+            "feedback": content,
+            "served": [dataclasses.asdict(row) for row in served_rows],
+        }
+        return JSONResponse({"user": user, "settings": settings.to_row()} | everything)
     profiles = model_profiles(LiveFeedback.from_row(row.content) for row in said)
     answer = {
         "user": user,

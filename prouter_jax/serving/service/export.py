@@ -8,18 +8,22 @@ FOLDER/log/                                                       all decisions,
 import collections
 import dataclasses
 import json
+import math
 import pathlib
+import statistics
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from prouter_jax.data.interactions import Interactions, Queries
 from prouter_jax.data.logs.queries import query_ids
 from prouter_jax.data.logs.tables import TableWriter
+from prouter_jax.data.tables.read_write import nullable_numbers
 from prouter_jax.io import files
 from prouter_jax.serving.live_feedback import LiveFeedback
-from prouter_jax.serving.service.store import StoredDecision, StoredFeedback
+from prouter_jax.serving.service.store import StoredDecision, StoredFeedback, StoredServed
 
 LOG = "log"
 _TABLES = {"choice": "choices", "vote": "votes", "rating": "ratings", "thumb": "thumbs"}
@@ -80,6 +84,7 @@ class Texts:
 def export(
     decisions: Iterable[StoredDecision],
     feedback: Iterable[StoredFeedback],
+    served: Iterable[StoredServed],
     counted: set[tuple[str, float]],
     data: Interactions,
     folder: pathlib.Path,
@@ -87,7 +92,7 @@ def export(
     """Writes the tables.
 
     Args:
-      decisions, feedback: of the state.
+      decisions, feedback, served: of the state.
       counted: user and time of feedback that the workdir has, which is left out of the tables of feedback.
       data: of the router, for its LLMs and the texts of its queries.
       folder: is made if it is missing.
@@ -107,7 +112,9 @@ def export(
     if rows:
         _write_lines(folder / "queries.jsonl", texts.used.values())
         _write_lines(folder / "llms.jsonl", [{"llm": llm} for llm in data.llms.ids])
-    _write_log(folder / LOG, decisions, verdicts, Texts(data.queries), exported)
+    answers = {row.decision_id: row for row in served}
+    decisions = [_as_served(one, answers) for one in decisions]
+    _write_log(folder / LOG, decisions, answers, verdicts, Texts(data.queries), exported)
     return exported
 
 
@@ -150,6 +157,7 @@ def _write_lines(path: pathlib.Path, rows: Iterable[dict]) -> None:
 def _write_log(
     folder: pathlib.Path,
     decisions: Iterable[StoredDecision],
+    answers: dict[str, StoredServed],
     verdicts: dict[str, list[LiveFeedback]],
     texts: Texts,
     exported: Exported,
@@ -163,12 +171,12 @@ def _write_log(
     rewards = [_reward(verdicts.get(decision.decision_id, ()), decision.llm) for decision, _ in kept]
     exported.decisions, exported.rewarded = len(kept), sum(reward is not None for reward in rewards)
     with TableWriter(folder) as writer:
-        for name, columns in _log_tables(kept, rewards, texts).items():
+        for name, columns in _log_tables(kept, rewards, answers, texts).items():
             writer.write(name, columns)
 
 
 def _log_tables(
-    kept: list[tuple[StoredDecision, str]], rewards: list[float | None], texts: Texts
+    kept: list[tuple[StoredDecision, str]], rewards: list[float | None], answers: dict[str, StoredServed], texts: Texts
 ) -> dict[str, dict[str, Any]]:
     """The columns of each table of the log."""
     decisions = [decision for decision, _ in kept]
@@ -186,9 +194,9 @@ def _log_tables(
         "logged": {
             "decision_id": ids,
             "llm": llms,
-            "propensity": [one.propensity for one in decisions],
+            "propensity": nullable_numbers(np.array([one.propensity for one in decisions])),
             "reward": pa.array(rewards, pa.float64()),
-            "latency": pa.nulls(len(ids), pa.float64()),
+            "latency": pa.array([answers[id_].latency if id_ in answers else None for id_ in ids], pa.float64()),
         },
         "feedback": {
             "decision_id": [ids[place] for place in judged],
@@ -196,6 +204,7 @@ def _log_tables(
             "llm": [llms[place] for place in judged],
             "value": pa.array([rewards[place] for place in judged], pa.float64()),
         },
+        "outcomes": _outcomes([(query, answers[one.decision_id]) for one, query in kept if one.decision_id in answers]),
         "queries": {
             "query_id": [row["query_id"] for row in queries],
             "query": [row["query"] for row in queries],
@@ -203,6 +212,26 @@ def _log_tables(
         },
         "llms": {"llm": sorted({llm for one in decisions for llm in one.candidates})},
     }
+
+
+def _as_served(decision: StoredDecision, answers: dict[str, StoredServed]) -> StoredDecision:
+    """The decision with the model that answered, whose propensity is not known if it was a fallback."""
+    answer = answers.get(decision.decision_id)
+    if answer is None or answer.llm == decision.llm or answer.llm not in decision.candidates:
+        return decision
+    return dataclasses.replace(decision, llm=answer.llm, propensity=math.nan)
+
+
+def _outcomes(rows: list[tuple[str, StoredServed]]) -> dict[str, Any]:
+    """The columns of the table outcomes: means over the answers of a model to a query."""
+    pairs: dict[tuple[str, str], list[StoredServed]] = collections.defaultdict(list)
+    for query_id, answer in rows:
+        pairs[query_id, answer.llm].append(answer)
+    columns: dict[str, Any] = {"query_id": [query for query, _ in pairs], "llm": [llm for _, llm in pairs]}
+    for name in ("cost", "input_tokens", "output_tokens"):
+        known = [[value for one in some if (value := getattr(one, name)) is not None] for some in pairs.values()]
+        columns[name] = pa.array([statistics.fmean(some) if some else None for some in known], pa.float64())
+    return columns
 
 
 def _reward(verdicts: Iterable[LiveFeedback], llm: str) -> float | None:

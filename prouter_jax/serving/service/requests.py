@@ -118,6 +118,21 @@ class FeedbackRequest(_Body):
 _KINDS = ("thumb", "rating", "choice", "vote")
 
 
+Amount = Annotated[Number, Field(ge=0)]
+
+
+class ServedRequest(_Body):
+    """What a gateway served after a decision."""
+
+    decision_id: Id
+    user: Id | None = Field(None, description="The user, if the caller may name one and no header does.")
+    model: Id = Field(description="The model that answered; a fallback may be another one than the pick.")
+    input_tokens: Amount | None = None
+    output_tokens: Amount | None = None
+    cost: Amount | None = Field(None, description="In USD.")
+    latency: Amount | None = Field(None, description="In seconds.")
+
+
 class UserRequest(_Body):
     """What a user sets; a field that is left out stays as it was, null takes it back."""
 

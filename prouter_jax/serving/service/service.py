@@ -20,9 +20,9 @@ from prouter_jax.serving.service import store
 from prouter_jax.serving.service.arrange import Sessions, Settings, is_tool_loop, pick
 from prouter_jax.serving.service.errors import ApiError
 from prouter_jax.serving.service.replay import replay
-from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, UserRequest
+from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, ServedRequest, UserRequest
 from prouter_jax.serving.service.said import checked, columns_of_decision, live_feedback, text_of
-from prouter_jax.serving.service.store import StoredDecision, StoredFeedback
+from prouter_jax.serving.service.store import StoredDecision, StoredFeedback, StoredServed
 from prouter_jax.serving.service.trained import knows
 from prouter_jax.serving.service.writer import Closed, Connection, Writer
 
@@ -164,6 +164,28 @@ class Service:
 
         return self._submit(take)
 
+    def served(self, user: str, request: ServedRequest) -> "Future[None]":
+        """Notes what was served after a decision of the user; the last word on a decision counts.
+
+        Returns:
+          None, once it is durable; or an ApiError: 404 for an unknown decision.
+        """
+        row = StoredServed(
+            request.decision_id,
+            user,
+            request.model,
+            request.input_tokens,
+            request.output_tokens,
+            request.cost,
+            request.latency,
+        )
+
+        def note(database: Connection) -> None:
+            columns_of_decision(database, user, request.decision_id)
+            store.put_served(database, row)
+
+        return self._submit(note)
+
     def settings(self, user: str) -> Settings:
         """What a user has set."""
         return self._settings.get(user, Settings())
@@ -190,7 +212,7 @@ class Service:
             store.write_settings(database, user, new.to_row())
             self._settings[user] = new
             if request.reset:
-                self._forget(database, user, ("decisions", "feedback"))
+                self._forget(database, user, ("decisions", "feedback", "served"))
 
         return self._submit(change)
 
@@ -207,11 +229,10 @@ class Service:
         """Whether the trained router has a history of the user."""
         return knows(self._live.router.interactions, user)
 
-    def history(self, user: str) -> "Future[tuple[list[StoredDecision], list[StoredFeedback]]]":
-        """All decisions and feedback of a user."""
-        return self._submit(
-            lambda database: (list(store.decisions_of(database, user)), list(store.feedback_of(database, user)))
-        )
+    def history(self, user: str) -> "Future[tuple[list[StoredDecision], list[StoredFeedback], list[StoredServed]]]":
+        """All decisions and feedback of a user, and what was served to it."""
+        read = (store.decisions_of, store.feedback_of, store.served_of)
+        return self._submit(lambda database: tuple(list(rows(database, user)) for rows in read))
 
     def swap(self, live: LiveRouter) -> int:
         """Puts another router in place, after it has all feedback; requests go on meanwhile.

@@ -67,8 +67,9 @@ def export_state(workdir: str | os.PathLike, state: str | None, folder: str | os
     with contextlib.closing(sqlite.connect(path)) as database:
         database.execute("BEGIN")  # decisions and feedback of one moment
         decisions, feedback = list(store.decisions_of(database)), list(store.feedback_of(database))
+        served = list(store.served_of(database))
     since = min((row.time for row in feedback), default=0.0)
-    return export(decisions, feedback, counted(data, since), data, local_path(folder, "the tables"))
+    return export(decisions, feedback, served, counted(data, since), data, local_path(folder, "the tables"))
 
 
 @contextlib.contextmanager

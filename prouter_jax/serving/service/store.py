@@ -2,6 +2,7 @@
 
     decisions   what /v1/route answered, with the features of its text (the text only if it is asked for)
     feedback    what users said, numbered in the order in which it counts
+    served      what a gateway served after decisions: model, tokens, cost, latency
     users       what users set: pin and ban
 
 All functions run within a transaction of `writer.Writer`.
@@ -14,7 +15,7 @@ from typing import Any
 
 from prouter_jax.serving.service.writer import Connection
 
-TABLES = ("decisions", "feedback", "users")
+TABLES = ("decisions", "feedback", "served", "users")
 SCHEMA = (
     """CREATE TABLE IF NOT EXISTS decisions (
         decision_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, time DOUBLE PRECISION NOT NULL, session TEXT,
@@ -24,6 +25,9 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS feedback (
         number {serial}, user_id TEXT NOT NULL, id TEXT NOT NULL, request_sha256 TEXT NOT NULL, decision_id TEXT,
         time DOUBLE PRECISION NOT NULL, content TEXT NOT NULL, UNIQUE (user_id, id))""",
+    """CREATE TABLE IF NOT EXISTS served (
+        decision_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, llm TEXT NOT NULL, input_tokens DOUBLE PRECISION,
+        output_tokens DOUBLE PRECISION, cost DOUBLE PRECISION, latency DOUBLE PRECISION)""",
     "CREATE TABLE IF NOT EXISTS users (user_id TEXT PRIMARY KEY, settings TEXT NOT NULL)",
 )
 """Statements that make the tables; {blob} and {serial} are the database's types."""
@@ -82,6 +86,20 @@ class StoredFeedback:
     content: dict
 
 
+@dataclasses.dataclass(frozen=True)
+class StoredServed:
+    """What was served after a decision; amounts are None where they are unknown, cost in USD, latency in seconds."""
+
+    decision_id: str
+    user_id: str
+    llm: str
+    input_tokens: float | None
+    output_tokens: float | None
+    cost: float | None
+    latency: float | None
+
+
+_SERVED = [field.name for field in dataclasses.fields(StoredServed)]
 _DECISION = [field.name for field in dataclasses.fields(StoredDecision)]
 _FEEDBACK = [field.name for field in dataclasses.fields(StoredFeedback)]
 
@@ -97,6 +115,19 @@ def add_feedback(database: Connection, feedback: StoredFeedback) -> None:
     values = {**dataclasses.asdict(feedback), "content": json.dumps(feedback.content)}
     del values["number"]
     _insert(database, "feedback", values)
+
+
+def put_served(database: Connection, served: StoredServed) -> None:
+    """Sets what was served after a decision, in place of what was told before."""
+    database.execute("DELETE FROM served WHERE decision_id = ?", (served.decision_id,))
+    _insert(database, "served", dataclasses.asdict(served))
+
+
+def served_of(database: Connection, user_id: str | None = None) -> Iterator[StoredServed]:
+    """What was served, to one user or to all."""
+    where, parameters = _of_user(user_id)
+    sql = f"SELECT {', '.join(_SERVED)} FROM served{where} ORDER BY decision_id"
+    return (StoredServed(*row) for row in database.execute(sql, parameters))
 
 
 def find_decision(database: Connection, decision_id: str) -> StoredDecision | None:

@@ -43,6 +43,17 @@ def test_feedback_under_one_id_counts_once_and_other_feedback_under_it_is_refuse
     assert client.ok("POST", "/v1/feedback", asked, "bob's key")["duplicate"] is False  # ids are those of a user
 
 
+def test_what_was_served_is_noted_by_decision(client):
+    decision = client.ok("POST", "/v1/route", {"query": "Hello"}, ANN)["decision_id"]
+    told = {"decision_id": decision, "model": "birch", "cost": 0.5, "latency": 2, "input_tokens": 7}
+    for cost in (0.5, 0.25):  # the last word counts
+        client.ok("POST", "/v1/served", told | {"cost": cost}, ANN)
+    (row,) = client.ok("GET", "/v1/users/me?export=true", key=ANN)["served"]
+    assert (row["llm"], row["cost"], row["latency"], row["output_tokens"]) == ("birch", 0.25, 2, None)
+    assert client("POST", "/v1/served", told, "bob's key").status_code == 404
+    assert client("POST", "/v1/served", told | {"cost": -1}, ANN).json()["error"]["param"] == "cost"
+
+
 def test_a_decision_of_another_user_is_unknown(client):
     decision = client.ok("POST", "/v1/route", {"query": "Hello"}, ANN)["decision_id"]
     answer = client("POST", "/v1/feedback", {"decision_id": decision, "thumb": "up"}, "bob's key")

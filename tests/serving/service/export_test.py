@@ -12,7 +12,7 @@ from prouter_jax.data.tables.additions import read_history
 from prouter_jax.data.tables.read_write import read_tables
 from prouter_jax.serving.service import sqlite, store
 from prouter_jax.serving.service.export import export
-from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest
+from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, ServedRequest
 
 
 @pytest.fixture
@@ -30,10 +30,12 @@ def state(tmp_path):
         say(user, decision_id=second.decision_id, choice="cedar", first="birch")
         say(user, query="Hello", model="birch", rating=4)
         say(user, query="Hello", vote={"model_a": "cedar", "model_b": "alder", "winner": "b"}, first="alder")
-        service.route(user, RouteRequest(query="Hello"))
+        third = service.route(user, RouteRequest(query="Hello")).decision
+        told = {"input_tokens": 10, "output_tokens": 30, "cost": 0.25 if user == "ann" else 0.75, "latency": 1.5}
+        service.served(user, ServedRequest(decision_id=third.decision_id, model="cedar", **told)).result()
     service.close()
     database = sqlite.connect(tmp_path / "state.sqlite")
-    yield list(store.decisions_of(database)), list(store.feedback_of(database))
+    yield [list(read(database)) for read in (store.decisions_of, store.feedback_of, store.served_of)]
     database.close()
 
 
@@ -50,8 +52,7 @@ def _rows(path):
 
 
 def test_feedback_is_a_folder_of_tables(state, data, tmp_path):
-    decisions, feedback = state
-    exported = export(decisions, feedback, set(), data, tmp_path / "out")
+    exported = export(*state, set(), data, tmp_path / "out")
     assert exported.feedback == {"thumbs": 2, "choices": 2, "ratings": 2, "votes": 2}
     assert (exported.without_text, exported.decisions, exported.rewarded) == (0, 6, 4)
     (vote, _) = _rows(tmp_path / "out" / "votes.jsonl")
@@ -60,16 +61,23 @@ def test_feedback_is_a_folder_of_tables(state, data, tmp_path):
     read = read_tables(tmp_path / "out")
     assert len(read.decisions.user) == 8
     assert set(read.users.ids) == {"ann", "bob"}
-    assert set(read.decisions.time) == {row.time for row in feedback}
+    assert set(read.decisions.time) == {row.time for row in state[1]}
 
 
 def test_the_log_has_each_decision_with_its_propensity_and_reward(state, data, tmp_path):
-    decisions, feedback = state
-    export(decisions, feedback, set(), data, tmp_path / "out")
+    decisions = state[0]
+    export(*state, set(), data, tmp_path / "out")
     read = read_tables(tmp_path / "out" / "log")
     logged = read_logged(tmp_path / "out" / "log", read)
     assert read.decisions.ids.tolist() == [one.decision_id for one in decisions]
-    assert logged.propensity.tolist() == [1.0] * 6
+    fallbacks = np.isnan(logged.propensity)
+    assert fallbacks.sum() == 2
+    assert (logged.propensity[~fallbacks] == 1).all()
+    assert read.llms.ids[logged.served[fallbacks]].tolist() == ["cedar", "cedar"]
+    assert logged.latency[fallbacks].tolist() == [1.5, 1.5]
+    assert np.isnan(logged.latency[~fallbacks]).all()
+    assert read.outcomes.cost.tolist() == [0.5]  # of both users' requests
+    assert read.outcomes.output_tokens.tolist() == [30]
     rewards = {one.decision_id: reward for one, reward in zip(decisions, logged.reward.tolist(), strict=True)}
     by_query = [[rewards[one.decision_id] for one in decisions if one.query == query] for query in ("Hello", "Bye")]
     assert by_query[1] == [0.0, 0.0]  # birch was picked, cedar chosen
@@ -78,21 +86,20 @@ def test_the_log_has_each_decision_with_its_propensity_and_reward(state, data, t
 
 
 def test_what_the_router_counts_already_is_left_out_and_so_is_what_has_no_text(state, data, tmp_path):
-    decisions, feedback = state
+    decisions, feedback, served = state
     counted = {(row.user_id, row.time) for row in feedback if row.user_id == "ann"}
-    exported = export(decisions, feedback, counted, data, tmp_path / "out")
+    exported = export(decisions, feedback, served, counted, data, tmp_path / "out")
     assert exported.feedback == {"thumbs": 1, "choices": 1, "ratings": 1, "votes": 1}
     for row in feedback:
         if row.content["query"] == "Hello":
             row.content.pop("query")
-    exported = export([], feedback, set(), data, tmp_path / "other")
+    exported = export([], feedback, [], set(), data, tmp_path / "other")
     assert (exported.feedback, exported.without_text) == ({"choices": 2}, 6)
     assert "6 rows whose text is not known" in exported.summary()
 
 
 def test_an_export_is_read_as_new_feedback(state, data, tmp_path):
-    decisions, feedback = state
-    export(decisions, feedback, set(), data, tmp_path / "out")
+    export(*state, set(), data, tmp_path / "out")
     grown = data
     for table in ("choices", "thumbs"):
         grown = read_history(tmp_path / "out" / f"{table}.jsonl", grown)

@@ -65,10 +65,10 @@ def test_the_examples_of_the_document_run(workdir, tmp_path):
                 assert type(answer[name]) is type(value), name
         decision = answer.get("decision_id", decision)
         answers.append(answer)
-    assert len(answers) == 6
+    assert len(answers) == 7
     assert answers[0]["basis"] == "cold_start"
-    assert (answers[3]["basis"], answers[3]["feedback"]) == ("history", 2)
-    assert answers[5]["deleted"] == {"decisions": 1, "feedback": 2, "users": 1}
+    assert (answers[4]["basis"], answers[4]["feedback"]) == ("history", 2)
+    assert answers[6]["deleted"] == {"decisions": 1, "feedback": 2, "served": 1, "users": 1}
     events = _stop(process)
     assert [event["event"] for event in events][-1] == "stopped"
     assert not any("ann" in str(event) for event in events)

@@ -8,7 +8,7 @@ from serve_cases import CountingRouter, client_of, open_service
 from prouter_jax.serving.service import sqlite, store
 from prouter_jax.serving.service.arrange import is_tool_loop
 from prouter_jax.serving.service.errors import ApiError
-from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, UserRequest
+from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, ServedRequest, UserRequest
 
 
 @pytest.fixture
@@ -114,7 +114,8 @@ def test_deletion_leaves_nothing_of_a_user_in_any_file(path, tmp_path):
         for number in range(50):
             _say(service, user, id=f"{user}{number}", decision_id=decision.decision_id, thumb="up")
         service.set(user, UserRequest(pin="cedar")).result()
-    expected = {"decisions": 1, "feedback": 50, "users": 1}
+        service.served(user, ServedRequest(decision_id=decision.decision_id, model="cedar", cost=0.1)).result()
+    expected = {"decisions": 1, "feedback": 50, "served": 1, "users": 1}
     assert service.delete("zoe").result() == expected
     assert not any(b"zoe" in file.read_bytes() for file in tmp_path.iterdir())
     assert _route(service, "zoe", session="s").reason == "best"
