@@ -19,7 +19,7 @@ import os
 
 from prouter_jax.data.interactions import CHOICE
 from prouter_jax.data.literals import parse_value
-from prouter_jax.data.public.builder import InteractionsBuilder
+from prouter_jax.data.public.builder import InteractionsBuilder, RowIndex
 from prouter_jax.data.public.records import FileSet, ProgressCallback, PublicData, Record
 from prouter_jax.data.tables.file_forms import data_files
 from prouter_jax.io.paths import make_path
@@ -63,17 +63,18 @@ def read_chosen_rejected(path: str | os.PathLike, on_progress: ProgressCallback 
     """Reads preference sets with the columns chosen and rejected, texts or lists of messages, as DPO uses them.
 
     The names of both LLMs are in chosen_model and rejected_model (or chosen-model, rejected-model): without them a
-    record says nothing of an LLM. The query is prompt, or else question, instruction, or the first message of chosen.
+    record says nothing of an LLM. The query (q0, q1, ... by its first appearance) is prompt, or else question,
+    instruction, or the first message of chosen.
     The user is user_id, annotator or judge, else "everybody". The better answer stands first in every record of such a
     set, so that no side is recorded.
 
     Drops records without a prompt or with one LLM on both sides.
     """
     files, builder = FileSet(data_files(make_path(path)), on_progress), InteractionsBuilder()
-    names, user = ("prompt", "question", "instruction", *_CHOSEN[0], *_CHOSEN[1], *_RATERS), None
-    for number, pair in enumerate(files.read_all(("chosen", "rejected"), names)):
+    names, user, ids = ("prompt", "question", "instruction", *_CHOSEN[0], *_CHOSEN[1], *_RATERS), None, RowIndex()
+    for pair in files.read_all(("chosen", "rejected"), names):
         user = _user_column(pair, _RATERS) if user is None else user
-        reason = _add_pair(f"q{number}", pair, user, builder)
+        reason = _add_pair(pair, user, ids, builder)
         if reason:
             files.drop(reason)
     if not builder.llms:
@@ -171,7 +172,7 @@ def _user(record: Record, column: str) -> str:
     return record.id(column) if column else EVERYBODY
 
 
-def _add_pair(id_: str, pair: Record, user: str, builder: InteractionsBuilder) -> str:
+def _add_pair(pair: Record, user: str, ids: RowIndex, builder: InteractionsBuilder) -> str:
     """Adds a pair of answers; returns the reason if it is dropped, else ""."""
     columns = [next((name for name in names if pair.has(name)), "") for names in _CHOSEN]
     if not all(columns):
@@ -183,7 +184,7 @@ def _add_pair(id_: str, pair: Record, user: str, builder: InteractionsBuilder) -
     prompt = next((_prompt(pair, name) for name in ("prompt", "question", "instruction") if pair.has(name)), prompts[0])
     if not prompt:
         return "pairs without a prompt"
-    query, llms = builder.add_query(id_, prompt), [builder.llms[model] for model in models]
+    query, llms = builder.add_query(f"q{ids[prompt]}", prompt), [builder.llms[model] for model in models]
     for llm, answer in zip(llms, answers, strict=True):
         builder.add_outcome(query, llm, answer)
     builder.add_decision(_user(pair, user), query, llms, CHOICE, {llms[0]: 1.0})

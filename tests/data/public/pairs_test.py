@@ -186,7 +186,7 @@ def test_chosen_messages_have_the_prompt_and_people(tmp_path):
         for user in ("ann", "bob")
     ]
     read = read_chosen_rejected(write_rows(tmp_path / "train.jsonl", rows))
-    assert [facts[:3] for facts in decision_facts(read.data)] == [("ann", "q0", "One?"), ("bob", "q1", "One?")]
+    assert [facts[:3] for facts in decision_facts(read.data)] == [("ann", "q0", "One?"), ("bob", "q0", "One?")]
     assert outcome_facts(read.data)["q0", "y"][-1] == "bad"
     rows[1]["annotator"] = None
     with pytest.raises(ValueError, match="column annotator, row 1: expected an id"):
