@@ -13,6 +13,7 @@ import numpy as np
 from prouter_jax.data.choices import letter_of, parse_choices
 from prouter_jax.data.distinct import first_seen
 from prouter_jax.data.tables.file_forms import require_format
+from prouter_jax.data.tables.places import errors_have_places
 from prouter_jax.data.tables.schema import load_table
 from prouter_jax.data.tables.table import Table
 from prouter_jax.io.paths import make_path
@@ -69,6 +70,11 @@ def read_queries(path: str | os.PathLike) -> Queries:
     """
     path = make_path(path)
     require_format(path)
+    with errors_have_places(lambda: [path]):
+        return _read_queries(path)
+
+
+def _read_queries(path: pathlib.Path) -> Queries:
     table = load_table(path, _SCHEMA)
     cells = _with_choices(table, [table.strings(name) for name in _SCHEMA])
     contents = list(zip(*cells[1:], strict=True))

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from prouter_jax.data.choices import letter_of, parse_choices
 from prouter_jax.data.public.records import FileSet, ProgressCallback, Record
+from prouter_jax.data.tables.places import errors_have_places
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
 
@@ -92,7 +93,8 @@ def write_query_set(
     ungraded: collections.Counter[str] = collections.Counter()
     if check is not None:
         queries = _checked(queries, check, path.name, ungraded)
-    written = _write(_sample(queries, most, seed) if most else queries, out, file_set)
+    with errors_have_places(lambda: [path]):
+        written = _write(_sample(queries, most, seed) if most else queries, out, file_set)
     counts = {"dropped": dict(file_set.dropped), "ungraded": dict(ungraded)}
     return {"records": file_set.records, **counts, "written": written}
 
@@ -198,7 +200,9 @@ def _columns(files: FileSet, path: pathlib.Path, columns: Mapping[str, str]) -> 
     if others:
         raise ValueError(f"columns: expected names among {', '.join(COLUMNS)}, found {others[0]!r}")
     required = {names["query"], *columns.values()}
+    unseen = set(columns.values())
     for row in files.read(path, required, set(names.values()) - required):
+        unseen -= {name for name in unseen if row.has(name)}
         if not row.has(names["query"]):
             files.drop("records without a query")
             continue
@@ -206,6 +210,10 @@ def _columns(files: FileSet, path: pathlib.Path, columns: Mapping[str, str]) -> 
         task, metric = (row.text_or_empty(names[name]) for name in ("task_id", "metric"))
         reference, choices = _with_letter(row, _cell(row, names["reference"]), names["choices"])
         yield Query(id_, row.text(names["query"]), task, reference, metric, _reference(choices, single=False))
+    if unseen:
+        raise ValueError(
+            f"table {path.name}, column {min(unseen)}: expected this column in some record, found it in none"
+        )
 
 
 def _llmrouter(files: FileSet, path: pathlib.Path, _) -> Iterator[Query]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 from collections.abc import Callable
 
 from prouter_jax.data.public.benchmarks import read_alpacaeval, read_embedllm, read_llmrouterbench, read_routerbench
@@ -11,11 +12,13 @@ from prouter_jax.data.public.personaroute import read_personaroute
 from prouter_jax.data.public.preferences import read_gmtrouter, read_prism
 from prouter_jax.data.public.records import ProgressCallback, PublicData
 from prouter_jax.data.public.ulab import read_llmrouter, read_routeprofile
+from prouter_jax.data.tables.file_forms import data_files
+from prouter_jax.data.tables.places import errors_have_places
 from prouter_jax.data.tables.read_write import find_tables, write_tables
 from prouter_jax.data.tables.unfinished import is_unfinished, mark_finished, mark_unfinished
 from prouter_jax.io import files
 from prouter_jax.io.locks import lock_folder
-from prouter_jax.io.paths import make_path, read_text
+from prouter_jax.io.paths import files_below, make_path, read_text
 
 CONVERSION = "conversion.json"
 FORMATS: dict[str, Callable[..., PublicData]] = {  # readers by name of the format
@@ -48,10 +51,18 @@ def read_public(
     Raises:
       ValueError: one line that names file, column and row, what was expected and what was found.
     """
-    if name == "personaroute":
-        return read_personaroute(path, llms_path, on_progress)
-    read = FORMATS[name](path, on_progress=on_progress)
-    return with_llm_file(read, make_path(llms_path)) if llms_path else read
+    with errors_have_places(lambda: _inputs(path, llms_path)):
+        if name == "personaroute":
+            return read_personaroute(path, llms_path, on_progress)
+        read = FORMATS[name](path, on_progress=on_progress)
+        return with_llm_file(read, make_path(llms_path)) if llms_path else read
+
+
+def _inputs(path: str | os.PathLike, llms_path: str | os.PathLike) -> list[pathlib.Path]:
+    """The files that an error may be about."""
+    root = make_path(path)
+    found = [root / name for name in files_below(root)] if root.is_dir() else data_files(root)
+    return [*found, *([make_path(llms_path)] if llms_path else [])]
 
 
 def convert(

@@ -6,6 +6,7 @@ row numbers stay valid. Embeddings of queries and tasks are dropped.
 
 import dataclasses
 import os
+import pathlib
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +20,13 @@ from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.columns import EXPECTED
 from prouter_jax.data.tables.feedback import DecisionTables
 from prouter_jax.data.tables.file_forms import require_format
+from prouter_jax.data.tables.places import errors_have_places
 from prouter_jax.data.tables.schema import load_folder, load_table
 from prouter_jax.data.tables.table import AllowedIds, Table, TextColumn, missing_column
 from prouter_jax.data.tables.usable import drop_unusable
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io.display import log_line
-from prouter_jax.io.paths import make_path
+from prouter_jax.io.paths import files_below, make_path
 
 _HISTORY = {
     "user_id": "id",
@@ -71,6 +73,11 @@ def read_history(
     """
     path = make_path(path)
     require_format(path)
+    with errors_have_places(lambda: [path]):
+        return _read_history(path, base, strict, report)
+
+
+def _read_history(path: pathlib.Path, base: Interactions, strict: bool, report: bool) -> Interactions:
     table = load_table(path, _HISTORY if strict else _HISTORY | {"user_id": "id?"})
     form = _form_of(table, strict)
     if not strict:
@@ -103,8 +110,10 @@ def read_llm_additions(folder: str | os.PathLike, base: Interactions) -> Interac
     Raises:
       ValueError: one line that names the table (file), column and row, what was expected and what was found.
     """
-    tables = load_folder(make_path(folder), ("llms",))
-    return _append(base, assemble(tables, base), {name: table.name for name, table in tables.items()})
+    folder = make_path(folder)
+    with errors_have_places(lambda: [folder / name for name in files_below(folder)]):
+        tables = load_folder(folder, ("llms",))
+        return _append(base, assemble(tables, base), {name: table.name for name, table in tables.items()})
 
 
 def _form_of(table: Table, strict: bool) -> str:

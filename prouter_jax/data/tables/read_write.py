@@ -22,10 +22,11 @@ from prouter_jax.data.interactions import CHOICE, KINDS, Interactions, select_de
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.file_forms import table_files
 from prouter_jax.data.tables.parquet import one_line, write_parquet
+from prouter_jax.data.tables.places import errors_have_places
 from prouter_jax.data.tables.schema import FEEDBACK, OUTCOME_NUMBERS, SCHEMAS, load_folder
 from prouter_jax.data.validation import row_error, validate
 from prouter_jax.io import files
-from prouter_jax.io.paths import list_folder, make_path
+from prouter_jax.io.paths import files_below, list_folder, make_path
 
 _ARRAYS = ("queries_vectors.npy", "tasks_vectors.npy", "outcomes_style.npy")
 _MOST_VECTOR = 10**6
@@ -52,9 +53,10 @@ def read_tables(folder: str | os.PathLike, pool: str = "", feedback: bool = True
       (['u00', 'u01'], 300)
     """
     folder = make_path(folder)
-    tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
-    data = _with_arrays(assemble(tables), folder)
-    return keep_pool(validate(data, {name: table.name for name, table in tables.items()}), pool)
+    with errors_have_places(lambda: _files(folder)):
+        tables = load_folder(folder, ("queries", "llms"), () if feedback else FEEDBACK)
+        data = _with_arrays(assemble(tables), folder)
+        return keep_pool(validate(data, {name: table.name for name, table in tables.items()}), pool)
 
 
 def keep_pool(data: Interactions, pool: str) -> Interactions:
@@ -140,6 +142,10 @@ def _check_texts(data: Interactions) -> None:
     for row, text in enumerate(data.queries.texts):
         if not text or not is_utf8(text):
             raise row_error("queries", "query", row, "a text that is not empty, in UTF-8", text)
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+    return [folder / name for name in files_below(folder)]
 
 
 def _with_arrays(data: Interactions, folder: pathlib.Path) -> Interactions:
