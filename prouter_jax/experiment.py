@@ -13,6 +13,7 @@ from prouter_jax.aot.speed import count_speed, read_facts, speed_facts, write_sp
 from prouter_jax.config import ExperimentConfig, Mesh
 from prouter_jax.dataset import Dataset, Source, prepare_dataset, prepare_whole, read_source
 from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
+from prouter_jax.evaluation.off_policy.log_report import compare_on_log, is_log
 from prouter_jax.evaluation.summary import explain_users, map_users, summarise
 from prouter_jax.graph.world import load_world, save_world
 from prouter_jax.io import files
@@ -204,6 +205,9 @@ def _evaluate_seeds(workdir: pathlib.Path, source: Source | None, begun: float |
     facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
     if begun is not None:
         facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
+    if is_log(config.data.path) and config.data.source == "tables":
+        first = prepare_dataset(source, config.data, seed_folders(config, workdir)[0][0])
+        users["log"] = compare_on_log(config.data.path, first.data, results[0])
     report = dataclasses.replace(summarise(results, config.name, facts), **users)
     with waiting("writing the report"):
         write_report(report, workdir / REPORT)

@@ -38,7 +38,10 @@ class SeedResult:
       users: all users of the data.
       task_ids, llm_ids: names of tasks and LLMs.
       user, task, query: rows of each test decision, int [decisions]; task -1 for none.
-      picks: picks of each policy, by its name.
+      picks: picks of each policy among the candidates of known reward, by its name.
+      decision: rows of the data's decisions, int [decisions]; None if unknown.
+      selected: LLM that each policy picks among all candidates, int [decisions], by its name; without policies that
+        need a reward of each.
     """
 
     users: Users
@@ -48,6 +51,8 @@ class SeedResult:
     task: np.ndarray
     query: np.ndarray
     picks: Mapping[str, Selections]
+    decision: np.ndarray | None = None
+    selected: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def evaluate_seed(dataset: Dataset, router_scores: Mapping[str, np.ndarray]) -> SeedResult:
@@ -70,12 +75,20 @@ def evaluate_seed(dataset: Dataset, router_scores: Mapping[str, np.ndarray]) -> 
     outcomes = dataset.data.outcomes
     effect, cost = (outcome_matrix(dataset.data, values)[query] for values in (outcomes.effect, outcomes.cost))
     tables = (test.rewards[rows], choice_shares(test.decisions)[rows], effect, cost)
-    picks = {name: _measure(scores[rows], known[rows], *tables) for name, scores in router_scores.items()}
+    scores = {name: found[rows] for name, found in router_scores.items()}
     for name, policy in make_policies(dataset).items():
         policy.fit(train, validation)
-        picks[name] = _measure(policy.score(train, test.decisions)[rows], known[rows], *tables)
-    data = dataset.data
-    return SeedResult(data.users, data.tasks.ids, data.llms.ids, user, data.queries.task[query], query, picks)
+        scores[name] = policy.score(train, test.decisions)[rows]
+    picks = {name: _measure(found, known[rows], *tables) for name, found in scores.items()}
+    offered, data = test.decisions.offered[rows], dataset.data
+    selected = {name: metrics.choose(found, offered) for name, found in scores.items() if _is_known(found, offered)}
+    names = data.users, data.tasks.ids, data.llms.ids
+    decision = np.asarray(dataset.parts.test)[rows]
+    return SeedResult(*names, user, data.queries.task[query], query, picks, decision, selected)
+
+
+def _is_known(scores: np.ndarray, offered: np.ndarray) -> bool:
+    return not np.isnan(scores[offered]).any()
 
 
 def _measure(scores, candidates, rewards, shares, effect, cost) -> Selections:

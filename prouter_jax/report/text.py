@@ -4,7 +4,14 @@ import math
 from collections.abc import Callable
 
 from prouter_jax.io.display import dollars, escape_markdown, markdown_table, number, percent
-from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, SeedStatistics
+from prouter_jax.report.types import (
+    POLICY_DESCRIPTIONS,
+    ROUTER,
+    LogComparison,
+    PairedDifference,
+    Report,
+    SeedStatistics,
+)
 
 _COMPARED = {"best_per_user": "each user's own best LLM", "user_blind": "the user-blind router"}
 _IN_WORDS = {
@@ -13,11 +20,23 @@ _IN_WORDS = {
     "strongest": "the LLM of the highest quality",
     "cheapest": "the cheapest LLM",
 }
+LOG_NAMES = {
+    "gateway": "the gateway's own picks",
+    "best_single": "the best single LLM",
+    "best_per_user": "each user's own best LLM",
+    "best_per_user_task": "each user's own best LLM of each task",
+}
+LOG_COLUMNS = [
+    *("policy", "estimated reward", "95 % interval", "effective sample size", "mean weight"),
+    *("router minus this", "its interval", "verdict"),
+]
 PAIRED_COLUMNS = ["policy", "against", "difference", "95 % interval, low", "high", "over"]
 
 
 def to_markdown(report: Report) -> str:
     """report.md: the main results, policies by reward, paired differences and facts."""
+    if report.log is not None:
+        return _log_markdown(report, report.log)
     policies = [[policy, *cells, POLICY_DESCRIPTIONS.get(policy, "")] for policy, *cells in policy_rows(report)]
     parts = [
         f"# {escape_markdown(report.title)}",
@@ -34,6 +53,8 @@ def to_markdown(report: Report) -> str:
 
 def headline(report: Report) -> list[str]:
     """The main results in sentences, the most important first."""
+    if report.log is not None:
+        return log_headline(report.log)
     router, single = report.policies.get(ROUTER), report.policies.get("best_single")
     if router is None:
         return ["This report has no results of the personal router, only of other policies."]
@@ -47,6 +68,41 @@ def headline(report: Report) -> list[str]:
         sentences.append(f"{closes} the gap between the best single LLM and perfect choices.")
     sentences += [f"Against {name}: {difference_text(row)}, {verdict(row)}." for name, row in main_differences(report)]
     return sentences
+
+
+def log_headline(log: LogComparison) -> list[str]:
+    """The main results on a log in sentences; what it cannot tell is in `LogComparison.limits`."""
+    value = next((value for value in log.values if value.policy == ROUTER), None)
+    if value is None:
+        return [log.limits[0]]
+    sentences = [
+        f"On the test decisions of this log the router's mean reward is estimated as {number(value.value)} "
+        f"(95 % interval {number(value.low)} to {number(value.high)})."
+    ]
+    for name in ("gateway", "best_single"):
+        row = next((other.gain for other in log.values if other.policy == name), None)
+        if row is not None:
+            sentences.append(f"Against {LOG_NAMES[name]}: {difference_text(row)}, {log_verdict(row)}.")
+    return sentences
+
+
+def log_rows(log: LogComparison) -> list[list[str]]:
+    """Cells of the table of policies on a log, with `LOG_COLUMNS`."""
+    rows = []
+    for value in log.values:
+        gain = value.gain
+        against = [number(gain.mean, sign=True), interval_text(gain), log_verdict(gain)] if gain else ["", "", ""]
+        interval = f"{number(value.low)} to {number(value.high)}"
+        sizes = [f"{value.effective:,.0f}", number(value.mean_weight)]
+        rows.append([LOG_NAMES.get(value.policy, value.policy), number(value.value), interval, *sizes, *against])
+    return rows
+
+
+def log_verdict(row: PairedDifference) -> str:
+    """Whether the router is better or worse than a policy, or level with it: the 95 % interval holds 0."""
+    if not is_significant(row):
+        return "level"
+    return "the router is better" if row.low > 0 else "the router is worse"
 
 
 def main_differences(report: Report) -> list[tuple[str, PairedDifference]]:
@@ -111,9 +167,9 @@ def paired_rows(report: Report) -> list[list[str]]:
 
 
 def by_reward(report: Report) -> list[str]:
-    """Policy names by reward, best first, unknown last; equal rewards by name."""
+    """Policy names by reward, best first, unknown last; equal rewards in the order of the report, the router first."""
     mean = {name: result.reward.mean for name, result in report.policies.items()}
-    return sorted(mean, key=lambda name: (-mean[name] if math.isfinite(mean[name]) else math.inf, name))
+    return sorted(mean, key=lambda name: -mean[name] if math.isfinite(mean[name]) else math.inf)
 
 
 def policy_columns(report: Report) -> list[str]:
@@ -137,6 +193,20 @@ def mean_text(value: SeedStatistics, form: Callable[[float], str] = number) -> s
     if not several:
         return form(value.mean)
     return f"{form(value.mean).removesuffix(' %')} ± {form(value.spread)}"
+
+
+def _log_markdown(report: Report, log: LogComparison) -> str:
+    parts = [
+        f"# {escape_markdown(report.title)}",
+        "\n".join(f"- {escape_markdown(sentence)}" for sentence in headline(report)),
+        "## Policies, compared off-policy",
+        markdown_table(LOG_COLUMNS, log_rows(log)) if log.values else "None could be compared.",
+        "## What this log cannot tell",
+        "\n".join(f"- {escape_markdown(sentence)}" for sentence in log.limits),
+        "## Facts",
+        markdown_table(["fact", "value"], report.facts.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _has_interval(row: PairedDifference) -> bool:

@@ -149,6 +149,39 @@ class UserMap:
 
 
 @dataclasses.dataclass(frozen=True)
+class LogValue:
+    """The estimated value of a policy on logged decisions, of which each has the reward of one answer.
+
+    Attributes:
+      low, high: ends of the 95 % interval.
+      effective: effective sample size in decisions.
+      mean_weight: mean importance weight; well below 1 if the log rarely has the policy's picks.
+      gain: the router's value minus this one; None for the router.
+    """
+
+    policy: str
+    value: float
+    low: float
+    high: float
+    effective: float
+    mean_weight: float
+    gain: PairedDifference | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class LogComparison:
+    """Policies compared off-policy on the test decisions of a log.
+
+    Attributes:
+      values: of the router and other policies; empty if the log allows no estimate.
+      limits: what this log cannot tell, in sentences.
+    """
+
+    values: Sequence[LogValue]
+    limits: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """All results of an evaluation.
 
@@ -163,6 +196,7 @@ class Report:
       frontier: the router at several preferences.
       explanations: why a few users get their LLM; None if not asked for.
       user_map: None if not asked for.
+      log: policies compared off-policy, if the data are a log; None otherwise.
 
     Example:
       >>> from prouter_jax import Report, evaluate_experiment
@@ -181,3 +215,4 @@ class Report:
     frontier: Sequence[FrontierPoint]
     explanations: Sequence[Explanation] | None = None
     user_map: UserMap | None = None
+    log: LogComparison | None = None

@@ -28,7 +28,7 @@ from prouter_jax.report.text import (
     policy_rows,
     verdict,
 )
-from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, Report
+from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, LogComparison, Report
 from prouter_jax.serving.explain import OPPOSITE_SIGNS, Explanation
 
 _PLOTS = (plot_reward, plot_effect_cost, plot_gain_by_user, plot_shares, plot_user_map, plot_paired)
@@ -67,6 +67,8 @@ def to_json(report: Report) -> str:
 
 def to_html(report: Report) -> str:
     """The whole page."""
+    if report.log is not None:
+        return _log_html(report, report.log)
     return render(
         "report.html.j2",
         title=report.title,
@@ -101,6 +103,23 @@ def _environment():
     loader = jinja2.PackageLoader("prouter_jax.report")
     options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.StrictUndefined}
     return jinja2.Environment(loader=loader, autoescape=True, **options)
+
+
+def _log_html(report: Report, log: LogComparison) -> str:
+    """The page of a log: nothing on it counts picks among the candidates whose reward is known, as it is one each."""
+    return render(
+        "log.html.j2",
+        title=report.title,
+        headline=text.log_headline(log),
+        limits=log.limits,
+        columns=text.LOG_COLUMNS,
+        rows=text.log_rows(log),
+        router=ROUTER,
+        how_to_read_explanations=_HOW_TO_READ_EXPLANATIONS,
+        explanations=_explanations(report),
+        plots=[drawn] if (drawn := plot_user_map(report)) else [],
+        facts=report.facts.items(),
+    )
 
 
 def _key_figures(report: Report) -> list[tuple[str, str]]:

@@ -127,8 +127,11 @@ class Logged:
     latency: np.ndarray
 
 
-def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
+def read_logged(folder: str | os.PathLike, data: Interactions, subset: bool = False) -> Logged:
     """Reads logged.parquet.
+
+    Args:
+      subset: whether the file may have decisions that `data` lacks.
 
     Raises:
       ValueError: if the file is missing or does not match the decisions.
@@ -137,6 +140,8 @@ def read_logged(folder: str | os.PathLike, data: Interactions) -> Logged:
     if not path.is_file():
         raise ValueError(f"table {LOGGED}: expected it in {str(folder)!r}, as `prouter logs` writes it, found none")
     table = load_table(path, _SCHEMA)
+    if subset:
+        table = table.take(np.isin(table.strings("decision_id").astype(str), data.decisions.ids.astype(str)))
     row = table.find_ids("decision_id", AllowedIds(data.decisions.ids, "a decision_id of decisions"))
     if len(row) != len(data.decisions.ids):
         raise ValueError(f"table {LOGGED}: expected {len(data.decisions.ids)} rows as in decisions, found {len(row)}")

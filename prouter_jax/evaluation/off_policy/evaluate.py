@@ -80,7 +80,7 @@ def evaluate_router(
     left_out["no candidate that the router knows"] = int((selected < 0).sum())
     rows, selected = rows[selected >= 0], selected[selected >= 0]
     target = deterministic_policy(selected, len(data.llms.ids))
-    comparison = compare(_make_log(data, logged, rows), {ROUTER: target})
+    comparison = compare(make_log(data, logged, rows), {ROUTER: target})
     left_out = {reason: number for reason, number in left_out.items() if number}
     return Evaluation(comparison, len(data.decisions.ids), left_out)
 
@@ -131,6 +131,21 @@ def select_llms(
     return selected
 
 
+def make_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:
+    """The given decisions as arrays."""
+    query = data.decisions.query[rows]
+    return Log(
+        offered=data.offers[data.decisions.offer[rows]],
+        served=logged.served[rows],
+        reward=logged.reward[rows],
+        propensity=logged.propensity[rows],
+        user=data.decisions.user[rows],
+        task=data.queries.task[query],
+        query=query,
+        length=np.array([len(text) for text in data.queries.texts], float)[query],
+    )
+
+
 def to_json(evaluation: Evaluation) -> dict:
     """All numbers as a JSON object; NaN is null."""
     found = evaluation.comparison
@@ -171,21 +186,6 @@ def to_markdown(evaluation: Evaluation) -> str:
     parts += [_FITTED] if found.fitted else []
     table = [[name, f"{number:,}"] for name, number in counts.items() if number]
     return "\n\n".join([*parts, markdown_table(["fact", "value"], table)]) + "\n"
-
-
-def _make_log(data: Interactions, logged: Logged, rows: np.ndarray) -> Log:
-    """The given decisions as arrays."""
-    query = data.decisions.query[rows]
-    return Log(
-        offered=data.offers[data.decisions.offer[rows]],
-        served=logged.served[rows],
-        reward=logged.reward[rows],
-        propensity=logged.propensity[rows],
-        user=data.decisions.user[rows],
-        task=data.queries.task[query],
-        query=query,
-        length=np.array([len(text) for text in data.queries.texts], float)[query],
-    )
 
 
 def _columns(world: Interactions, data: Interactions, rows: np.ndarray) -> dict[str, pa.Array]:
