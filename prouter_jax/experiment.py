@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from prouter_jax import config as configuration
 from prouter_jax.aot.speed import count_speed, read_facts, speed_facts, write_speed
 from prouter_jax.config import ExperimentConfig, Mesh
+from prouter_jax.data.logs.tables import LOGGED
 from prouter_jax.dataset import Dataset, Source, prepare_dataset, prepare_whole, read_source
 from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
-from prouter_jax.evaluation.off_policy.log_report import compare_on_log, is_log
 from prouter_jax.evaluation.summary import explain_users, map_users, summarise
 from prouter_jax.graph.world import load_world, save_world
 from prouter_jax.io import files
@@ -205,9 +205,7 @@ def _evaluate_seeds(workdir: pathlib.Path, source: Source | None, begun: float |
     facts = _facts(config, source, results) | read_facts(seed_folders(config, workdir)[0][1])
     if begun is not None:
         facts["time"] = f"{time.monotonic() - begun:.0f} s from start to report"
-    if is_log(config.data.path) and config.data.source == "tables":
-        first = prepare_dataset(source, config.data, seed_folders(config, workdir)[0][0])
-        users["log"] = compare_on_log(config.data.path, first.data, results[0])
+    users |= _compare_on_log(config, source, seed_folders(config, workdir)[0][0], results[0])
     report = dataclasses.replace(summarise(results, config.name, facts), **users)
     with waiting("writing the report"):
         write_report(report, workdir / REPORT)
@@ -318,6 +316,17 @@ def _evaluate(router: Router, dataset: Dataset) -> SeedResult:
     decisions, scorer = dataset.labelled("test").decisions, router.scorer
     scores = {name: score_decisions(scorer, dataset, decisions, name != "router") for name in ("router", USER_BLIND)}
     return evaluate_seed(dataset, scores)
+
+
+@waiting("comparing policies on the log")
+def _compare_on_log(config: ExperimentConfig, source: Source, seed: int, result: SeedResult) -> dict:
+    """The field of a report on a log; none for other data."""
+    if config.data.source != "tables" or not (make_path(config.data.path) / LOGGED).is_file():
+        return {}
+    from prouter_jax.evaluation.off_policy.log_report import compare_on_log
+
+    data = prepare_dataset(source, config.data, seed).data
+    return {"log": compare_on_log(config.data.path, data, result)}
 
 
 @waiting("explaining choices of a few users")

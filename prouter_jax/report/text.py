@@ -23,8 +23,11 @@ _IN_WORDS = {
 LOG_NAMES = {
     "gateway": "the gateway's own picks",
     "best_single": "the best single LLM",
+    "user_blind": "the user-blind router",
     "best_per_user": "each user's own best LLM",
     "best_per_user_task": "each user's own best LLM of each task",
+    "cheapest": "the cheapest LLM",
+    "strongest": "the LLM of the highest quality",
 }
 LOG_COLUMNS = [
     *("policy", "estimated reward", "95 % interval", "effective sample size", "mean weight"),

@@ -5,34 +5,30 @@ import os
 import numpy as np
 
 from prouter_jax.data.interactions import Interactions
-from prouter_jax.data.logs.tables import LOGGED, Logged, read_logged
+from prouter_jax.data.logs.tables import Logged, read_logged
 from prouter_jax.evaluation.evaluate import SeedResult
 from prouter_jax.evaluation.off_policy.comparison import BEST_SINGLE, LOGGING, Comparison, compare
 from prouter_jax.evaluation.off_policy.evaluate import make_log
 from prouter_jax.evaluation.off_policy.log import deterministic_policy
-from prouter_jax.io.paths import make_path
 from prouter_jax.report.types import ROUTER, LogComparison, LogValue, PairedDifference
 
 _COMPARED = (ROUTER, "user_blind", "best_per_user", "best_per_user_task", "cheapest", "strongest")
 _ONE_REWARD = (
-    "A log has the reward of the served LLM alone. What another LLM would have earned is estimated (doubly robust), not "
-    "measured, and neither accuracy nor the gap to perfect choices can be told."
+    "A log has the reward of the served LLM alone. What another LLM would have earned is estimated (doubly robust), "
+    "not measured, and neither accuracy nor the gap to perfect choices can be told."
+)
+_RATED = (
+    "{judged:,} of {tested:,} test decisions have a thumb or rating. That people rate alike what they like and what "
+    "they do not is an assumption."
+)
+_WEIGHTS = (
+    "A mean weight well below 1 means that the log rarely has a policy's picks. An LLM that was never picked in a "
+    "situation has no value there."
 )
 _FITTED = (
     "The log has no propensities: they were fitted on candidates, task, query length and the user's usual LLMs. If the "
     "gateway looked at anything else that moves rewards, the intervals are too narrow."
 )
-_RATED = "{judged:,} of {tested:,} test decisions have a thumb or rating; that people rate alike what they like and what they "
-_RATED += "do not is an assumption."
-_WEIGHTS = (
-    "A mean weight well below 1 means that the log rarely has a policy's picks, and an LLM that was never picked in a "
-)
-_WEIGHTS += "situation has no value there."
-
-
-def is_log(folder: str | os.PathLike) -> bool:
-    """Whether a folder of tables is the output of `prouter logs`."""
-    return bool(folder) and (make_path(folder) / LOGGED).is_file()
 
 
 def compare_on_log(folder: str | os.PathLike, data: Interactions, result: SeedResult) -> LogComparison:
