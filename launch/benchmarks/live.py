@@ -1,5 +1,6 @@
 """Live routing: CPU time of a request and of feedback in process, by the default network of 1,000 users who choose."""
 
+import os
 import pathlib
 import tempfile
 import time
@@ -15,6 +16,7 @@ _REQUESTS, _FEEDBACK, _WORDS = 1000, 200, 50
 
 def measure_live(setting: Setting) -> Iterator[Figure]:
     """Median and 99th percentile of `LiveRouter.route` with a new text, and of `observe` until the next `route`."""
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # as `prouter serve`: threads wait for each other
     from prouter_jax.experiment import run_experiment
     from prouter_jax.serving.live import LiveRouter
     from prouter_jax.serving.router import Router
@@ -30,24 +32,24 @@ def measure_live(setting: Setting) -> Iterator[Figure]:
     yield Figure("live_load", "1,000 users: load for live routing, programs compiled", "CPU s", [loaded])
     rng, words = np.random.default_rng(0), _words(live)
     routed, observed = [], []
-    for _ in range(setting.runs):
-        routed.append(_times(_REQUESTS, lambda number: _route(live, rng, words, number)))
-        observed.append(_times(_FEEDBACK, lambda number: _observe(live, rng, words, number)))
+    for run in range(setting.runs):
+        routed.append(_times(_REQUESTS, lambda _: _route(live, rng, words)))
+        observed.append(_times(_FEEDBACK, lambda number, run=run: _observe(live, rng, words, run, number)))
     what = f"a request of {_WORDS} words, a new text"
     yield from _figures("route", what, routed, (1.5, 3.0))
     yield from _figures("observe", f"feedback on {what}, and the user's next request", observed, (5.0, None))
 
 
-def _route(live, rng, words, number: int) -> None:
-    del number
-    live.route(f"{rng.integers(1000)}", _text(rng, words))
+def _route(live, rng, words) -> None:
+    """A request of one of 100 known users."""
+    live.route(live.router.interactions.users.ids[rng.integers(100)], _text(rng, words))
 
 
-def _observe(live, rng, words, number: int) -> None:
-    """Ten users give feedback in turns, so that histories have up to 20 decisions and more with each run."""
+def _observe(live, rng, words, run: int, number: int) -> None:
+    """Feedback of new users, each of whom gives it ten times."""
     from prouter_jax.serving.live_feedback import LiveFeedback
 
-    user = f"new user {number % 10}"
+    user = f"new user {number // 10} of run {run}"
     live.observe(LiveFeedback(user, _text(rng, words), llm=live.llms[number % len(live.llms)]))
     live.route(user, _text(rng, words))
 

@@ -6,6 +6,7 @@ The state of a user is [weights | w | share, scale]: weights on the answer featu
 (`similar_users`), and what `transfer.Transfer` gives for the length of the user's history.
 """
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -15,6 +16,7 @@ from prouter_jax.model.likelihood import MIN_SHARE
 from prouter_jax.model.query_batch import QueryBatch
 
 _QUERIES_AT_ONCE = 64  # bounds the memory of the known users' choice probabilities
+_CACHED_BYTES = 1 << 26  # of users' coefficients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +28,15 @@ class ChoiceMixer:
       sharpness: inverse temperature of their choices, in 1 / utility.
       mean: their mean choice probabilities over known queries, [known, llms].
       coefficients: of the kernel regression of these, [known, landmarks, llms].
+      cache: (mean, coefficients) of recent users of single requests, weighted over the known users, by the bytes of
+        their weights; it holds at most 64 MiB.
     """
 
     known: np.ndarray
     sharpness: float
     mean: np.ndarray
     coefficients: np.ndarray
+    cache: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict, repr=False)
 
     def logits(
         self,
@@ -49,10 +54,25 @@ class ChoiceMixer:
           asked: the queries.
           user, place: rows of each decision's user in `states` and query in `asked`.
         """
-        similar = self._similar(states[:, self.known.shape[1] : -2], asked, user, place)
+        weights = states[:, self.known.shape[1] : -2]
+        if len(user) == 1 and asked.kernel is not None and not asked.known[place[0]]:
+            similar = self._similar_of_request(weights[user[0]], asked.kernel[place[0]])
+        else:
+            similar = self._similar(weights, asked, user, place)
         share, scale = states[user, -2, None], states[user, -1, None]
         mixed = (1 - share) * _softmax(own) + share * similar
         return scale * np.log(np.maximum(mixed, np.float32(MIN_SHARE)))
+
+    def _similar_of_request(self, weights: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """As `_similar` for a new query: the known users are summed once for a user, not for each request."""
+        key = weights.tobytes()
+        found = self.cache.pop(key, None)
+        if found is None:
+            found = weights @ self.mean, np.tensordot(weights, self.coefficients, 1)
+        self.cache[key] = found
+        while len(self.cache) * (found[1].nbytes + len(key)) > _CACHED_BYTES:
+            self.cache.popitem(last=False)
+        return (found[0] + kernel @ found[1])[None]
 
     def _similar(self, weights: np.ndarray, asked: QueryBatch, user: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Choice probabilities by similar users, a product of matrices for each query; [decisions, llms]."""

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.model.unseen_histories import UnseenReader
 
-_LEAST, _GROWTH = 16, 4  # sizes of histories: 16, 64, 256, ...; a program is compiled for each
+_LEAST, _GROWTH = 16, 2  # sizes of histories: 16, 32, 64, ...; a program is compiled for each
 _MOST_PREDICTED = 64  # decisions on unseen queries, where a history is long but few of its queries are unseen
 _NUMBERS = {"target": np.float32, "rating": np.float32, "thumb": np.float32}
 _MASKS = {"offered": np.int8, "rated": np.int8, "thumbed": np.int8, "shown_first": np.int8}

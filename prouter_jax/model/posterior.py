@@ -67,19 +67,33 @@ def linearised_mode(
     population: Population,
     steps: int,
     states: StateColumns | None = None,
+    tolerance: float | None = None,
 ) -> Float[Array, " features *users"]:
     """As `posterior_mode`, where utilities need not be linear in theta.
 
     Args:
       linearise: function from theta to utilities and their derivatives in theta, which take the place of the features
         of answers.
+      tolerance: the steps end where none moves a weight by more; not differentiable then. None for all steps.
     """
 
     @jax.checkpoint  # the backward pass keeps only the weights of each step
     def newton_step(theta):
         return _newton_step(theta, *linearise(theta), feedback, population, states)
 
-    return jax.lax.fori_loop(0, steps, lambda _, theta: newton_step(theta), theta)
+    if tolerance is None:
+        return jax.lax.fori_loop(0, steps, lambda _, theta: newton_step(theta), theta)
+
+    def another(state):
+        step, _, moved = state
+        return (step < steps) & (moved > tolerance)
+
+    def take(state):
+        step, theta, _ = state
+        found = newton_step(theta)
+        return step + 1, found, jnp.abs(found - theta).max()
+
+    return jax.lax.while_loop(another, take, (0, theta, jnp.asarray(jnp.inf, theta.dtype)))[1]
 
 
 def differentiable_mode(

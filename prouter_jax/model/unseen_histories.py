@@ -42,7 +42,8 @@ class UnseenReader:
       answers: features of the answers to these, [known, llms, features].
       variance: of the utility of an answer that nobody observed.
       similar: the known users; None if the network has no similar users.
-      shares: their choice probabilities on the known queries, [known, llms, users]; None without them.
+      known: weights of these, [users, features], and their choice probabilities on the known queries, [known, llms,
+        users]; None without them.
     """
 
     network: Architecture
@@ -52,7 +53,7 @@ class UnseenReader:
     answers: jax.Array
     variance: jax.Array
     similar: KnownUsers | None
-    shares: jax.Array | None
+    known: tuple[jax.Array, jax.Array] | None
 
     @property
     def size(self) -> int:
@@ -116,9 +117,8 @@ class UnseenReader:
           weights: what `weights_of` returns for the unseen queries.
           other: 0 where the known user is the user, else 1.
         """
-        similar = None if self.similar is None else (self.similar.mixer.known, self.shares)
         by_share, of_users = self.kernel is not None, (batch, candidates, at, place, other)
-        fixed = (self.params, self.answers, self.variance, similar)
+        fixed = (self.params, self.answers, self.variance, self.known)
         return np.asarray(_read(self.network, by_share, *fixed, weights, of_users))
 
     def weights_of(self, places: QueryFeatures) -> Float[np.ndarray, "queries known"]:
@@ -164,8 +164,11 @@ def make_unseen_reader(
         kernel = make_query_kernel(places, kernel.num_tasks, kernel.scales, noise, np.arange(len(answers)))
     features = jax.device_put(answers[..., : deviations.shape[-1]])
     variance = _unexpected_variance(network, params, deviations)
-    shares = None if similar is None else _shares(network, features, similar.mixer.known)
-    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar, shares)
+    params, known = jax.device_put(params), None  # once, not with each call
+    if similar is not None:
+        weights = jax.device_put(similar.mixer.known)
+        known = weights, _shares(network, features, weights)
+    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar, known)
 
 
 @functools.partial(jit_program, static_argnums=0)

@@ -29,6 +29,7 @@ from prouter_jax.model.likelihood import Population
 from prouter_jax.model.posterior import linearised_mode
 
 CHOICE_WEIGHT = 0.6  # of a decision
+_TOLERANCE = 1e-4  # of a Newton step's change of a weight, at which the steps end; rounding moves weights by 2e-5
 _LEAST_SHARE = 0.01  # of a predicted choice probability, which a regression may make negative
 
 
@@ -82,7 +83,7 @@ def mode_with_unseen(
       at: the decisions whose choices are predicted, rows of `answers`; -1 for padding.
       prediction: of the queries of these.
       population: prior and scales of the likelihood.
-      steps: number of Newton steps from the prior mean.
+      steps: number of Newton steps from the prior mean, at most.
     """
     of_unseen, llm = jax.tree.map(lambda x: x[at], (feedback, llm))
     choices = _only_choices(of_unseen, CHOICE_WEIGHT * (at >= 0))
@@ -99,7 +100,7 @@ def mode_with_unseen(
             utility += theta[features.shown_first_index] * of_unseen.shown_first
         return jnp.concatenate([fixed @ theta, utility]), jnp.concatenate([fixed, slopes])
 
-    return linearised_mode(population.mean, linearise, joined, population, steps)
+    return linearised_mode(population.mean, linearise, joined, population, steps, tolerance=_TOLERANCE)
 
 
 def drop_padding(at: Int[Array, " rows"], size: int) -> Int[Array, " rows"]:

@@ -27,7 +27,7 @@ from prouter_jax.serving import routing
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
 
 _CACHED_BYTES = 1 << 28  # of histories that are ready for more feedback
-_LENGTHS = (16, 64, 256)  # histories whose programs are compiled at the start
+_LENGTHS = (16, 32, 64, 128, 256)  # histories whose programs are compiled at the start
 _MASKS = {RATING: "rated", THUMB: "thumbed"}
 
 
@@ -98,6 +98,7 @@ class LiveRouter:
         self._said: dict[str, list[LiveFeedback]] = {}
         self._states: dict[str, np.ndarray] = {}
         self._histories: collections.OrderedDict[str, OneHistory] = collections.OrderedDict()
+        self._bytes = 0  # of these
         if self._reader is not None:
             self._reader.compile(_LENGTHS)
 
@@ -160,7 +161,7 @@ class LiveRouter:
         """Forgets all feedback of a user that came by `observe`; returns whether there was any."""
         with self._lock:
             self._states.pop(user, None)
-            self._histories.pop(user, None)
+            self._drop(user)
             return self._said.pop(user, None) is not None
 
     def replay(self, feedback: Iterable[LiveFeedback]) -> None:
@@ -247,15 +248,25 @@ class LiveRouter:
         """State of a user with feedback."""
         if self._reader is None:
             return _read_by_file(self.router, user, said)
-        history = self._histories.pop(user, None)
+        history = self._drop(user)
         taken = len(self._said.get(user, ())) if history is not None else 0
         history = self._start(user) if history is None else history
         for one in said[taken:]:
             history.append(self._asked(one), one.said(self._llms))
-        self._histories[user] = history
-        while sum(x.nbytes for x in self._histories.values()) > _CACHED_BYTES and len(self._histories) > 1:
-            self._histories.popitem(last=False)
+        self._keep(user, history)
         return self._reader.read(history, user)
+
+    def _keep(self, user: str, history: OneHistory) -> None:
+        """Keeps a history that is ready for more feedback, in place of those least recently used."""
+        self._histories[user] = history
+        self._bytes += history.nbytes
+        while self._bytes > _CACHED_BYTES and len(self._histories) > 1:
+            self._drop(next(iter(self._histories)))
+
+    def _drop(self, user: str) -> OneHistory | None:
+        history = self._histories.pop(user, None)
+        self._bytes -= 0 if history is None else history.nbytes
+        return history
 
     def _start(self, user: str) -> OneHistory:
         """The user's history without live feedback."""

@@ -144,7 +144,7 @@ def test_a_history_grows_beyond_its_first_arrays():
     answers, weights = rng.normal(size=(70, 2, 3)).astype(np.float32), rng.normal(size=(70, 5)).astype(np.float32)
     for row in range(70):
         history.append(AskedQuery(answers[row], weights[row] if row % 2 else None), {"target": np.eye(2)[row % 2]})
-    assert len(history.answers) == 256
+    assert len(history.answers) == 128
     assert len(history.at) == 64
     np.testing.assert_array_equal(history.answers[:70], answers)
     np.testing.assert_array_equal(history.weights[:35], weights[1::2])
