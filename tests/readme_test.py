@@ -225,12 +225,13 @@ def test_the_command_runs(command, place):
 
 def test_the_python_example_of_readme_runs(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["README.md"], re.S)
-    assert len(example.splitlines()) <= 12
-    exec(compile(example, "README.md", "exec"), {})
-    lines = capsys.readouterr().out.splitlines()
+    scored, live = re.findall(r"```python\n(.*?)```", DOCUMENTS["README.md"], re.S)
+    assert len(scored.splitlines()) <= 12
+    exec(compile(scored + live, "README.md", "exec"), {})
+    *lines, after = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == ["history", "history", "cold_start"]
     assert all(re.fullmatch(r"\S+ \S+ [01]\.\d\d", line) for line in lines)
+    assert after.split()[1] == "history"
 
 
 def test_the_conversion_of_docs_data_makes_a_folder_of_tables(place, monkeypatch):
