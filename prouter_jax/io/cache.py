@@ -29,7 +29,7 @@ def keep_compiled_programs() -> None:
     JAX_ENABLE_COMPILATION_CACHE=false turns the cache off. Each processor type has a folder of its own, because a
     program compiled for another processor may crash.
     """
-    folder = cache_folder() / "compiled" / _processor()
+    folder = cache_folder() / "compiled" / processor()
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or not _is_writable(folder):
         return
     settings = {
@@ -43,17 +43,17 @@ def keep_compiled_programs() -> None:
             sys.modules["jax"].config.update(name, value)
 
 
+def processor() -> str:
+    """The architecture and, on Linux, a digest of the processor's instruction sets."""
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
+
+
 def _is_writable(folder: pathlib.Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return False
     return os.access(folder, os.W_OK)
-
-
-def _processor() -> str:
-    """The architecture and, on Linux, a digest of the processor's instruction sets."""
-    info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    features = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
-    return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"

@@ -2,7 +2,8 @@
 
     folder/40/state/          the state as Orbax's StandardCheckpointHandler writes it
     folder/40/metrics/        {"metric": 0.7}, where one was measured
-    folder/40/manifest.json   format, step, metric, names and shapes of the leaves, SHA-256 of every file of the step
+    folder/40/manifest.json   format, step, metric, machine (`training.machine`), names and shapes of the leaves,
+                              SHA-256 of every file of the step
     folder/best.json          step and metric of the best checkpoint so far
 
 Orbax alone opens it: `ocp.CheckpointManager(folder).restore(40)`. It restores flipped bytes as wrong parameters without
@@ -25,6 +26,7 @@ from jax.tree_util import keystr
 from prouter_jax.io import files
 from prouter_jax.io.paths import is_remote, list_folder, make_path
 from prouter_jax.sharding import to_host
+from prouter_jax.training.machine import compare_machines, describe_machine
 from prouter_jax.training.multihost import ask_primary
 
 FORMAT = 2  # 1 packed all small leaves into one array of bytes
@@ -72,6 +74,7 @@ class Checkpoints:
             raise ValueError(f"step: expected at least 0, found {step}")
         metric = float(metric) if metric is not None and math.isfinite(metric) else None
         values = {"format": FORMAT, "step": step, "metric": metric, "leaves": _describe(state)}
+        values["machine"] = describe_machine()
         try:
             ask_primary(lambda: _make_room(self.folder, step))
             _write(self.folder / str(step), state, metric)
@@ -112,6 +115,14 @@ class Checkpoints:
         """
         step = ask_primary(lambda: _find_best(self.folder))
         return self._restore(step, abstract), step
+
+    def changes_since(self, step: int) -> list[str]:
+        """How this machine differs from that which saved a step, such as "cores 4, now 2".
+
+        Then going on does not end with the same bits. Empty for a step that does not say where it was saved.
+        """
+        before = ask_primary(lambda: files.read_manifest(self.folder / str(step)).get("machine"))
+        return compare_machines(before, describe_machine()) if before else []
 
     def newest_step(self) -> int | None:
         """The newest step that has a manifest; None if nothing was ever saved."""

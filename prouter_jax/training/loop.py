@@ -67,7 +67,7 @@ def train(
         Preemption() as preemption,
         Steps(workdir, traced) as steps,
     ):
-        progress.resume(restored, rejected)
+        progress.resume(restored, rejected, checkpoints.changes_since(restored) if restored >= 0 else [])
         loop = _Loop(workdir, checkpoints, progress, preemption, steps, restored)
         phase = _main_phase(run, config, dataset, workdir)
         if chosen is not None:
@@ -223,7 +223,7 @@ def _with_known_users(state: TrainState, run: Run, dataset: Dataset) -> TrainSta
     """The state with the weights of known users, which EM in minibatches does not keep."""
     if run.batches is None or run.batches.left_out is None:
         return state
-    known = read_known_users(run.network, to_host(state.params), run.here, dataset, run.batches.left_out)
+    known = read_known_users(run.network, to_host(state.params), run.here, dataset.world, run.batches.left_out)
     return dataclasses.replace(state, params={**state.params, **place(known, run.mesh)})
 
 

@@ -8,7 +8,7 @@ import math
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prouter_jax.config import Train
 from prouter_jax.io import files
@@ -46,8 +46,12 @@ class Progress:
         self._print("", end="")
         self.closing.close()
 
-    def resume(self, step: int, rejected: list[str]) -> None:
-        """Says where the run starts, and drops metrics of steps that will be done again."""
+    def resume(self, step: int, rejected: list[str], changes: Sequence[str] = ()) -> None:
+        """Says where the run starts, and drops metrics of steps that will be done again.
+
+        Args:
+          changes: how this machine differs from that of the step, if it does.
+        """
         self.mark = (max(step, 0), time.monotonic())
         if not self.speaks:
             return
@@ -55,6 +59,8 @@ class Progress:
             self._print(f"rejected checkpoint: {reason}")
         if step >= 0:
             self._print(f"resumed from step {step}")
+        if changes:
+            self._print(f"not to the last bit as an undisturbed run: saved with {'; '.join(changes)}")
         lines = self.path.read_bytes().splitlines() if self.path.exists() and step >= 0 else []
         done = [line for line in lines if (record := _read_record(line)) is not None and record["step"] <= step]
         files.write_whole(self.path, b"".join(line + b"\n" for line in done))

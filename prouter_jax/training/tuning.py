@@ -23,8 +23,10 @@ from prouter_jax.data.interactions import CHOICE
 from prouter_jax.data.query_features import QueryFeatures, make_query_features
 from prouter_jax.dataset import Dataset
 from prouter_jax.graph.schema import RouterGraph, Visibility, hide
+from prouter_jax.graph.world import World
 from prouter_jax.model.known_users import spaced
 from prouter_jax.model.network import Architecture
+from prouter_jax.model.rounds import Rounds
 from prouter_jax.model.transfer import Transferred
 from prouter_jax.training.episode_loss import Fitted, episode_loss
 
@@ -179,17 +181,18 @@ def make_tuning_world(network: Architecture, params: dict, folds: dict, graph: R
 
 
 def read_known_users(
-    network: Architecture, params: dict, graph: RouterGraph, dataset: Dataset, left_out: np.ndarray
+    network: Architecture, params: dict, graph: RouterGraph, world: World, left_out: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Returns the parameters of known users where users come in minibatches: the world's first users, from histories.
 
     EM leaves the users of its last batch there, without their ids.
 
     Args:
-      graph: of the world of `dataset`.
+      network: with Bayesian rounds.
+      graph: of `world`.
       left_out: users of episodes. None is a known one: each would be most similar to itself.
     """
-    number, decisions = network.tuned()[0].users, dataset.world.interactions.decisions
+    number, decisions = _rounds(network).users, world.interactions.decisions
     has_history = np.bincount(decisions.user, minlength=number)[:number] > 0
     has_history[left_out[left_out < number]] = False
     users = np.array(_read_users(network, params, graph))[:number]
@@ -240,8 +243,14 @@ def _episode_users(config: ExperimentConfig, num_users: int) -> np.ndarray:
 @functools.partial(jax.jit, static_argnums=0)
 def _read_users(network: Architecture, params: dict, graph: RouterGraph) -> jax.Array:
     """EM's weights of the users of a graph, [users, features]."""
-    rounds = network.tuned()[0].bind(params)
+    rounds = _rounds(network).bind(params)
     return rounds.read_users(graph, rounds.answers(graph))
+
+
+def _rounds(network: Architecture) -> Rounds:
+    if network.rounds is None:
+        raise ValueError("network: expected Bayesian rounds, found none")
+    return network.rounds
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
