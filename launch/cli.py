@@ -12,7 +12,7 @@ import sys
 import prouter_jax
 
 COMMANDS = (
-    *("train", "evaluate", "score", "explain", "update", "serve", "export"),
+    *("train", "evaluate", "score", "explain", "update", "forget", "serve", "export"),
     *("off_policy", "reproduce", "sweep", "config"),
     *("logs", "convert", "build_dataset", "queries", "collect", "grade", "judge"),
     *("pod", "compile", "bench"),

@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 from ml_collections.config_flags import config_flags
 
-from prouter_jax.config import ExperimentConfig, check_sections, validate
+from prouter_jax.config import ExperimentConfig, check_sections, from_json, validate
 
 flags.disclaim_key_flags()  # --help lists the flag among those of the command that defines it here
 
@@ -22,7 +22,10 @@ def define_config() -> flags.FlagHolder:
     Returns:
       its holder, for `read_config`.
     """
-    text = "Experiment by name (embedded) or Python file, which runs; fields by --config.section.field=value."
+    text = (
+        "Experiment by name (embedded), Python file, which runs, or experiment.json of a workdir; "
+        "fields by --config.section.field=value."
+    )
     holder = config_flags.DEFINE_config_file("config", None, text)
     flags.FLAGS["config"].parser = _ExperimentParser()
     return holder
@@ -64,11 +67,14 @@ def find_experiment(value: str) -> pathlib.Path:
 
 
 class _ExperimentParser(flags.ArgumentParser):
-    """Loads an experiment by name or file; FILE:TEXT calls its get_config(TEXT)."""
+    """Loads an experiment by name or file, JSON or Python; FILE:TEXT calls its get_config(TEXT)."""
 
     def parse(self, argument: str) -> Any:
         value, colon, text = argument.partition(":")
-        config = _load(find_experiment(value)).get_config(*([text] if colon else []))
+        path = find_experiment(value)
+        if path.suffix == ".json":
+            return from_json(path.read_text(encoding="utf-8"))
+        config = _load(path).get_config(*([text] if colon else []))
         check_sections(config)
         return config
 

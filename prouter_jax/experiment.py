@@ -20,6 +20,7 @@ from prouter_jax.io import files
 from prouter_jax.io.display import log_line, provenance, waiting
 from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import make_path, read_text
+from prouter_jax.io.replacement import settle
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
@@ -155,8 +156,15 @@ def saved_steps(workdir: str | os.PathLike) -> list[tuple[pathlib.Path, int]]:
 def _alone(folder: pathlib.Path) -> Iterator[None]:
     """Locks a folder, for all processes of the run."""
     with contextlib.ExitStack() as held:
-        ask_primary(lambda: held.enter_context(lock_folder(folder)))
+        ask_primary(lambda: _lock(folder, held))
         yield
+
+
+def _lock(folder: pathlib.Path, held: contextlib.ExitStack) -> None:
+    """Locks a folder, and ends what a killed `prouter forget` has begun there."""
+    held.enter_context(lock_folder(folder))
+    for one in (folder, *trained_seeds(folder)):
+        settle(one)
 
 
 def _train_splits(config: ExperimentConfig, workdir: pathlib.Path, traced: range | None) -> Source:

@@ -67,7 +67,7 @@ ADDED = {
     "sweep": ["--dry_run"],
     "--backend=slurm": ["--dry_run"],
 }
-SLOW = ("train", "evaluate", "score", "explain", "logs", "off_policy", "build_dataset", "judge", "sweep")
+SLOW = ("train", "evaluate", "score", "explain", "forget", "logs", "off_policy", "build_dataset", "judge", "sweep")
 
 
 def _commands(text):

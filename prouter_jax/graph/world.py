@@ -171,6 +171,12 @@ def only_users(data: Interactions, rows: np.ndarray) -> Interactions:
     return kept.replace(users=tables.take(data.users, rows), decisions=decisions)
 
 
+def without_user(world: World, row: int) -> World:
+    """The world without a user and the user's decisions; queries and their outcomes stay."""
+    others = np.delete(np.arange(len(world.interactions.users.ids)), row)
+    return dataclasses.replace(world, interactions=tables.distinct_offers(only_users(world.interactions, others)))
+
+
 def _grown_vectors(world: World, merged: Interactions) -> NodeVectors:
     """The world's text vectors and those of what was added; a known LLM may be described anew."""
     vectors, describe = world.vectors, "wordllama" if world.encoder == "given" else world.encoder

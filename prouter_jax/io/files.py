@@ -194,6 +194,11 @@ def verify(folder: str | os.PathLike) -> dict:
     return read_manifest(folder)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file's name, or the path to it, is one that `open_whole` gives until the file is whole."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def version_of(path: pathlib.Path) -> list:
     """A JSON value that differs after a file changes.
 
@@ -255,7 +260,7 @@ _VERSIONS = ("generation", "etag", "ETag", "mtime")
 
 def _file_names(folder: pathlib.Path) -> list[str]:
     """Names of all files below a folder but the manifest and temporary files of `open_whole`."""
-    return [name for name in files_below(folder) if name != MANIFEST and not _TEMPORARY.fullmatch(name)]
+    return [name for name in files_below(folder) if name != MANIFEST and not is_temporary(name)]
 
 
 @contextlib.contextmanager

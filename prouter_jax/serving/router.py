@@ -19,6 +19,7 @@ from prouter_jax.data.tables.additions import read_history, read_llm_additions
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.graph.world import World, grow_world, load_world, only_users, price_factors
 from prouter_jax.io.paths import list_folder, make_path, read_text
+from prouter_jax.io.replacement import current
 from prouter_jax.model.inference import Scorer, apply_network
 from prouter_jax.model.network import Architecture, make_network
 from prouter_jax.serving.batch.write import Scored
@@ -128,15 +129,16 @@ class Router:
         Raises:
           ValueError: if a file is missing, damaged or from another run; the weights are never random.
         """
-        workdir = make_path(workdir)
+        workdir = current(make_path(workdir))
         folder = served_folder(workdir)
         updates = check_root(workdir)
         router = cls.load_trained(folder)
         for addition in updates:
             if addition.llms is not None:
                 router = router.with_llms(addition.llms)
-            interactions = read_history(addition.feedback, router.interactions, report=False)
-            router = dataclasses.replace(router, interactions=interactions)
+            if addition.feedback is not None:
+                interactions = read_history(addition.feedback, router.interactions, report=False)
+                router = dataclasses.replace(router, interactions=interactions)
         return router._with_interactions(router.interactions)
 
     @classmethod

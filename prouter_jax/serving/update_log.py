@@ -1,7 +1,7 @@
 """The updates of a trained router: numbered folders below its workdir, which `Router.load` reads in order.
 
     WORKDIR/updates/3-8c6fa1b2c3d4/    third update; the suffix is the start of its content's SHA-256
-        feedback.jsonl                 the bytes of the feedback file
+        feedback.jsonl                 the bytes of the feedback file, if any is left (see `serving.forget`)
         llms/                          tables of new LLMs or prices, if any
         drift.json, drift.md           drift report of the update
         manifest.json                  SHA-256 sums; written last, so a folder without it is ignored
@@ -24,7 +24,7 @@ from prouter_jax.io.paths import list_folder, make_path, require_file, require_f
 
 FOLDER = "updates"
 _NAME = re.compile(r"([1-9]\d*)-[0-9a-f]{12}")
-_LLMS = "llms"
+LLMS = "llms"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class UpdateRecord:
     Attributes:
       number: its position, from 1.
       folder: the folder that holds it.
-      feedback: its feedback file.
+      feedback: its feedback file; None if all its users were forgotten.
       llms: its folder of LLM tables, which are applied before the feedback; None if it has none.
       feedback_sha256, llms_sha256: SHA-256 of the content, "" without LLM tables; they identify duplicates.
       follows: SHA-256 of what it was appended to, as the caller of `append_update` computed it.
@@ -43,7 +43,7 @@ class UpdateRecord:
 
     number: int
     folder: pathlib.Path
-    feedback: pathlib.Path
+    feedback: pathlib.Path | None
     llms: pathlib.Path | None
     feedback_sha256: str
     llms_sha256: str
@@ -65,16 +65,14 @@ class PendingUpdate:
     llms_sha256: str
 
 
-def read_pending(feedback: str | os.PathLike, llms: str | os.PathLike | None) -> PendingUpdate:
-    """Reads a feedback file and the tables in a folder of LLMs as bytes.
+def read_pending(feedback: str | os.PathLike | None, llms: str | os.PathLike | None) -> PendingUpdate:
+    """Reads a feedback file and the tables in a folder of LLMs as bytes, as far as they are given.
 
     Raises:
       ValueError: if the feedback file is missing, or its suffix is not that of a table.
       OSError: if a file cannot be read.
     """
-    path = make_path(feedback)
-    require_format(path)
-    content = {f"feedback{data_suffix(path).lower()}": require_file(path).read_bytes()}
+    content = {} if feedback is None else _read_feedback(make_path(feedback))
     added = {} if llms is None else _read_tables(make_path(llms))
     return PendingUpdate(content | added, _digest(content), _digest(added) if added else "")
 
@@ -82,7 +80,7 @@ def read_pending(feedback: str | os.PathLike, llms: str | os.PathLike | None) ->
 def _read_tables(folder: pathlib.Path) -> dict[str, bytes]:
     """The bytes of the tables in a folder, by path within an update's folder."""
     found = [path for paths in table_files(require_folder(folder, "tables"), SCHEMAS).values() for path in paths]
-    return {f"{_LLMS}/{str(path)[len(str(folder)) :].lstrip('/')}": path.read_bytes() for path in sorted(found)}
+    return {f"{LLMS}/{str(path)[len(str(folder)) :].lstrip('/')}": path.read_bytes() for path in sorted(found)}
 
 
 def read_updates(workdir: pathlib.Path) -> list[UpdateRecord]:
@@ -142,13 +140,19 @@ def append_update(
     return folder
 
 
+def _read_feedback(path: pathlib.Path) -> dict[str, bytes]:
+    require_format(path)
+    return {f"feedback{data_suffix(path).lower()}": require_file(path).read_bytes()}
+
+
 def _read(number: int, folder: pathlib.Path) -> UpdateRecord:
     try:
         sums = files.verify(folder)
     except ValueError as error:
         raise ValueError(f"{folder}: expected an undamaged update, found {error}") from None
-    feedback = next(folder / f"feedback{suffix}" for suffix in SUFFIXES if (folder / f"feedback{suffix}").exists())
-    llms = folder / _LLMS if sums["llms_sha256"] else None
+    named = (folder / f"feedback{suffix}" for suffix in SUFFIXES)
+    feedback = next((path for path in named if path.exists()), None)
+    llms = folder / LLMS if sums["llms_sha256"] else None
     manifest_sha256 = files.sha256_of(folder / files.MANIFEST)
     return UpdateRecord(number, folder, feedback, llms, **{"follows": "", **sums}, manifest_sha256=manifest_sha256)
 

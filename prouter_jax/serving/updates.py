@@ -15,6 +15,7 @@ from prouter_jax.dataset import Dataset
 from prouter_jax.graph.world import World, grow_world, load_world
 from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import make_path
+from prouter_jax.io.replacement import settle
 from prouter_jax.model.inference import score_decisions
 from prouter_jax.serving import drift_report
 from prouter_jax.serving.drift import (
@@ -27,7 +28,14 @@ from prouter_jax.serving.drift import (
 from prouter_jax.serving.drift_report import Drift
 from prouter_jax.serving.root_digest import CONFIG, WORLD, add_updates, chain_of
 from prouter_jax.serving.router import Router, served_folder, trained_seeds
-from prouter_jax.serving.update_log import append_update, find_duplicate, read_pending, read_updates
+from prouter_jax.serving.update_log import (
+    PendingUpdate,
+    UpdateRecord,
+    append_update,
+    find_duplicate,
+    read_pending,
+    read_updates,
+)
 from prouter_jax.training.metrics_writer import read_fit
 
 
@@ -74,6 +82,12 @@ def update(
     return [_update_one(folder, feedback, llms, dry_run, strict) for folder in folders]
 
 
+def append_again(workdir: pathlib.Path, feedback: str | os.PathLike | None, llms: str | os.PathLike | None) -> None:
+    """`update` for what an update holds after a user was taken out: equal to another update, or without feedback."""
+    drift = None if feedback is None else _measure(workdir, feedback, llms, report=False)
+    _append(workdir, read_pending(feedback, llms), read_updates(workdir), drift)
+
+
 def measure_drift(workdir: pathlib.Path, router: Router, merged: Interactions) -> Drift:
     """Compares new decisions with the training data.
 
@@ -104,6 +118,8 @@ def _update_one(workdir: pathlib.Path, feedback, llms, dry_run: bool, strict: bo
     # what is measured must still be so when it is written; without a router, loading it says so
     writes = not dry_run and (workdir / CONFIG).exists()
     with lock_folder(workdir) if writes else contextlib.nullcontext():
+        if writes:
+            settle(workdir)
         return _measure_and_append(workdir, feedback, llms, dry_run, strict)
 
 
@@ -114,20 +130,31 @@ def _measure_and_append(workdir: pathlib.Path, feedback, llms, dry_run: bool, st
         if not dry_run:
             add_updates(workdir)  # a kill may have come between the update and its entry
         return UpdateResult(workdir, duplicate.folder, None)
-    router = Router.load(workdir)
-    if llms is not None:
-        router = router.with_llms(llms)
-    drift = measure_drift(workdir, router, read_history(feedback, router.interactions, strict))
+    drift = _measure(workdir, feedback, llms, strict)
     if dry_run:
         return UpdateResult(workdir, None, drift)
     if read_pending(feedback, llms) != pending:
         raise ValueError(f"{feedback}: expected the same while it was read and measured, found it changed; try again")
-    number = len(updates) + 1
-    page = drift_report.to_markdown(drift, f"Update {number}: drift since training")
-    reports = {"drift.json": drift_report.to_json(drift), "drift.md": page}
+    return UpdateResult(workdir, _append(workdir, pending, updates, drift), drift)
+
+
+def _measure(workdir: pathlib.Path, feedback, llms, strict: bool = False, report: bool = True) -> Drift:
+    router = Router.load(workdir)
+    if llms is not None:
+        router = router.with_llms(llms)
+    return measure_drift(workdir, router, read_history(feedback, router.interactions, strict, report))
+
+
+def _append(
+    workdir: pathlib.Path, pending: PendingUpdate, updates: list[UpdateRecord], drift: Drift | None
+) -> pathlib.Path:
+    number, reports = len(updates) + 1, {}
+    if drift is not None:
+        page = drift_report.to_markdown(drift, f"Update {number}: drift since training")
+        reports = {"drift.json": drift_report.to_json(drift), "drift.md": page}
     folder = append_update(workdir, pending, reports, number, chain_of(workdir, updates))
     add_updates(workdir)
-    return UpdateResult(workdir, folder, drift)
+    return folder
 
 
 def _logged_choices(data: Interactions, rows: np.ndarray) -> LoggedChoices:

@@ -15,7 +15,7 @@ import numpy as np
 
 from prouter_jax.io import files
 
-_FOLDER, _STATES = "users", "states.npy"
+USERS, _STATES = "users", "states.npy"
 
 
 def save_user_states(workdir: pathlib.Path, params: dict, users: np.ndarray) -> None:
@@ -24,7 +24,7 @@ def save_user_states(workdir: pathlib.Path, params: dict, users: np.ndarray) -> 
     Args:
       users: float32 [users, properties].
     """
-    folder = workdir / _FOLDER
+    folder = workdir / USERS
     folder.mkdir(parents=True, exist_ok=True)
     with files.open_whole(folder / _STATES) as file:
         np.save(file, users, allow_pickle=False)
@@ -33,7 +33,7 @@ def save_user_states(workdir: pathlib.Path, params: dict, users: np.ndarray) -> 
 
 def load_user_states(workdir: pathlib.Path, params: dict) -> np.ndarray | None:
     """The states that were saved with these parameters, [users, properties]; None where there are none."""
-    folder = workdir / _FOLDER
+    folder = workdir / USERS
     try:
         if files.verify(folder)["parameters"] != _digest(params):
             return None

@@ -84,6 +84,14 @@ def data_files(path: pathlib.Path) -> list[pathlib.Path]:
     return _files_of(path) if path.is_dir() else [require_file(path)]
 
 
+def is_table(path: pathlib.Path) -> bool:
+    """Whether a file can be a table: a JSON object is none, such as the file of LLMs that collect reads."""
+    if file_format(path) != ".json":
+        return bool(file_format(path))
+    with open_text(path, encoding="utf-8-sig", errors="replace") as file:
+        return file.read(1000).lstrip()[:1] != "{"
+
+
 def table_files(folder: pathlib.Path, names: Collection[str]) -> dict[str, list[pathlib.Path]]:
     """The files of each table of a folder.
 
@@ -99,7 +107,7 @@ def table_files(folder: pathlib.Path, names: Collection[str]) -> dict[str, list[
         name = _table_of(path, names)
         if not name and not path.is_dir():
             others.append(path)
-        elif name and (path.is_dir() or _is_table(path)):
+        elif name and (path.is_dir() or is_table(path)):
             found.setdefault(name, []).append(path)
     tables = {name: _one_source(name, paths) for name, paths in found.items()}
     for path in others:
@@ -131,14 +139,6 @@ def _table_of(path: pathlib.Path, names: Collection[str]) -> str:
 
 def _has_format(name: str) -> bool:
     return bool(file_format(pathlib.PurePosixPath(name)))
-
-
-def _is_table(path: pathlib.Path) -> bool:
-    """Whether a file can be a table: a JSON object is none, such as the file of LLMs that collect reads."""
-    if file_format(path) != ".json":
-        return True
-    with open_text(path, encoding="utf-8-sig", errors="replace") as file:
-        return file.read(1000).lstrip()[:1] != "{"
 
 
 def _one_source(name: str, paths: list[pathlib.Path]) -> list[pathlib.Path]:

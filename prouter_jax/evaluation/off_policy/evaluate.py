@@ -19,6 +19,7 @@ from prouter_jax.evaluation.off_policy.log import Log, deterministic_policy
 from prouter_jax.io import files
 from prouter_jax.io.display import log_line, markdown_table
 from prouter_jax.io.paths import make_path
+from prouter_jax.io.replacement import current
 from prouter_jax.serving.router import Router, served_folder
 
 ROUTER = "router"  # name of the evaluated policy
@@ -94,7 +95,8 @@ def load_router(workdir: str | os.PathLike, data: Interactions) -> Router:
     Args:
       data: tables of the log.
     """
-    router, workdir = Router.load(workdir), make_path(workdir)
+    workdir = current(make_path(workdir))
+    router = Router.load(workdir)
     if served_folder(workdir) == workdir or 2 * held_out(router, data).sum() >= len(data.decisions.ids):
         return router
     log_line("the router of the report is evaluated: the one that is served was trained on most of this log")

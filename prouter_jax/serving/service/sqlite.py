@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 
 from prouter_jax.io.locks import lock
-from prouter_jax.serving.service.store import SCHEMA
+from prouter_jax.serving.service.store import SCHEMA, delete_user
 
+STATE = "serve.sqlite"
+"""File of the state in a workdir."""
 _SECONDS_TO_WAIT = 10.0  # for another connection, such as that of an export
 _TYPES = {"blob": "BLOB", "serial": "INTEGER PRIMARY KEY AUTOINCREMENT"}
 
@@ -53,3 +55,19 @@ def purge(connection: sqlite3.Connection) -> bool:
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     connection.execute(f"PRAGMA busy_timeout = {int(1000 * _SECONDS_TO_WAIT)}")
     return not busy
+
+
+def remove_user(path: pathlib.Path, user: str) -> int:
+    """Removes all rows of a user from the file of a service that does not run; returns their number.
+
+    Raises:
+      Busy: if a service has it.
+      ValueError: if it is no database, or if another process reads what was deleted.
+    """
+    with only_service(path), contextlib.closing(connect(path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        removed = sum(delete_user(connection, user).values())
+        connection.execute("COMMIT")
+        if not purge(connection):
+            raise ValueError(f"{path}: expected no process that reads it, found one; try again")
+    return removed

@@ -20,9 +20,6 @@ from prouter_jax.serving.service.state import Settings
 from prouter_jax.serving.service.telemetry import Log, Metrics
 from prouter_jax.serving.service.trained import counted
 
-STATE = "serve.sqlite"
-"""File of the state in a workdir."""
-
 
 def make_identity(
     keys: str | None, variable: str | None, user_header: str | None, trust_body: bool, hash_users: str | None
@@ -48,7 +45,7 @@ def make_identity(
 
 def state_path(workdir: str | os.PathLike, state: str | None) -> pathlib.Path:
     """The file of the state, WORKDIR/serve.sqlite by default."""
-    return local_path(state if state is not None else make_path(workdir) / STATE, "the state of the service")
+    return local_path(state if state is not None else make_path(workdir) / sqlite.STATE, "the state of the service")
 
 
 def export_state(workdir: str | os.PathLike, state: str | None, folder: str | os.PathLike) -> Exported:
