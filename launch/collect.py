@@ -70,4 +70,4 @@ def _report(summary) -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main)
+    entry.start(main, saved=lambda: "every answer so far is saved; the same command goes on")

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -22,7 +23,6 @@ from prouter_jax.io.display import PlainStream
 _COMPILATION_CACHE = flags.DEFINE_boolean(
     "compilation_cache", True, "Keep compiled programs for later commands, in $XDG_CACHE_HOME/prouter_jax/compiled."
 )
-INTERRUPTED = 128 + 2  # exit code after Ctrl-C, as shells have it
 CRASH = 70  # exit code of an unexpected error (EX_SOFTWARE of sysexits.h)
 
 _UNSET = re.compile(r"flag --([\w.]+)=None: Flag --\1 must have a value other than None\.")
@@ -31,11 +31,16 @@ _WRONG = re.compile(r"flag --([\w.]+)=(.*?): (.*)", re.DOTALL)
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
-def start(main: Callable[[], None], passes_on: bool = False) -> None:
+def start(
+    main: Callable[[], None], passes_on: bool = False, saved: Callable[[], str] = lambda: "nothing was to be saved"
+) -> None:
     """Parses the flags and runs `main`; an error of flags, files or data is one line on stderr and exit code 1.
+
+    Ctrl-C and SIGTERM are one line as well.
 
     Args:
       passes_on: whether the arguments after -- are for another program.
+      saved: says what is on disk after a signal, for that line.
     """
 
     def parse(argv: list[str]) -> list[str]:
@@ -59,11 +64,13 @@ def start(main: Callable[[], None], passes_on: bool = False) -> None:
         try:
             if _COMPILATION_CACHE.value:
                 keep_compiled_programs()
+            signal.signal(signal.SIGTERM, _interrupt)  # commands that save first have a handler of their own meanwhile
             main()
         except (ValueError, OSError, ImportError) as error:
             _fail(str(error))
-        except KeyboardInterrupt:
-            _fail("stopped by SIGINT", INTERRUPTED)
+        except KeyboardInterrupt as stopped:
+            name = str(stopped) or "SIGINT"
+            _fail(f"stopped by {name}; {saved()}", 128 + signal.Signals[name])
         except Exception as error:
             if _lacks_memory(error):
                 _fail(f"expected more memory, found too little ({type(error).__name__}: {str(error)[:200]})")
@@ -116,6 +123,10 @@ def _current_name(arg: str) -> str:
     if not found:
         return arg
     return f"{found[1]}{current_path(found[2])}{arg[found.end() :]}"
+
+
+def _interrupt(number: int, _) -> NoReturn:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _lacks_memory(error: Exception) -> bool:

@@ -65,4 +65,4 @@ def _report_ungraded(ungraded) -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main)
+    entry.start(main, saved=lambda: "every grade of an LLM so far is saved; the same command goes on")

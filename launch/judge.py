@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main)
+    entry.start(main, saved=lambda: "every verdict of an LLM so far is saved; the same command goes on")

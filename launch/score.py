@@ -76,4 +76,4 @@ def _tell_unknown(score) -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main)
+    entry.start(main, saved=lambda: "complete parts are saved" if _SHARD.value else "nothing was to be saved")

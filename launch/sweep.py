@@ -121,4 +121,4 @@ def _print_trials(search, store) -> None:
 
 
 if __name__ == "__main__":
-    entry.start(main)
+    entry.start(main, saved=lambda: "finished trials are saved; the same command goes on")

@@ -7,7 +7,6 @@ resumes an interrupted run.
 """
 
 import os
-import signal
 import sys
 from typing import Any, NoReturn
 
@@ -36,16 +35,6 @@ _NAMES = ("coordinator_address", "num_processes", "process_id")
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, _interrupt)  # outside of the training loop, which saves and then stops
-    try:
-        _train()
-    except KeyboardInterrupt as stopped:
-        name = str(stopped) or "SIGINT"
-        print(f"train: stopped by {name}; {_saved()}; the same command goes on", file=sys.stderr)
-        sys.exit(PREEMPTED if name == "SIGTERM" else entry.INTERRUPTED)
-
-
-def _train() -> None:
     config = read_config(_CONFIG)
     several = _join()
     with waiting("loading"):
@@ -71,16 +60,13 @@ def _train() -> None:
     print(f"report: {_WORKDIR.value}/{REPORT}/report.html")
 
 
-def _interrupt(number: int, _) -> NoReturn:
-    raise KeyboardInterrupt(signal.Signals(number).name)
-
-
 def _saved() -> str:
     """What of the run is on disk."""
     from prouter_jax.experiment import saved_steps
 
     steps = saved_steps(_WORKDIR.value)
-    return ", ".join(f"step {step} of {folder} is saved" for folder, step in steps) or "nothing was to be saved yet"
+    found = ", ".join(f"step {step} of {folder} is saved" for folder, step in steps) or "nothing was to be saved yet"
+    return f"{found}; the same command goes on"
 
 
 def _join() -> bool:
@@ -120,4 +106,4 @@ def _evaluate_alone() -> NoReturn:
 
 
 if __name__ == "__main__":
-    entry.start(main)
+    entry.start(main, saved=_saved)

@@ -27,9 +27,9 @@ from prouter_jax.llm.answers import Queries, read_queries
 from prouter_jax.llm.budget import Budget, Estimate, Progress, Usage, count_characters, estimate_tokens
 from prouter_jax.llm.collected_tables import OTHER_COLUMNS, OUTCOME_SCHEMA, OUTCOMES, QUERIES
 from prouter_jax.llm.grading_metrics import JUDGE, UNAVAILABLE, Metric, current_name, find_metric
-from prouter_jax.llm.journal import Journal, read_journal
+from prouter_jax.llm.journal import read_journal
 from prouter_jax.llm.pool import Messages, RemoteLlm
-from prouter_jax.llm.replies import REPLY_TOKENS, IntegerFormat, IntegerRequest, request_integers
+from prouter_jax.llm.replies import REPLY_TOKENS, IntegerFormat, IntegerRequest, open_replies, request_integers
 from prouter_jax.llm.requests import FairSemaphore, Requester
 
 _MAX_GRADE = 10
@@ -115,7 +115,8 @@ class LlmGrader:
             the journal.
         """
         keys = [self.key(answer) for answer in answers]
-        with Journal(self.journal, Grade, _NOUN) as journal:
+        with open_replies(self.journal, Grade, _NOUN) as replies:
+            journal = replies.journal
             missing = {
                 key: answer
                 for key, answer in zip(keys, answers, strict=True)
@@ -126,7 +127,7 @@ class LlmGrader:
                 requests = (_make_request(key, answer) for key, answer in missing.items())
                 concurrency, stored = self.llm.concurrency or self.concurrency, len(answers) - len(missing)
                 with Progress("grade", "grades", len(answers), stored, journal.spent) as progress:
-                    asyncio.run(request_integers(requests, requester, concurrency, journal, progress))
+                    asyncio.run(request_integers(requests, requester, concurrency, replies, progress))
             records = [journal.records.get(key) for key in keys]
         failures = ["not asked: the budget is spent" if record is None else record.failure or "" for record in records]
         return [_scale(record) for record in records], failures

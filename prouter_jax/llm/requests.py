@@ -194,25 +194,30 @@ async def process_all(
 def stop_on_signals(requesters: Sequence[Requester]) -> Iterator[None]:
     """Within the block the first SIGINT or SIGTERM stops the requesters; requests under way are still finished.
 
-    The second signal of a kind has its usual effect. Must be entered in a running event loop; has no effect outside
-    the main thread or on Windows.
+    The second signal of a kind has the effect that it had before. Must be entered in a running event loop; has no
+    effect outside the main thread or on Windows.
     """
-    loop, handled = asyncio.get_running_loop(), []
+    loop, before = asyncio.get_running_loop(), {}
 
     def stop(number: int) -> None:
         for requester in requesters:
             requester.stop_error = requester.stop_error or InterruptedError("interrupted; the same command goes on")
+        release(number)
+
+    def release(number: int) -> None:
         loop.remove_signal_handler(number)
+        signal.signal(number, before.pop(number))  # asyncio would leave the system's own
 
     with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
         for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
             loop.add_signal_handler(number, stop, number)
-            handled.append(number)
+            before[number] = handler
     try:
         yield
     finally:
-        for number in handled:
-            loop.remove_signal_handler(number)
+        for number in list(before):
+            release(number)
 
 
 def _retry_after(state: tenacity.RetryCallState) -> float:

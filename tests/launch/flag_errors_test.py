@@ -69,12 +69,11 @@ def test_an_experiment_file_that_returns_something_else_is_named(tmp_path, body,
 
 
 _STOPPED = """
-import os, signal, sys
+import os, runpy, signal
 import prouter_jax.experiment
-from launch import entry, train
 
 prouter_jax.experiment.run_experiment = lambda *_: os.kill(os.getpid(), signal.{})
-entry.start(train.main)
+runpy.run_module("launch.train", run_name="__main__", alter_sys=True)
 """
 
 
@@ -89,6 +88,30 @@ def test_a_stopped_training_says_in_one_line_what_is_saved(tmp_path, trained, na
         assert (done.returncode, done.stdout) == (code, "")
         assert f"train: stopped by {name}; {saved}" in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
+
+
+_SIGNALLED = """
+import os, runpy, signal, sys
+from launch import entry
+
+start = entry.start
+entry.start = lambda main, **options: start(lambda: os.kill(os.getpid(), signal.SIGTERM), **options)
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+_SAVED = {
+    ("evaluate", "--workdir=x"): "nothing was to be saved",
+    ("score", "--workdir=x", "--input=x", "--output=x"): "nothing was to be saved",
+    ("score", "--workdir=x", "--input=x", "--output=x", "--shard=0/2"): "complete parts are saved",
+    ("collect", "--queries=x", "--llms=x", "--out=x"): "every answer so far is saved; the same command goes on",
+    ("update", "--workdir=x", "--feedback=x"): "an update that is complete counts; the same command goes on",
+}
+
+
+@pytest.mark.parametrize("command", _SAVED, ids=" ".join)
+def test_a_command_that_gets_sigterm_says_in_one_line_what_is_saved(command):
+    done = processes.run([sys.executable, "-c", _SIGNALLED, f"launch.{command[0]}", *command[1:]], cwd=ROOT)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr == f"{command[0]}: stopped by SIGTERM; {_SAVED[command]}\n"
 
 
 _FAILING = """
@@ -111,7 +134,7 @@ entry.start(main)
             "expected more memory, found too little (RuntimeError",
         ),
         ('RuntimeError("can\'t start new thread")', 1, "expected more memory, found too little (RuntimeError"),
-        ("KeyboardInterrupt", 130, "stopped by SIGINT"),
+        ("KeyboardInterrupt", 130, "stopped by SIGINT; nothing was to be saved"),
     ],
 )
 def test_too_little_memory_and_an_interrupt_are_one_line(error, code, line):

@@ -67,3 +67,22 @@ def test_the_budget_holds(tmp_path):
         assert 0 < spent <= 0.02
         assert len(server.requests) == sum(grade == grade for grade in grades)
     assert set(failures) <= {"", "not asked: the budget is spent"}
+
+
+def test_requests_under_way_at_a_kill_count_against_the_budget(tmp_path, capsys):
+    with JudgeServer(_number) as server:
+        _grade(server, tmp_path, ANSWERS[:2])
+        first, second = lines(tmp_path / "grades.jsonl")
+        (tmp_path / "grades.jsonl").write_text(json.dumps(first) + "\n")
+        killed = {"grade": None, "failure": "under way when the run was killed", "cost": 0.5}
+        (tmp_path / "grades.sent.jsonl").write_text(
+            json.dumps(first | killed) + "\n" + json.dumps(second | killed) + "\n"
+        )
+        capsys.readouterr()
+        grades, failures = _grade(server, tmp_path, ANSWERS[:2], budget=0.5 + first["cost"])
+        assert "grades.jsonl: 1 requests were under way" in capsys.readouterr().err
+        assert (grades[0], failures) == (0.0, ["", "under way when the run was killed"])
+        assert math.isnan(grades[1])
+        assert _grade(server, tmp_path, ANSWERS[:2]) == ([0.0, 0.1], ["", ""])
+        assert len(server.requests) == 3
+    assert [line["cost"] for line in lines(tmp_path / "grades.jsonl")] == [first["cost"], 0.5, second["cost"]]

@@ -340,6 +340,45 @@ def test_a_killed_run_continues_where_it_stopped(monkeypatch, path):
     assert len(_lines(path)) == 12
 
 
+def test_requests_under_way_at_a_kill_count_as_spent_and_are_asked_again(monkeypatch, path, capsys):
+    """The killed run had sent three requests; one was answered, one had failed for good, which is not asked again."""
+    sent = path.with_name("verdicts.sent.jsonl")
+    with serving(monkeypatch, _after(Act("no"), Act("no"))) as server:
+        _choose(path, 1, 3, concurrency=1, **PRICED)
+        assert not sent.exists()
+        failed, answered, lost = _lines(path)
+        path.write_text("".join(json.dumps(line) + "\n" for line in (failed, answered)))
+        under_way = {"choice": None, "failure": "under way when the run was killed", "cost": 0.5}
+        records = [failed | under_way, failed | under_way | {"cost": 0.0}, answered | under_way, lost | under_way]
+        sent.write_text("".join(json.dumps(line) + "\n" for line in records))
+        first = len(server.requests)
+        capsys.readouterr()
+        verdicts = _choose(path, 1, 3, concurrency=1, **PRICED)
+        said = capsys.readouterr().err
+    assert "verdicts.jsonl: 1 requests were under way when an earlier run was killed" in said
+    assert "at most 0.5000 USD are paid twice" in said
+    assert len(server.requests) == first + 1
+    assert verdicts.choice.tolist() == [[-1, 1, 2]]
+    assert [line["cost"] for line in _lines(path)[2:]] == [0.5, pytest.approx(COST)]
+    assert not sent.exists()
+
+
+def test_what_was_under_way_at_a_kill_is_in_a_file(monkeypatch, path):
+    """Before a request is sent, its failure by a kill is on disk, with the most that it can cost."""
+    found = []
+
+    def decide(messages, number):
+        found.extend(_lines(path.with_name("verdicts.sent.jsonl")))
+        return longest(messages, number)
+
+    with serving(monkeypatch, decide):
+        _choose(path, 1, 1, **PRICED)
+    (record,), (verdict,) = found, _lines(path)
+    assert {record[name] == verdict[name] for name in ("key", "user", "query")} == {True}
+    assert (record["choice"], record["failure"]) == (None, "under way when the run was killed")
+    assert record["cost"] > verdict["cost"] > 0
+
+
 def _pairs_of_whole_lines(path):
     lines = [json.loads(line) for line in path.read_text().splitlines()[:-1]]
     return {(line["user"], line["query"]) for line in lines}

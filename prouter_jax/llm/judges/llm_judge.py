@@ -18,10 +18,10 @@ from jaxtyping import Int
 
 from prouter_jax.config import Judge as JudgeConfig
 from prouter_jax.llm.budget import Budget, Estimate, Progress, Usage, estimate_tokens
-from prouter_jax.llm.journal import Journal, read_journal
+from prouter_jax.llm.journal import read_journal
 from prouter_jax.llm.judges.base import TOO_FEW_ANSWERS, Persona, Questions, Verdicts
 from prouter_jax.llm.pool import Messages, RemoteLlm
-from prouter_jax.llm.replies import REPLY_TOKENS, IntegerFormat, IntegerRequest, request_integers
+from prouter_jax.llm.replies import KILLED, REPLY_TOKENS, IntegerFormat, IntegerRequest, open_replies, request_integers
 from prouter_jax.llm.requests import FairSemaphore, Requester
 
 _SYSTEM = (
@@ -147,7 +147,8 @@ class LlmJudge:
             the journal.
         """
         pairs = _Pairs(self.config, personas, questions)
-        with Journal(self.journal, StoredVerdict, VERDICT) as journal:
+        with open_replies(self.journal, StoredVerdict, VERDICT) as replies:
+            journal = replies.journal
             missing = self._missing(pairs, journal.records)
             if missing:
                 total, concurrency = len(pairs.keys), self.config.concurrency
@@ -155,7 +156,7 @@ class LlmJudge:
                 requester = Requester(self._llm(), budget, FairSemaphore(concurrency))
                 with Progress("judge", "verdicts", total, total - len(missing), journal.spent) as progress:
                     requests = pairs.requests(missing)
-                    asyncio.run(request_integers(requests, requester, concurrency, journal, progress))
+                    asyncio.run(request_integers(requests, requester, concurrency, replies, progress))
             return pairs.verdicts(journal.records)
 
     def estimate_cost(self, personas: Sequence[Persona], questions: Questions) -> Estimate:
@@ -170,7 +171,7 @@ class LlmJudge:
 
     def _missing(self, pairs: "_Pairs", records: dict[str, StoredVerdict]) -> list[tuple[int, int]]:
         def is_stored(record: StoredVerdict | None) -> bool:
-            return record is not None and not (self.retry_failures and record.failure)
+            return record is not None and not (record.failure == KILLED or (self.retry_failures and record.failure))
 
         return [pair for pair, key in pairs.keys.items() if not is_stored(records.get(key))]
 
