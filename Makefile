@@ -6,7 +6,7 @@ export JAX_PLATFORMS ?= cpu
 # tests at a time, each in a process of its own; those of a file share what they made
 TESTS = -n 2 --dist loadfile
 
-.PHONY: run test test-slow check bench picture clean
+.PHONY: run test test-slow check bench picture lock clean
 
 run: .venv/made
 	$(BIN)/python -m launch.train --config=experiments/embedded.py --workdir=runs/embedded
@@ -33,10 +33,28 @@ bench: .venv/made
 picture: .venv/made
 	$(BIN)/python docs/picture.py runs/embedded docs/picture.png
 
+# versions and hashes of all packages anew, after a change of pyproject.toml; LOCK_FLAGS=--upgrade takes newer ones.
+# make.txt is what this file installs, pod.txt for workers with TPUs; extras.txt has what is in neither
+LOCK_FLAGS ?=
+LOCK = build/uv/bin/uv pip compile --quiet --no-header --universal --python-version=3.11 --generate-hashes \
+	$(LOCK_FLAGS) pyproject.toml
+lock: build/uv/bin/uv
+	$(LOCK) requirements/build.in --extra=test --extra=check -o requirements/make.txt
+	$(LOCK) requirements/build.in --extra=gcs --extra=tpu --extra=ahead -c requirements/make.txt -o requirements/pod.txt
+	$(LOCK) --override=requirements/without.in --extra=tensorboard --extra=minilm \
+		-c requirements/make.txt -c requirements/pod.txt -o requirements/extras.txt
+
+build/uv/bin/uv: requirements/uv.txt
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	touch $@
+
 clean:
 	rm -rf .venv .pytest_cache runs build *.egg-info
 
-.venv/made: pyproject.toml setup.py constraints.txt
+.venv/made: pyproject.toml setup.py requirements/make.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/make.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python requirements/check.py requirements/make.txt
 	touch $@

@@ -3,6 +3,7 @@
 import math
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import signal
@@ -15,6 +16,7 @@ from .job import Job, is_secret
 _NAMES = {"v5e": ("v5litepod", 1), "v5p": ("v5p", 2), "v6e": ("v6e", 1)}
 
 _IMAGE = pathlib.Path(__file__).parent / "Dockerfile"
+_BUILD = f"docker build -f {shlex.quote(str(_IMAGE))} -t IMAGE . && docker push IMAGE"
 
 _RUNTIMES = {"v5e": "v2-alpha-tpuv5-lite", "v5p": "v2-alpha-tpuv5"}
 _RESOURCES = ("gcloud", "compute", "tpus", "queued-resources")
@@ -25,6 +27,18 @@ until state=$({state}); [ "$state" = ACTIVE ]; do
   case $state in FAILED | SUSPEND* | DELETING) echo "{name}: the slice is $state" >&2; exit 1 ;; esac
   sleep 30
 done"""
+# the checkout without its environment, its results and its history
+_PACK = """\
+folder=$(mktemp -d)
+tar -czf "$folder/prouter_jax.tar.gz" --exclude-vcs --exclude=./.venv --exclude=./runs --exclude=./build ."""
+# the images have Python 3.10, older than pyproject.toml allows: uv brings one, checked by a hash that is in uv
+_INSTALL = """\
+mkdir -p prouter_jax && tar -xzf prouter_jax.tar.gz -C prouter_jax && cd prouter_jax \
+&& python3 -m pip install --user --require-hashes -r requirements/uv.txt \
+&& python3 -m uv venv --python 3.11 .venv \
+&& python3 -m uv pip install --require-hashes -r requirements/pod.txt \
+&& python3 -m uv pip install --no-deps --no-build-isolation . \
+&& .venv/bin/python requirements/check.py requirements/pod.txt"""
 
 
 class Started:
@@ -96,12 +110,19 @@ class GkeBackend:
 
     def plan(self, job: Job) -> str:
         """The command, and the image it needs."""
-        image = f"docker build -f {shlex.quote(str(_IMAGE))} -t IMAGE . && docker push IMAGE"
-        return f"# the image, in a checkout: {image}\n{shlex.join(self.command(job))}"
+        return f"# the image, in a checkout: {_BUILD}\n{shlex.join(self.command(job))}"
 
     def command(self, job: Job) -> list[str]:
-        """Of xpk."""
+        """Of xpk.
+
+        Raises:
+          ValueError: if the options name no image.
+        """
         check(job)
+        if not any(re.match(r"--(base-)?docker-image=.", option) for option in self._options):
+            raise ValueError(
+                "--option: expected --docker-image=IMAGE for gke, found none; IMAGE is built in a checkout: " + _BUILD
+            )
         # exec: the shell that xpk starts would not forward SIGTERM
         inner = shlex.join(["exec", *_python(job.command), "--distributed"])
         variables = [f"--env={name}={value}" for name, value in job.environment.items()]
@@ -127,7 +148,7 @@ class TpuVmBackend:
         """Asks for the slice and waits for it, then runs the command on all workers; gcloud shows their output."""
         if shutil.which("gcloud") is None:
             raise ValueError("--backend=tpu_vm: expected gcloud on this machine, found none")
-        if not pathlib.Path("constraints.txt").exists():
+        if not pathlib.Path("requirements/pod.txt").exists():
             raise ValueError("--backend=tpu_vm: expected a checkout as the current folder, to copy it to the workers")
         return Started(["bash", "-ec", self.plan(job)])
 
@@ -135,7 +156,11 @@ class TpuVmBackend:
         """The commands, as a script of bash."""
         state = shlex.join(self.state(job))
         ask = f"{state} || {shlex.join(self.ask(job))}"
-        return "\n".join([ask, _WAIT.format(state=state, name=job.name), *map(shlex.join, self.commands(job))])
+        archive = f"{job.name}:prouter_jax.tar.gz"
+        copy = [*_VM, "scp", "--worker=all", *self._options, "$folder/prouter_jax.tar.gz", archive]
+        copied = shlex.join(copy).replace("'$folder/prouter_jax.tar.gz'", '"$folder/prouter_jax.tar.gz"')
+        wait = _WAIT.format(state=state, name=job.name)
+        return "\n".join([ask, wait, _PACK, copied, *map(shlex.join, self.commands(job))])
 
     def state(self, job: Job) -> list[str]:
         """The command that prints the state of the slice and fails without one."""
@@ -147,14 +172,13 @@ class TpuVmBackend:
         return [*_RESOURCES, "create", job.name, *slice_, *self._options]
 
     def commands(self, job: Job) -> list[list[str]]:
-        """Commands on the slice: copy the checkout, install it, run the job."""
+        """Commands on the slice: unpack the checkout and install it, run the job."""
         check(job)
         variables = [f"{name}={shlex.quote(value)}" for name, value in job.environment.items()]
-        inner = " ".join(["exec", "env", *variables, "python3", shlex.join([*job.command[1:], "--distributed"])])
+        run = shlex.join([*job.command[1:], "--distributed"])
+        inner = " ".join(["exec", "env", *variables, ".venv/bin/python", run])
         ssh = [*_VM, "ssh", job.name, "--worker=all", *self._options]
-        copy = [*_VM, "scp", "--recurse", "--worker=all", *self._options, ".", f"{job.name}:prouter_jax"]
-        install = "cd prouter_jax && pip install -c constraints.txt -e '.[gcs]' 'jax[tpu]'"
-        return [copy, [*ssh, f"--command={install}"], [*ssh, f"--command=cd prouter_jax && {inner}"]]
+        return [[*ssh, f"--command={_INSTALL}"], [*ssh, f"--command=cd prouter_jax && {inner}"]]
 
 
 def _python(command) -> list[str]:

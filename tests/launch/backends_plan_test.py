@@ -33,7 +33,7 @@ def test_slurm_runs_python_itself_on_each_node_and_keeps_the_exit_code(tmp_path)
 
 def test_gke_and_tpu_vms_are_told_the_slice_and_the_command(tmp_path):
     job = _job(tmp_path)
-    gke = GkeBackend("v5p:4x4x4", ("--cluster=c",), 3).command(job)
+    gke = GkeBackend("v5p:4x4x4", ("--cluster=c", "--docker-image=i"), 3).command(job)
     inner = "exec python -m launch.train --config=experiments/x.py --workdir=gs://b/run --distributed"
     for part in ("--tpu-type=v5p-128", "--max-restarts=3", f"--command={inner}", "--cluster=c", "--env=A=b c"):
         assert part in gke
@@ -42,17 +42,52 @@ def test_gke_and_tpu_vms_are_told_the_slice_and_the_command(tmp_path):
     *_, run = slices.commands(job)
     assert "--worker=all" in run
     assert run[-1].endswith(
-        "exec env A='b c' python3 -m launch.train --config=experiments/x.py --workdir=gs://b/run --distributed"
+        "exec env A='b c' .venv/bin/python -m launch.train --config=experiments/x.py --workdir=gs://b/run --distributed"
     )
 
 
-@pytest.mark.parametrize("backend", [GkeBackend("v5e:4x4", (), 0), TpuVmBackend("v5e:4x4", ())])
+def test_gke_without_an_image_is_an_error(tmp_path):
+    for options in ((), ("--cluster=c", "--docker-image=")):
+        with pytest.raises(
+            ValueError, match=r"--option: expected --docker-image=IMAGE for gke, found none; .*docker build"
+        ):
+            GkeBackend("v5p:4x4x4", options, 3).plan(_job(tmp_path))
+    assert "--docker-image=i" in GkeBackend("v5p:4x4x4", ("--docker-image=i",), 3).plan(_job(tmp_path))
+
+
+def test_tpu_vms_get_the_checkout_without_its_environment_and_a_python_that_the_project_allows(tmp_path, monkeypatch):
+    plan = TpuVmBackend("v5e:4x4", ("--zone=z",)).plan(_job(tmp_path))
+    (packed,) = [line for line in plan.splitlines() if line.startswith("tar ")]
+    checkout, folder = tmp_path / "checkout", tmp_path / "packed"
+    for name in ("launch/train.py", ".venv/bin/python", "runs/x/config.json", ".git/config", "docs/runs/y"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    folder.mkdir()
+    subprocess.run(["bash", "-ec", packed], cwd=checkout, env=os.environ | {"folder": str(folder)}, check=True)
+    found = subprocess.run(
+        ["tar", "-tzf", str(folder / "prouter_jax.tar.gz")], capture_output=True, text=True, check=True
+    )
+    assert sorted(name for name in found.stdout.split() if not name.endswith("/")) == [
+        "./docs/runs/y",
+        "./launch/train.py",
+    ]
+    (copied,) = [line for line in plan.splitlines() if " scp " in line]
+    assert '"$folder/prouter_jax.tar.gz" job:prouter_jax.tar.gz' in copied
+    (install,) = [line for line in plan.splitlines() if "tar -xzf" in line]
+    for part in ("uv venv --python 3.11 .venv", "--require-hashes -r requirements/pod.txt", "requirements/uv.txt"):
+        assert part in install
+
+
+CLOUD = [GkeBackend("v5e:4x4", ("--docker-image=i",), 0), TpuVmBackend("v5e:4x4", ())]
+
+
+@pytest.mark.parametrize("backend", CLOUD)
 def test_a_workdir_on_a_worker_is_refused(backend, tmp_path):
     with pytest.raises(ValueError, match=r"--workdir: expected a bucket \(gs://...\) for TPU pods, found --workdir=/x"):
         backend.plan(_job(tmp_path, "/x"))
 
 
-@pytest.mark.parametrize("backend", [GkeBackend("v5e:4x4", (), 0), TpuVmBackend("v5e:4x4", ())])
+@pytest.mark.parametrize("backend", CLOUD)
 def test_secrets_do_not_go_to_other_machines(backend, tmp_path):
     with pytest.raises(ValueError, match="environment: expected no secrets for TPU pods, found MY_API_KEY"):
         backend.plan(_job(tmp_path, MY_API_KEY="hidden"))
