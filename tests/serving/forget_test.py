@@ -1,5 +1,6 @@
 """A forgotten user: updates are as if the user had never been there, and no file holds the id."""
 
+import contextlib
 import copy
 import json
 import pathlib
@@ -27,6 +28,7 @@ from prouter_jax.io.locks import Busy, lock_folder
 from prouter_jax.io.paths import files_below
 from prouter_jax.serving import forget as forget_module
 from prouter_jax.serving.forget import forget
+from prouter_jax.serving.service import sqlite, store
 from prouter_jax.serving.update_log import read_updates
 from prouter_jax.serving.updates import update
 
@@ -161,6 +163,27 @@ def test_other_tables_of_the_workdir_lose_the_user(workdir):
     assert (removed.decisions, removed.updates) == (None, [])
     assert (workdir / "journal" / "1.jsonl").read_text() == '{"user_id": "another"}\n'
     assert (workdir / "report").exists()
+
+
+def _fill_state(path, users):
+    with contextlib.closing(sqlite.connect(path)) as database:
+        for number, user in enumerate(users):
+            content = {"user_id": user, "llm": "alder-1", "thumb": 1}
+            store.add_feedback(database, store.StoredFeedback(0, user, str(number), "0" * 64, None, 1.0, content))
+            store.write_settings(database, user, {"pin": "alder-1"})
+
+
+def test_the_state_of_a_service_loses_the_user_unless_one_runs(workdir):
+    """The database is changed in place, and no replacement of the other files touches it."""
+    _fill_state(workdir / "serve.sqlite", ["by service", "u03", "another"])
+    with sqlite.only_service(workdir / "serve.sqlite"), pytest.raises(Busy):
+        forget(workdir, "by service")
+    result = forget(workdir, "by service")
+    assert (result.routers, result.rows, result.found) == ([], {workdir / "serve.sqlite": 2}, [])
+    forget(workdir, "u03")
+    with contextlib.closing(sqlite.connect(workdir / "serve.sqlite")) as database:
+        assert [one.user_id for one in store.feedback_of(database)] == ["another"]
+    assert IdSearch("by service").in_folder(workdir) == IdSearch("u03").in_folder(workdir) == []
 
 
 class Killed(BaseException):

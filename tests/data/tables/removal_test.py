@@ -1,5 +1,6 @@
 """A user is taken out of table files; all other rows stay, in text files to the byte."""
 
+import gzip
 import json
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pytest
 from prouter_jax.data.audit import IdSearch
 from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.data.tables.read_write import read_tables, write_tables
-from prouter_jax.data.tables.removal import has_user, remove_user, remove_user_from_folder
+from prouter_jax.data.tables.removal import has_user, remove_user, remove_user_from_folder, tables_below
 from prouter_jax.data.validation import validate
 
 CSV = '\ufeffllm,user_id,query\r\na,anna,"first\nline, ""quoted"""\r\n\r\nb,"bert","x,y"\r\nc,anna,\r\nd,"annabel",last'
@@ -46,6 +47,21 @@ def test_rows_of_parquet_and_values_of_dictionaries(tmp_path):
     kept = pq.read_table(tmp_path / "choices.parquet")
     assert kept.to_pydict() == {"user_id": ["bert", "carl"], "n": [2, 4], "x": [None, ["q", "r"]]}
     assert IdSearch("anna").in_folder(tmp_path) == []
+
+
+def test_packed_files_and_json_arrays(tmp_path):
+    packed = tmp_path / "choices.csv.gz"
+    packed.write_bytes(gzip.compress(CSV.encode()))
+    assert remove_user(packed, "anna") == 2
+    expected = '\ufeffllm,user_id,query\r\n\r\nb,"bert","x,y"\r\nd,"annabel",last'
+    assert gzip.decompress(packed.read_bytes()).decode() == expected
+    rows = [{"user_id": "anna"}, {"user_id": "bert", "x": [1.5, None]}]
+    array, other = (tmp_path / name for name in ("votes.json", "config.json"))
+    array.write_text(json.dumps(rows, indent=1))
+    other.write_text('{"user_id": "anna"}')
+    assert tables_below(tmp_path) == [packed, array]
+    assert remove_user(array, "anna") == 1
+    assert json.loads(array.read_text()) == rows[1:]
 
 
 def test_a_file_of_nobody_else_and_files_without_users(tmp_path):
