@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from prouter_jax.data.distinct import sorted_distinct
 from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.data.rewards import CostScale
+from prouter_jax.data.tables.names import split_names
 from prouter_jax.model.inference import Scorer
 from prouter_jax.model.query_batch import QueryBatch, join
 from prouter_jax.serving.batch.write import Scored
@@ -238,21 +239,34 @@ def _text_batch(pool: Pool, pairs: list[tuple[str, int]]) -> QueryBatch:
 
 
 def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray:
-    """The candidates of each row, bool [rows, llms]; all LLMs for a null cell."""
+    """The candidates of each row, bool [rows, llms]; all LLMs for a null cell.
+
+    A list of one text that is no LLM is read as joined names.
+    """
     number = errors.number
     if column is None:
         return np.ones((number, len(pool.llms)), bool)
     row = pc.list_parent_indices(column).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
     names = pc.list_flatten(column)  # pyright: ignore[reportAttributeAccessIssue]
     llm, _ = _lookup(names, {name: i for i, name in enumerate(pool.llms)})
-    unknown = np.zeros(number, bool)
-    unknown[row[llm < 0]] = True
-    errors.add(unknown, lambda i: f"candidates: unknown LLM in {column[i].as_py()}")
     offered = np.zeros((number, len(pool.llms)), bool)
+    joined = np.flatnonzero((llm < 0) & (np.bincount(row, minlength=number)[row] == 1))
+    texts = names.take(pa.array(joined)).dictionary_encode()
+    listed = np.stack([_listed(pool, text) for text in [*texts.dictionary.to_pylist(), None]])
+    offered[row[joined]] = listed[texts.indices.fill_null(-1).to_numpy()]
+    unknown = np.zeros(number, bool)
+    unknown[row[llm < 0]] = ~offered[row[llm < 0]].any(1)
+    errors.add(unknown, lambda i: f"candidates: unknown LLM in {column[i].as_py()}")
     offered[row[llm >= 0], llm[llm >= 0]] = True
     unrestricted = column.is_null().to_numpy(zero_copy_only=False)
     errors.add(~unrestricted & ~offered.any(1), lambda _: "candidates: expected at least one LLM, found none")
     return offered | unrestricted[:, None]
+
+
+def _listed(pool: Pool, text: str | None) -> np.ndarray:
+    """The LLMs that a text lists, bool [llms]; none if it cannot be read."""
+    found = "" if text is None else split_names(text, pool.llms)
+    return np.isin(pool.llms, [] if isinstance(found, str) else found)
 
 
 def _permitted(queries: _Queries, constraints: Constraints, offered: np.ndarray, errors: _Errors) -> np.ndarray:

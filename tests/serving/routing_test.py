@@ -20,6 +20,14 @@ def known(router):
     return router.world.interactions.queries.ids.tolist()
 
 
+@pytest.mark.parametrize("text", ["{0}|{2}", "{2};{0}", "{0}, {2}", '["{2}", "{0}"]', "['{0}', '{2}']"])
+def test_joined_names_are_the_same_candidates_as_their_list(router, text):
+    scores = router.score(["u00"] * 2, [TEXT] * 2, candidates=[[text.format(*router.llms)], router.llms[:3:2]])
+    assert scores.error == [None, None]
+    assert scores.probabilities[0] == scores.probabilities[1]
+    assert list(scores.probabilities[0]) == router.llms[:3:2]
+
+
 def _alone(router, row, **constraints):
     return router.score(**{name: [value] for name, value in row.items()}, **constraints)
 
@@ -38,6 +46,8 @@ def _rows(router, known):
         (row | {"queries": TEXT, "task_ids": "no task"}, "task_id: unknown id no task"),
         (row | {"queries": TEXT, "task_ids": task}, None),
         (row | {"queries": OTHER, "candidates": [llms[0], "gpt"]}, f"candidates: unknown LLM in ['{llms[0]}', 'gpt']"),
+        (row | {"queries": OTHER, "candidates": [f"{llms[0]}|gpt"]}, f"candidates: unknown LLM in ['{llms[0]}|gpt']"),
+        (row | {"queries": OTHER, "candidates": [None]}, "candidates: unknown LLM in [None]"),
         (row | {"queries": OTHER, "candidates": []}, "candidates: expected at least one LLM, found none"),
         (row | {"queries": "", "candidates": llms[:2]}, "query: expected a text or a query_id, found neither"),
         (row | {"users": "no one", "queries": OTHER, "candidates": llms[2:5]}, None),

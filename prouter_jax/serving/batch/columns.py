@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +20,8 @@ class Chunk:
     """Consecutive rows of a file.
 
     Attributes:
-      columns: those of SCORED_COLUMNS that the file has, as string (candidates: list of string); null where empty.
+      columns: those of SCORED_COLUMNS that the file has, as string (candidates: list of string, a joined text as a
+        list of it alone); null where empty.
       bad: error message of each row with a cell of a wrong type, by row of the chunk.
       table: returns all columns of the file, unchanged.
       fraction: approximate fraction of the file up to the end of this chunk, 0 to 1.
@@ -34,7 +36,7 @@ class Chunk:
 
 
 def from_arrow(name: str, cells: pa.ChunkedArray, table: str, first: int) -> pa.Array:
-    """Converts an Arrow column of any equivalent type (dictionary, integer ids, lists or "a|b" texts of candidates).
+    """Converts an Arrow column of any equivalent type (dictionary, integer ids, lists or joined texts of candidates).
 
     Args:
       name: one of SCORED_COLUMNS.
@@ -56,7 +58,7 @@ def from_arrow(name: str, cells: pa.ChunkedArray, table: str, first: int) -> pa.
         valid = int(column.is_valid().to_numpy(zero_copy_only=False).argmax())
         raise row_error(table, name, first + valid, _EXPECTED.get(name, "an id"), column[valid].as_py())
     texts = _null_where_empty(column.cast(kind).cast(pa.string()))
-    return pc.split_pattern(texts, "|") if name == "candidates" else texts  # pyright: ignore[reportAttributeAccessIssue]
+    return _alone(texts) if name == "candidates" else texts
 
 
 def from_python(name: str, cells: list, bad: dict[int, str]) -> pa.Array:
@@ -79,6 +81,13 @@ def from_python(name: str, cells: list, bad: dict[int, str]) -> pa.Array:
             values.append(None)
             bad.setdefault(row, f"{name}: expected {_EXPECTED.get(name, 'an id')}, found {str(cell)[:80]!a}")
     return pa.array(values, LIST if name == "candidates" else pa.string())
+
+
+def _alone(texts: pa.Array) -> pa.Array:
+    """Each text as a list of it alone, null where the text is null."""
+    valid = texts.is_valid().to_numpy(zero_copy_only=False)
+    ends = pa.array(np.concatenate([[0], np.cumsum(valid)]).astype(np.int32), mask=np.append(~valid, False))
+    return pa.ListArray.from_arrays(ends, texts.drop_null())
 
 
 def _null_where_empty(texts: pa.Array) -> pa.Array:
@@ -118,7 +127,7 @@ def _id(cell) -> str:
 
 def _list(cell) -> list[str]:
     if isinstance(cell, str):
-        return _text(cell).split("|")
+        return [_text(cell)]
     if not isinstance(cell, list):
         raise TypeError
     return [_id(text) for text in cell]

@@ -54,8 +54,8 @@ def score_file(
 
     Args:
       score: function from the columns of a chunk to its picks. It gets those of user_id, query, query_id, task_id
-        (string) and candidates (list of string) that the input has; empty cells are null. One thread calls it, other
-        threads read and write.
+        (string) and candidates (list of string, joined names as a list of that text) that the input has; empty cells
+        are null. One thread calls it, other threads read and write.
       input_path: a file with the column user_id, and query or query_id.
       output_path: a path in an existing folder; an old file is replaced.
       **options: strict (bool): stop at the first row with an error. rows_at_once (int): largest number of rows in a

@@ -266,11 +266,17 @@ def _csv_type(kind: pa.DataType) -> pa.DataType:
     return kind if writable or types.is_string(kind) or types.is_large_string(kind) else pa.string()
 
 
+def _joined(names: list) -> str:
+    """The names as one text that can be read back."""
+    text = "|".join(map(str, names))
+    return _to_json(names) if any(mark in str(name) for name in names for mark in "|;,") else text
+
+
 def _csv_cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     kind = column.type
     if kind == _csv_type(kind):
         return column
     cells = column.to_pylist()
     if name == "candidates" and kind == LIST:
-        return pa.array([None if cell is None else "|".join(map(str, cell)) for cell in cells], pa.string())
+        return pa.array([None if cell is None else _joined(cell) for cell in cells], pa.string())
     return pa.array([cell if cell is None or isinstance(cell, str) else _to_json(cell) for cell in cells], pa.string())
