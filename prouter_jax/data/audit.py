@@ -145,8 +145,8 @@ def _json_values(value, key: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _json_values(inner, key)
-    elif isinstance(value, str) or (key == "user_id" and type(value) is int):
-        yield str(value)
+    elif isinstance(value, str) or (key == "user_id" and type(value) in (int, float)):
+        yield _shown(value)
 
 
 def _values(column: pa.Array, numbers: bool) -> Iterator[str]:
@@ -162,10 +162,19 @@ def _values(column: pa.Array, numbers: bool) -> Iterator[str]:
         yield from _values(column.items, numbers)
     elif pa.types.is_nested(kind):
         yield from _values(column.flatten(), numbers)
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or (numbers and pa.types.is_integer(kind)):
-        yield from (str(value) for value in column.unique().to_pylist() if value is not None)
+    elif (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or (numbers and (pa.types.is_integer(kind) or pa.types.is_floating(kind)))
+    ):
+        yield from (_shown(value) for value in column.unique().to_pylist() if value is not None)
     elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         yield from (value.decode(errors="replace") for value in column.unique().to_pylist() if value is not None)
+
+
+def _shown(value: str | float) -> str:
+    """A value as an id: whole numbers are texts of their digits."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from prouter_jax.data import cells
 from prouter_jax.data.tables.file_forms import file_format, is_table, table_files
 from prouter_jax.data.tables.files import json_elements, read_cells
 from prouter_jax.data.tables.parquet import write_parquet
@@ -82,19 +83,19 @@ def tables_below(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _keep_named(tables: dict[str, list[pathlib.Path]], column: str, by: Iterable[str], among: Iterable[str]) -> None:
     """Keeps the rows of the tables `among` whose id in `column` occurs in one of the tables `by`."""
-    cells = [_ids(path, column) for name in by for path in tables.get(name, [])]
-    ids = pa.chunked_array([ids for ids in cells if ids is not None] or [pa.array([], pa.large_string())])
+    found = [_ids(path, column) for name in by for path in tables.get(name, [])]
+    ids = pa.chunked_array([ids for ids in found if ids is not None] or [pa.array([], pa.large_string())])
     for name in among:
         for path in tables.get(name, []):
             _remove(path, column, ids.combine_chunks(), keeps=True)
 
 
 def _ids(path: pathlib.Path, column: str) -> pa.Array | None:
-    """The ids in a column, as texts; None if the file has no such column."""
-    cells = read_cells(path, [column])[0].get(column)
-    if isinstance(cells, list):
-        return pa.array([_text(cell) for cell in cells], pa.large_string())
-    return None if cells is None else _texts(cells)
+    """The ids in a column as texts, read as tables are; None if the file has no such column."""
+    found = read_cells(path, [column])[0].get(column)
+    if found is None:
+        return None
+    return cells.texts(cells.column_of(found) if isinstance(found, list) else found)[0]
 
 
 def _remove(path: pathlib.Path, column: str, ids: pa.Array, keeps: bool) -> int:
@@ -110,37 +111,23 @@ def _remove(path: pathlib.Path, column: str, ids: pa.Array, keeps: bool) -> int:
         path.unlink()
     elif file_format(path) == ".parquet":
         table = pq.read_table(arrow_file(path)).filter(pa.array(stay))
-        write_parquet(path, pa.table([_without_unused(cells) for cells in table.columns], table.column_names))
+        write_parquet(path, pa.table([_without_unused(column) for column in table.columns], table.column_names))
     else:
         content = _KEPT[file_format(path)](path, stay)
         files.write_whole(path, gzip.compress(content, mtime=0) if path.suffix.lower() == ".gz" else content)
     return int((~stay).sum())
 
 
-def _named(cells: pa.Array, ids: pa.Array) -> np.ndarray:
+def _named(column: pa.Array, ids: pa.Array) -> np.ndarray:
     """Whether each cell is one of some ids, bool [cells]."""
-    encoded, wanted = cells.dictionary_encode(), set(ids.to_pylist())
+    encoded, wanted = column.dictionary_encode(), set(ids.to_pylist())
     member = np.array([value in wanted for value in encoded.dictionary.to_pylist()] + [False])
     return member[encoded.indices.fill_null(-1).to_numpy()]
 
 
-def _texts(cells: pa.ChunkedArray) -> pa.Array:
-    """The ids of a Parquet column as texts; a dictionary's values that no row names do not count."""
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
-    return cells.cast(pa.large_string()).combine_chunks()
-
-
-def _without_unused(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+def _without_unused(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     """The same cells; a dictionary has the values alone that are still used, in the order of their appearance."""
-    if not pa.types.is_dictionary(cells.type):
-        return cells
-    return cells.cast(cells.type.value_type).combine_chunks().dictionary_encode()
-
-
-def _text(cell) -> str | None:
-    """An id of a JSONL file as a text; None for what is no id."""
-    return str(cell) if type(cell) is int else cell if isinstance(cell, str) else None
+    return cells.decoded(column).dictionary_encode() if pa.types.is_dictionary(column.type) else column
 
 
 def _kept_csv(path: pathlib.Path, stay: np.ndarray) -> bytes:

@@ -49,6 +49,15 @@ def test_rows_of_parquet_and_values_of_dictionaries(tmp_path):
     assert IdSearch("anna").in_folder(tmp_path) == []
 
 
+def test_ids_that_are_numbers_are_read_as_tables_read_them(tmp_path):
+    """Of floats, too, as which pandas stores whole numbers with gaps."""
+    write_parquet(tmp_path / "votes.parquet", pa.table({"user_id": [7.0, None, 71.0]}))
+    jsonl = _write(tmp_path / "thumbs.jsonl", '{"user_id": 7.0}\n{"user_id": 70}\n')
+    assert remove_user(tmp_path / "votes.parquet", "7") == remove_user(jsonl, "7") == 1
+    assert pq.read_table(tmp_path / "votes.parquet")["user_id"].to_pylist() == [None, 71.0]
+    assert jsonl.read_text() == '{"user_id": 70}\n'
+
+
 def test_packed_files_and_json_arrays(tmp_path):
     packed = tmp_path / "choices.csv.gz"
     packed.write_bytes(gzip.compress(CSV.encode()))
