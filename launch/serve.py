@@ -19,7 +19,9 @@ from . import entry
 _WORKDIR = flags.DEFINE_string("workdir", None, "Workdir of a trained router (of one seed).", required=True)
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
 _PORT = flags.DEFINE_integer("port", 8080, "Port to listen on; 0 for any free one.", lower_bound=0, upper_bound=65535)
-_STATE = flags.DEFINE_string("state", None, "SQLite file of decisions and feedback; WORKDIR/serve.sqlite by default.")
+_STATE = flags.DEFINE_string(
+    "state", None, "SQLite file, or URL of PostgreSQL, of the state; by default WORKDIR/serve.sqlite."
+)
 _KEYS = flags.DEFINE_string("keys", None, "File of API keys, hashed; else the variable PROUTER_KEYS has its lines.")
 _USER_HEADER = flags.DEFINE_string("user_header", None, "Header in which a trusted gateway names the user.")
 _TRUST_BODY = flags.DEFINE_boolean("trust_body", False, "Let trusted gateways name the user in the body and the path.")

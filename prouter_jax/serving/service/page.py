@@ -49,4 +49,4 @@ def people_page(name: str) -> tuple[bytes, str] | None:
     """Content and media type of a file of the page for people; None for another name."""
     if name not in _TYPES:
         return None
-    return (importlib.resources.files(__package__) / "static" / name).read_bytes(), _TYPES[name]
+    return (importlib.resources.files("prouter_jax.serving.service") / "static" / name).read_bytes(), _TYPES[name]

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prouter_jax.io.files import version_of
 from prouter_jax.serving.live import LiveRouter
@@ -72,18 +73,20 @@ class Reloader:
         self._log.write("reloaded", unusable_feedback=dropped)
         return True
 
-    @contextlib.contextmanager
-    def watching(self, seconds: float) -> Iterator[None]:
-        """Looks every so many seconds, in a thread, until the context ends."""
-        ended = threading.Event()
 
-        def watch() -> None:
-            while not ended.wait(seconds):
-                self.look()
+@contextlib.contextmanager
+def repeating(step: Callable[[], Any], seconds: float) -> Iterator[None]:
+    """Calls `step` every so many seconds, in a thread, until the context ends; an exception ends one call."""
+    ended = threading.Event()
 
-        thread = threading.Thread(target=watch, name="reload", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()  # the thread is not waited for: a router takes long to load
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            with contextlib.suppress(Exception):
+                step()
+
+    thread = threading.Thread(target=repeat, name="repeating", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()  # the thread is not waited for: a router takes long to load

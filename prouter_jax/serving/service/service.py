@@ -6,10 +6,8 @@ the query.
 """
 
 import dataclasses
-import functools
 import hashlib
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,14 +17,14 @@ from prouter_jax.serving.live import LiveRouter, Ranking
 from prouter_jax.serving.service import store
 from prouter_jax.serving.service.arrange import Sessions, Settings, is_tool_loop, pick
 from prouter_jax.serving.service.errors import ApiError
-from prouter_jax.serving.service.replay import replay
+from prouter_jax.serving.service.learner import Learner
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, ServedRequest, UserRequest
 from prouter_jax.serving.service.said import checked, columns_of_decision, live_feedback, text_of
 from prouter_jax.serving.service.store import StoredDecision, StoredFeedback, StoredServed
 from prouter_jax.serving.service.trained import knows
 from prouter_jax.serving.service.writer import Closed, Connection, Writer
 
-_AT_ONCE = 1000  # feedback rows that are read at a time
+_SECONDS_UNTIL_LATE = 30.0  # others' deletions are told for a minute
 _TICK = 1e-6  # seconds between two pieces of feedback, at least
 
 
@@ -37,10 +35,12 @@ class Options:
     Attributes:
       store_prompts: whether the texts of queries are stored; otherwise features are.
       switch_gain: as in `arrange.pick`, where a request has none.
+      shared: whether other services use the same database.
     """
 
     store_prompts: bool = False
     switch_gain: float = 0.1
+    shared: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +76,10 @@ class Service:
         purge: Callable[[Any], bool] = lambda _: True,
         clock: Callable[[], float] = time.time,
     ):
-        self._live, self._options, self._purge, self._clock = live, options, purge, clock
+        self._options, self._purge, self._clock = options, purge, clock
+        self._learner = Learner(live, clock, options.shared)
         self._sessions, self._settings = Sessions(), {}
-        self._touched: set[str] = set()
-        self._forgotten: set[str] = set()
-        self._swapping = threading.Lock()
+        self._heeded = time.monotonic()
         self._writer = Writer(connect, self._restore)
         self._settings = self._writer.submit(_read_settings).result()
         self._last_time = self._writer.submit(store.last_time).result()
@@ -90,7 +89,7 @@ class Service:
     @property
     def live(self) -> LiveRouter:
         """The router in use."""
-        return self._live
+        return self._learner.live
 
     @property
     def healthy(self) -> bool:
@@ -107,7 +106,7 @@ class Service:
         Raises:
           ApiError: 400 if the request cannot be answered.
         """
-        live, settings = self._live, self._settings.get(user, Settings())
+        live, settings = self.live, self._settings.get(user, Settings())
         text = text_of(request)
         allowed = settings.allowed(live.llms, request.candidates)
         known = {"task_id": request.task_id, "candidates": allowed, "max_cost": request.max_cost}
@@ -147,7 +146,7 @@ class Service:
         digest = hashlib.sha256(request.model_dump_json(exclude={"id", "user"}).encode()).hexdigest()
         located = {}
         if request.decision_id is None:
-            located = self._query_columns(self._live, text_of(request), request.task_id)
+            located = self._query_columns(self.live, text_of(request), request.task_id)
 
         def take(database: Connection) -> dict:
             old = store.find_feedback(database, user, id_)
@@ -157,9 +156,7 @@ class Service:
                 return {"id": id_, "duplicate": True}
             said = live_feedback(user, request, located or columns_of_decision(database, user, request.decision_id))
             row = StoredFeedback(0, user, id_, digest, request.decision_id, self._next_time(), said.to_row())
-            store.add_feedback(database, row)
-            self._touch(user)
-            checked(self._live.observe, said)
+            self._learner.observe(database, row, said)
             return {"id": id_, "duplicate": False}
 
         return self._submit(take)
@@ -199,7 +196,7 @@ class Service:
         given = request.model_fields_set
         named = {"pin": [request.pin] if request.pin else [], "ban": request.ban or []}
         for field, models in named.items():
-            if unknown := sorted(set(models) - set(self._live.llms)):
+            if unknown := sorted(set(models) - set(self.live.llms)):
                 message = f"{field}: expected models that /v1/models lists, found {unknown[0]!r}"
                 raise ApiError(400, message, field, "unknown_model")
 
@@ -208,9 +205,9 @@ class Service:
             new = Settings(
                 request.pin if "pin" in given else old.pin, tuple(request.ban or ()) if "ban" in given else old.ban
             )
-            self._touch(user)
             store.write_settings(database, user, new.to_row())
             self._settings[user] = new
+            self._learner.tell(database, user)
             if request.reset:
                 self._forget(database, user, ("decisions", "feedback", "served"))
 
@@ -227,7 +224,7 @@ class Service:
 
     def is_known(self, user: str) -> bool:
         """Whether the trained router has a history of the user."""
-        return knows(self._live.router.interactions, user)
+        return knows(self.live.router.interactions, user)
 
     def history(self, user: str) -> "Future[tuple[list[StoredDecision], list[StoredFeedback], list[StoredServed]]]":
         """All decisions and feedback of a user, and what was served to it."""
@@ -240,42 +237,53 @@ class Service:
         Returns:
           number of pieces of feedback that it cannot use.
         """
-        with self._swapping:
-            rows: list[StoredFeedback] = []
-            until = self._submit(self._begin_swap).result()
-            while _last(rows) < until:
-                rows += self._submit(functools.partial(_read, after=_last(rows))).result()
-            dropped = replay(live, rows, fresh=True)
+        return self._learner.swap(self._writer, live)
 
-            def finish(database: Connection) -> int:
-                for user in self._forgotten:
-                    live.forget(user)
-                new = [row for row in store.feedback_after(database, _last(rows)) if row.user_id not in self._forgotten]
-                again = [row for user in self._forgotten for row in store.feedback_of(database, user)]
-                self._live = live
-                return replay(live, [*new, *again])
+    def heed(self) -> None:
+        """Hears what other services on the same tables wrote; all anew after it could not for long.
 
-            return dropped + self._submit(finish).result()
-
-    def _begin_swap(self, database: Connection) -> int:
-        """From now on notes who is forgotten, for a router that has their feedback; returns the latest number."""
-        self._forgotten.clear()
-        return store.last_number(database)
+        Raises:
+          Exception: of the database, if it cannot be read.
+        """
+        now = time.monotonic()
+        late = now - self._heeded > _SECONDS_UNTIL_LATE
+        self._submit(self._hear_all if late else lambda _: None).result()
+        self._heeded = now
 
     def _forget(self, database: Connection, user: str, tables: tuple[str, ...]) -> dict[str, int]:
-        self._touch(user)
         counts = store.delete_user(database, user, tables)
-        self._live.forget(user)
+        self._learner.forget(database, user)
         self._sessions.forget(user)
-        self._forgotten.add(user)
         self._writer.after_commit(self._purge)
         return counts
 
+    def _hear_all(self, database: Connection) -> None:
+        self._settings = _read_settings(database)
+        self._learner.rebuild(database)
+
+    def _restore(self, database: Connection) -> None:
+        """After a transaction was lost: the router and the settings are again as the tables have them."""
+        self._settings = _read_settings(database)
+        self._learner.restore(database)
+
     def _submit(self, operation: Callable[[Connection], Any]) -> Future:
+        """Queues an operation, before which this service hears of the others."""
+
+        def run(database: Connection) -> Any:
+            for user in self._learner.catch_up(database):
+                self._settings[user] = Settings.from_row(store.find_settings(database, user))
+                self._sessions.forget(user)
+            self._writer.after_commit(self._settle)
+            return operation(database)
+
         try:
-            return self._writer.submit(operation)
+            return self._writer.submit(run)
         except Closed as error:
             raise ApiError(503, str(error), None, "closing") from None
+
+    def _settle(self, _: Connection) -> bool:
+        self._learner.settle()
+        return True
 
     def _session_model(self, user: str, session: str | None) -> str | None:
         """The model of a session, from memory or the table."""
@@ -295,26 +303,6 @@ class Service:
         """The time, later than that of all feedback before; only in the writer's thread."""
         self._last_time = max(self._clock(), self._last_time + _TICK)
         return self._last_time
-
-    def _touch(self, user: str) -> None:
-        self._touched.add(user)
-        self._writer.after_commit(lambda _: self._touched.clear() or True)
-
-    def _restore(self, database: Connection) -> None:
-        """After a transaction was lost: users whom it touched are again as the tables have them."""
-        self._settings = _read_settings(database)
-        for user in self._touched:
-            self._live.forget(user)
-            replay(self._live, store.feedback_of(database, user))
-        self._touched.clear()
-
-
-def _last(rows: list[StoredFeedback]) -> int:
-    return rows[-1].number if rows else 0
-
-
-def _read(database: Connection, after: int) -> list[StoredFeedback]:
-    return store.feedback_after(database, after, _AT_ONCE)
 
 
 def _read_settings(database: Connection) -> dict[str, Settings]:

@@ -1,24 +1,27 @@
 """Starts the service of a workdir: its state, its router, its HTTP interface."""
 
 import contextlib
-import functools
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
 
 from prouter_jax.data.logs.privacy import read_key
-from prouter_jax.io.paths import local_path, make_path, require_file
+from prouter_jax.io.paths import local_path, make_path
 from prouter_jax.serving.router import Router
-from prouter_jax.serving.service import reload, sqlite, store
+from prouter_jax.serving.service import reload, store
 from prouter_jax.serving.service.app import make_app
+from prouter_jax.serving.service.databases import Database, find_database
 from prouter_jax.serving.service.export import Exported, export
 from prouter_jax.serving.service.identity import Identity, read_keys
-from prouter_jax.serving.service.reload import Reloader
+from prouter_jax.serving.service.reload import Reloader, repeating
 from prouter_jax.serving.service.server import run
 from prouter_jax.serving.service.service import Options, Service
 from prouter_jax.serving.service.state import Settings
 from prouter_jax.serving.service.telemetry import Log, Metrics
 from prouter_jax.serving.service.trained import counted
+
+_SECONDS_TO_HEED = 0.3  # between looks for what other services wrote
 
 
 def make_identity(
@@ -43,25 +46,21 @@ def make_identity(
     return Identity(found, user_header, trust_body, read_key(hash_users) if hash_users else None)
 
 
-def state_path(workdir: str | os.PathLike, state: str | None) -> pathlib.Path:
-    """The file of the state, WORKDIR/serve.sqlite by default."""
-    return local_path(state if state is not None else make_path(workdir) / sqlite.STATE, "the state of the service")
-
-
 def export_state(workdir: str | os.PathLike, state: str | None, folder: str | os.PathLike) -> Exported:
     """Writes the decisions and feedback of a state as tables, see `export`; a service may use it meanwhile.
 
     Args:
       workdir: of the trained router.
-      state: file of the state; None for that of the workdir.
+      state: file or URL of the state; None for that of the workdir.
       folder: is made if it is missing.
 
     Raises:
       ValueError: if there is no state or router, or the folder has something in it.
     """
-    path = require_file(state_path(workdir, state))
+    found = find_database(workdir, state)
+    found.exists()
     data = Router.load(workdir).interactions
-    with contextlib.closing(sqlite.connect(path)) as database:
+    with contextlib.closing(found.connect()) as database:
         database.execute("BEGIN")  # decisions and feedback of one moment
         decisions, feedback = list(store.decisions_of(database)), list(store.feedback_of(database))
         served = list(store.served_of(database))
@@ -70,7 +69,7 @@ def export_state(workdir: str | os.PathLike, state: str | None, folder: str | os
 
 
 @contextlib.contextmanager
-def opened(path: pathlib.Path, workdir: pathlib.Path, options: Options) -> Iterator[tuple[Service, list | None]]:
+def opened(database: Database, workdir: pathlib.Path, options: Options) -> Iterator[tuple[Service, list | None]]:
     """A service on a state and the router of a workdir.
 
     Yields:
@@ -79,10 +78,11 @@ def opened(path: pathlib.Path, workdir: pathlib.Path, options: Options) -> Itera
     Raises:
       ValueError: if another service has the state, it is damaged, or there is no router.
     """
-    with sqlite.only_service(path):
+    with database.only_service():
         seen = reload.version(workdir)
         live = reload.load(workdir)
-        service = Service(live, functools.partial(sqlite.connect, path), options, sqlite.purge)
+        options = dataclasses.replace(options, shared=database.shared)
+        service = Service(live, database.connect, options, database.purge)
         try:
             yield service, seen
         finally:
@@ -101,7 +101,7 @@ def serve(
 
     Args:
       workdir: of a trained router.
-      state: file of the state; None for that of the workdir.
+      state: file or URL of the state; None for that of the workdir.
       options: of the service.
       settings: of the HTTP interface.
       address: host and port.
@@ -112,7 +112,11 @@ def serve(
       OSError: if the port is taken.
     """
     workdir, log, metrics = make_path(workdir), Log(), Metrics()
-    with opened(state_path(workdir, state), workdir, options) as (service, seen):
+    database = find_database(workdir, state)
+    with opened(database, workdir, options) as (service, seen), contextlib.ExitStack() as stack:
         app = make_app(service, settings, log, metrics)
-        with Reloader(service, workdir, seen, metrics, log).watching(reload_seconds):
-            run(app, *address, log)
+        reloader = Reloader(service, workdir, seen, metrics, log)
+        stack.enter_context(repeating(reloader.look, reload_seconds))
+        if database.shared:
+            stack.enter_context(repeating(service.heed, _SECONDS_TO_HEED))
+        run(app, *address, log)

@@ -4,6 +4,7 @@
     feedback    what users said, numbered in the order in which it counts
     served      what a gateway served after decisions: model, tokens, cost, latency
     users       what users set: pin and ban
+    events      who was deleted or has other settings, for a minute: services that share the tables read it
 
 All functions run within a transaction of `writer.Writer`.
 """
@@ -28,6 +29,8 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS served (
         decision_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, llm TEXT NOT NULL, input_tokens DOUBLE PRECISION,
         output_tokens DOUBLE PRECISION, cost DOUBLE PRECISION, latency DOUBLE PRECISION)""",
+    """CREATE TABLE IF NOT EXISTS events (
+        number {serial}, user_id TEXT NOT NULL, time DOUBLE PRECISION NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS users (user_id TEXT PRIMARY KEY, settings TEXT NOT NULL)",
 )
 """Statements that make the tables; {blob} and {serial} are the database's types."""
@@ -110,11 +113,11 @@ def add_decision(database: Connection, decision: StoredDecision) -> None:
     _insert(database, "decisions", values)
 
 
-def add_feedback(database: Connection, feedback: StoredFeedback) -> None:
-    """Adds feedback, under the next number."""
+def add_feedback(database: Connection, feedback: StoredFeedback) -> int:
+    """Adds feedback, and returns the number that it gets: the next one."""
     values = {**dataclasses.asdict(feedback), "content": json.dumps(feedback.content)}
     del values["number"]
-    _insert(database, "feedback", values)
+    return _insert(database, "feedback", values, " RETURNING number").fetchone()[0]
 
 
 def put_served(database: Connection, served: StoredServed) -> None:
@@ -198,13 +201,42 @@ def delete_user(database: Connection, user_id: str, tables: tuple[str, ...] = TA
     return {table: database.execute(f"DELETE FROM {table} WHERE user_id = ?", (user_id,)).rowcount for table in tables}
 
 
+def add_event(database: Connection, user_id: str, time: float) -> int:
+    """Notes that a user was deleted or has other settings; returns the event's number."""
+    return _insert(database, "events", {"user_id": user_id, "time": time}, " RETURNING number").fetchone()[0]
+
+
+def events_after(database: Connection, number: int) -> list[tuple[int, str]]:
+    """Number and user of each later event, in order."""
+    sql = "SELECT number, user_id FROM events WHERE number > ? ORDER BY number"
+    return [(number, user) for number, user in database.execute(sql, (number,))]
+
+
+def last_event(database: Connection) -> int:
+    """Number of the latest event that is kept; 0 without any."""
+    ((number,),) = database.execute("SELECT COALESCE(MAX(number), 0) FROM events")
+    return int(number)
+
+
+def remove_events(database: Connection, before: float) -> None:
+    """Removes events from before a time, in seconds since 1970."""
+    database.execute("DELETE FROM events WHERE time < ?", (before,))
+
+
+def find_settings(database: Connection, user_id: str) -> dict:
+    """The settings of a user; empty without any."""
+    rows = database.execute("SELECT settings FROM users WHERE user_id = ?", (user_id,))
+    return next((json.loads(text) for (text,) in rows), {})
+
+
 def _of_user(user_id: str | None) -> tuple[str, tuple]:
     return ("", ()) if user_id is None else (" WHERE user_id = ?", (user_id,))
 
 
-def _insert(database: Connection, table: str, values: dict[str, Any]) -> None:
+def _insert(database: Connection, table: str, values: dict[str, Any], end: str = "") -> Any:
     places = ", ".join("?" * len(values))
-    database.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values()))
+    sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places}){end}"
+    return database.execute(sql, tuple(values.values()))
 
 
 def _decision(row: tuple) -> StoredDecision:

@@ -7,9 +7,8 @@ import pytest
 from processes import wait_for
 from serve_cases import CountingRouter, open_service
 
-from prouter_jax.serving.service import reload
-from prouter_jax.serving.service import service as service_module
-from prouter_jax.serving.service.reload import Reloader
+from prouter_jax.serving.service import learner, reload
+from prouter_jax.serving.service.reload import Reloader, repeating
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, UserRequest
 from prouter_jax.serving.service.telemetry import Log, Metrics
 
@@ -61,7 +60,7 @@ def test_a_router_that_cannot_be_loaded_leaves_the_old_one(service, tmp_path):
 
 
 def test_no_feedback_is_lost_or_doubled_and_no_request_fails_while_routers_change(service, monkeypatch):
-    monkeypatch.setattr(service_module, "_AT_ONCE", 5)
+    monkeypatch.setattr(learner, "_AT_ONCE", 5)
     ended, errors, said = threading.Event(), [], [0, 0]
 
     def work(client):
@@ -107,6 +106,6 @@ def test_who_is_forgotten_while_a_router_is_swapped_in_stays_forgotten(service):
 def test_the_workdir_is_watched_in_the_background(service, tmp_path):
     _change(tmp_path, "1")
     new = CountingRouter()
-    with _reloader(service, tmp_path, lambda _: new).watching(0.001):
+    with repeating(_reloader(service, tmp_path, lambda _: new).look, 0.001):
         _change(tmp_path, "22")
         wait_for(lambda: service.live is new)
