@@ -139,6 +139,14 @@ def as_lists(column: pa.Array) -> pa.Array | None:
     return column.cast(pa.large_list(kind.value_type))
 
 
+def to_python(column: pa.Array | pa.ChunkedArray) -> list:
+    """The cells as Python values; times that Python cannot hold, as those in nanoseconds, become texts or integers."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError):
+        return [_to_python(cell) for cell in column]
+
+
 def decoded(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column in one piece, without a dictionary."""
     if _is.is_dictionary(column.type):
@@ -186,6 +194,20 @@ def _decode_utf8(column: pa.Array) -> pa.Array:
     except pa.ArrowException:
         cells = column.to_pylist()
         return pa.array([cell.decode() if cell is not None and is_utf8(cell) else None for cell in cells])
+
+
+def _to_python(cell: pa.Scalar):
+    if not cell.is_valid:
+        return None
+    if isinstance(cell, pa.ListScalar):
+        found = [_to_python(inner) for inner in cell.values]  # pyright: ignore[reportOptionalIterable]
+        return [tuple(pair.values()) for pair in found] if isinstance(cell, pa.MapScalar) else found
+    if isinstance(cell, pa.StructScalar):
+        return {name: _to_python(cell[name]) for name in cell}
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError):
+        return cell.cast(pa.string()).as_py() if _is.is_timestamp(cell.type) else cell.value  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _map_distinct(column: pa.Array, read: Callable[[str], float | None]) -> tuple[np.ndarray, np.ndarray]:

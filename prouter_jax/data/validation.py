@@ -80,15 +80,15 @@ _REFERENCES = (
     ("feedback", "llm", "llms"),
 )
 # far above every real number, and low enough that products of them stay finite as float32
-_MOST_USD, _MOST_TOKENS, _MOST_RATING = 10**6, 10**9, 10**6
+MOST_USD, MOST_TOKENS, MOST_RATING = 10**6, 10**9, 10**6
 _RANGES = (
     ("users", "preference", 0, 1),
-    ("llms", "input_price", 0, _MOST_USD),
-    ("llms", "output_price", 0, _MOST_USD),
+    ("llms", "input_price", 0, MOST_USD),
+    ("llms", "output_price", 0, MOST_USD),
     ("outcomes", "effect", 0, 1),
-    ("outcomes", "cost", 0, _MOST_USD),
-    ("outcomes", "input_tokens", 0, _MOST_TOKENS),
-    ("outcomes", "output_tokens", 0, _MOST_TOKENS),
+    ("outcomes", "cost", 0, MOST_USD),
+    ("outcomes", "input_tokens", 0, MOST_TOKENS),
+    ("outcomes", "output_tokens", 0, MOST_TOKENS),
     ("decisions", "time", -np.inf, np.inf),
 )
 
@@ -180,8 +180,8 @@ def _check_feedback(data: Interactions, table: str) -> None:
 
 def _check_values(feedback: Feedback, num_decisions: int, table: str) -> None:
     value, choice, thumb = feedback.value, feedback.kind == CHOICE, feedback.kind == THUMB
-    limit = f"a number in [{-_MOST_RATING:,}, {_MOST_RATING:,}]"
-    _check(np.abs(value) <= _MOST_RATING, table, "value", value, limit)
+    limit = f"a number in [{-MOST_RATING:,}, {MOST_RATING:,}]"
+    _check(np.abs(value) <= MOST_RATING, table, "value", value, limit)
     _check(~choice | ((value > 0) & (value <= 1)), table, "value", value, "a share in (0, 1]")
     _check(~thumb | (value == 0) | (value == 1), table, "value", value, "a thumb, 1 (up) or 0 (down)")
     total = np.bincount(feedback.decision, value * choice, num_decisions)[feedback.decision]

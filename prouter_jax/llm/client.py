@@ -91,7 +91,7 @@ class Client:
             connected = "Connect" not in type(cause).__name__  # httpx.ConnectError: no server, so no charge
             reason = f"connection failed: {self._one_line(str(cause))}"
             raise TransientError(reason, maybe_charged=connected) from None
-        except (self._openai.APIError, ValueError):
+        except (self._openai.APIError, ValueError, RecursionError):  # JSON nested too deeply
             raise TransientError("not a chat completion", maybe_charged=True) from None
         found = find_error(response)
         if found is not None:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import typing
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -17,6 +18,7 @@ from prouter_jax.io.locks import try_lock
 from prouter_jax.io.paths import local_path
 
 _PRIVATE = 0o600
+_MOST = 1e15  # of a cost or a number of tokens
 
 
 @runtime_checkable
@@ -139,6 +141,22 @@ def _read_lines(path: pathlib.Path, record_type: Callable[..., T], noun: str) ->
 
 def _parse_line(line: bytes, path: pathlib.Path, row: int, record_type: Callable[..., T], noun: str) -> T:
     try:
-        return record_type(**json.loads(line))
+        record = record_type(**json.loads(line))
+        if not _fits(record):
+            raise TypeError
     except (ValueError, TypeError, RecursionError):
         raise ValueError(f"table {path.name}, row {row}: expected {noun}, found {line[:80]!r}") from None
+    return record
+
+
+def _fits(record: Record) -> bool:
+    """Whether each value has the type of its field, and numbers are finite."""
+    for name, hint in typing.get_type_hints(type(record)).items():
+        value, kinds = getattr(record, name), set(typing.get_args(hint)) or {hint}
+        if typing.get_origin(hint) is ClassVar:
+            continue
+        if type(value) not in kinds | ({int} if float in kinds else set()):
+            return False
+        if type(value) in (int, float) and not abs(value) <= _MOST:
+            return False
+    return True

@@ -152,3 +152,14 @@ COLUMNS = [
 @pytest.mark.parametrize(("values", "expected"), COLUMNS)
 def test_a_column_of_any_python_values(values, expected):
     assert cells.column_of(values).to_pylist() == expected
+
+
+def test_times_that_python_cannot_hold_become_texts_or_integers():
+    when = pa.array([1, None], pa.timestamp("ns"))
+    assert cells.to_python(when) == ["1970-01-01 00:00:00.000000001", None]
+    assert cells.to_python(pa.array([[1]], pa.list_(pa.timestamp("ns")))) == [["1970-01-01 00:00:00.000000001"]]
+    assert cells.to_python(pa.array([{"a": 1}], pa.struct([("a", pa.duration("ns"))]))) == [{"a": 1}]
+    assert cells.to_python(pa.array([2**30], pa.date32())) == [2**30]
+    assert cells.to_python(pa.array([[("k", 1)]], pa.map_(pa.string(), pa.timestamp("ns")))) == [
+        [("k", "1970-01-01 00:00:00.000000001")]
+    ]

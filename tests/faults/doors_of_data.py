@@ -28,7 +28,7 @@ from launch import config_flag, entry
 from prouter_jax import config as configuration
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.logs.convert import Options, convert_log
-from prouter_jax.data.logs.requests import parse_columns
+from prouter_jax.data.logs.fields import parse_columns
 from prouter_jax.data.tables.read_write import read_tables
 
 _MEASURED = ("effect", "cost", "input_tokens", "output_tokens")
@@ -38,7 +38,7 @@ def doors_of_data() -> dict[str, Door]:
     """The doors by name."""
     return {
         "logs": Door(_write_log, _read_log),
-        "tables": Door(_write_folder, lambda rng, folder: _check_finite(read_tables(folder))),
+        "tables": Door(_write_folder, lambda rng, folder: check_finite(read_tables(folder))),
         "public": Door(_write_public, _read_public),
         "overrides": Door(_write_overrides, _read_overrides),
     }
@@ -48,6 +48,14 @@ def llm_rows(rng: Rng, names: list[str], odd: float) -> list[dict]:
     """Rows of a table of LLMs, with odd cells beside their names."""
     values = {"family": one_of(["f"]), "description": text, "input_price": number, "output_price": number}
     return [{"llm": name} | {field: cell(rng, value, odd) for field, value in values.items()} for name in names]
+
+
+def check_finite(data: Interactions) -> None:
+    """Numbers are missing or finite."""
+    for table in (data.users, data.llms, data.outcomes, data.decisions, data.feedback):
+        for name, column in vars(table).items():
+            if isinstance(column, np.ndarray) and column.dtype.kind == "f":
+                assert not np.isinf(column).any(), name
 
 
 def _write_log(rng: Rng, folder: pathlib.Path) -> None:
@@ -74,12 +82,16 @@ def _read_log(rng: Rng, folder: pathlib.Path) -> None:
         rating_range=pick(rng, (None, None, (0.0, 1.0))),
         hash_key=pick(rng, (None, None, b"k" * 32)),
         mask=bool(rng.random() < 0.2),
+        strict=bool(rng.random() < 0.1),
     )
     counts = convert_log([only_file(folder)], folder / "out", options)
     strict_json((folder / "out" / "log.json").read_text())
-    data = read_tables(folder / "out")
+    try:
+        data = read_tables(folder / "out")
+    except ValueError as error:
+        raise AssertionError(f"what was written is not read: {error}") from None
     assert len(data.decisions.user) == counts.kept
-    _check_finite(data)
+    check_finite(data)
 
 
 def _write_folder(rng: Rng, folder: pathlib.Path) -> None:
@@ -100,14 +112,6 @@ def _write_folder(rng: Rng, folder: pathlib.Path) -> None:
         pairs = [{"query_id": query, "llm": llm} for query in FEW.queries for llm in FEW.llms]
         measured = [pair | {name: cell(rng, number, odd) for name in _MEASURED} for pair in pairs]
         write_table(rng, folder / f"outcomes{pick(rng, SUFFIXES)}", measured)
-
-
-def _check_finite(data: Interactions) -> None:
-    """Numbers are missing or finite."""
-    for table in (data.users, data.llms, data.outcomes, data.decisions, data.feedback):
-        for name, column in vars(table).items():
-            if isinstance(column, np.ndarray) and column.dtype.kind == "f":
-                assert not np.isinf(column).any(), name
 
 
 def _write_public(rng: Rng, folder: pathlib.Path) -> None:

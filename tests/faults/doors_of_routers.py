@@ -4,18 +4,22 @@ import csv
 import io
 import json
 import pathlib
+from collections.abc import Callable
 
 import pyarrow.parquet as pq
 from faults.door import SUFFIXES, Door, Names, feedback_tables, one_of, only_file, several, strict_json, text, write_one
-from faults.doors_of_data import llm_rows
+from faults.doors_of_data import check_finite, llm_rows
 from faults.grammar import NUMBERS, TEXTS, Rng, cell, damaged, json_text, pick, rows, write_table
 
 from prouter_jax import Router
 from prouter_jax import config as configuration
+from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.tables.additions import read_history, read_llm_additions
 from prouter_jax.serving.batch.score import score_file
 from prouter_jax.serving.router import read_config
 
 _QUERY = "What is 2 + 2?"
+_SCORED = 0.03  # share of the histories and LLMs with which the router scores
 
 
 def doors_of_router(router: Router) -> dict[str, Door]:
@@ -30,19 +34,24 @@ def doors_of_router(router: Router) -> dict[str, Door]:
         counts = score_file(router.score_columns, source, target, strict=bool(rng.random() < 0.1))
         _check_scored(target, counts.rows)
 
-    def check(grown: Router) -> None:
-        _check_shares(grown.score(names.users, [_QUERY] * len(names.users)).probabilities)
+    def add(rng: Rng, read: Callable[[], Interactions], grow: Callable[[], Router]) -> None:
+        """Reads data, and now and then scores with it, for which JAX compiles."""
+        if rng.random() < _SCORED:
+            _check_shares(grow().score(names.users, [_QUERY] * len(names.users)).probabilities)
+        else:
+            check_finite(read())
+
+    def add_history(rng: Rng, folder: pathlib.Path) -> None:
+        path = only_file(folder)
+        add(rng, lambda: read_history(path, known), lambda: router.with_history(path))
+
+    def add_llms(rng: Rng, folder: pathlib.Path) -> None:
+        add(rng, lambda: read_llm_additions(folder, known), lambda: router.with_llms(folder))
 
     return {
         "score": Door(lambda rng, folder: write_one(rng, folder, pairs, ("user_id", "query")), score),
-        "history": Door(
-            lambda rng, folder: _write_history(rng, folder, names),
-            lambda rng, folder: check(router.with_history(only_file(folder))),
-        ),
-        "llms": Door(
-            lambda rng, folder: _write_additions(rng, folder, names),
-            lambda rng, folder: check(router.with_llms(folder)),
-        ),
+        "history": Door(lambda rng, folder: _write_history(rng, folder, names), add_history),
+        "llms": Door(lambda rng, folder: _write_additions(rng, folder, names), add_llms),
         "config": Door(_write_config, _read_config),
     }
 

@@ -112,7 +112,13 @@ def test_the_client_does_not_retry(monkeypatch, act):
 
 
 @pytest.mark.parametrize(
-    ("act", "paid"), [(Act(stall=1000), True), (Act(drop=True), True), (Act(status=503, body=b"{}"), False)]
+    ("act", "paid"),
+    [
+        (Act(stall=1000), True),
+        (Act(drop=True), True),
+        (Act(body=b'{"a":' * 50_000), True),  # deeper than Python's reader of JSON goes
+        (Act(status=503, body=b"{}"), False),
+    ],
 )
 def test_errors_say_whether_the_request_may_have_been_charged(monkeypatch, act, paid):
     with serving(monkeypatch, lambda *_: act), pytest.raises(TransientError) as caught:

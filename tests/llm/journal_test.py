@@ -66,6 +66,10 @@ def test_an_incomplete_last_line_is_dropped(tmp_path, torn):
         '"output_tokens": 0, "cost": 0}',
         '{"key": "k", "user": "u", "query": "q", "choice": 1, "failure": null, "input_tokens": 0, '
         '"output_tokens": 0, "cost": -1}',
+        '{"key": "k", "user": "u", "query": "q", "choice": 1, "failure": null, "input_tokens": 0, '
+        '"output_tokens": 0, "cost": Infinity}',
+        '{"key": "k", "user": 7, "query": "q", "choice": 1, "failure": null, "input_tokens": 0, '
+        '"output_tokens": 0, "cost": 0}',
     ],
 )
 def test_an_invalid_line_is_an_error_with_its_row(tmp_path, line):

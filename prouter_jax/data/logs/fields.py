@@ -166,7 +166,7 @@ def _within(column: pa.Array, name: str) -> pa.Array | None:
             if kind.get_field_index(head) >= 0:
                 return _within(cells.decoded(pc.struct_field(column, head)), rest)  # pyright: ignore[reportAttributeAccessIssue]
         return None
-    rows = column.to_pylist()
+    rows = cells.to_python(column)
     if pa.types.is_map(kind):
         rows = [None if row is None else dict(row) for row in rows]
     return cells.column_of([find(row, name)[0] for row in rows])

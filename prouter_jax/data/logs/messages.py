@@ -44,7 +44,7 @@ def questions(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     column = cells.decoded(column)
     if _is_plain(column.type):
         return _last_messages(column), np.zeros(len(column), bool)
-    found = pa.array([_usable(last_question(cell)) for cell in column.to_pylist()], pa.large_string())
+    found = pa.array([_usable(last_question(cell)) for cell in cells.to_python(column)], pa.large_string())
     present = column.is_valid().to_numpy(zero_copy_only=False)
     return found, present & found.is_null().to_numpy(zero_copy_only=False)
 

@@ -8,6 +8,7 @@ A dropped row is counted under the first of these reasons:
     unnamed user, unnamed model                          the cell is a mark of none: "None", "null", "anonymous", {}
     FIELD not readable                                   the cell is of the wrong kind: "high" for a cost
     FIELD below 0                                        tokens, cost or latency
+    FIELD too large                                      more than docs/data.md allows, or 10^9 seconds
     time is no date                                      while most times of the log are dates from 1998 to 2103
     propensity outside (0, 1]
     rating outside LOW:HIGH                              if the range of ratings is given
@@ -33,8 +34,10 @@ from prouter_jax.data.logs.pieces import Columns, Piece
 from prouter_jax.data.logs.ratings import Latencies, Ratings
 from prouter_jax.data.logs.thumbs import Thumbs
 from prouter_jax.data.logs.users import check_same, names, user_names
+from prouter_jax.data.validation import MOST_RATING, MOST_TOKENS, MOST_USD
 
-AMOUNTS = ("input_tokens", "output_tokens", "cost", "latency")
+_MOST = {"input_tokens": MOST_TOKENS, "output_tokens": MOST_TOKENS, "cost": MOST_USD, "latency": 10**9}
+AMOUNTS = tuple(_MOST)
 MOST_LLMS = 1000
 """Largest number of LLMs in a log."""
 _NUMBERS = (*AMOUNTS, "time", "propensity", "rating")
@@ -164,9 +167,11 @@ class RequestReader:
     def _check_numbers(self, numbers: dict[str, np.ndarray], bad: "_Bad") -> None:
         for field in AMOUNTS:
             bad.add(numbers[field] < 0, f"{field} below 0")
+            bad.add(numbers[field] > _MOST[field], f"{field} too large")
         bad.add(self._odd_times(np.where(bad.rows, np.nan, numbers["time"])), "time is no date")
         propensity, rating = numbers["propensity"], numbers["rating"]
         bad.add((propensity <= 0) | (propensity > 1), "propensity outside (0, 1]")
+        bad.add(np.abs(rating) > MOST_RATING, "rating too large")
         if self._range:
             low, high = self._range
             bad.add((rating < low) | (rating > high), f"rating outside {low:g}:{high:g}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from prouter_jax.data.cells import to_python
 from prouter_jax.data.interactions import Interactions
 from prouter_jax.data.literals import parse_value
 from prouter_jax.data.tables.file_forms import require_format
@@ -282,7 +283,8 @@ def _parquet(path: pathlib.Path, needed: tuple[str, ...], wanted: tuple[str, ...
     columns = [name for name in wanted if name in schema.names]
     size = file_size(path) / max(total, 1)
     for table in parquet_tables(path, _ROWS_AT_ONCE, 0, total, columns):
-        yield from ((cells, size) for cells in table.to_pylist())
+        columns = map(to_python, table.columns)
+        yield from ((dict(zip(table.column_names, row, strict=True)), size) for row in zip(*columns, strict=True))
 
 
 _READERS = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet, ".json": _json}

@@ -43,7 +43,7 @@ def add_column(table: Table, name: str, kind: str, optional: bool, column) -> No
         table.numbers[name] = _numbers(table, name, kind, optional, column)
         return
     if kind in ("texts", "options") and not isinstance(column, list) and not _is_text(column.type):
-        column = column.to_pylist()
+        column = cells.to_python(column)
     if isinstance(column, list):
         column = _convert(table, name, kind, column)
     if isinstance(column.type, pa.DictionaryType):
@@ -75,7 +75,7 @@ def _whole_ids(table: Table, name: str, column) -> pa.Array:
     ids, bad = cells.texts(column)
     if bad.any():
         row = int(bad.argmax())
-        raise table.error(name, row, EXPECTED["id"], column[row].as_py())
+        raise table.error(name, row, EXPECTED["id"], cells.to_python(column.slice(row, 1))[0])
     return ids
 
 
@@ -149,7 +149,7 @@ def _check_type(table: Table, name: str, kind: str, column) -> None:
     if not fits.get(kind, text) and not pa.types.is_null(column.type):
         present = column.is_valid().to_numpy(zero_copy_only=False)
         row = int(present.argmax()) if len(present) else 0
-        raise table.error(name, row, EXPECTED[kind], column[row].as_py() if len(column) else column.type)
+        raise table.error(name, row, EXPECTED[kind], [*cells.to_python(column.slice(row, 1)), column.type][0])
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -172,7 +172,7 @@ def _numbers(table: Table, name: str, kind: str, optional: bool, found) -> Float
     bad |= np.isnan(values) if not optional else False
     if bad.any():
         row = int(bad.argmax())
-        cell = found[row] if isinstance(found, list) else cells.decoded(found)[row].as_py()
+        cell = found[row] if isinstance(found, list) else cells.to_python(found.slice(row, 1))[0]
         expected = "a finite number" if _is_infinite(cell) else EXPECTED[kind]
         raise table.error(name, row, expected, float(cell) if _is_infinite(cell) else cell)
     return values

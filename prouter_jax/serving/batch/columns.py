@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prouter_jax.data.cells import to_python
 from prouter_jax.data.validation import row_error
 
 SCORED_COLUMNS = ("user_id", "query", "query_id", "task_id", "candidates")
@@ -56,7 +57,7 @@ def from_arrow(name: str, cells: pa.ChunkedArray, table: str, first: int) -> pa.
         if column.null_count == len(column):
             return pa.nulls(len(column), LIST if name == "candidates" else pa.string())
         valid = int(column.is_valid().to_numpy(zero_copy_only=False).argmax())
-        raise row_error(table, name, first + valid, _EXPECTED.get(name, "an id"), column[valid].as_py())
+        raise row_error(table, name, first + valid, _EXPECTED.get(name, "an id"), to_python(column.slice(valid, 1))[0])
     texts = _null_where_empty(column.cast(kind).cast(pa.string()))
     return _alone(texts) if name == "candidates" else texts
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from prouter_jax.data.cells import to_python
 from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.io.files import jsonable
 from prouter_jax.serving.batch.columns import LIST, Chunk
@@ -243,7 +244,7 @@ def _json_cells(column: pa.Array | pa.ChunkedArray) -> list[str]:
         return [repr(cell) if cell is not None and math.isfinite(cell) else "null" for cell in column.to_pylist()]
     if types.is_integer(kind):
         return ["null" if cell is None else str(cell) for cell in column.to_pylist()]
-    return [_to_json(cell) for cell in column.to_pylist()]
+    return [_to_json(cell) for cell in to_python(column)]
 
 
 _FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"  # noqa: RUF001 (spreadsheets read the wide forms too)
@@ -276,7 +277,7 @@ def _csv_cells(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array
     kind = column.type
     if kind == _csv_type(kind):
         return column
-    cells = column.to_pylist()
+    cells = to_python(column)
     if name == "candidates" and kind == LIST:
         return pa.array([None if cell is None else _joined(cell) for cell in cells], pa.string())
     return pa.array([cell if cell is None or isinstance(cell, str) else _to_json(cell) for cell in cells], pa.string())
