@@ -1,6 +1,7 @@
 """Texts that list names of LLMs: "a|b", "a;b", '["a", "b"]', also where a name holds such a mark itself."""
 
 import json
+import re
 from collections.abc import Collection
 
 from prouter_jax.data.literals import parse_value
@@ -28,6 +29,12 @@ def split_names(text: str, known: Collection[str]) -> list[str] | str:
     if len(found) > 1:
         return f"names that can be split in one way (a JSON list, such as {json.dumps(found[-1])})"
     return found[0] if found else ""
+
+
+def in_any_order(text: str) -> str:
+    """A text that is the same for all texts that list the same names, whatever their order and the marks between."""
+    names = _list_of(text) or [text]
+    return "|".join(sorted(part.strip() for name in names for part in re.split(r"[|;,]", name)))
 
 
 def _list_of(text: str) -> list[str] | None:

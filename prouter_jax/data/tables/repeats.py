@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from prouter_jax.data.distinct import first_seen
+from prouter_jax.data.tables.names import in_any_order
 from prouter_jax.data.tables.table import Table, TextColumn
 from prouter_jax.io.display import log_line
 
@@ -36,9 +37,13 @@ def repeated_rows(table: Table) -> Bool[np.ndarray, " rows"]:
 
 def _codes(column: TextColumn, num_rows: int) -> Int[np.ndarray, " rows"]:
     """A number for the cell of each row, the same for equal cells."""
+    codes = column.codes.astype(np.int64)
+    if column.joined:
+        keys = [*map(in_any_order, column.values.to_pylist()), ""]
+        codes = first_seen(np.array(keys, object))[0].astype(np.int64)[codes]
     if np.array_equal(column.row, np.arange(num_rows)):
-        return column.codes.astype(np.int64)
+        return codes
     cells: list[list[int]] = [[] for _ in range(num_rows)]
-    for row, code in zip(column.row.tolist(), column.codes.tolist(), strict=True):
+    for row, code in zip(column.row.tolist(), codes.tolist(), strict=True):
         cells[row].append(code)
     return first_seen(np.array([str(sorted(cell)) for cell in cells], object))[0].astype(np.int64)

@@ -39,6 +39,13 @@ def test_the_same_choice_twice_counts_once(tmp_path, capsys, suffix, others):
     assert f"table choices.{suffix}: 1 rows that repeat another are read once" in capsys.readouterr().err
 
 
+def test_the_order_of_joined_candidates_does_not_count(tmp_path, capsys):
+    joined = ["a|b|c", "c; a; b", '["b", "c", "a"]', "a|b"]
+    rows = [CHOSEN | {"candidates": text, "query_id": "qr"[text == "a|b"]} for text in joined]
+    assert [row[2:] for row in _read(tmp_path, "choices", rows)] == [("choice", "a", 1), ("choice", "a", 1)]
+    assert "table choices.csv: 2 rows that repeat another are read once" in capsys.readouterr().err
+
+
 def test_rows_of_one_time_are_a_tie_and_another_time_is_another_decision(tmp_path):
     rows = [CHOSEN | {"time": time, "llm": llm} for time, llm in ((1, "a"), (1, "b"), (2, "a"))]
     assert _read(tmp_path, "choices", rows) == [
