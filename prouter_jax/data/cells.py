@@ -1,14 +1,9 @@
-"""The cells of tables and logs: columns of any Arrow type as texts, numbers, times and lists of names.
+"""The cells of tables and logs: columns of any Arrow type as texts, numbers and lists of names.
 
 Each reading function returns the values [rows], null or NaN if missing, and bool [rows], the cells that are present but
-cannot be read. Missing are null, NaN and empty texts.
-
-A number is a time in seconds, milliseconds, microseconds or nanoseconds since 1970: the unit in which it lies between
-1998 and 2103. These ranges do not overlap. A number outside all of them is kept.
+cannot be read. Missing are null, NaN and empty texts. Times are in `cell_times`.
 """
 
-import datetime
-import email.utils
 import json
 from collections.abc import Callable, Sequence
 
@@ -16,10 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-PLAUSIBLE = (9e8, 4.2e9)
-"""Seconds since 1970 from 1998 to 2103, the times that a number can mean."""
-_UNITS = (1.0, 1e3, 1e6, 1e9)  # in a second
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NAMED_BY = ("model", "llm", "model_name", "name", "id")  # keys of a candidate that is an object
 _MOST_INTEGER, _MOST_EXACT = 2**63, 2**53  # of int64, and of whole numbers that float64 holds exactly
 _BOOLEANS = {"true": 1.0, "false": 0.0}
@@ -71,39 +62,13 @@ def numbers(column: pa.Array, booleans: bool = False) -> tuple[np.ndarray, np.nd
     present = _is_present(column)
     kind = column.type
     if is_text(kind) or is_binary(kind):
-        return _map_distinct(column, _as_grade if booleans else _as_number)
+        return map_distinct(column, _as_grade if booleans else as_number)
     if _is.is_boolean(kind) and booleans:
         column = column.cast(pa.int8())
     elif not (_is.is_integer(kind) or _is.is_floating(kind) or _is.is_decimal(kind)):
         return np.full(len(column), np.nan), present
     values = column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
     return np.where(np.isfinite(values), values, np.nan), np.isinf(values)
-
-
-def times(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds since 1970, from Arrow's times and dates, ISO 8601 and RFC 2822 texts (UTC by default) and numbers."""
-    column = decoded(column)
-    if _is.is_timestamp(column.type):
-        return _scaled(column.cast(pa.int64()), _PER_SECOND[column.type.unit])
-    if _is.is_date(column.type):
-        return _scaled(column.cast(pa.timestamp("ms")).cast(pa.int64()), 1000)
-    if not is_text(column.type):
-        values, bad = numbers(column)
-        return as_seconds(values), bad
-    for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
-        try:
-            return _scaled(column.cast(kind).cast(pa.int64()), _PER_SECOND["ns"])
-        except pa.ArrowException:  # some text has another form
-            continue
-    return _map_distinct(column, _as_time)
-
-
-def as_seconds(values: np.ndarray) -> np.ndarray:
-    """Numbers as seconds: those that are plausible times in a finer unit are divided, the others stay."""
-    low, high = PLAUSIBLE
-    for unit in _UNITS[1:]:
-        values = np.where((values >= low * unit) & (values < high * unit), values / unit, values)
-    return values
 
 
 def name_lists(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
@@ -178,14 +143,27 @@ def is_utf8(cell: bytes | str) -> bool:
     return True
 
 
+def map_distinct(column: pa.Array, read: Callable[[str], float | None]) -> tuple[np.ndarray, np.ndarray]:
+    """`read` of each distinct text, float64 [rows]: NaN for a missing value, None for an unreadable one."""
+    encoded = column.dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    found = [read(text) for text in encoded.dictionary.to_pylist()]
+    values = np.array([*(np.nan if value is None else value for value in found), np.nan])
+    bad = np.array([*(value is None for value in found), False], bool)
+    return values[codes], bad[codes]
+
+
+def as_number(text: str | bytes) -> float | None:
+    """The finite number in a text, NaN for an empty text or "nan"; None for another text."""
+    try:
+        found = float(text) if text.strip() else np.nan
+    except ValueError:
+        return None
+    return None if np.isinf(found) else found
+
+
 def _is_present(column: pa.Array) -> np.ndarray:
     return column.is_valid().to_numpy(zero_copy_only=False)
-
-
-def _scaled(whole: pa.Array, per_second: int) -> tuple[np.ndarray, np.ndarray]:
-    missing = ~_is_present(whole)
-    seconds = whole.fill_null(0).to_numpy(zero_copy_only=False) / per_second
-    return np.where(missing, np.nan, seconds), np.zeros(len(whole), bool)
 
 
 def _decode_utf8(column: pa.Array) -> pa.Array:
@@ -208,16 +186,6 @@ def _to_python(cell: pa.Scalar):
         return cell.as_py()
     except (ValueError, OverflowError):
         return cell.cast(pa.string()).as_py() if _is.is_timestamp(cell.type) else cell.value  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _map_distinct(column: pa.Array, read: Callable[[str], float | None]) -> tuple[np.ndarray, np.ndarray]:
-    """`read` of each distinct text, float64 [rows]: NaN for a missing value, None for an unreadable one."""
-    encoded = column.dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    found = [read(text) for text in encoded.dictionary.to_pylist()]
-    values = np.array([*(np.nan if value is None else value for value in found), np.nan])
-    bad = np.array([*(value is None for value in found), False], bool)
-    return values[codes], bad[codes]
 
 
 def _map_texts(column: pa.Array, change: Callable, kind: pa.DataType) -> pa.Array:
@@ -262,31 +230,9 @@ def _split(text: str | bytes) -> list | None:
     return text.split(mark) if text else None  # pyright: ignore[reportArgumentType]
 
 
-def _as_number(text: str | bytes) -> float | None:
-    """NaN for an empty text or a mark of a missing number."""
-    try:
-        found = float(text) if text.strip() else np.nan
-    except ValueError:
-        return None
-    return None if np.isinf(found) else found
-
-
 def _as_grade(text: str | bytes) -> float | None:
-    number = _as_number(text)
+    number = as_number(text)
     return number if number is not None else _BOOLEANS.get(text.strip().lower())  # pyright: ignore[reportArgumentType]
-
-
-def _as_time(text: str) -> float | None:
-    number = _as_number(text)
-    if number is not None:
-        return float(as_seconds(np.array(number)))
-    for parse in (datetime.datetime.fromisoformat, email.utils.parsedate_to_datetime):
-        try:
-            moment = parse(text.strip().removesuffix(" UTC"))
-            return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
-        except (ValueError, OverflowError):
-            continue
-    return None
 
 
 def _as_float(whole: float) -> float:

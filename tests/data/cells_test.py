@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from prouter_jax.data import cells
+from prouter_jax.data import cell_times, cells
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_numbers():
 def test_times():
     noon = 1767268800.0
     texts = ["2026-01-01T12:00:00Z", "2026-01-01T13:00:00+01:00", "2026-01-01 12:00:00", "noon", None]
-    found, odd = cells.times(pa.array(texts))
+    found, odd = cell_times.times(pa.array(texts))
     np.testing.assert_array_equal(found, [noon, noon, noon, np.nan, np.nan])
     assert odd.tolist() == [False, False, False, True, False]
-    np.testing.assert_array_equal(cells.times(pa.array(["1000.5", "inf"]))[0], [1000.5, np.nan])  # beside texts
+    np.testing.assert_array_equal(cell_times.times(pa.array(["1000.5", "inf"]))[0], [1000.5, np.nan])  # beside texts
     moment = datetime.datetime(2026, 1, 1, 12)
     for unit in ("s", "ms", "us", "ns"):
-        np.testing.assert_array_equal(cells.times(pa.array([moment, None], pa.timestamp(unit)))[0], [noon, np.nan])
-    np.testing.assert_array_equal(cells.times(pa.array([noon, None]))[0], [noon, np.nan])
+        np.testing.assert_array_equal(cell_times.times(pa.array([moment, None], pa.timestamp(unit)))[0], [noon, np.nan])
+    np.testing.assert_array_equal(cell_times.times(pa.array([noon, None]))[0], [noon, np.nan])
 
 
 MAY = 1716990379.963  # 2024-05-29 13:46:19.963 UTC
@@ -71,17 +71,17 @@ MAY = 1716990379.963  # 2024-05-29 13:46:19.963 UTC
 @pytest.mark.parametrize("unit", [1, 1e3, 1e6, 1e9])
 def test_the_unit_of_a_time_is_that_in_which_it_lies_in_these_decades(unit):
     for column in (pa.array([MAY * unit]), pa.array([str(round(MAY * unit))])):
-        np.testing.assert_allclose(cells.times(column)[0], MAY, atol=1)
-    np.testing.assert_array_equal(cells.times(pa.array([7.0, -3.0, 5e20]))[0], [7.0, -3.0, 5e20])
+        np.testing.assert_allclose(cell_times.times(column)[0], MAY, atol=1)
+    np.testing.assert_array_equal(cell_times.times(pa.array([7.0, -3.0, 5e20]))[0], [7.0, -3.0, 5e20])
 
 
 def test_a_time_that_was_read_is_read_alike_again():
-    values = np.random.default_rng(0).uniform(*np.log(cells.PLAUSIBLE), 1000)
+    values = np.random.default_rng(0).uniform(*np.log(cell_times.PLAUSIBLE), 1000)
     seconds = np.exp(values)
     for unit in (1, 1e3, 1e6, 1e9):
-        once = cells.as_seconds(seconds * unit)
+        once = cell_times.as_seconds(seconds * unit)
         np.testing.assert_allclose(once, seconds, rtol=1e-12)
-        np.testing.assert_array_equal(cells.as_seconds(once), once)
+        np.testing.assert_array_equal(cell_times.as_seconds(once), once)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_time_that_was_read_is_read_alike_again():
 )
 def test_texts_of_a_time(text):
     for column in (pa.array([text]), pa.array([text, "1"]), pa.array([text]).dictionary_encode()):
-        found, odd = cells.times(column)
+        found, odd = cell_times.times(column)
         np.testing.assert_allclose(found[0], MAY, atol=1)
         assert not odd.any()
 
@@ -105,12 +105,12 @@ def test_texts_of_a_time(text):
 def test_times_of_arrow():
     days = pa.array([datetime.date(2024, 5, 29), None])
     for kind in (pa.date32(), pa.date64()):
-        np.testing.assert_array_equal(cells.times(days.cast(kind))[0], [1716940800, np.nan])
+        np.testing.assert_array_equal(cell_times.times(days.cast(kind))[0], [1716940800, np.nan])
     nanoseconds = pa.array(
         [1796007434015090261, None], pa.timestamp("ns")
     )  # as pandas writes them, not whole microseconds
-    np.testing.assert_allclose(cells.times(nanoseconds)[0], [1796007434.01509, np.nan])
-    assert cells.times(pa.array([datetime.time(1)]))[1].tolist() == [True]
+    np.testing.assert_allclose(cell_times.times(nanoseconds)[0], [1796007434.01509, np.nan])
+    assert cell_times.times(pa.array([datetime.time(1)]))[1].tolist() == [True]
 
 
 def test_name_lists():

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from prouter_jax.data import cells
+from prouter_jax.data import cell_times, cells
 from prouter_jax.data.distinct import distinct_sets
 from prouter_jax.data.logs.messages import drop_blank, prompts, questions
 from prouter_jax.data.logs.pieces import Columns, Piece
@@ -149,7 +149,7 @@ class RequestReader:
     def _numbers(self, columns: dict[str, pa.Array], field: str, bad: "_Bad") -> np.ndarray:
         values = np.full(len(bad.rows), np.nan)
         for name, column in columns.items():
-            some, odd = cells.times(column) if field == "time" else cells.numbers(column)
+            some, odd = cell_times.times(column) if field == "time" else cells.numbers(column)
             bad.add(odd, f"{field} not readable")
             unit = 1e-3 if field == "latency" and name.endswith("_ms") else self._units.get(name, 1.0)
             some = some * unit if unit != 1 else some
@@ -182,7 +182,7 @@ class RequestReader:
 
     def _odd_times(self, time: np.ndarray) -> np.ndarray:
         """Which times are no dates, if times are dates: as most of the first ones are."""
-        low, high = cells.PLAUSIBLE
+        low, high = cell_times.PLAUSIBLE
         dated, present = (time >= low) & (time < high), ~np.isnan(time)
         if not self.time and present.any():
             self.time = "dates" if 2 * dated.sum() >= present.sum() else "numbers"

@@ -5,7 +5,7 @@ import datetime
 
 import numpy as np
 
-from prouter_jax.data import cells
+from prouter_jax.data.cell_times import PLAUSIBLE
 from prouter_jax.data.logs.pieces import Piece
 from prouter_jax.data.logs.requests import RequestReader, Requests
 from prouter_jax.data.logs.thumbs import DOWN, UP, Coding
@@ -194,7 +194,7 @@ def _widen(known: tuple[float, float] | None, times: np.ndarray) -> tuple[float,
 
 
 def _moment(seconds: float) -> str:
-    low, high = cells.PLAUSIBLE
+    low, high = PLAUSIBLE
     if not low <= seconds < high:
         return f"{seconds:.15g}"
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M:%S}"

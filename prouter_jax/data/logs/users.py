@@ -70,8 +70,12 @@ class UserCounts:
         encoded = users.dictionary_encode()
         distinct, numbers = encoded.dictionary.to_pylist(), np.bincount(encoded.indices.to_numpy(zero_copy_only=False))
         self.rows += len(users)
-        self.users += len(self._seen.first(np.array([hash(user) for user in distinct], np.int64)))
-        most = np.argsort(-numbers, kind="stable")[:_MOST_COUNTED]
+        self.users += len(self._seen.first(np.fromiter(map(hash, distinct), np.int64, len(distinct))))
+        most = (
+            np.argpartition(-numbers, _MOST_COUNTED)[:_MOST_COUNTED]
+            if len(numbers) > _MOST_COUNTED
+            else range(len(numbers))
+        )
         self._most.update({distinct[user]: int(numbers[user]) for user in most})
         self._most = collections.Counter(dict(self._most.most_common(_MOST_COUNTED)))
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int
 
-from prouter_jax.data import cells
+from prouter_jax.data import cell_times, cells
 from prouter_jax.data.cells import is_utf8
 from prouter_jax.data.distinct import first_repeat
 from prouter_jax.data.tables.table import Table, TextColumn
@@ -185,7 +185,7 @@ def _is_infinite(cell) -> bool:
         return False
 
 
-_NUMBERS = {"number": cells.numbers, "grade": functools.partial(cells.numbers, booleans=True), "time": cells.times}
+_NUMBERS = {"number": cells.numbers, "grade": functools.partial(cells.numbers, booleans=True), "time": cell_times.times}
 
 
 def _list_column(table: Table, name: str, column) -> TextColumn:

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from prouter_jax.data.cells import as_seconds, is_utf8
+from prouter_jax.data.cell_times import as_seconds
+from prouter_jax.data.cells import is_utf8
 from prouter_jax.data.interactions import CHOICE, KINDS, Interactions, select_decisions, select_llms
 from prouter_jax.data.tables.assemble import assemble
 from prouter_jax.data.tables.file_forms import table_files

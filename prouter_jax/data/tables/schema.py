@@ -9,7 +9,7 @@ A schema maps each column name to its kind. Columns outside the schema are not l
 | text | a text |
 | number | a finite number, or a text of one |
 | grade | the same, or true (1) or false (0) |
-| time | a date or time, or a number of seconds since 1970, also in finer units, see `data.cells` |
+| time | a date or time, or a number of seconds since 1970, also in finer units, see `data.cell_times` |
 | list | a list of texts, or one text that lists them, see `table.split_names` |
 | texts | a text, a number, or a list of texts, which is stored as JSON; `parse_texts` reads it |
 | options | a text, or a list or an object, which is stored as JSON; `data.choices.parse_choices` reads it |
