@@ -61,6 +61,12 @@ class CountingRouter:
     def forget(self, user):
         return self.said.pop(user, None) is not None
 
+    needs_texts = False
+
+    def weights(self, user):
+        """The share of words in answers weighs more with each piece of feedback."""
+        return {"length": (float(len(self.said.get(user, ()))), 0.0), "cost": (-1.0, -1.0)}
+
     def locate(self, query, task_id=None):
         return {"features": hashlib.sha256(query.encode()).digest()}
 

@@ -107,6 +107,20 @@ class LiveRouter:
         """Names of the LLMs."""
         return list(self._llms)
 
+    @property
+    def needs_texts(self) -> bool:
+        """Whether feedback needs the text of its query: features are not enough for this network."""
+        return self._reader is None
+
+    def weights(self, user: str) -> dict[str, tuple[float, float]]:
+        """The user's weight on each named property of answers, and a new user's; empty if states are no weights."""
+        pool = self.router.pool
+        with self._lock:
+            state = self._states.get(user)
+            state = pool.users[pool.user_rows.get(user, len(pool.users) - 1)] if state is None else state
+            new, named = pool.scorer.cold_start_user, pool.scorer.named
+            return {name: (float(state[at][0]), float(new[at][0])) for name, at in named.items() if len(new[at]) == 1}
+
     def route(
         self,
         user: str,

@@ -96,6 +96,17 @@ def test_feedback_moves_its_user_alone_and_is_forgotten(router):
     assert live.route("fan", TEXTS[0]) == before["fan"]
 
 
+def test_weights_are_those_of_the_state_and_those_of_a_new_user_where_nothing_was_said(router):
+    live, scorer = LiveRouter(router), router.scorer
+    new = live.weights("fan")
+    assert bool(new) == bool(scorer.named)
+    assert all(mine == of_new_user for mine, of_new_user in new.values())
+    live.observe(LiveFeedback("fan", TEXTS[0], kind="choice", llm=router.llms[3]))
+    for name, (mine, of_new_user) in live.weights("fan").items():
+        assert mine == live._states["fan"][scorer.named[name]][0]
+        assert of_new_user == new[name][1]
+
+
 def test_a_replay_gives_the_same_states(router):
     first, second = LiveRouter(router), LiveRouter(router)
     said = [*_feedback(router, "ann"), *_feedback(router, "bob")]

@@ -79,6 +79,14 @@ class ModelProfile(BaseModel):
     mean_rating: float | None
 
 
+class PropertyProfile(BaseModel):
+    """How a user weighs a property of answers, as the router learnt it."""
+
+    name: str
+    weight: float
+    new_user_weight: float
+
+
 class UserAnswer(BaseModel):
     """A user: settings, and what it said, in words and numbers."""
 
@@ -89,6 +97,7 @@ class UserAnswer(BaseModel):
     decisions: int
     feedback: int
     models: list[ModelProfile]
+    properties: list[PropertyProfile] = Field(description="Those that the user weighs most unlike a new user.")
     summary: list[str]
 
 

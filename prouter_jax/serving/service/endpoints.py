@@ -14,7 +14,7 @@ from prouter_jax.serving.live_feedback import LiveFeedback
 from prouter_jax.serving.service import answers
 from prouter_jax.serving.service.errors import ApiError
 from prouter_jax.serving.service.page import HEADERS, api_page, people_page
-from prouter_jax.serving.service.profile import model_profiles, summarise
+from prouter_jax.serving.service.profile import model_profiles, property_profiles, summarise
 from prouter_jax.serving.service.requests import FeedbackRequest, Id, RouteRequest, ServedRequest, UserRequest
 from prouter_jax.serving.service.service import Routed
 from prouter_jax.serving.service.state import State
@@ -100,6 +100,7 @@ async def get_user(
         }
         return JSONResponse({"user": user, "settings": settings.to_row()} | everything)
     profiles = model_profiles(LiveFeedback.from_row(row.content) for row in said)
+    properties = property_profiles(state.service.live.weights(user))
     answer = {
         "user": user,
         "basis": "history" if said or state.service.is_known(user) else "cold_start",
@@ -108,7 +109,8 @@ async def get_user(
         "decisions": len(decisions),
         "feedback": len(said),
         "models": profiles,
-        "summary": summarise(profiles, settings.pin, settings.ban),
+        "properties": properties,
+        "summary": summarise(profiles, properties, settings.pin, settings.ban),
     }
     return JSONResponse(answer)
 

@@ -2,12 +2,13 @@
 
 import collections
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prouter_jax.serving.live_feedback import LiveFeedback
 
 _Z = 1.96  # of a 95 % interval
+_MOST_PROPERTIES, _PROPERTIES_IN_WORDS = 10, 3
 _FEWEST_TO_JUDGE = 3  # judgements of a model before words are made of them
 
 
@@ -32,7 +33,20 @@ def model_profiles(said: Iterable[LiveFeedback]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: (-(one["low"] or 0), -(one["mean_rating"] or -math.inf), one["model"]))
 
 
-def summarise(profiles: Sequence[dict[str, Any]], pin: str | None, ban: Sequence[str]) -> list[str]:
+def property_profiles(weights: Mapping[str, tuple[float, float]]) -> list[dict[str, Any]]:
+    """The properties that a user weighs most unlike a new user; the columns of `answers.PropertyProfile`.
+
+    Args:
+      weights: the user's weight and a new user's, by the name of the property.
+    """
+    order = sorted(weights.items(), key=lambda item: -abs(item[1][0] - item[1][1]))
+    differ = [(name, mine, new) for name, (mine, new) in order[:_MOST_PROPERTIES] if mine != new]
+    return [{"name": name, "weight": mine, "new_user_weight": new} for name, mine, new in differ]
+
+
+def summarise(
+    profiles: Sequence[dict[str, Any]], properties: Sequence[dict[str, Any]], pin: str | None, ban: Sequence[str]
+) -> list[str]:
     """The profile in sentences."""
     sentences = [f"Always uses {pin} where it is on offer."] if pin else []
     sentences += [f"Never uses {', '.join(ban)}."] if ban else []
@@ -44,6 +58,9 @@ def summarise(profiles: Sequence[dict[str, Any]], pin: str | None, ban: Sequence
             )
         if one["ratings"]:
             sentences.append(f"Rated {one['model']} {one['mean_rating']:.3g} in the mean of {one['ratings']}.")
+    for one in properties[:_PROPERTIES_IN_WORDS]:
+        mine, new = f"{one['weight']:+.2f}", f"{one['new_user_weight']:+.2f}"
+        sentences.append(f"Weighs {one['name'].removeprefix('style: ')} by {mine}, a new user by {new}.")
     return sentences or ["Has said too little for a profile."]
 
 

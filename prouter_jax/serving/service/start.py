@@ -81,6 +81,8 @@ def opened(database: Database, workdir: pathlib.Path, options: Options) -> Itera
     with database.only_service():
         seen = reload.version(workdir)
         live = reload.load(workdir)
+        if live.needs_texts and not options.store_prompts:
+            raise ValueError(f"{workdir}: expected --store_prompts, which feedback on this network needs, found none")
         options = dataclasses.replace(options, shared=database.shared)
         service = Service(live, database.connect, options, database.purge)
         try:

@@ -77,6 +77,12 @@ def test_keys_are_read_from_a_file_or_a_variable_and_never_shown(tmp_path):
         assert "plain" not in str(raised.value)
 
 
+def test_all_digits_of_a_key_count():
+    digest = hashlib.sha256(b"x").hexdigest()
+    assert Keys(f"{digest} user eve", "keys").find("x").user == "eve"
+    assert Keys(f"{digest[:16]}{'0' * 48} user eve", "keys").find("x") is None
+
+
 def test_a_service_without_any_identity_does_not_start():
     with pytest.raises(ValueError, match="expected --keys, --user_header or --trust_body, found none"):
         make_identity(None, None, None, False, None)

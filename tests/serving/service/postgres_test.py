@@ -117,6 +117,20 @@ def test_an_id_counts_once_in_all_services(start):
     assert _said(one) == _said(two) == ["cedar"]
 
 
+def test_transactions_of_services_wait_for_each_other(url):
+    """So the numbers of feedback rise in the order of the commits, and none is overlooked."""
+    one, two = Postgres(url), Postgres(url)
+    two.execute("SET lock_timeout = 10")  # milliseconds
+    one.execute("BEGIN")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        two.execute("BEGIN")
+    one.execute("COMMIT")
+    two.execute("ROLLBACK")
+    two.execute("BEGIN")
+    for connection in (one, two):
+        connection.close()
+
+
 @pytest.mark.slow
 def test_no_acknowledged_feedback_is_lost_or_counted_twice_in_20_kills(start, url):
     check_nothing_is_lost_or_doubled(start, url, 20, seed=2)

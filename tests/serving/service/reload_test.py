@@ -8,8 +8,11 @@ from processes import wait_for
 from serve_cases import CountingRouter, open_service
 
 from prouter_jax.serving.service import learner, reload
+from prouter_jax.serving.service.databases import find_database
 from prouter_jax.serving.service.reload import Reloader, repeating
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, UserRequest
+from prouter_jax.serving.service.service import Options
+from prouter_jax.serving.service.start import opened
 from prouter_jax.serving.service.telemetry import Log, Metrics
 
 
@@ -101,6 +104,18 @@ def test_who_is_forgotten_while_a_router_is_swapped_in_stays_forgotten(service):
     service.swap(Slow())
     said = {user: [one.llm for one in said] for user, said in service.live.said.items()}
     assert said == {"ann": ["cedar", "birch"], "bob": ["birch"]}
+
+
+def test_a_network_that_needs_texts_is_not_served_without_them(tmp_path, monkeypatch):
+    live = CountingRouter()
+    live.needs_texts = True
+    monkeypatch.setattr(reload, "load", lambda _: live)
+    database = find_database(tmp_path, None)
+    with pytest.raises(ValueError, match="expected --store_prompts"), opened(database, tmp_path, Options()):
+        pass
+    with opened(database, tmp_path, Options(store_prompts=True)) as (service, _):
+        _say(service, "cedar")
+        assert service.live is live
 
 
 def test_the_workdir_is_watched_in_the_background(service, tmp_path):

@@ -216,6 +216,8 @@ def test_a_profile_says_what_a_user_likes_and_how_sure_that_is(path):
         assert birch["high"] == pytest.approx(0.9285, abs=1e-4)
         assert "Liked birch in 6 of 8 cases (41% to 93% with 95 % certainty)." in found["summary"]
         assert "Rated cedar 4 in the mean of 1." in found["summary"]
+        assert found["properties"] == [{"name": "length", "weight": 10.0, "new_user_weight": 0.0}]
+        assert "Weighs length by +10.00, a new user by +0.00." in found["summary"]
 
 
 def test_an_export_has_everything_of_a_user_and_of_no_other(path):
