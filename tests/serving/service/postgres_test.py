@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from processes import run
@@ -26,25 +27,26 @@ def _program(name):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The URL of a server; PostgreSQL does not run as root, so another user of the machine does."""
+def server():
+    """The URL of a server; PostgreSQL does not run as root, so another user of the machine does.
+
+    Its folder is not among pytest's, which are for one user alone.
+    """
     if _program("initdb") is None:
         pytest.skip("needs PostgreSQL's server (Debian: apt-get install postgresql)")
-    folder = tmp_path_factory.mktemp("postgres")
-    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    if as_user:
-        shutil.chown(folder, "postgres")
-        for parent in (folder, *folder.parents[:2]):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    made = run([*as_user, _program("initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust"], cwd="/")
-    assert made.returncode == 0, made.stderr
-    options = f"-c listen_addresses= -c unix_socket_directories={folder}"
-    control = [*as_user, _program("pg_ctl"), "-D", str(folder / "data"), "-w"]
-    subprocess.run(
-        [*control, "-o", options, "-l", str(folder / "log"), "start"], check=True, cwd="/", stdout=sys.stderr
-    )
-    yield f"postgresql://postgres@/postgres?host={folder}"
-    run([*control, "-m", "immediate", "stop"], cwd="/")
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        if as_user:
+            shutil.chown(folder, "postgres")
+        made = run([*as_user, _program("initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust"], cwd="/")
+        assert made.returncode == 0, made.stderr
+        options = f"-c listen_addresses= -c unix_socket_directories={folder}"
+        control = [*as_user, _program("pg_ctl"), "-D", str(folder / "data"), "-w"]
+        begin = [*control, "-o", options, "-l", str(folder / "log"), "start"]
+        subprocess.run(begin, check=True, cwd="/", stdout=sys.stderr)
+        yield f"postgresql://postgres@/postgres?host={folder}"
+        run([*control, "-m", "immediate", "stop"], cwd="/")
 
 
 @pytest.fixture
