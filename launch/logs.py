@@ -39,16 +39,16 @@ def main() -> None:
     from prouter_jax.data.logs.convert import convert_log, examine_log
     from prouter_jax.data.logs.summary import summary_lines
 
-    if not _OUT.value and not _DRY_RUN.value:
-        raise ValueError("--out: expected a folder for the tables, found none (or --dry_run)")
     options = _options()
     pause = _SECONDS_ON_TERMINAL if sys.stderr.isatty() else _SECONDS_IN_LOG
     progress = on_progress("rows", pause)
     if _DRY_RUN.value:
         counts, examples = examine_log(_INPUT.value, options, progress)
         print(examples + "\n")
-    else:
+    elif _OUT.value:
         counts = convert_log(_INPUT.value, _OUT.value, options, progress)
+    else:
+        raise ValueError("--out: expected a folder for the tables, found none (or --dry_run)")
     print("\n".join(summary_lines(counts)))
     users = "hashed" if options.hash_key else "as they are in the log"
     users += ", addresses under a key that is gone" if options.mask and not options.hash_key else ""

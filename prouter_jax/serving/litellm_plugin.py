@@ -128,7 +128,7 @@ def make_logger(plugin: Plugin) -> Any:
 
 def connect(url: str, key: str | None) -> Send:
     """Sends requests to a service over connections that are kept."""
-    import httpx
+    import httpx  # pyright: ignore[reportMissingImports]  # LiteLLM brings it
 
     client = httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"} if key else {})
 
