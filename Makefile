@@ -34,13 +34,14 @@ picture: .venv/made
 	$(BIN)/python docs/picture.py runs/embedded docs/picture.png
 
 # versions and hashes of all packages anew, after a change of pyproject.toml; LOCK_FLAGS=--upgrade takes newer ones.
-# make.txt is what this file installs, pod.txt for workers with TPUs; extras.txt has what is in neither
+# make.txt is what this file installs, pod.txt for workers with TPUs, serve.txt for `prouter serve`; extras.txt has what is in neither
 LOCK_FLAGS ?=
 LOCK = build/uv/bin/uv pip compile --quiet --no-header --universal --python-version=3.11 --generate-hashes \
 	$(LOCK_FLAGS) pyproject.toml
 lock: build/uv/bin/uv
 	$(LOCK) requirements/build.in --extra=test --extra=check -o requirements/make.txt
 	$(LOCK) requirements/build.in --extra=gcs --extra=tpu --extra=ahead -c requirements/make.txt -o requirements/pod.txt
+	$(LOCK) requirements/build.in --extra=serve --extra=postgres -c requirements/make.txt -o requirements/serve.txt
 	$(LOCK) --override=requirements/without.in --extra=tensorboard --extra=minilm \
 		-c requirements/make.txt -c requirements/pod.txt -o requirements/extras.txt
 

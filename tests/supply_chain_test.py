@@ -10,7 +10,8 @@ import tomllib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-LOCKS = ("make", "pod", "extras")
+LOCKS = ("make", "pod", "serve", "extras")
+IMAGES = ("launch/backends/Dockerfile", "launch/backends/serve.Dockerfile")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
@@ -42,7 +43,11 @@ def test_every_package_of_a_list_is_pinned_with_hashes(name):
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("make", {"test", "check", "baselines", "judge", "grading", "mask", "tfds"}), ("pod", {"gcs", "tpu", "ahead"})],
+    [
+        ("make", {"test", "check", "baselines", "judge", "grading", "mask", "tfds"}),
+        ("pod", {"gcs", "tpu", "ahead"}),
+        ("serve", {"serve", "postgres"}),
+    ],
 )
 def test_the_lists_have_every_extra(name, extras):
     direct = _names(PROJECT["dependencies"]) | _names(one for extra in extras for one in EXTRAS[extra])
@@ -75,7 +80,7 @@ def test_the_check_ends_with_1_if_something_is_not_pinned():
     assert re.search(r"^jax: expected none, found ", done.stderr, re.M)
 
 
-@pytest.mark.parametrize("path", ["Makefile", ".ci/run", "launch/backends/Dockerfile", "launch/backends/cloud.py"])
+@pytest.mark.parametrize("path", ["Makefile", ".ci/run", *IMAGES, "launch/backends/cloud.py"])
 def test_installations_are_of_lists_with_hashes(path):
     text = (ROOT / path).read_text().replace("\\\n", " ")
     installed = re.findall(r"pip install (?!xpk)([^\n|&]*)", text)
@@ -88,8 +93,9 @@ def test_installations_are_of_lists_with_hashes(path):
             assert (ROOT / name).is_file()
 
 
-def test_the_image_is_fixed_small_and_not_run_by_root():
-    lines = (ROOT / "launch" / "backends" / "Dockerfile").read_text().splitlines()
+@pytest.mark.parametrize("path", IMAGES)
+def test_the_image_is_fixed_small_and_not_run_by_root(path):
+    lines = (ROOT / path).read_text().splitlines()
     (base,) = [line for line in lines if line.startswith("FROM ")]
     assert re.fullmatch(r"FROM python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base)
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
