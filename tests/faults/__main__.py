@@ -68,9 +68,10 @@ def flips(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list
 def pairs(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list[str]:
     from faults.pairs import race_all
 
-    wrong, workdir, rounds = [], _trained(warm, home, 0), arguments.number or 10
-    with JudgeServer(cases.echo) as server, Warm(home / "second") as second:
-        for name, race in cases.races(workdir, server).items():
+    wrong, rounds, only = [], arguments.number or 10, arguments.only or ["tables", "router"]
+    with JudgeServer(cases.echo) as server, Warm(home) as second:
+        for name in only:
+            race = cases.race_on_tables(server) if name == "tables" else cases.race_on_router(_trained(warm, home, 0))
             raced = race_all((warm, second), *race, home / name, rounds)
             print(f"{name}: {raced.rounds} rounds, {raced.ended}, {len(raced.wrong)} wrong", flush=True)
             wrong += raced.wrong
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("what", choices=["kills", "flips", "pairs", "fuzz"])
     parser.add_argument("--number", type=int, default=0, help="operations a command, flips, rounds a pair, or inputs")
     parser.add_argument("--first", type=int, default=0, help="number of the first input of fuzz")
-    parser.add_argument("--only", action="append", help="a command, or a door; may be repeated")
+    parser.add_argument("--only", action="append", help="a command, a door, tables or router; may be repeated")
     parser.add_argument("--all", action="store_true", help="flip every byte that a load reads")
     parser.add_argument("--home", help="folder to work in, which stays")
     arguments = parser.parse_args()

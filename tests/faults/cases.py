@@ -105,39 +105,26 @@ def collect_case(server: JudgeServer) -> Case:
 Race = tuple[Callable[[pathlib.Path], None], dict[str, Command], State]
 
 
-def races(workdir: pathlib.Path, server: JudgeServer) -> dict[str, Race]:
-    """Commands that meet in a folder of tables, and on a router: what is there, the commands, and what counts."""
+def race_on_tables(server: JudgeServer) -> Race:
+    """What is in a folder, the commands that meet in one of tables, and which files count."""
+    answers = collect_case(server)
 
-    def tables(folder: pathlib.Path) -> None:
-        answers = collect_case(server)
+    def prepare(folder: pathlib.Path) -> None:
         answers.prepare(folder)
         write_log(folder / "log.jsonl", made_up_rows(40))
         write_log(folder / "other.jsonl", made_up_rows(30, seed=1))
         write_rows(folder / "utterances.jsonl", PRISM)
 
-    return {
-        "tables": (
-            tables,
-            {
-                "logs": logs,
-                "other logs": lambda folder: logs(folder, "other.jsonl"),
-                "convert": convert,
-                "collect": collect,
-            },
-            collect_case(server).state,
-        ),
-        "router": (
-            lambda folder: _with_router(workdir, folder),
-            {
-                "update": update,
-                "other update": lambda folder: update(folder, "other.jsonl"),
-                "score": score,
-                "shard 0": lambda folder: score(folder, "--shard=0/2"),
-                "shard 1": lambda folder: score(folder, "--shard=1/2"),
-            },
-            state_of,
-        ),
-    }
+    commands: dict[str, Command] = {"logs": logs, "convert": convert, "collect": collect}
+    return prepare, commands | {"other logs": lambda folder: logs(folder, "other.jsonl")}, answers.state
+
+
+def race_on_router(workdir: pathlib.Path) -> Race:
+    """`race_on_tables` for commands that meet on a router."""
+    commands: dict[str, Command] = {"update": update, "score": score}
+    commands["other update"] = lambda folder: update(folder, "other.jsonl")
+    commands |= {f"shard {part}": lambda folder, part=part: score(folder, f"--shard={part}/2") for part in range(2)}
+    return lambda folder: _with_router(workdir, folder), commands, state_of
 
 
 def echo(messages: list[dict], number: int) -> Act:
