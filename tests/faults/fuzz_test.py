@@ -19,7 +19,7 @@ def _check(found: Fuzzed) -> None:
 
 
 def test_readers_of_data(tmp_path):
-    _check(fuzz(doors_of_data(), range(100), tmp_path))
+    _check(fuzz(doors_of_data(), range(60), tmp_path))
 
 
 def test_readers_of_answers(tmp_path, monkeypatch):

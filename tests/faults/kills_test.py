@@ -6,11 +6,11 @@
 import pytest
 from faults.cases import collect_case, echo, file_cases, router_cases
 from faults.sweep import Found, sweep
-from faults.system_calls import SUPPORTED
+from faults.system_calls import is_supported
 from faults.warm import Warm
 from judge_server import JudgeServer
 
-pytestmark = pytest.mark.skipif(not SUPPORTED, reason="calls are counted on Linux and x86-64 alone")
+pytestmark = pytest.mark.skipif(not is_supported(), reason="calls are counted on Linux and x86-64 with seccomp")
 
 
 @pytest.fixture(scope="module")

@@ -44,12 +44,11 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _ARCHITECTURE, _SECCOMP = 0xC000003E, 317  # x86-64
 _ALLOW, _ASK = 0x7FFF0000, 0x7FC00000
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
-_NO_NEW_PRIVILEGES, _SET_FILTER, _NEW_LISTENER, _CONTINUE = 38, 1, 8, 1
+_NO_NEW_PRIVILEGES, _SET_FILTER, _GET_SIZES, _NEW_LISTENER, _CONTINUE = 38, 1, 3, 8, 1
 _CALL = "QIIiIQ6Q"  # struct seccomp_notif
 _CURRENT_FOLDER, _PAGE = -100, 4096
 
 KILL = -1
-SUPPORTED = sys.platform == "linux" and platform.machine() == "x86_64"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +67,13 @@ class Operation:
         """Whether a full disk refuses it."""
         new = self.name in ("mkdir", "link") or (self.name == "open" and not os.path.lexists(self.path))
         return new or self.name == "write"
+
+
+def is_supported() -> bool:
+    """Whether this machine can tell of system calls: Linux on x86-64, where seccomp is allowed."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    return ctypes.CDLL(None).syscall(_SECCOMP, _GET_SIZES, 0, ctypes.create_string_buffer(6)) == 0
 
 
 def ask_before_file_operations() -> int:
