@@ -18,7 +18,9 @@ from . import entry
 
 _INPUT = flags.DEFINE_list("input", None, "Log files: .jsonl, .json, .csv (also with .gz) or .parquet.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder of the tables.")
-_PRESET = flags.DEFINE_string("preset", None, "The gateway that wrote the log; `--preset=list` names them.")
+_PRESET = flags.DEFINE_string(
+    "preset", None, "The gateway that wrote the log: litellm, langfuse, openai_batch, openrouter, ..."
+)
 _COLUMNS = flags.DEFINE_string("columns", None, "FIELD=COLUMN,... where a column has another name than usual.")
 _THUMBS = flags.DEFINE_string("thumbs", None, "UP:DOWN or UP:DOWN:NONE, the values of thumbs if they are not found.")
 _RATING_RANGE = flags.DEFINE_string("rating_range", None, "LOW:HIGH of the ratings, which become 0 and 1.")
