@@ -50,7 +50,7 @@ def read_arena(path: str | os.PathLike, on_progress: ProgressCallback | None = N
     files, builder = FileSet(data_files(make_path(path)), on_progress), InteractionsBuilder()
     user = None
     for vote in files.read_all(("model_a", "model_b"), (*_USERS, *_VOTES, *_KAGGLE)):
-        user = _user_column(vote, _USERS) if user is None else user
+        user = _user_column(vote, _USERS, user)
         reason = _add_vote(vote, user, builder)
         if reason:
             files.drop(reason)
@@ -73,7 +73,7 @@ def read_chosen_rejected(path: str | os.PathLike, on_progress: ProgressCallback 
     files, builder = FileSet(data_files(make_path(path)), on_progress), InteractionsBuilder()
     names, user, ids = ("prompt", "question", "instruction", *_CHOSEN[0], *_CHOSEN[1], *_RATERS), None, RowIndex()
     for pair in files.read_all(("chosen", "rejected"), names):
-        user = _user_column(pair, _RATERS) if user is None else user
+        user = _user_column(pair, _RATERS, user)
         reason = _add_pair(pair, user, ids, builder)
         if reason:
             files.drop(reason)
@@ -163,9 +163,18 @@ def _texts(vote: Record, column: str) -> list[str]:
     return [(text or "").encode("utf-8", "replace").decode() for text in found]
 
 
-def _user_column(first: Record, columns: tuple[str, ...]) -> str:
-    """The column of users that the first record has, "" for none; the other records must have it too."""
-    return next((column for column in columns if first.has(column)), "")
+def _user_column(record: Record, columns: tuple[str, ...], before: str | None) -> str:
+    """The column of users, "" for none: that of the records before, which all have it, or none has.
+
+    Raises:
+      ValueError: if only the records before have none.
+    """
+    if before:
+        return before
+    found = next((column for column in columns if record.has(column)), "")
+    if found and before is not None:
+        raise record.error(found, "a user in all records or in none, as before", record.cells[found])
+    return found
 
 
 def _user(record: Record, column: str) -> str:

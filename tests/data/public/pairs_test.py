@@ -197,3 +197,12 @@ def test_without_names_of_llms_a_preference_says_nothing(tmp_path):
     rows = [{"prompt": "One?", "chosen": "good", "rejected": "bad"}]
     with pytest.raises(ValueError, match="column chosen_model, row 0: expected the names of both LLMs"):
         read_chosen_rejected(write_rows(tmp_path / "train.jsonl", rows))
+
+
+@pytest.mark.parametrize("without", [0, 1])
+def test_all_votes_have_a_user_or_none_has(tmp_path, without):
+    votes = [arena_vote(number, "a", "b", "model_a", f"j{number}") for number in range(3)]
+    del votes[without]["judge"]
+    row = without or 1
+    with pytest.raises(ValueError, match=rf"votes.jsonl, column judge, row {row}: expected (a user in all|an id)"):
+        read_arena(write_rows(tmp_path / "votes.jsonl", votes))
