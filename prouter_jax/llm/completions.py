@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+_MOST_TOKENS = 10**9  # as in tables of outcomes; costs and columns hold no more
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning")
 _THOUGHT_PARTS = ("thinking", "reasoning", "thought")
 _LOWEST_STATUS, _HIGHEST_STATUS = 400, 599
@@ -143,4 +144,4 @@ def _token_count(tokens) -> int | None:
         tokens = int(tokens) if tokens.isascii() and tokens.isdecimal() and len(tokens) < 19 else None
     if isinstance(tokens, float):
         tokens = int(tokens) if tokens.is_integer() else None
-    return tokens if type(tokens) is int and tokens >= 0 else None
+    return tokens if type(tokens) is int and 0 <= tokens <= _MOST_TOKENS else None

@@ -32,7 +32,15 @@ def test_a_reply_comes_with_the_tokens_it_took(monkeypatch):
         assert _complete() == Reply("yes", 100, 5, "stop")
 
 
-@pytest.mark.parametrize("usage", [None, {"prompt_tokens": None}, {"prompt_tokens": -1, "completion_tokens": "many"}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {"prompt_tokens": None},
+        {"prompt_tokens": -1, "completion_tokens": "many"},
+        {"prompt_tokens": 10**400, "completion_tokens": 2**63},
+    ],
+)
 def test_a_count_that_makes_no_sense_is_none(monkeypatch, usage):
     with serving(monkeypatch, lambda *_: Act("yes", usage=usage)):
         assert _complete() == Reply("yes", None, None, "stop")
