@@ -1,4 +1,4 @@
-"""Takes a user out of a trained router and of tables, and looks for the id in every file.
+"""Takes a user out of a trained router and of tables; looks for the id in every file.
 
 prouter forget --workdir=runs/embedded --user=u00 [--also=my_tables]
 
