@@ -37,7 +37,7 @@ def workdirs(experiment, experiment_workdir, tmp_path_factory):
 
 def _check(damaged: Damaged) -> None:
     assert not damaged.wrong, "\n".join(damaged.wrong)
-    assert damaged.ended["refused"] > damaged.ended["same scores"] > 0
+    assert min(damaged.ended["refused"], damaged.ended["same scores"]) > 0
 
 
 @pytest.mark.slow

@@ -145,7 +145,8 @@ class _Parts:
         with contextlib.suppress(OSError):
             for path in list_folder(self._folder):
                 if f"-of-{self.number}." in path.name and not path.name.startswith("."):
-                    path.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # the others go nevertheless; the same command clears again
+                        path.unlink(missing_ok=True)
             if not is_remote(self._folder):
                 files.remove_leftovers(self._folder)
                 self._folder.rmdir()
