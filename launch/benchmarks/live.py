@@ -16,7 +16,7 @@ _REQUESTS, _FEEDBACK, _WORDS = 1000, 200, 50
 
 def measure_live(setting: Setting) -> Iterator[Figure]:
     """Median and 99th percentile of `LiveRouter.route` with a new text, and of `observe` until the next `route`."""
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # as `prouter serve`: threads wait for each other
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # in parts so small threads only wait for each other
     from prouter_jax.experiment import run_experiment
     from prouter_jax.serving.live import LiveRouter
     from prouter_jax.serving.router import Router

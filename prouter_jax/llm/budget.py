@@ -3,11 +3,12 @@
 import asyncio
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tqdm
 
+from prouter_jax.io.display import log_line
 from prouter_jax.llm.completions import Reply
 from prouter_jax.llm.pool import Messages, RemoteLlm
 
@@ -135,6 +136,20 @@ class Budget:
             self._reserved = self._reserved - reserved if self._running else 0.0
             self.spent += cost
             self._changed.notify_all()
+
+
+def tell_killed(where: str, costs: Sequence[float]) -> None:
+    """Says in a line what requests that were under way at a kill may cost a second time; nothing without any.
+
+    Args:
+      where: begins the line.
+      costs: most that each of them can cost, in USD.
+    """
+    if costs:
+        log_line(
+            f"{where}: {len(costs):,} requests were under way when an earlier run was killed; they are asked "
+            f"again, so at most {sum(costs):.4f} USD are paid twice; the budget counts them"
+        )
 
 
 class Progress(tqdm.tqdm):

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 
 from prouter_jax.data.thoughts import strip_thoughts
-from prouter_jax.io.display import log_line
 from prouter_jax.io.locks import lock_folder
 from prouter_jax.io.paths import local_path
 from prouter_jax.llm.answers import (
@@ -28,6 +27,7 @@ from prouter_jax.llm.budget import (
     charge,
     count_characters,
     estimate_tokens,
+    tell_killed,
 )
 from prouter_jax.llm.collected_tables import write_collected
 from prouter_jax.llm.completions import Reply
@@ -105,12 +105,7 @@ def collect(
     folder = local_path(folder, "answers, to which one is added at a time")
     with lock_folder(folder), open_answers(folder) as store:
         killed = asyncio.run(store.settle_killed())
-        if killed:
-            most = sum(one.cost for one in killed)
-            log_line(
-                f"collect: {len(killed):,} requests were under way when an earlier run was killed; they are asked "
-                f"again, so at most {most:.4f} USD are paid twice; the budget counts them"
-            )
+        tell_killed("collect", [one.cost for one in killed])
         plans = _make_plans(queries, llms, store.answers.records)
         run = _Run(queries, store, concurrency)
         shared = Budget(budget, store.spent), FairSemaphore(concurrency)

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from prouter_jax.data.thoughts import strip_thoughts
-from prouter_jax.io.display import log_line
 from prouter_jax.io.paths import make_path
-from prouter_jax.llm.budget import BudgetError, Progress, Usage
+from prouter_jax.llm.budget import BudgetError, Progress, Usage, tell_killed
 from prouter_jax.llm.completions import RefusedError
 from prouter_jax.llm.journal import Journal, Record
 from prouter_jax.llm.pool import Messages
@@ -73,12 +72,7 @@ def open_replies(path: str | os.PathLike, record_type: Callable[..., T], noun: s
     with Journal(path, record_type, noun) as journal, Journal(sent_path, record_type, noun) as sent:
         store = ReplyStore(journal, sent)
         killed = asyncio.run(store.settle_killed())
-        if killed:
-            most = sum(one.cost for one in killed)
-            log_line(
-                f"{path.name}: {len(killed):,} requests were under way when an earlier run was killed; they are asked "
-                f"again, so at most {most:.4f} USD are paid twice; the budget counts them"
-            )
+        tell_killed(path.name, [one.cost for one in killed])
         try:
             yield store
         finally:

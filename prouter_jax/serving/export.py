@@ -7,7 +7,6 @@ manifest.json            what goes in and comes out: names and order of the arra
 README.md                the model card
 """
 
-import functools
 import importlib.util
 import json
 import os
@@ -24,7 +23,7 @@ from prouter_jax.io.paths import local_path
 from prouter_jax.model.scoring_function import logits, scoring_arrays
 from prouter_jax.serving.router import Router
 
-PLATFORMS = ("cpu", "cuda", "tpu")
+_PLATFORMS = ("cpu", "cuda", "tpu")
 _COLD_START = "cold_start"
 
 
@@ -79,7 +78,10 @@ def model_card(router: Router, config: ExperimentConfig, licence: str, measured:
     head |= {"tags": ["llm-routing", "personalization", "jax", "flax"]}
     lines = ["---", *(f"{name}: {json.dumps(value)}" for name, value in head.items()), "---", ""]
     lines += [f"# {config.name or 'A personal LLM router'}", ""]
-    lines += [f"Picks an LLM for a user and a query; preset `{config.model.preset}`, prouter_jax {_version()}.", ""]
+    lines += [
+        f"Picks an LLM for a user and a query; preset `{config.model.preset}`, prouter_jax {prouter_jax.__version__}.",
+        "",
+    ]
     lines += ["## Data", f"{sizes}, {len(data.decisions.user):,} decisions. The licence above is that of the data.", ""]
     lines += ["## Measured", measured, ""]
     lines += ["## Use", "`manifest.json` names the inputs of `scoring.stablehlo` in their order:", "", _USE, ""]
@@ -97,14 +99,9 @@ def _measured(report: pathlib.Path | None) -> str:
     return f"On held-out decisions, {name}: {router:.3f}; without the users' histories {blind:.3f}."
 
 
-def _version() -> str:
-    return prouter_jax.__version__
-
-
 def _stablehlo(router: Router, network, tree, leaves: list[np.ndarray]) -> bytes:
     """The scoring function, for any number of pairs."""
 
-    @functools.wraps(logits)
     def score(leaves, states, vectors, style, task):
         return logits(network, jax.tree_util.tree_unflatten(tree, leaves), states, vectors, style, task)
 
@@ -115,7 +112,7 @@ def _stablehlo(router: Router, network, tree, leaves: list[np.ndarray]) -> bytes
     arguments.append(jax.ShapeDtypeStruct((rows,), np.int32))
     _require_flatbuffers()
     constants = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
-    return bytes(jax.export.export(jax.jit(score), platforms=PLATFORMS)(constants, *arguments).serialize())
+    return bytes(jax.export.export(jax.jit(score), platforms=_PLATFORMS)(constants, *arguments).serialize())
 
 
 def _require_flatbuffers() -> None:
@@ -139,7 +136,7 @@ def _manifest(router: Router, names: list[str]) -> dict[str, Any]:
         "task": ["rows"],
     }
     return {
-        "version": _version(),
+        "version": prouter_jax.__version__,
         "inputs": inputs,
         "outputs": {"logits": ["rows", len(router.llms)], "cost_usd": ["rows", len(router.llms)]},
         "llms": router.llms,
