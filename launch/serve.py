@@ -32,6 +32,15 @@ _STORE_PROMPTS = flags.DEFINE_boolean("store_prompts", False, "Store the texts o
 _SWITCH_GAIN = flags.DEFINE_float(
     "switch_gain", 0.1, "Gain in probability from which on a session changes its model.", 0.0, 1.0
 )
+_EXPLORE = flags.DEFINE_enum(
+    "explore", "none", ("none", "thompson", "epsilon"), "How picks are drawn: the best, by the posterior, or at random."
+)
+_EXPLORE_SHARE = flags.DEFINE_float(
+    "explore_share", 0.02, "Probability that exploring spreads evenly over the models on offer.", 0.0, 1.0
+)
+_GATE = flags.DEFINE_float(
+    "gate", None, "Log-odds above which a user's own pick replaces that of a user without history; no gate by default."
+)
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 5.0, "Seconds between looks for an updated router.", lower_bound=0.1
 )
@@ -40,6 +49,7 @@ _EXPORT = flags.DEFINE_string("export", None, "Write the decisions and feedback 
 
 def main() -> None:
     try:
+        from prouter_jax.serving.exploration import Exploration
         from prouter_jax.serving.service import start
     except ImportError as error:
         raise ImportError(f"serve needs {error.name}: pip install 'prouter-jax[serve]'") from None
@@ -50,7 +60,8 @@ def main() -> None:
     variable = os.environ.get("PROUTER_KEYS")
     identity = start.make_identity(_KEYS.value, variable, _USER_HEADER.value, _TRUST_BODY.value, _HASH_USERS.value)
     settings = start.Settings(identity, _RATE.value, _MAX_BODY.value)
-    options = start.Options(_STORE_PROMPTS.value, _SWITCH_GAIN.value)
+    explore = Exploration(_EXPLORE.value, _EXPLORE_SHARE.value, _GATE.value)
+    options = start.Options(_STORE_PROMPTS.value, _SWITCH_GAIN.value, explore=explore)
     log_line(f"serve: reading the router in {_WORKDIR.value}")
     start.serve(_WORKDIR.value, _STATE.value, options, settings, (_HOST.value, _PORT.value), _RELOAD_SECONDS.value)
 

@@ -11,6 +11,7 @@ import types
 import httpx2
 import numpy as np
 
+from prouter_jax.serving.exploration import Exploration
 from prouter_jax.serving.live import Ranking
 from prouter_jax.serving.service import sqlite
 from prouter_jax.serving.service.app import make_app
@@ -36,7 +37,7 @@ class CountingRouter:
         self.router = types.SimpleNamespace(interactions=types.SimpleNamespace(users=users, decisions=decisions))
         self.said = collections.defaultdict(list)
 
-    def route(self, user, query, *, task_id=None, candidates=None, max_cost=None):
+    def route(self, user, query, *, task_id=None, candidates=None, max_cost=None, explore=None):
         if task_id is not None:
             raise ValueError(f"task_id: expected a task of the router or none, found {task_id!r}")
         offered = [llm for llm in candidates or self.llms if max_cost is None or COSTS[llm] <= max_cost]
@@ -48,7 +49,14 @@ class CountingRouter:
                 liked[llm] += -0.5 / len(self.said[user]) if one.kind == "thumb" and not one.value else 1
         order = sorted(offered, key=lambda llm: -liked[llm])
         shares = [liked[llm] / sum(liked.values()) for llm in order]
-        return Ranking(order, shares, [COSTS[llm] for llm in order], "history" if user in self.said else "cold_start")
+        basis, costs = "history" if user in self.said else "cold_start", [COSTS[llm] for llm in order]
+        pick, chances, reason = (explore or Exploration()).draw(np.log(shares), np.zeros(len(order)))
+        place = sorted(range(len(order)), key=lambda i: i != pick)
+        columns = ([one[i] for i in place] for one in (order, shares, costs))
+        return Ranking(*columns, basis, [float(chances[i]) for i in place], reason)
+
+    def prepare(self, explore):
+        pass
 
     def observe(self, feedback):
         feedback.check({llm: row for row, llm in enumerate(self.llms)})

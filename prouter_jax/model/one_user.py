@@ -108,10 +108,13 @@ class OneUserReader:
         answers, weights = self.reader.expected(places), self.reader.weights_of(places)
         return [AskedQuery(*of_query) for of_query in zip(answers, weights, strict=True)]
 
-    def history(self) -> OneHistory:
-        """Returns an empty history."""
+    def history(self, room: int = _LEAST) -> OneHistory:
+        """Returns an empty history, with room for so many decisions before it grows."""
         _, llms, features = self.answers.shape
-        return OneHistory(llms, features, len(self.reader.answers))
+        history = OneHistory(llms, features, len(self.reader.answers))
+        while len(history.answers) < room:
+            history._grow()
+        return history
 
     def read(self, history: OneHistory, user_id: str) -> Float[np.ndarray, " width"]:
         """Computes the state of a user with at least one decision."""
@@ -130,9 +133,7 @@ class OneUserReader:
         nothing = {"offered": np.ones(self.answers.shape[1], np.int8)}
         asked = AskedQuery(self.answers[0], np.zeros(len(self.reader.answers), np.float32))
         for length in lengths:
-            history = self.history()
-            while len(history.answers) < length:
-                history._grow()
+            history = self.history(length)
             history.append(asked, nothing)
             self.read(history, "")
 

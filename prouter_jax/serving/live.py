@@ -23,11 +23,15 @@ from prouter_jax.data.interactions import CHOICE, KINDS, RATING, THUMB, Interact
 from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.model.one_user import AskedQuery, OneHistory, OneUserReader
 from prouter_jax.model.query_batch import QueryBatch
+from prouter_jax.model.user_covariance import covariance_factor
 from prouter_jax.serving import routing
+from prouter_jax.serving.exploration import BEST, NO_EXPLORATION, Exploration
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
 
 _CACHED_BYTES = 1 << 28  # of histories that are ready for more feedback
+_FACTORS = 1000  # users whose posterior covariance is kept, where picks are drawn from it
 _LENGTHS = (16, 32, 64, 128, 256)  # histories whose programs are compiled at the start
+_NO_POSTERIOR = "explore: expected a network with a posterior of single users, found none; epsilon needs none"
 _MASKS = {RATING: "rated", THUMB: "thumbed"}
 
 
@@ -63,12 +67,16 @@ class Ranking:
       probabilities: that the user chooses each among these.
       costs: expected cost of each answer in USD, at current prices.
       basis: "history", or "cold_start" for a user without history.
+      propensities: with which each is picked; they sum to 1.
+      reason: why the first is the pick: "best", "explored", or "held" at the pick of a user without history.
     """
 
     llms: list[str]
     probabilities: list[float]
     costs: list[float]
     basis: str
+    propensities: list[float]
+    reason: str = BEST
 
 
 class LiveRouter:
@@ -99,6 +107,7 @@ class LiveRouter:
         self._states: dict[str, np.ndarray] = {}
         self._histories: collections.OrderedDict[str, OneHistory] = collections.OrderedDict()
         self._bytes = 0  # of these
+        self._factors: collections.OrderedDict[bytes, np.ndarray] = collections.OrderedDict()
         if self._reader is not None:
             self._reader.compile(_LENGTHS)
 
@@ -111,6 +120,19 @@ class LiveRouter:
     def needs_texts(self) -> bool:
         """Whether feedback needs the text of its query: features are not enough for this network."""
         return self._reader is None
+
+    def prepare(self, explore: Exploration) -> None:
+        """Compiles what drawing picks needs, so that no request waits for it.
+
+        Raises:
+          ValueError: if picks are drawn from the posterior and this network has none of single users.
+        """
+        if not explore.needs_posterior:
+            return
+        if self._reader is None:
+            raise ValueError(_NO_POSTERIOR)
+        for length in _LENGTHS:
+            covariance_factor(self._reader.reader, self._reader.history(length), self.router.pool.users[-1])
 
     def weights(self, user: str) -> dict[str, tuple[float, float]]:
         """The user's weight on each named property of answers, and a new user's; empty if states are no weights."""
@@ -130,6 +152,7 @@ class LiveRouter:
         task_id: str | None = None,
         candidates: Sequence[str] | None = None,
         max_cost: float | None = None,
+        explore: Exploration | None = None,
     ) -> Ranking:
         """Ranks the LLMs for a request.
 
@@ -140,9 +163,10 @@ class LiveRouter:
           task_id: id of the task of a text, None for none.
           candidates: the LLMs on offer; None for all.
           max_cost: highest expected cost of an answer in USD.
+          explore: how the pick is drawn; None for the best LLM. The fallbacks are in order of their probability.
 
         Raises:
-          ValueError: one line that names the argument, if there is nothing to rank.
+          ValueError: one line that names the argument, if there is nothing to rank; or as `prepare`.
         """
         pool = self.router.pool
         with self._lock:
@@ -152,12 +176,15 @@ class LiveRouter:
             known = pool.user_rows.get(user, len(pool.users) - 1)
             has_history = state is not None or bool(pool.has_history[known])
             offered = self._offered(candidates, cost, max_cost)
-            logits = self._logits(pool.users[known] if state is None else state, asked)[offered]
+            state = pool.users[known] if state is None else state
+            logits = self._logits(state, asked)[offered]
+            pick, propensities, reason = self._draw(user, state, asked, logits, offered, explore or NO_EXPLORATION)
         shares = np.exp(logits - logits.max())
-        order = np.argsort(-shares, kind="stable")
-        chosen, shares = offered[order], (shares / shares.sum())[order]
-        basis = "history" if has_history else "cold_start"
-        return Ranking([self.llms[i] for i in chosen], shares.tolist(), cost[chosen].tolist(), basis)
+        first = np.arange(len(shares)) != pick
+        order = np.lexsort((-shares, first))
+        chosen, shares, propensities = offered[order], (shares / shares.sum())[order], propensities[order]
+        basis, names = "history" if has_history else "cold_start", [self.llms[i] for i in chosen]
+        return Ranking(names, shares.tolist(), cost[chosen].tolist(), basis, propensities.tolist(), reason)
 
     def observe(self, feedback: LiveFeedback) -> None:
         """Takes a piece of feedback; the next `route` of this user heeds it.
@@ -258,17 +285,50 @@ class LiveRouter:
             raise ValueError("scores: expected finite ones, found others")
         return found
 
+    def _draw(self, user: str, state, asked: QueryBatch, logits, offered, explore: Exploration):
+        """The pick, a row of `offered`; the probability of each to be it; why it is."""
+        if explore == NO_EXPLORATION:
+            return explore.draw(logits, logits)
+        blind, slopes = self._logits(self.router.pool.users[-1], asked)[offered], None
+        if explore.needs_posterior:
+            slopes = self._slopes(state) * asked.answers[0, offered] @ self._factor(user, state)
+        return explore.draw(logits, blind, slopes)
+
+    def _slopes(self, state: np.ndarray) -> float:
+        """Derivative of a logit in the utility, where similar users count as well."""
+        scorer = self.router.pool.scorer
+        mixed = 1.0 if scorer.mixer is None else (1 - state[-2]) * state[-1]
+        return self.router.pool.temperature * scorer.sharpness * mixed
+
+    def _factor(self, user: str, state: np.ndarray) -> np.ndarray:
+        """`user_covariance.covariance_factor` of a user, kept until the state changes."""
+        if self._reader is None:
+            raise ValueError(_NO_POSTERIOR)
+        key = state.tobytes()  # users without history share one
+        found = self._factors.pop(key, None)
+        if found is None:
+            history = self._history(user, self._said.get(user, []))
+            found = covariance_factor(self._reader.reader, history, state)
+        self._factors[key] = found
+        if len(self._factors) > _FACTORS:
+            self._factors.popitem(last=False)
+        return found
+
     def _read(self, user: str, said: list[LiveFeedback]) -> np.ndarray:
         """State of a user with feedback."""
         if self._reader is None:
             return _read_by_file(self.router, user, said)
+        return self._reader.read(self._history(user, said), user)
+
+    def _history(self, user: str, said: list[LiveFeedback]) -> OneHistory:
+        """The user's history with live feedback."""
         history = self._drop(user)
         taken = len(self._said.get(user, ())) if history is not None else 0
         history = self._start(user) if history is None else history
         for one in said[taken:]:
             history.append(self._asked(one), one.said(self._llms))
         self._keep(user, history)
-        return self._reader.read(history, user)
+        return history
 
     def _keep(self, user: str, history: OneHistory) -> None:
         """Keeps a history that is ready for more feedback, in place of those least recently used."""

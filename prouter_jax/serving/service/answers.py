@@ -35,7 +35,7 @@ class RouteAnswer(BaseModel):
     model: str
     models: list[RankedModel]
     basis: Literal["history", "cold_start"]
-    reason: Literal["best", "session", "tool_loop", "pinned"]
+    reason: Literal["best", "explored", "held", "session", "tool_loop", "pinned"]
     propensity: float = Field(description="Probability with which the pick was picked.")
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -83,28 +84,34 @@ class Sessions:
 
 def pick(
     ranking: Ranking, pin: str | None, current: str | None, in_tool_loop: bool, switch_gain: float
-) -> tuple[str, str]:
-    """The model to use, and why.
+) -> tuple[str, str, float]:
+    """The model to use, why, and its propensity.
 
     Args:
-      ranking: of the models that may be picked.
+      ranking: of the models that may be picked; the first was drawn by its propensities.
       pin: the model that the user pins.
       current: the model of the session, None without one.
       in_tool_loop: whether the model waits for the result of a tool: another one could not read it.
       switch_gain: gain in the probability that the user likes the answer best from which on a session changes model.
 
     Returns:
-      the model; "tool_loop", "pinned", "session" or "best".
+      the model; "tool_loop", "pinned", "session", or the reason of the ranking; the probability with which this model
+      is used, over all that could have been drawn.
     """
     probability = dict(zip(ranking.llms, ranking.probabilities, strict=True))
-    best = ranking.llms[0]
-    if in_tool_loop and current in probability:
-        return current, "tool_loop"
-    if pin in probability:
-        return pin, "pinned"
-    if current in probability and current != best and probability[best] - probability[current] <= switch_gain:
-        return current, "session"
-    return best, "best"
+
+    def used(drawn: str) -> tuple[str, str]:
+        if in_tool_loop and current in probability:
+            return current, "tool_loop"
+        if pin in probability:
+            return pin, "pinned"
+        if current in probability and current != drawn and probability[drawn] - probability[current] <= switch_gain:
+            return current, "session"
+        return drawn, ranking.reason
+
+    model, reason = used(ranking.llms[0])
+    chances = zip(ranking.llms, ranking.propensities, strict=True)
+    return model, reason, 1 - math.fsum(chance for drawn, chance in chances if used(drawn)[0] != model)
 
 
 def is_tool_loop(messages: Sequence[Mapping[str, Any]] | None) -> bool:

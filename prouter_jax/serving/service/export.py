@@ -168,7 +168,7 @@ def _write_log(
     exported.without_text += len(rows) - len(kept)
     if not kept:
         return
-    rewards = [_reward(verdicts.get(decision.decision_id, ()), decision.llm) for decision, _ in kept]
+    rewards = [_reward(verdicts.get(one.decision_id, ()), one) for one, _ in kept]
     exported.decisions, exported.rewarded = len(kept), sum(reward is not None for reward in rewards)
     with TableWriter(folder) as writer:
         for name, columns in _log_tables(kept, rewards, answers, texts).items():
@@ -234,12 +234,15 @@ def _outcomes(rows: list[tuple[str, StoredServed]]) -> dict[str, Any]:
     return columns
 
 
-def _reward(verdicts: Iterable[LiveFeedback], llm: str) -> float | None:
-    """1 if the user liked the pick, 0 if not, by its latest thumb on it or choice; None if unknown.
+def _reward(verdicts: Iterable[LiveFeedback], decision: StoredDecision) -> float | None:
+    """1 if the user liked what was served, 0 if not, by its latest thumb on it or choice; None if unknown.
 
-    Ratings do not count: their range is not known.
+    Ratings do not count: their range is not known. Fallbacks have none: off-policy estimates leave them out then, and
+    would refuse a log in which propensities of rewarded decisions are missing.
     """
-    reward = None
+    llm, reward = decision.llm, None
+    if math.isnan(decision.propensity):
+        return None
     for said in verdicts:
         if said.kind == "thumb" and said.llm == llm:
             reward = said.value

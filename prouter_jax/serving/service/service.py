@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from prouter_jax.serving.exploration import NO_EXPLORATION, Exploration
 from prouter_jax.serving.live import LiveRouter, Ranking
 from prouter_jax.serving.service import store
 from prouter_jax.serving.service.arrange import Sessions, Settings, is_tool_loop, pick
@@ -36,11 +37,13 @@ class Options:
       store_prompts: whether the texts of queries are stored; otherwise features are.
       switch_gain: as in `arrange.pick`, where a request has none.
       shared: whether other services use the same database.
+      explore: how picks are drawn.
     """
 
     store_prompts: bool = False
     switch_gain: float = 0.1
     shared: bool = False
+    explore: Exploration = NO_EXPLORATION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,10 +113,10 @@ class Service:
         text = text_of(request)
         allowed = settings.allowed(live.llms, request.candidates)
         known = {"task_id": request.task_id, "candidates": allowed, "max_cost": request.max_cost}
-        ranking = checked(live.route, user, text, **known)
+        ranking = checked(live.route, user, text, **known, explore=self._options.explore)
         current = self._session_model(user, request.session)
         gain = self._options.switch_gain if request.switch_gain is None else request.switch_gain
-        model, reason = pick(ranking, settings.pin, current, is_tool_loop(request.messages), gain)
+        model, reason, propensity = pick(ranking, settings.pin, current, is_tool_loop(request.messages), gain)
         ranking = _first(ranking, model)
         decision = StoredDecision(
             decision_id=secrets.token_hex(12),
@@ -123,7 +126,7 @@ class Service:
             **self._query_columns(live, text, request.task_id),
             candidates=tuple(ranking.llms),
             llm=model,
-            propensity=1.0,
+            propensity=propensity,
             probability=ranking.probabilities[0],
             basis=ranking.basis,
         )
@@ -236,7 +239,11 @@ class Service:
 
         Returns:
           number of pieces of feedback that it cannot use.
+
+        Raises:
+          ValueError: if picks cannot be drawn from it as the options say.
         """
+        live.prepare(self._options.explore)
         return self._learner.swap(self._writer, live)
 
     def heed(self) -> None:
@@ -311,6 +318,6 @@ def _read_settings(database: Connection) -> dict[str, Settings]:
 
 def _first(ranking: Ranking, model: str) -> Ranking:
     """The ranking with a model first; the others keep their order."""
-    rows = list(zip(ranking.llms, ranking.probabilities, ranking.costs, strict=True))
-    rows.sort(key=lambda row: row[0] != model)
-    return Ranking([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], ranking.basis)
+    order = sorted(range(len(ranking.llms)), key=lambda place: ranking.llms[place] != model)
+    columns = ("llms", "probabilities", "costs", "propensities")
+    return dataclasses.replace(ranking, **{name: [getattr(ranking, name)[i] for i in order] for name in columns})

@@ -76,13 +76,15 @@ def opened(database: Database, workdir: pathlib.Path, options: Options) -> Itera
       the service, and `reload.version` of its router.
 
     Raises:
-      ValueError: if another service has the state, it is damaged, or there is no router.
+      ValueError: if another service has the state, it is damaged, there is no router, or it cannot explore as the
+        options say.
     """
     with database.only_service():
         seen = reload.version(workdir)
         live = reload.load(workdir)
         if live.needs_texts and not options.store_prompts:
             raise ValueError(f"{workdir}: expected --store_prompts, which feedback on this network needs, found none")
+        live.prepare(options.explore)
         options = dataclasses.replace(options, shared=database.shared)
         service = Service(live, database.connect, options, database.purge)
         try:

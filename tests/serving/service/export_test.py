@@ -1,6 +1,7 @@
 """The tables of an export are those that training, updates and off-policy estimates read."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -10,6 +11,10 @@ from prouter_jax.data.interactions import Queries, strings
 from prouter_jax.data.logs.tables import read_logged
 from prouter_jax.data.tables.additions import read_history
 from prouter_jax.data.tables.read_write import read_tables
+from prouter_jax.evaluation.off_policy.comparison import compare
+from prouter_jax.evaluation.off_policy.evaluate import make_log
+from prouter_jax.evaluation.off_policy.log import deterministic_policy
+from prouter_jax.serving.exploration import Exploration
 from prouter_jax.serving.service import sqlite, store
 from prouter_jax.serving.service.export import export
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, ServedRequest
@@ -113,3 +118,30 @@ def test_nothing_is_written_over(state, data, tmp_path):
     with pytest.raises(ValueError, match="expected an empty folder or none"):
         export(*state, set(), data, tmp_path / "out")
     assert (tmp_path / "out" / "choices.jsonl").read_text() == "mine"
+
+
+def test_a_log_of_drawn_picks_is_one_for_off_policy_estimates(data, tmp_path):
+    explore = Exploration("epsilon", 0.3, uniform=random.Random(5).random)
+    service = open_service(tmp_path / "state.sqlite", store_prompts=True, explore=explore)
+    for number in range(200):
+        user = f"user {number % 20}"
+        decision = service.route(user, RouteRequest(query="Hello")).decision
+        model, id_ = decision.llm, decision.decision_id
+        if number % 10 == 0:  # a fallback is served, with which probability nobody knows
+            model = "cedar" if model != "cedar" else "alder"
+            service.served(user, ServedRequest(decision_id=id_, model=model)).result()
+        thumb = FeedbackRequest(decision_id=id_, model=model, thumb="up" if model == "cedar" else "down")
+        service.feedback(user, thumb).result()
+    service.close()
+    database = sqlite.connect(tmp_path / "state.sqlite")
+    state = [list(read(database)) for read in (store.decisions_of, store.feedback_of, store.served_of)]
+    database.close()
+    assert export(*state, set(), data, tmp_path / "out").rewarded == 180
+    read = read_tables(tmp_path / "out" / "log")
+    logged = read_logged(tmp_path / "out" / "log", read)
+    rows = np.flatnonzero(~np.isnan(logged.reward))
+    cedar = np.flatnonzero(read.llms.ids == "cedar")[0]
+    found = compare(make_log(read, logged, rows), {"cedar": deterministic_policy(np.full(len(rows), cedar), 3)})
+    assert (found.fitted, found.certain) == (False, 0)
+    snips = next(line for line in found.lines if line.policy == "cedar" and line.estimator == "snips")
+    assert snips.interval.mean == pytest.approx(1)

@@ -1,10 +1,13 @@
 """Decisions, feedback and users over restarts: what is kept, what is forgotten, what changes a pick."""
 
+import random
 import sqlite3
 
 import pytest
+from scipy import stats
 from serve_cases import CountingRouter, client_of, open_service
 
+from prouter_jax.serving.exploration import Exploration
 from prouter_jax.serving.service import sqlite, store
 from prouter_jax.serving.service.arrange import is_tool_loop
 from prouter_jax.serving.service.errors import ApiError
@@ -245,3 +248,21 @@ def test_a_service_that_ended_takes_nothing(path):
     with pytest.raises(ApiError) as raised:
         _route(service)
     assert raised.value.status == 503
+
+
+def test_the_propensity_of_a_pick_is_its_share_of_all_draws(path):
+    explore = Exploration("epsilon", 0.3, uniform=random.Random(3).random)
+    service = open_service(path, explore=explore)
+    picks = [_route(service, user=f"user {number}").decision for number in range(300)]
+    chances = {one.llm: one.propensity for one in picks}
+    assert chances == pytest.approx({"alder": 0.8, "birch": 0.1, "cedar": 0.1})
+    count = [sum(one.llm == llm for one in picks) for llm in chances]
+    assert stats.chisquare(count, [300 * chances[llm] for llm in chances]).pvalue > 0.001
+    _say(service, query="Hello", choice="cedar")
+    first = _route(service, session="talk").decision
+    # a draw that is not likelier by the switching cost leaves the session where it is
+    again = [_route(service, session="talk", switch_gain=1.0) for _ in range(20)]
+    assert {(one.decision.llm, one.decision.propensity) for one in again} == {(first.llm, 1.0)}
+    service.set("bob", UserRequest(pin="birch")).result()
+    assert {_route(service, user="bob").decision.propensity for _ in range(20)} == {1.0}
+    service.close()
