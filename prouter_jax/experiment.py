@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from prouter_jax import config as configuration
 from prouter_jax.aot.speed import count_speed, read_facts, speed_facts, write_speed
 from prouter_jax.config import ExperimentConfig, Mesh
+from prouter_jax.data.interactions import KINDS
 from prouter_jax.data.logs.tables import LOGGED
 from prouter_jax.dataset import Dataset, Source, prepare_dataset, prepare_whole, read_source
 from prouter_jax.evaluation.evaluate import SeedResult, evaluate_seed
@@ -347,13 +348,15 @@ def _facts(config: ExperimentConfig, source: Source, results: collections.abc.Se
     data = source.interactions
     users = config.data.num_users if config.data.users != "recorded" else len(data.users.ids)
     seeds = ", ".join(str(seed) for seed, _ in seed_folders(config, pathlib.Path()))
+    recorded = [kind for place, kind in enumerate(KINDS) if (data.feedback.kind == place).any()]
+    feedback = " and ".join(recorded) if config.data.users == "recorded" else config.data.feedback
     where = f" ({make_path(config.data.path).name})" if config.data.path else ""
     served = "trained on all decisions after this report" if config.train.refit else "that of this report"
     return {
         "data": f"{config.data.source}{where}",
         "queries": f"{len(data.queries.ids)} in {len(data.tasks.ids)} tasks",
         "LLMs": str(len(data.llms.ids)),
-        "users": f"{users} {config.data.users.replace('_', '-')}, feedback: {config.data.feedback}",
+        "users": f"{users} {config.data.users.replace('_', '-')}, feedback: {feedback or 'none'}",
         "split": f"{config.data.split.replace('_', ' ')}, seeds {seeds}",
         "text encoder": source.encoder,
         "served router": served,

@@ -52,6 +52,11 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
+    def show_as_phone(self, width: int) -> None:
+        """Shows the page as a phone of this width does; a window without a screen is never narrower than 500 pixels."""
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+        self._call("Emulation.setDeviceMetricsOverride", **metrics)
+
     def wait_for(self, condition: str):
         """Asks until an expression is true, and returns its value; it is not while the page loads."""
         for _ in range(_TRIES):

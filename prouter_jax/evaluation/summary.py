@@ -30,7 +30,7 @@ def summarise(results: Sequence[SeedResult], title: str, facts: Mapping[str, str
     return report.Report(
         title=title,
         facts=facts,
-        reward_name="share of choices matched" if np.isnan(preference).any() else "reward",
+        reward_name=report.MATCHED if np.isnan(preference).any() else "reward",
         policies={name: _policy_result(results, name) for name in names},
         paired=_paired(results, names),
         users=_user_rows(results) if routed else [],
@@ -216,15 +216,19 @@ def map_users(router: Router) -> UserMap | None:
         users=data.users.ids[users].tolist(),
         points=left[:, :2] * size[:2] * np.where(sign == 0, 1, sign),
         preference=data.users.preference[users],
-        favourite=data.llms.ids[_favourites(router, users)].tolist(),
+        favourite=_favourites(router, users),
         explained_variance=(float(variance[0]), float(variance[1])),
     )
 
 
-def _favourites(router: Router, users: np.ndarray) -> np.ndarray:
-    """The LLM row that each of `users` chose most often, int [users]."""
+def _favourites(router: Router, users: np.ndarray) -> list[str]:
+    """The LLM with the most positive feedback of each of `users`: choices, else thumbs up, else ratings; or `NONE`."""
     data = router.interactions
     decisions = build_decisions(data, np.flatnonzero(np.isin(data.decisions.user, users)))
     chosen_counts = np.zeros((len(users), len(data.llms.ids)))
-    np.add.at(chosen_counts, np.searchsorted(users, decisions.user), choice_shares(decisions))
-    return chosen_counts.argmax(1)
+    shares = choice_shares(decisions)
+    stated = np.where(decisions.thumb < 0, np.nan_to_num(decisions.rating), decisions.thumb)
+    positive = np.where(shares.any(1, keepdims=True), shares, stated)
+    np.add.at(chosen_counts, np.searchsorted(users, decisions.user), positive)
+    found = np.where(chosen_counts.max(1) > 0, data.llms.ids[chosen_counts.argmax(1)], report.NONE)
+    return found.tolist()

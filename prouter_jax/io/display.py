@@ -25,9 +25,9 @@ _SECONDS_BETWEEN_LINES = 1.0
 _CONTROLS = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def number(value: float, sign: bool = False) -> str:
-    """A number with four decimals; `DASH` for NaN and infinity."""
-    return f"{value:{'+' if sign else ''}z.4f}" if math.isfinite(value) else DASH
+def number(value: float, sign: bool = False, decimals: int = 4) -> str:
+    """A number with some decimals; `DASH` for NaN and infinity."""
+    return f"{value:{'+' if sign else ''}z.{decimals}f}" if math.isfinite(value) else DASH
 
 
 def percent(value: float) -> str:

@@ -22,7 +22,7 @@ from prouter_jax.report.plots import (
     name_rows,
     shorten,
 )
-from prouter_jax.report.types import Report, ShareTable, UserMap, UserRow
+from prouter_jax.report.types import MATCHED, Report, ShareTable, UserMap, UserRow
 
 _HATCHES = ("", "//", "xx", "--")  # With the colours of the palette: 32 LLMs that look different.
 _MARKERS = ("o", "^", "s", "D")  # The same on the map.
@@ -45,7 +45,8 @@ def plot_gain_by_user(report: Report) -> Plot | None:
     if known:
         caption += " A preference of 0 means that only cost counts, 1 that only quality counts."
     alt = f"{title}. Mean {gain.mean():+.4f}, from {gain.min():+.4f} to {gain.max():+.4f} over {len(users)} users"
-    draw = functools.partial(_draw_gain, users=users, known=known, label=f"gain in {report.reward_name}")
+    share = report.reward_name == MATCHED
+    draw = functools.partial(_draw_gain, users=users, known=known, label=f"gain in {report.reward_name}", share=share)
     return Plot(title, draw_svg("users", draw, 3.4, alt), caption)
 
 
@@ -82,7 +83,7 @@ def plot_user_map(report: Report) -> Plot | None:
     title = f"Map of {len(users.users)} users by what the router has learned of them"
     explained = " and ".join(map(percent, users.explained_variance))
     caption = (
-        "Each dot is a user. Users that are close together have similar utilities. The axes are the first two "
+        "Each dot is a user. Users who are close together want similar answers. The axes are the first two "
         f"principal components; they explain {explained} of the variance between users. Colour: "
     )
     caption += "planted preference, from cost to quality." if known else "the LLM with the most positive feedback."
@@ -98,7 +99,7 @@ def _gain(user: UserRow) -> float:
     return user.reward - user.best_single
 
 
-def _draw_gain(axes, users: list[UserRow], known: bool, label: str) -> None:
+def _draw_gain(axes, users: list[UserRow], known: bool, label: str, share: bool) -> None:
     gain = np.array([_gain(user) for user in users])
     _bars(axes, gain)
     axes.axhline(0, color=DARK, linewidth=1)
@@ -109,6 +110,8 @@ def _draw_gain(axes, users: list[UserRow], known: bool, label: str) -> None:
     axes.set_xticks(ticks, [_user_label(users[row], row, few, known) for row in ticks], **turned)
     axes.set_xlabel(f"{len(users)} user{'s' if len(users) > 1 else ''}, sorted by {'preference' if known else 'gain'}")
     axes.set_ylabel(textwrap.fill(label, 20))
+    if share:
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_xlim(-0.8, len(users) - 0.2)
     axes.grid(axis="y")
 
@@ -165,8 +168,8 @@ def _draw_map(axes, users: UserMap, groups: list, known: bool) -> None:
         marker = "o" if known else _MARKERS[i // 8 % len(_MARKERS)]
         style = {"color": colour, "marker": marker, "s": size, "edgecolor": "white", "linewidth": 0.5, "alpha": 0.9}
         axes.scatter(*users.points[rows].T, label=name, **style)
-    axes.set_xlabel(f"principal component 1 ({percent(users.explained_variance[0])})")
-    axes.set_ylabel(f"principal component 2 ({percent(users.explained_variance[1])})")
+    axes.set_xlabel("principal component 1")
+    axes.set_ylabel("principal component 2")
     axes.grid()
     draw_legend(axes, [name for name, _ in groups])
 

@@ -1,53 +1,52 @@
-"""A report in sentences, table cells and Markdown. Unknown numbers are shown as a dash."""
+"""A report in sentences, table cells and Markdown, for readers who know neither the code nor statistics.
+
+Policies have their names in words, numbers three digits. A difference whose 95 % interval holds 0 is called level.
+Unknown numbers are shown as a dash.
+"""
 
 import math
 from collections.abc import Callable
 
 from prouter_jax.io.display import dollars, escape_markdown, markdown_table, number, percent
-from prouter_jax.report.types import (
-    POLICY_DESCRIPTIONS,
-    ROUTER,
-    LogComparison,
-    PairedDifference,
-    Report,
-    SeedStatistics,
-)
+from prouter_jax.report.log_text import log_headline, log_markdown
+from prouter_jax.report.names import named, relation, sample_text, title_of
+from prouter_jax.report.types import MATCHED, POLICY_DESCRIPTIONS, ROUTER, PairedDifference, Report, SeedStatistics
 
-_COMPARED = {"best_per_user": "each user's own best LLM", "user_blind": "the user-blind router"}
-_IN_WORDS = {
-    "best_per_user_task": "each user's own best LLM of each task",
-    "best_single": "the best single LLM",
-    "strongest": "the LLM of the highest quality",
-    "cheapest": "the cheapest LLM",
+_COMPARED = ("best_per_user", "user_blind")
+_NO_BASELINE = (ROUTER, "user_blind", "oracle")
+_MATCHED_MEANS = (
+    "A choice is matched if the router picks the LLM that the user chose among the candidates. It is not the share of "
+    "right answers."
+)
+_REWARD_MEANS = "The reward of a pick is its quality and its cost, weighed by the user's own preference."
+_TESTED_ON = {  # by the split
+    "cold query": " Tested on queries that the training did not have.",
+    "warm query": " Tested on queries that other users have asked, new to the user.",
+    "warm user": " Tested on users that the training did not have.",
+    "cold user": " Tested on users and queries that the training did not have.",
+    "cold llm": " Tested with LLMs that the training did not have.",
+    "cold user llm": " Tested on users and with LLMs that the training did not have.",
+    "time": " Tested on the latest decisions.",
 }
-LOG_NAMES = {
-    "gateway": "the gateway's own picks",
-    "best_single": "the best single LLM",
-    "user_blind": "the user-blind router",
-    "best_per_user": "each user's own best LLM",
-    "best_per_user_task": "each user's own best LLM of each task",
-    "cheapest": "the cheapest LLM",
-    "strongest": "the LLM of the highest quality",
-}
-LOG_COLUMNS = [
-    *("policy", "estimated reward", "95 % interval", "effective sample size", "mean weight"),
-    *("router minus this", "its interval", "verdict"),
-]
-PAIRED_COLUMNS = ["policy", "against", "difference", "95 % interval, low", "high", "over"]
+STYLE_NOTE = (
+    "What these users weigh is not known: they may choose by style. Quality and cost are shown, but they are not the "
+    "measure: a router that matches more choices may well pick weaker or dearer LLMs."
+)
+"""Where users choose as they like, and the answers' quality or cost is on the page as well."""
 
 
 def to_markdown(report: Report) -> str:
-    """report.md: the main results, policies by reward, paired differences and facts."""
+    """report.md: the main results, policies by reward and facts."""
+    sentences = headline(report)
     if report.log is not None:
-        return _log_markdown(report, report.log)
-    policies = [[policy, *cells, POLICY_DESCRIPTIONS.get(policy, "")] for policy, *cells in policy_rows(report)]
+        return log_markdown(report, report.log, sentences)
+    rows = [[*row, POLICY_DESCRIPTIONS.get(name, "")] for name, row in policy_rows(report)]
     parts = [
         f"# {escape_markdown(report.title)}",
-        "\n".join(f"- {escape_markdown(sentence)}" for sentence in headline(report)),
-        "## Policies",
-        markdown_table([*policy_columns(report), "description"], policies),
-        f"## Differences in {report.reward_name} on the same test decisions",
-        markdown_table(PAIRED_COLUMNS, paired_rows(report)) if report.paired else "None measured.",
+        "\n".join(f"- {escape_markdown(sentence)}" for sentence in sentences),
+        *map(escape_markdown, notes(report)),
+        "## All policies",
+        markdown_table([*policy_columns(report), "description"], rows),
         "## Facts",
         markdown_table(["fact", "value"], report.facts.items()),
     ]
@@ -58,54 +57,44 @@ def headline(report: Report) -> list[str]:
     """The main results in sentences, the most important first."""
     if report.log is not None:
         return log_headline(report.log)
-    router, single = report.policies.get(ROUTER), report.policies.get("best_single")
-    if router is None:
-        return ["This report has no results of the personal router, only of other policies."]
-    first = f"The personal router reaches a {report.reward_name} of {number(router.reward.mean)}"
-    if single is not None:
-        first += f"; the best single LLM reaches {number(single.reward.mean)}"
-    sentences = [first + "."]
-    if math.isfinite(router.gap_closed.mean):
+    sentences, router = verdicts(report), report.policies.get(ROUTER)
+    if router is not None and math.isfinite(router.gap_closed.mean):
         gap = percent(abs(router.gap_closed.mean))
         closes = f"It closes {gap} of" if router.gap_closed.mean >= 0 else f"It widens by {gap}"
         sentences.append(f"{closes} the gap between the best single LLM and perfect choices.")
-    sentences += [f"Against {name}: {difference_text(row)}, {verdict(row)}." for name, row in main_differences(report)]
     return sentences
 
 
-def log_headline(log: LogComparison) -> list[str]:
-    """The main results on a log in sentences; what it cannot tell is in `LogComparison.limits`."""
-    value = next((value for value in log.values if value.policy == ROUTER), None)
-    if value is None:
-        return [log.limits[0]]
-    sentences = [
-        f"On the test decisions of this log the router's mean reward is estimated as {number(value.value)} "
-        f"(95 % interval {number(value.low)} to {number(value.high)})."
+def verdicts(report: Report) -> list[str]:
+    """The router against the strongest baseline and others, each difference with its interval and what it means."""
+    router = report.policies.get(ROUTER)
+    if router is None:
+        return ["This report has no results of the personal router, only of other policies."]
+    value = value_text(report, router.reward.mean)
+    if report.reward_name == MATCHED:
+        first = f"The personal router picks the LLM that the user chose in {value} of the test decisions"
+    else:
+        first = f"The personal router reaches a mean {report.reward_name} of {value}"
+    rows = main_differences(report)
+    if not rows:
+        return [first + "."]
+    main = sample_text(rows[0][1])
+    against = [
+        f"{relation(row)} {name} ({difference_text(report, row, place == 0 or sample_text(row) != main)})"
+        for place, (name, row) in enumerate(rows)
     ]
-    for name in ("gateway", "best_single"):
-        row = next((other.gain for other in log.values if other.policy == name), None)
-        if row is not None:
-            sentences.append(f"Against {LOG_NAMES[name]}: {difference_text(row)}, {log_verdict(row)}.")
-    return sentences
+    return [f"{first}: {against[0]}.", *(f"It is {words}." for words in against[1:])]
 
 
-def log_rows(log: LogComparison) -> list[list[str]]:
-    """Cells of the table of policies on a log, with `LOG_COLUMNS`."""
-    rows = []
-    for value in log.values:
-        gain = value.gain
-        against = [number(gain.mean, sign=True), interval_text(gain), log_verdict(gain)] if gain else ["", "", ""]
-        interval = f"{number(value.low)} to {number(value.high)}"
-        sizes = [f"{value.effective:,.0f}", number(value.mean_weight)]
-        rows.append([LOG_NAMES.get(value.policy, value.policy), number(value.value), interval, *sizes, *against])
-    return rows
-
-
-def log_verdict(row: PairedDifference) -> str:
-    """Whether the router is better or worse than a policy, or level with it: the 95 % interval holds 0."""
-    if not is_significant(row):
-        return "level"
-    return "the router is better" if row.low > 0 else "the router is worse"
+def notes(report: Report) -> list[str]:
+    """What the measure means and was taken on, and where quality and cost are not the measure."""
+    router = report.policies.get(ROUTER)
+    if router is None:
+        return []
+    tested = _TESTED_ON.get(report.facts.get("split", "").partition(",")[0], "")
+    means = f"{_MATCHED_MEANS if report.reward_name == MATCHED else _REWARD_MEANS}{tested}"
+    measured = math.isfinite(router.effect.mean) or math.isfinite(router.cost.mean)
+    return [means, *([STYLE_NOTE] if measured and report.reward_name == MATCHED else [])]
 
 
 def main_differences(report: Report) -> list[tuple[str, PairedDifference]]:
@@ -114,11 +103,12 @@ def main_differences(report: Report) -> list[tuple[str, PairedDifference]]:
     Returns:
       pairs of the other policy in words and the difference; those that were not measured are left out.
     """
-    names = _COMPARED
-    baselines = [name for name in by_reward(report) if name not in (ROUTER, "user_blind", "oracle")]
-    if baselines and baselines[0] not in names:
-        words = _IN_WORDS.get(baselines[0], baselines[0])
-        names = {baselines[0]: f"the strongest baseline ({words})"} | names
+    names = {name: named(name) for name in _COMPARED}
+    baselines = [name for name in by_reward(report) if name not in _NO_BASELINE]
+    if baselines:
+        names = {baselines[0]: f"the strongest simple rule, {named(baselines[0])}"} | {
+            name: words for name, words in names.items() if name != baselines[0]
+        }
     rows = ((words, widest_difference(report, against)) for against, words in names.items())
     return [(words, row) for words, row in rows if row is not None]
 
@@ -126,47 +116,34 @@ def main_differences(report: Report) -> list[tuple[str, PairedDifference]]:
 def widest_difference(report: Report, against: str) -> PairedDifference | None:
     """The router's difference to a policy; of several, the one with the widest interval, to claim no more than that."""
     rows = [row for row in report.paired if (row.policy, row.against) == (ROUTER, against)]
-    return max(rows, key=lambda row: row.high - row.low if _has_interval(row) else -1.0, default=None)
+    width = lambda row: row.high - row.low if math.isfinite(row.high - row.low) else -1.0  # noqa: E731
+    return max(rows, key=width, default=None)
 
 
-def difference_text(row: PairedDifference) -> str:
-    """`+0.012 (95 % interval +0.004 to +0.020 over 3 seeds)`."""
-    return f"{number(row.mean, sign=True)} ({interval_text(row)})"
+def value_text(report: Report, value: float, sign: bool = False) -> str:
+    """A mean reward, or with `sign` a difference of two: `62.6 %` and `+1.5 points`, or `0.626` and `+0.015`."""
+    if report.reward_name != MATCHED:
+        return number(value, sign, decimals=3)
+    if not sign:
+        return percent(value)
+    return f"{number(100 * value, sign, decimals=1)} points" if math.isfinite(value) else number(value)
 
 
-def interval_text(row: PairedDifference) -> str:
-    """`95 % interval +0.004 to +0.020 over 3 seeds`."""
-    if not _has_interval(row):
-        return f"no interval, {sample_text(row)}"
-    return f"95 % interval {number(row.low, sign=True)} to {number(row.high, sign=True)} over {sample_text(row)}"
+def difference_text(report: Report, row: PairedDifference, with_sample: bool = True) -> str:
+    """`+1.5 points, 95 % interval -2.9 to +5.8 points over 80 test queries`."""
+    mean = value_text(report, row.mean, sign=True)
+    if not math.isfinite(row.high - row.low):
+        return f"{mean}, no interval, {sample_text(row)}"
+    interval = f"95 % interval {interval_text(report, row)}"
+    return f"{mean}, {interval} over {sample_text(row)}" if with_sample else f"{mean}, {interval}"
 
 
-def sample_text(row: PairedDifference) -> str:
-    """`3 seeds`, `1 seed`, `1200 test queries`."""
-    singular = {"seeds": "seed", "users": "user", "test queries": "test query"}.get(row.over, row.over)
-    return f"{row.n} {singular if row.n == 1 else row.over}"
-
-
-def verdict(row: PairedDifference) -> str:
-    """Whether the difference is significant: its 95 % interval excludes zero."""
-    if not _has_interval(row):
-        return "too few to test for significance"
-    if not is_significant(row):
-        return "not significant"
-    return "a significant gain" if row.low > 0 else "a significant loss"
-
-
-def is_significant(row: PairedDifference) -> bool:
-    """Whether the 95 % interval excludes zero."""
-    return row.low > 0 or row.high < 0
-
-
-def paired_rows(report: Report) -> list[list[str]]:
-    """Cells of the table of paired differences, with `PAIRED_COLUMNS`."""
-    return [
-        [row.policy, row.against, *(number(v, sign=True) for v in (row.mean, row.low, row.high)), sample_text(row)]
-        for row in report.paired
-    ]
+def interval_text(report: Report, row: PairedDifference) -> str:
+    """`-2.9 to +5.8 points`; a dash without an interval."""
+    if not math.isfinite(row.high - row.low):
+        return number(math.nan)
+    low, high = (value_text(report, end, sign=True) for end in (row.low, row.high))
+    return f"{low.removesuffix(' points')} to {high}"
 
 
 def by_reward(report: Report) -> list[str]:
@@ -176,17 +153,27 @@ def by_reward(report: Report) -> list[str]:
 
 
 def policy_columns(report: Report) -> list[str]:
-    """Header of the table of policies."""
-    return ["policy", report.reward_name, "gap closed", "accuracy", "effect", "USD per 1000 queries"]
+    """Header of the table of policies; a share of choices matched is the accuracy as well."""
+    accuracy = [] if report.reward_name == MATCHED else ["best LLM picked"]
+    points = " in points" if report.reward_name == MATCHED else ""
+    against = [f"router minus this{points}", "its 95 % interval"] if report.paired else []
+    return ["policy", report.reward_name, *accuracy, *against, "gap closed", "quality", "USD per 1000 queries"]
 
 
-def policy_rows(report: Report) -> list[list[str]]:
-    """Cells of the table of policies, best reward first."""
+def policy_rows(report: Report) -> list[tuple[str, list[str]]]:
+    """The name of each policy with the cells of `policy_columns`, best reward first."""
     rows = []
     for name in by_reward(report):
-        result = report.policies[name]
-        cells = [mean_text(result.reward), mean_text(result.gap_closed, percent), mean_text(result.accuracy, percent)]
-        rows.append([name, *cells, mean_text(result.effect), mean_text(result.cost, dollars)])
+        result, against = report.policies[name], widest_difference(report, name)
+        cells = [title_of(name), mean_text(result.reward, lambda value: value_text(report, value))]
+        cells += [] if report.reward_name == MATCHED else [mean_text(result.accuracy, percent)]
+        if report.paired:
+            found = (
+                (value_text(report, against.mean, sign=True), interval_text(report, against)) if against else ("", "")
+            )
+            cells += [cell.removesuffix(" points") for cell in found]
+        quality = mean_text(result.effect, lambda value: number(value, decimals=3))
+        rows.append((name, [*cells, mean_text(result.gap_closed, percent), quality, mean_text(result.cost, dollars)]))
     return rows
 
 
@@ -196,21 +183,3 @@ def mean_text(value: SeedStatistics, form: Callable[[float], str] = number) -> s
     if not several:
         return form(value.mean)
     return f"{form(value.mean).removesuffix(' %')} ± {form(value.spread)}"
-
-
-def _log_markdown(report: Report, log: LogComparison) -> str:
-    parts = [
-        f"# {escape_markdown(report.title)}",
-        "\n".join(f"- {escape_markdown(sentence)}" for sentence in headline(report)),
-        "## Policies, compared off-policy",
-        markdown_table(LOG_COLUMNS, log_rows(log)) if log.values else "None could be compared.",
-        "## What this log cannot tell",
-        "\n".join(f"- {escape_markdown(sentence)}" for sentence in log.limits),
-        "## Facts",
-        markdown_table(["fact", "value"], report.facts.items()),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _has_interval(row: PairedDifference) -> bool:
-    return math.isfinite(row.high - row.low)

@@ -13,14 +13,32 @@ from prouter_jax import metrics
 from prouter_jax.serving.explain import Explanation
 
 ROUTER = "router"
+MATCHED = "share of choices matched"
+"""The reward of users whose preference is unknown: how often a policy picks the LLM that the user chose."""
+NONE = "none so far"
+"""The favourite LLM of a user without positive feedback."""
+POLICY_NAMES = {
+    ROUTER: "personal router",
+    "user_blind": "router without user history",
+    "best_single": "best single LLM",
+    "best_per_user": "each user's best LLM",
+    "best_per_user_task": "each user's best LLM by task",
+    "ridge_true_preference": "regression on true preferences",
+    "random": "LLM at random",
+    "cheapest": "cheapest LLM",
+    "strongest": "LLM of highest quality",
+    "oracle": "perfect choices",
+    "gateway": "gateway's own picks",
+}
+"""Policies in words, without an article."""
 POLICY_DESCRIPTIONS = {
     ROUTER: "the personal router: picks an LLM for this user and this query",
     "user_blind": "the same router without the user's identity: every user is a new user without history",
     "best_single": "always the one LLM that does best in the training data",
     "best_per_user": "the LLM with the highest mean reward in the user's past decisions; it sees the rewards of all "
     "LLMs there, not only the choices",
-    "best_per_user_task": "the same within the user's past decisions on this task; it sees the rewards of all LLMs "
-    "there, not only the choices",
+    "best_per_user_task": "the LLM with the highest mean reward in the user's past decisions on this task; it sees the "
+    "rewards of all LLMs there, not only the choices",
     "ridge_true_preference": "ridge regression of quality and cost, given the user's true preference and the task",
     "random": "an LLM drawn at random from the candidates",
     "cheapest": "always the LLM with the lowest mean cost",
@@ -137,7 +155,7 @@ class UserMap:
       users: ids.
       points: coordinates.
       preference: planted preference, NaN where unknown.
-      favourite: the LLM with the most positive feedback in each user's history.
+      favourite: the LLM with the most positive feedback in each user's history, `NONE` without any.
       explained_variance: share of the variance of the states that each axis explains, 0 to 1.
     """
 
@@ -188,7 +206,7 @@ class Report:
     Attributes:
       title: heading of the pages.
       facts: provenance of the evaluation by name: data, versions, machine, date.
-      reward_name: "reward" or "share of choices matched".
+      reward_name: "reward" or `MATCHED`.
       policies: results by policy name.
       paired: differences between policies.
       users: results by user.

@@ -13,33 +13,32 @@ from pathlib import Path
 from prouter_jax.io import files
 from prouter_jax.io.display import DASH, dollars, number, percent, truncate
 from prouter_jax.io.paths import make_path
-from prouter_jax.report import text
+from prouter_jax.report import log_text, text
+from prouter_jax.report.names import title_of
 from prouter_jax.report.plots import Plot
-from prouter_jax.report.plots_policies import plot_effect_cost, plot_paired, plot_reward
+from prouter_jax.report.plots_policies import plot_effect_cost, plot_log, plot_paired, plot_reward
 from prouter_jax.report.plots_users import plot_gain_by_user, plot_shares, plot_user_map
-from prouter_jax.report.text import (
-    PAIRED_COLUMNS,
-    by_reward,
-    headline,
-    interval_text,
-    main_differences,
-    paired_rows,
-    policy_columns,
-    policy_rows,
-    verdict,
-)
-from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, LogComparison, Report
-from prouter_jax.serving.explain import OPPOSITE_SIGNS, Explanation
+from prouter_jax.report.text import by_reward, policy_columns, policy_rows, value_text
+from prouter_jax.report.types import POLICY_DESCRIPTIONS, ROUTER, LogComparison, Report, UserRow
+from prouter_jax.serving.explain import Explanation
 
-_PLOTS = (plot_reward, plot_effect_cost, plot_gain_by_user, plot_shares, plot_user_map, plot_paired)
+_PLOTS = (plot_reward, plot_paired, plot_effect_cost, plot_gain_by_user, plot_shares, plot_user_map)
 _HOW_TO_READ_EXPLANATIONS = (
-    "One test query for each of a few users. A past decision adds the difference that it makes: the choice with all "
-    "decisions minus the choice without this one. A property of the answers adds the difference between the user's "
-    "weight on it and the weight of a user without history. Log-odds compare the chosen LLM with the runner-up: +0.7 "
-    f"doubles the odds, -0.7 halves them. {OPPOSITE_SIGNS}"
+    "One test query for each of a few users. A past decision adds the difference that it makes to the probability of "
+    "the pick, measured by leaving it out. A property of the answers adds the difference between the user's weight on "
+    "it and that of a user without history, in log-odds against the runner-up: +0.7 doubles the odds, -0.7 halves them."
+)
+_PROPERTIES = {
+    "population mean utility": "what most users like",
+    "latent factors": "what similar users like",
+    "effect": "quality",
+}
+_HOW_TO_READ_TRUST = (
+    "The effective sample size is the number of decisions that tell something of a policy. A mean weight well below 1 "
+    "means that the log rarely has its picks."
 )
 Rows = Iterable[Iterable[str]]
-_LONGEST_TEXT = 240  # characters of a query in an explanation
+_LONGEST_QUERY, _LONGEST_PAST_QUERY = 240, 120  # characters in an explanation
 
 
 def write_report(report: Report, folder: str | Path) -> None:
@@ -72,15 +71,17 @@ def to_html(report: Report) -> str:
     return render(
         "report.html.j2",
         title=report.title,
-        headline=headline(report),
+        headline=text.verdicts(report),
+        notes=text.notes(report),
         key_figures=_key_figures(report),
         plots=draw_plots(report),
         how_to_read_explanations=_HOW_TO_READ_EXPLANATIONS,
         explanations=_explanations(report),
         how_to_read_policies=_how_to_read_policies(report),
         policy_columns=policy_columns(report),
-        policy_rows=policy_rows(report),
-        descriptions=POLICY_DESCRIPTIONS,
+        policy_rows=[cells for _, cells in policy_rows(report)],
+        descriptions={title_of(name): words for name, words in POLICY_DESCRIPTIONS.items()},
+        router=title_of(ROUTER),
         tables=_tables(report),
         facts=report.facts.items(),
     )
@@ -107,47 +108,39 @@ def _environment():
 
 def _log_html(report: Report, log: LogComparison) -> str:
     """The page of a log: nothing on it counts picks among the candidates whose reward is known, as it is one each."""
+    plots = [drawn for drawn in (plot_log(log), plot_user_map(report)) if drawn is not None]
     return render(
         "log.html.j2",
         title=report.title,
-        headline=text.log_headline(log),
-        limits=log.limits,
-        columns=text.LOG_COLUMNS,
-        rows=text.log_rows(log),
-        router=ROUTER,
+        headline=log_text.log_headline(log),
+        notes=[log_text.LOG_MEANS] if log.values else [],
+        limits=log.limits[0 if log.values else 1 :],  # the first is the headline where nothing could be compared
+        columns=log_text.LOG_COLUMNS,
+        rows=[cells for _, cells in log_text.log_rows(log)],
+        trust_columns=log_text.TRUST_COLUMNS,
+        trust_rows=[cells for _, cells in log_text.trust_rows(log)],
+        how_to_read_trust=_HOW_TO_READ_TRUST,
+        router=title_of(ROUTER),
         how_to_read_explanations=_HOW_TO_READ_EXPLANATIONS,
         explanations=_explanations(report),
-        plots=[drawn] if (drawn := plot_user_map(report)) else [],
+        plots=plots,
         facts=report.facts.items(),
     )
 
 
-def _key_figures(report: Report) -> list[tuple[str, str]]:
-    """Pairs of a value and the words under it."""
-    router = report.policies.get(ROUTER)
+def _key_figures(report: Report) -> Iterator[tuple[str, str]]:
+    """Pairs of a value and the words under it; none of the headline's numbers."""
+    router, single = report.policies.get(ROUTER), report.policies.get("best_single")
     if router is None:
-        return []
-    single = report.policies.get("best_single")
-    compared = f"; best single LLM: {number(single.reward.mean)}" if single else ""
-    figures = [
-        (number(router.reward.mean), f"{report.reward_name} of the router{compared}"),
-        (percent(router.gap_closed.mean), "gap closed; 0 % is the best single LLM, 100 % the oracle"),
-    ]
-    for name, row in main_differences(report):
-        figures.append((number(row.mean, sign=True), f"against {name}; {interval_text(row)}; {verdict(row)}"))
-    return [*figures, *_cost_and_users(report)]
-
-
-def _cost_and_users(report: Report) -> Iterator[tuple[str, str]]:
-    cost = report.policies[ROUTER].cost.mean
-    if math.isfinite(cost):
+        return
+    if single is not None:
+        yield value_text(report, single.reward.mean), f"{report.reward_name} of the best single LLM"
+    if math.isfinite(router.gap_closed.mean):
+        yield percent(router.gap_closed.mean), "of the way from the best single LLM to perfect choices"
+    if math.isfinite(router.cost.mean):
         strongest = report.policies.get("strongest")
-        compared = f"; strongest LLM: ${dollars(strongest.cost.mean)}" if strongest else ""
-        yield f"${dollars(cost)}", f"cost per 1000 queries{compared}"
-    gains = [user.reward - user.best_single for user in report.users if math.isfinite(user.reward - user.best_single)]
-    if gains:
-        better = sum(gain > 0 for gain in gains) / len(gains)
-        yield percent(better), f"of {len(gains)} users do better than with the best single LLM"
+        compared = f"; {title_of('strongest')}: ${dollars(strongest.cost.mean)}" if strongest else ""
+        yield f"${dollars(router.cost.mean)}", f"cost of the router's picks per 1000 queries{compared}"
 
 
 def _explanations(report: Report) -> list[dict]:
@@ -160,50 +153,50 @@ def _explanation(explanation: Explanation, preference: float) -> dict:
     known = "" if math.isnan(preference) else f" (preference {preference:.2f})"
     return {
         "user": explanation.user_id + known,
-        "query": truncate(explanation.query, _LONGEST_TEXT),
+        "query": truncate(explanation.query, _LONGEST_QUERY),
         "summary": f"{explanation.summary()} {explanation.coverage()}",
         "decisions": [
-            [
-                number(row.probability, sign=True),
-                number(row.log_odds, sign=True),
-                f"{row.feedback}: {truncate(row.query, _LONGEST_TEXT)}",
-            ]
+            [_points(row.probability), f"{row.feedback}: {truncate(row.query, _LONGEST_PAST_QUERY)}"]
             for row in explanation.decisions
         ],
-        "properties": [[number(row.log_odds, sign=True), row.label()] for row in explanation.properties],
+        "properties": [
+            [number(row.log_odds, sign=True, decimals=3), _PROPERTIES.get(row.name, row.name)]
+            for row in explanation.properties
+        ],
     }
 
 
+def _points(share: float) -> str:
+    return f"{number(100 * share, sign=True, decimals=1)} points"
+
+
 def _how_to_read_policies(report: Report) -> str:
-    text = (
-        "Gap closed: 0 % is the best single LLM, 100 % the oracle. "
-        "Accuracy: how often the policy picks an LLM that is best for this user and query. "
-        "Effect: quality of the answers, from 0 to 1."
+    words = (
+        "Gap closed: 0 % is the best single LLM, 100 % perfect choices. Quality: effect of the answers, from 0 to 1. "
+        "Where the 95 % interval of a difference holds 0, the two are level."
     )
     several = any(len(result.reward.values) > 1 for result in report.policies.values())
-    return text + (" ± is the standard deviation over seeds." if several else "")
+    return words + (" ± is the standard deviation over seeds." if several else "")
 
 
 def _tables(report: Report) -> Iterator[tuple[str, Iterable[str], Rows]]:
     """Heading, columns and rows of each further table that has rows."""
-    if report.paired:
-        yield "Differences on the same test decisions", PAIRED_COLUMNS, paired_rows(report)
     names = by_reward(report)
     tasks = list(dict.fromkeys(task for name in names for task in report.policies[name].per_task))
     if tasks:
-        rows = [[t, *(number(report.policies[name].per_task.get(t, math.nan)) for name in names)] for t in tasks]
-        yield f"{report.reward_name.capitalize()} by task", ["task", *names], rows
+        rows = [
+            [task, *(value_text(report, report.policies[name].per_task.get(task, math.nan)) for name in names)]
+            for task in tasks
+        ]
+        yield f"{report.reward_name.capitalize()} by task", ["task", *map(title_of, names)], rows
     if report.users:
-        columns = ["user", "preference", "router", "best single LLM", "gain", "favourite LLM"]
-        yield "All users", columns, map(_user_row, report.users)
-    shares = report.shares
-    if len(shares.users) and len(shares.llms):
-        # LLMs are the rows: there may be many, and their names are long.
-        rows = [[llm, *(percent(row[i]) for row in shares.shares)] for i, llm in enumerate(shares.llms)]
-        yield "Share of the router's choices", ["LLM", *shares.users], rows
+        known = any(math.isfinite(user.preference) for user in report.users)
+        columns = ["user", *(["preference"] if known else []), "router", "best single LLM", "gain", "favourite LLM"]
+        yield "All users", columns, [_user_row(report, user, known) for user in report.users]
 
 
-def _user_row(user) -> list[str]:
-    rewards = [number(user.preference), number(user.reward), number(user.best_single)]
-    gain = number(user.reward - user.best_single, sign=True)
-    return [user.user_id, *rewards, gain, user.favourite_llm or DASH]
+def _user_row(report: Report, user: UserRow, known: bool) -> list[str]:
+    preference = [f"{user.preference:.2f}" if math.isfinite(user.preference) else DASH] if known else []
+    values = [value_text(report, user.reward), value_text(report, user.best_single)]
+    gain = value_text(report, user.reward - user.best_single, sign=True)
+    return [user.user_id, *preference, *values, gain, user.favourite_llm or DASH]

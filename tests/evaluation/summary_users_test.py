@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prouter_jax import Router
-from prouter_jax.data.interactions import Users, strings
+from prouter_jax.data.interactions import THUMB, Feedback, Users, strings
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.evaluation import summary as module
 from prouter_jax.evaluation.evaluate import SeedResult, Selections
@@ -105,6 +105,19 @@ def test_a_map_has_favourites_and_leaves_out_users_without_history(router, monke
     assert (len(some.users), some.users[0], some.users[-1]) == (4, data.users.ids[0], data.users.ids[-1])
 
 
+def test_favourites_of_thumbs_are_the_llms_with_thumbs_up(router):
+    """A log has a thumb for one LLM a decision, and no choice."""
+    data = router.interactions
+    llm = len(data.llms.ids) - 1
+    decisions = np.arange(len(data.decisions.user), dtype=np.int32)
+    liked = np.where(data.decisions.user[decisions] == 0, 0, 1).astype(np.float32)  # user 0 likes nothing
+    thumbs = Feedback(decisions, np.full(len(decisions), THUMB, np.int8), np.full(len(decisions), llm, np.int32), liked)
+    found = map_users(dataclasses.replace(router, interactions=data.replace(feedback=thumbs)))
+    assert found is not None
+    assert found.favourite[0] == types.NONE
+    assert set(found.favourite[1:]) == {str(data.llms.ids[llm])}
+
+
 def test_without_differences_there_is_no_map(router):
     assert map_users(dataclasses.replace(router, users=np.ones_like(router.users))) is None
 
@@ -133,9 +146,9 @@ def test_the_page_explains(router):
     assert f"<h3>{html.escape(ODD)} (preference 0.50)</h3>" in page
     assert f"{html.escape(ODD)} is picked with probability 0.750; llm 1 is second with probability 0.250." in page
     assert "The influence of 1 of the user&#39;s 7 past decisions was measured (the newest)." in page
-    row = ["+0.1250", "+0.5000", f"chose {html.escape(ODD)}: Why?"]
+    row = ["+12.5 points", f"chose {html.escape(ODD)}: Why?"]
     assert "".join(f"<td>{cell}</td>" for cell in row) in page
-    assert "<td>+1.5000</td><td>latent factors</td>" in page
+    assert "<td>+1.500</td><td>what similar users like</td>" in page
     assert "<b>" not in page
     assert '"new_user_weight": null' in to_json(_report())
     assert "Why this LLM" not in to_html(dataclasses.replace(_report(), explanations=None))

@@ -14,9 +14,11 @@ from markupsafe import escape
 from prouter_jax.io.display import DASH, dollars, number, percent
 from prouter_jax.report import write as report_html
 from prouter_jax.report.plots_policies import _keep_distance
-from prouter_jax.report.text import headline, to_markdown
+from prouter_jax.report.text import STYLE_NOTE, headline, to_markdown
 from prouter_jax.report.types import (
+    MATCHED,
     POLICY_DESCRIPTIONS,
+    POLICY_NAMES,
     FrontierPoint,
     PairedDifference,
     PolicyResult,
@@ -26,7 +28,7 @@ from prouter_jax.report.types import (
     UserRow,
 )
 from prouter_jax.report.write import draw_plots, to_html, to_json, write_report
-from prouter_jax.serving.explain import OPPOSITE_SIGNS, DecisionInfluence, Explanation
+from prouter_jax.serving.explain import DecisionInfluence, Explanation
 
 NAN = math.nan
 ODD = 'a<b>&"c" | $x$ http://odd'
@@ -95,9 +97,11 @@ def page() -> str:
 def test_pages_name_every_policy_with_its_explanation(page):
     markdown = to_markdown(_report())
     for name, words in POLICY_DESCRIPTIONS.items():
-        assert name in markdown
+        assert f"| {POLICY_NAMES[name]} |" in markdown
         assert words in markdown
-        assert f"<td>{name}<small>{escape(words)}</small></td>" in page
+        assert f"<td>{escape(POLICY_NAMES[name])}<small>{escape(words)}</small></td>" in page
+    for code in ("best_per_user", "user_blind", "best_single"):
+        assert code not in markdown + page
     assert f"<td>{escape(ODD)}</td>" in page
 
 
@@ -178,10 +182,10 @@ def test_one_seed_shows_no_spread():
 
 def test_headline_claims_no_more_than_the_widest_interval():
     lines = headline(_report())
-    assert "reaches 0.8000" in lines[0]
-    assert "80.0 %" in lines[1]
-    assert "100 test queries), not significant" in lines[2]
-    assert "too few to test" in lines[3]
+    assert "a mean reward of 0.900: level with each user's best LLM (+0.020, 95 % interval -0.010 to +0.050" in lines[0]
+    assert "over 100 test queries" in lines[0]
+    assert lines[1] == "It is not yet comparable with the router without user history (+0.040, no interval, 1 seed)."
+    assert "80.0 %" in lines[2]
 
 
 def test_headline_names_the_strongest_baseline_where_it_is_another():
@@ -192,11 +196,58 @@ def test_headline_names_the_strongest_baseline_where_it_is_another():
     difference = PairedDifference("router", "best_per_user_task", 0.01, -0.01, 0.03, "seeds", 3)
     for measured in ([difference], [difference, *report.paired]):
         told = dataclasses.replace(report, policies=policies, paired=measured)
-        against = "the strongest baseline (each user's own best LLM of each task)"
-        sentence = f"Against {against}: +0.0100 (95 % interval -0.0100 to +0.0300 over 3 seeds), not significant."
-        assert headline(told)[2] == sentence
-        assert str(escape(f"against {against};")) in to_html(told)
-    assert "strongest baseline" not in " ".join(headline(dataclasses.replace(report, policies=policies)))
+        words = "level with the strongest simple rule, each user's best LLM by task"
+        sentence = f"{words} (+0.010, 95 % interval -0.010 to +0.030 over 3 seeds)."
+        assert headline(told)[0].endswith(sentence)
+        assert str(escape(words)) in to_html(told)
+    assert "strongest simple rule" not in " ".join(headline(dataclasses.replace(report, policies=policies)))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0.01, 0.03, "better than"), (-0.03, -0.01, "worse than"), (0.0, 0.02, "level with"), (0.0, 0.0, "the same as")],
+)
+def test_the_verdict_follows_from_the_interval(low, high, words):
+    row = PairedDifference("router", "user_blind", (low + high) / 2, low, high, "seeds", 3)
+    said = headline(dataclasses.replace(_report(), paired=[row]))[0]
+    assert f": {words} the router without user history (" in said
+
+
+def test_shares_are_told_in_per_cent_and_points_with_what_they_are():
+    report = dataclasses.replace(_report(seeds=1), reward_name=MATCHED, facts={"split": "cold user, seeds 0"})
+    markdown, page = to_markdown(report), to_html(report)
+    assert "picks the LLM that the user chose in 90.0 % of the test decisions: level with" in markdown
+    assert "+2.0 points, 95 % interval -1.0 to +5.0 points" in markdown
+    for text in (markdown, page):
+        assert (
+            "It is not the share of right answers. Tested on users and queries that the training did not have" in text
+        )
+    assert "best LLM picked" not in page  # the share of choices matched is this number
+    assert "best LLM picked" in to_html(_report())
+
+
+def test_a_page_on_choices_says_that_quality_and_cost_are_not_the_measure():
+    report = dataclasses.replace(_report(), reward_name=MATCHED)
+    assert STYLE_NOTE in to_html(report)
+    assert STYLE_NOTE not in to_html(_report())
+    unknown = SeedStatistics(NAN, NAN, [NAN])
+    router = dataclasses.replace(report.policies["router"], effect=unknown, cost=unknown)
+    assert STYLE_NOTE not in to_html(dataclasses.replace(report, policies={"router": router}))
+
+
+def test_no_number_stands_twice_on_the_page_before_its_parts_are_opened():
+    report = _report(seeds=1)
+    router = dataclasses.replace(report.policies["router"], cost=_spread(0.00123, 1))
+    report = dataclasses.replace(report, policies=report.policies | {"router": router}, paired=report.paired[:1])
+    shown = re.sub(r"<(details|style|svg).*?</\1>", "", to_html(report), flags=re.DOTALL)
+    found = re.findall(r"[+-]?\d+\.\d+", re.sub("<[^>]*>", " ", shown))
+    assert len(found) >= 6
+    assert len(found) == len(set(found))
+
+
+def test_rows_of_wide_tables_are_cards_on_a_phone(page):
+    assert '<td data-label="gap closed">' in page
+    assert 'class="cards"' in page
 
 
 def test_captions_name_only_what_is_drawn():
@@ -204,20 +255,22 @@ def test_captions_name_only_what_is_drawn():
     captions = " ".join(plot.caption for plot in draw_plots(report))
     assert "hatching" not in captions
     assert "Orange: a loss" in captions
-    assert "Grey: not significant" in captions
+    assert "Grey: level" in captions
     rows = [dataclasses.replace(user, reward=0.9) for user in report.users]
     report = dataclasses.replace(_report(llms=9, preference=NAN), users=rows, paired=report.paired[:1])
     captions = " ".join(plot.caption for plot in draw_plots(report))
     assert "Each colour with its hatching" in captions
     assert "Orange: a loss" not in captions
-    assert "Grey: not significant" not in captions
+    assert "Grey: level" not in captions
     assert "unknown" not in to_html(report)
 
 
 def test_the_page_says_how_to_read_explanations():
     influence = DecisionInfluence("q", "chose a", 0.01, -0.1)
     explanation = Explanation("u", "q", "a", 0.7, "b", 0.2, [influence], [], 1, 1, False)
-    assert OPPOSITE_SIGNS in to_html(dataclasses.replace(_report(), explanations=[explanation]))
+    page = to_html(dataclasses.replace(_report(), explanations=[explanation]))
+    assert "measured by leaving it out" in page
+    assert "<td>+1.0 points</td><td>chose a: q</td>" in page
 
 
 def test_unknown_numbers_leave_out_plots_but_not_the_page():
@@ -225,7 +278,7 @@ def test_unknown_numbers_leave_out_plots_but_not_the_page():
     policies = {"router": PolicyResult(unknown, unknown, unknown, unknown, unknown, {}, {})}
     nothing = Report("empty", {}, "reward", policies, [], [], ShareTable([], [], []), [])
     assert draw_plots(nothing) == []
-    assert f"<td>{DASH}</td>" in to_html(nothing)
+    assert f'<td data-label="reward">{DASH}</td>' in to_html(nothing)
     assert _strict(to_json(nothing))["policies"]["router"]["reward"] == {
         "mean": None,
         "spread": None,
@@ -240,7 +293,7 @@ def test_unknown_numbers_leave_out_plots_but_not_the_page():
 def test_plots_of_every_size(users, llms, preference):
     plots = draw_plots(_report(users=users, llms=llms, preference=preference))
     assert len(plots) == 5
-    gain = plots[2]
+    gain = plots[3]
     assert ("sorted by gain" in gain.svg) == math.isnan(preference)
     assert all(plot.title and plot.caption.endswith(".") for plot in plots)
 
@@ -248,7 +301,7 @@ def test_plots_of_every_size(users, llms, preference):
 def test_ids_of_any_script_are_drawn_without_a_warning():
     report = _report()
     table = ShareTable(["用户", "مستخدم"], ["模型", "llm"], np.full((2, 2), 0.5))
-    assert "用户" in draw_plots(dataclasses.replace(report, shares=table))[3].svg
+    assert "用户" in draw_plots(dataclasses.replace(report, shares=table))[4].svg
 
 
 def test_labels_keep_their_distance_and_order():

@@ -18,7 +18,7 @@ _ONE_REWARD = (
     "not measured, and neither accuracy nor the gap to perfect choices can be told."
 )
 _RATED = (
-    "{judged:,} of {tested:,} test decisions have a thumb or rating. That people rate alike what they like and what "
+    "{judged} test decisions have a thumb or rating. That people rate alike what they like and what "
     "they do not is an assumption."
 )
 _WEIGHTS = (
@@ -42,7 +42,8 @@ def compare_on_log(folder: str | os.PathLike, data: Interactions, result: SeedRe
     logged = read_logged(folder, data, subset=True)
     rows = np.asarray(result.decision)
     judged = ~np.isnan(logged.reward[rows]) & (data.offers[data.decisions.offer[rows]].sum(1) > 1)
-    limits = [_ONE_REWARD, _RATED.format(judged=int(judged.sum()), tested=len(rows)), _WEIGHTS]
+    share = f"All {len(rows):,}" if judged.all() else f"{int(judged.sum()):,} of {len(rows):,}"
+    limits = [_ONE_REWARD, _RATED.format(judged=share), _WEIGHTS]
     try:
         found = _compare(data, logged, result, judged)
     except ValueError as error:  # too few decisions, or a gateway that left nothing to chance
@@ -65,8 +66,8 @@ def _values(found: Comparison) -> list[LogValue]:
         if line.policy in gains or line.estimator not in ("dr", "mean"):
             continue
         gain = gains.get(f"{ROUTER} - {line.policy}")
-        difference = gain and PairedDifference(ROUTER, line.policy, gain.mean, gain.low, gain.high, "users", gain.n)
         name = {LOGGING: "gateway", BEST_SINGLE: "best_single"}.get(line.policy, line.policy)
+        difference = gain and PairedDifference(ROUTER, name, gain.mean, gain.low, gain.high, "users", gain.n)
         interval = line.interval
         value = LogValue(name, interval.mean, interval.low, interval.high, line.effective, line.mean_weight, difference)
         values.append(value)

@@ -24,9 +24,9 @@ from prouter_jax.evaluation.protocol.table import (
     with_largest_learnable_gains,
 )
 from prouter_jax.io.display import DASH
+from prouter_jax.report.names import is_significant
 from prouter_jax.report.plots import BLUE, DARK, ORANGE, Plot, draw_legend, draw_svg, legend_height, shorten
 from prouter_jax.report.plots_policies import draw_paired
-from prouter_jax.report.text import is_significant
 from prouter_jax.report.types import ROUTER, PairedDifference
 from prouter_jax.report.write import render
 

@@ -19,7 +19,8 @@ from prouter_jax.evaluation.protocol.table import (
 )
 from prouter_jax.io.display import DASH, number, percent
 from prouter_jax.metrics import Interval
-from prouter_jax.report.text import is_significant, mean_text
+from prouter_jax.report.names import is_significant
+from prouter_jax.report.text import mean_text
 from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 Rows = list[list[str]]

@@ -66,7 +66,8 @@ def test_thumbs_pins_and_bans_move_the_ranking_of_the_page(address):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 def test_nothing_is_wider_than_a_phone(address):
-    with Browser(f"{address}/ui", width=390) as page:
+    with Browser(f"{address}/ui") as page:
+        page.show_as_phone(390)
         page.wait_for("typeof rank === 'function'")
         page.run(
             f"{_ANN}; document.getElementById('query').value = 'Hi'; document.querySelector('#ask button').click()"
