@@ -55,7 +55,7 @@ class CountingRouter:
         columns = ([one[i] for i in place] for one in (order, shares, costs))
         return Ranking(*columns, basis, [float(chances[i]) for i in place], reason)
 
-    def prepare(self, explore):
+    def compile_for(self, explore):
         pass
 
     def observe(self, feedback):

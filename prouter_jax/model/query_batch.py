@@ -21,6 +21,11 @@ class QueryBatch:
     kernel: np.ndarray | None
     known: np.ndarray
 
+    def take(self, rows) -> "QueryBatch":
+        """The given rows."""
+        kernel = None if self.kernel is None else self.kernel[rows]
+        return QueryBatch(self.answers[rows], self.cost[rows], kernel, self.known[rows])
+
 
 def join(first: QueryBatch, second: QueryBatch) -> QueryBatch:
     """Concatenates two batches of queries."""

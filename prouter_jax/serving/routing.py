@@ -51,8 +51,8 @@ class Pool:
       query_task: task row of each known query, int [queries]; -1 for none.
       scale: scale of the costs.
       encode: features of new queries, from their texts and task rows (-1 for none).
-      text_cache: (answers, cost, kernel) of recent texts by (text, task row), oldest first; these arrays take at most
-        256 MiB, whatever the number of known queries and LLMs. Long texts are not in it.
+      text_cache: (answers, cost, kernel, and the features) of recent texts by (text, task row), oldest first; these
+        arrays take at most 256 MiB, whatever the number of known queries and LLMs. Long texts are not in it.
     """
 
     scorer: Scorer
@@ -69,23 +69,39 @@ class Pool:
     text_cache: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict)
 
 
-def ask(pool: Pool, text: str, task: int) -> tuple[QueryBatch, np.ndarray]:
-    """Prepares one query by its text.
-
-    Args:
-      task: row of its task, -1 for none.
+def ask(pool: Pool, pairs: Sequence[tuple[str, int]]) -> tuple[QueryBatch, QueryFeatures]:
+    """Prepares queries by their texts and the rows of their tasks, -1 for none; from the cache where it has them.
 
     Returns:
-      The query, and the expected costs of its answers in USD, [llms].
+      The queries, and their features.
     """
-    batch = _text_batch(pool, [(text, task)])
-    return batch, pool.scale.unscale(batch.cost, np.array([task]))[0]
+    new = [pair for pair in dict.fromkeys(pairs) if pair not in pool.text_cache]
+    found = _compute(pool, new) if new else {}
+    rows = [found[pair] if pair in found else pool.text_cache[pair] for pair in pairs]
+    pool.text_cache.update({pair: row for pair, row in found.items() if len(pair[0]) <= _LONGEST_CACHED})
+    size = sum(column.nbytes for column in rows[0])
+    while len(pool.text_cache) * size > _CACHED_BYTES:
+        pool.text_cache.popitem(last=False)
+    answers, cost, kernel, *places = (np.stack(column) for column in zip(*rows, strict=True))
+    batch = QueryBatch(answers, cost, kernel if kernel.shape[1] else None, np.zeros(len(pairs), bool))
+    return batch, QueryFeatures(*places)
 
 
-def recall(pool: Pool, row: int) -> tuple[QueryBatch, np.ndarray]:
-    """Prepares one known query by its row; returns what `ask` does."""
-    batch = pool.scorer.recall(np.array([row]))
-    return batch, pool.scale.unscale(batch.cost, pool.query_task[[row]])[0]
+def features_of(pool: Pool, text: str, task: int) -> QueryFeatures:
+    """Features of a query by its text and the row of its task, -1 for none; from the cache where it has them."""
+    cached = pool.text_cache.get((text, task))
+    if cached is not None:
+        return QueryFeatures(*(column[None] for column in cached[3:]))
+    return pool.encode([text], np.array([task]))
+
+
+def expected_costs(pool: Pool, batch: QueryBatch, task: np.ndarray) -> np.ndarray:
+    """Expected costs of the answers to queries in USD, [queries, llms].
+
+    Args:
+      task: row of each query's task, -1 for none, [queries].
+    """
+    return pool.scale.unscale(batch.cost, task)
 
 
 def route(pool: Pool, columns: dict[str, pa.Array], constraints: Constraints) -> Scored:
@@ -202,9 +218,9 @@ def _queries(pool: Pool, columns: dict[str, pa.Array], errors: _Errors) -> _Quer
             known = np.zeros(1, np.int64)
     batch = pool.scorer.recall(known)
     if pairs:
-        batch = join(batch, _text_batch(pool, pairs))
+        batch = join(batch, ask(pool, pairs)[0])
     query_task = np.concatenate([pool.query_task[known], np.array([task for _, task in pairs], np.int64)])
-    return _Queries(row, batch, pool.scale.unscale(batch.cost, query_task))
+    return _Queries(row, batch, expected_costs(pool, batch, query_task))
 
 
 def _read_query_columns(pool: Pool, columns: dict[str, pa.Array], errors: _Errors):
@@ -221,21 +237,13 @@ def _read_query_columns(pool: Pool, columns: dict[str, pa.Array], errors: _Error
     return by_id, code, values, np.where(by_id >= 0, -1, task)
 
 
-def _text_batch(pool: Pool, pairs: list[tuple[str, int]]) -> QueryBatch:
-    """Features of (text, task row) pairs, from the cache where it has them."""
-    new = [pair for pair in pairs if pair not in pool.text_cache]
-    found = {}
-    if new:
-        batch = pool.scorer.ask(pool.encode([text for text, _ in new], np.array([task for _, task in new])))
-        kernel = batch.kernel if batch.kernel is not None else np.zeros((len(new), 0), np.float32)
-        found = dict(zip(new, zip(batch.answers, batch.cost, kernel, strict=True), strict=True))
-    rows = [found[pair] if pair in found else pool.text_cache[pair] for pair in pairs]
-    pool.text_cache.update({pair: row for pair, row in found.items() if len(pair[0]) <= _LONGEST_CACHED})
-    size = sum(column.nbytes for column in rows[0])
-    while len(pool.text_cache) * size > _CACHED_BYTES:
-        pool.text_cache.popitem(last=False)
-    answers, cost, kernel = (np.stack(column) for column in zip(*rows, strict=True))
-    return QueryBatch(answers, cost, kernel if kernel.shape[1] else None, np.zeros(len(pairs), bool))
+def _compute(pool: Pool, pairs: list[tuple[str, int]]) -> dict[tuple[str, int], tuple[np.ndarray, ...]]:
+    """The row of `Pool.text_cache` of each pair of text and task."""
+    places = pool.encode([text for text, _ in pairs], np.array([task for _, task in pairs]))
+    batch = pool.scorer.ask(places)
+    kernel = batch.kernel if batch.kernel is not None else np.zeros((len(pairs), 0), np.float32)
+    columns = (batch.answers, batch.cost, kernel, places.vectors, places.style, places.task)
+    return dict(zip(pairs, zip(*columns, strict=True), strict=True))
 
 
 def _offered(pool: Pool, column: pa.Array | None, errors: _Errors) -> np.ndarray:

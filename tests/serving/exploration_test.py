@@ -101,12 +101,12 @@ def test_fallbacks_follow_by_probability(live):
 
 
 def test_without_history_the_covariance_is_the_prior_s_and_thumbs_shrink_it(live):
-    reader, state = live._reader.reader, live.router.pool.users[-1]
-    history = live._reader.history()
+    one_user, state = live.router.pool.scorer.applied.one_user_reader(), live.router.pool.users[-1]
+    reader, history = one_user.reader, one_user.history()
     population = reader.network.bind(reader.params).population(reader.network.bind(reader.params).rounds)
     factor = covariance_factor(reader, history, state)
     np.testing.assert_allclose(factor @ factor.T, np.linalg.inv(population.precision), atol=1e-4)
-    asked = live._reader.recall(0)
+    asked = one_user.recall(0)
     thumb = {"offered": np.ones(len(live.llms), np.int8), "thumb": np.eye(len(live.llms), dtype=np.float32)[0]}
     history.append(asked, thumb | {"thumbed": np.eye(len(live.llms), dtype=np.int8)[0]})
     after = covariance_factor(reader, history, state)
@@ -121,8 +121,8 @@ def test_without_history_the_covariance_is_the_prior_s_and_thumbs_shrink_it(live
 
 def test_a_network_without_a_posterior_of_single_users_is_an_error(live):
     other = LiveRouter(live.router)
-    other.__dict__["_reader"] = None  # as of preset "paper"
-    other.prepare(Exploration("epsilon"))
-    for call in (other.prepare, lambda explore: other.route("ann", TEXT, explore=explore)):
+    other._user_states._reader = None  # as of preset "paper"
+    other.compile_for(Exploration("epsilon"))
+    for call in (other.compile_for, lambda explore: other.route("ann", TEXT, explore=explore)):
         with pytest.raises(ValueError, match="explore: expected a network with a posterior"):
             call(Exploration("thompson"))

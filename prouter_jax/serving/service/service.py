@@ -243,7 +243,7 @@ class Service:
         Raises:
           ValueError: if picks cannot be drawn from it as the options say.
         """
-        live.prepare(self._options.explore)
+        live.compile_for(self._options.explore)
         return self._learner.swap(self._writer, live)
 
     def heed(self) -> None:

@@ -84,7 +84,7 @@ def opened(database: Database, workdir: pathlib.Path, options: Options) -> Itera
         live = reload.load(workdir)
         if live.needs_texts and not options.store_prompts:
             raise ValueError(f"{workdir}: expected --store_prompts, which feedback on this network needs, found none")
-        live.prepare(options.explore)
+        live.compile_for(options.explore)
         options = dataclasses.replace(options, shared=database.shared)
         service = Service(live, database.connect, options, database.purge)
         try:
