@@ -11,20 +11,25 @@ number of dropped records by reason.
 from absl import flags
 
 from prouter_jax.config import PUBLIC
-from prouter_jax.io.display import on_progress
+from prouter_jax.io.display import on_progress, waiting
 
 from . import entry
 
 _FORMAT = flags.DEFINE_enum("format", None, PUBLIC, "Format of the input.", required=True)
 _INPUT = flags.DEFINE_string("input", None, "The published file or folder.", required=True)
 _OUT = flags.DEFINE_string("out", None, "Folder for the tables.", required=True)
-_LLMS = flags.DEFINE_string("llms", None, "JSON file of LLMs: {NAME: {feature, input_price, output_price}}.")
+_LLMS = flags.DEFINE_string(
+    "llms",
+    None,
+    "JSON file of LLMs: {NAME: {feature, input_price, output_price}}, or xRouteBench's table llm_candidates.",
+)
 
 
 def main() -> None:
-    from prouter_jax.data.public.registry import convert
+    with waiting(f"converting {_INPUT.value}"):
+        from prouter_jax.data.public.registry import convert
 
-    summary = convert(_FORMAT.value, _INPUT.value, _OUT.value, _LLMS.value or "", on_progress("records", 2.0))
+        summary = convert(_FORMAT.value, _INPUT.value, _OUT.value, _LLMS.value or "", on_progress("records", 1.5))
     written = ", ".join(f"{number:,} {what}" for what, number in summary["written"].items())
     print(f"read: {summary['records']:,} records of {len(summary['files'])} files")
     for what, times in summary["dropped"].items():

@@ -114,7 +114,7 @@ class Data:
     Attributes:
       source: the embedded benchmark, a folder of tables, a TFDS data set, or a public format (`PUBLIC`).
       path: the folder or file; empty for the embedded benchmark.
-      llms_path: JSON file of LLMs with their prices, for public formats, see `data.public.llm_file`.
+      llms_path: file of LLMs with their prices, JSON or a table, for public formats, see `data.public.llm_file`.
       pool: only LLMs of this pool are read; empty reads all.
       users: "recorded" users of the data, or simulated ones: "multi_cost_efficiency" users weigh effect against
         cost, "llm_as_judge" users choose by `judge`.

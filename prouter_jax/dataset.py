@@ -39,7 +39,7 @@ from prouter_jax.data.tfds_reader import read_dataset
 from prouter_jax.data.validation import validate
 from prouter_jax.graph.build import NodeVectors
 from prouter_jax.graph.world import World
-from prouter_jax.io.display import log_line
+from prouter_jax.io.display import log_line, on_progress
 from prouter_jax.llm.simulated_users import build_llm_as_judge, build_multi_cost_efficiency, make_judge
 
 
@@ -178,7 +178,7 @@ def read_interactions(config: Data) -> Interactions:
 
 def _read_public(config: Data) -> Interactions:
     """Reads a public format and prints the numbers of dropped records."""
-    read = read_public(config.source, config.path, config.llms_path)
+    read = read_public(config.source, config.path, config.llms_path, on_progress("records", 1.5))
     if read.dropped:
         dropped = ", ".join(f"{number} {reason}" for reason, number in read.dropped.items())
         log_line(f"{config.source}: of {read.records} records dropped: {dropped}")

@@ -238,7 +238,7 @@ def test_a_page_on_choices_says_that_quality_and_cost_are_not_the_measure():
 def test_no_number_stands_twice_on_the_page_before_its_parts_are_opened():
     report = _report(seeds=1)
     router = dataclasses.replace(report.policies["router"], cost=_spread(0.00123, 1))
-    report = dataclasses.replace(report, policies=report.policies | {"router": router}, paired=report.paired[:1])
+    report = dataclasses.replace(report, policies={**report.policies, "router": router}, paired=report.paired[:1])
     shown = re.sub(r"<(details|style|svg).*?</\1>", "", to_html(report), flags=re.DOTALL)
     found = re.findall(r"[+-]?\d+\.\d+", re.sub("<[^>]*>", " ", shown))
     assert len(found) >= 6

@@ -25,7 +25,7 @@ _BOOLEANS = {"True": 1.0, "False": 0.0}  # as pandas writes them
 _ROWS_AT_ONCE = 1000  # rows of a Parquet file in memory
 
 ProgressCallback = Callable[[int, float], None]  # called with the records read and the share of bytes read, 0 to 1
-_RECORDS_BETWEEN_CALLS = 5000
+_RECORDS_BETWEEN_CALLS = 500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ class FileSet:
     def __init__(self, paths: Iterable[pathlib.Path], on_progress: ProgressCallback | None = None):
         """
         Args:
-          on_progress: called after every 5,000 records.
+          on_progress: called after every 500 records.
         """
         self.paths = tuple(paths)
         self.records = 0

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable
 
 from prouter_jax.data.public.benchmarks import read_alpacaeval, read_embedllm, read_llmrouterbench, read_routerbench
-from prouter_jax.data.public.llm_file import with_llm_file
+from prouter_jax.data.public.llm_file import llm_files, with_llm_file
 from prouter_jax.data.public.pairs import read_arena, read_chosen_rejected
 from prouter_jax.data.public.personaroute import read_personaroute
 from prouter_jax.data.public.preferences import read_gmtrouter, read_prism
@@ -45,7 +45,7 @@ def read_public(
       name: the format, a key of `FORMATS`.
       path: the file or folder as published.
       llms_path: JSON file {LLM: {feature, input_price, output_price}} with prices in USD per million tokens, as
-        PersonaRoute-Bench and LLMRouter publish it; "" for none.
+        PersonaRoute-Bench and LLMRouter publish it, or xRouteBench's table llm_candidates; "" for none.
       on_progress: see `FileSet`.
 
     Raises:
@@ -62,7 +62,7 @@ def _inputs(path: str | os.PathLike, llms_path: str | os.PathLike) -> list[pathl
     """The files that an error may be about."""
     root = make_path(path)
     found = [root / name for name in files_below(root)] if root.is_dir() else data_files(root)
-    return [*found, *([make_path(llms_path)] if llms_path else [])]
+    return [*found, *(llm_files(make_path(llms_path)) if llms_path else [])]
 
 
 def convert(

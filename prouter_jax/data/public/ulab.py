@@ -4,14 +4,16 @@
 |---|---|---|
 | LLMRouter, default_routing_*_data.jsonl; xRouteBench, Parquet shards | an answer: performance, tokens | an outcome |
 | the same with user_id | an answer with the performance for that user | a rating, and an outcome without effect |
+| xRouteBench, personalized | model_1 and model_2, judge 1 or 2 for a persona | a choice of persona_id |
 | RouteProfile, routing_*_data.json | a query with the answers of all LLMs | outcomes |
 | RouteProfile, pairwise_training_data_*.json | better_model and worse_model on a query | a vote of "everybody" |
 
-Field descriptions: llmrouter/data/README.md of LLMRouter, README.md of RouteProfile. A failed request is no wrong
-answer: LLMRouter writes it as a response "ERROR: ..." or "API Error..." with 0 tokens, RouteProfile as success: false,
-and both grade it 0.
+Field descriptions: llmrouter/data/README.md and benchmark_pipeline/README.md of LLMRouter, README.md of RouteProfile. A
+failed request is no wrong answer: LLMRouter writes it as a response "ERROR: ..." or "API Error..." with 0 tokens,
+RouteProfile as success: false, and both grade it 0.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -22,13 +24,21 @@ from prouter_jax.data.interactions import CHOICE
 from prouter_jax.data.literals import parse_value
 from prouter_jax.data.public.builder import InteractionsBuilder, RowIndex
 from prouter_jax.data.public.pairs import EVERYBODY
-from prouter_jax.data.public.records import FileSet, ProgressCallback, PublicData, Record
+from prouter_jax.data.public.records import (
+    FileSet,
+    ProgressCallback,
+    PublicData,
+    Record,
+    column_names,
+    read_records,
+)
 from prouter_jax.data.tables.file_forms import data_files, file_format
 from prouter_jax.data.tables.files import json_fields
 from prouter_jax.io.paths import make_path
 
 _NEEDED = ("query", "model_name", "performance")
 _OTHERS = ("task_name", "ground_truth", "metric", "response", "input_tokens", "output_tokens", "user_id")
+_PERSONAS = ("persona_id", "model_1", "model_2", "judge", "answer_1", "answer_2")
 _FAILED = ("ERROR", "API Error")
 _PAIRS = "pairwise_data"
 _NO_QUERY = "records without a query that has a text"
@@ -37,13 +47,18 @@ _NO_QUERY = "records without a query that has a text"
 def read_llmrouter(path: str | os.PathLike, on_progress: ProgressCallback | None = None) -> PublicData:
     """Reads LLMRouter's routing data or xRouteBench (arXiv 2608.06867): a record for each query and LLM.
 
-    The path is a JSONL or Parquet file, or a folder of shards. Records with the same task_name, query, ground_truth and
-    metric are of one query (q0, q1, ... by first appearance). performance is the effect. Of a query of messages, the
-    text is that of the last one. Costs follow from the tokens where prices are given (`--llms`).
+    The path is a JSONL or Parquet file, or a folder of shards, such as one of xRouteBench's sets. Records with the same
+    task_name, query, ground_truth and metric are of one query (q0, q1, ... by first appearance). performance is the
+    effect. Of a query of messages, the text is that of the last one. Costs follow from the tokens where prices are
+    given (`--llms`), for xRouteBench in its llm_candidates. A record of its set "personalized" is a pair of answers
+    that an LLM judged as a persona: a choice of persona_id; which answer the judge saw first is not recorded.
 
-    Drops failed requests, records without a performance or a text, and second answers of an LLM to a query.
+    Drops failed requests, records without a performance or a text, second answers of an LLM to a query, and pairs of
+    one LLM.
     """
     files, builder = FileSet(data_files(make_path(path)), on_progress), InteractionsBuilder()
+    if all(map(_has_personas, files.paths)):
+        return _read_personas(files, builder)
     ids, rated = RowIndex(), {}
     for row in files.read_all(_NEEDED, _OTHERS):
         text, effect = _query_text(row), row.float("performance", 0, 1)
@@ -92,6 +107,34 @@ def read_routeprofile(path: str | os.PathLike, on_progress: ProgressCallback | N
                 files.drop(reason)
     if not builder.llms:
         raise files.empty_error("an answer with a performance, or a pair of LLMs")
+    return files.result(builder.build())
+
+
+def _has_personas(file) -> bool:
+    """Whether a file has the pairs of xRouteBench's set "personalized"."""
+    if file_format(file) in (".csv", ".parquet"):
+        return "model_1" in column_names(file)
+    with contextlib.closing(read_records(file, (), ("model_1",))) as records:
+        return next(records)[0].has("model_1")
+
+
+def _read_personas(files: FileSet, builder: InteractionsBuilder) -> PublicData:
+    ids = RowIndex()
+    for row in files.read_all(("query", *_PERSONAS), ("task_name",)):
+        text, task = _query_text(row), row.text_or_empty("task_name")
+        names = [row.id("model_1"), row.id("model_2")]
+        if not text or names[0] == names[1]:
+            files.drop("pairs of one LLM" if text else _NO_QUERY)
+            continue
+        judge = row.whole("judge") if row.has("judge") else 0
+        if judge not in (1, 2):
+            raise row.error("judge", "1 or 2", row.cells["judge"])
+        query, llms = builder.add_query(f"q{ids[text, task]}", text, task), [builder.llms[name] for name in names]
+        for side, llm in enumerate(llms, 1):
+            builder.add_outcome(query, llm, row.text_or_empty(f"answer_{side}"))
+        builder.add_decision(row.id("persona_id"), query, llms, CHOICE, {llms[judge - 1]: 1.0})
+    if not builder.llms:
+        raise files.empty_error("a pair of answers of two LLMs")
     return files.result(builder.build())
 
 

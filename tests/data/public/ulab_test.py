@@ -118,3 +118,81 @@ def test_a_bad_file_is_named(tmp_path, content, message):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(ValueError, match=f"^table a.json.*{message}"):
         read_public("routeprofile", tmp_path / "a.json")
+
+
+CANDIDATES = [
+    {
+        "model_name": name,
+        "size": "7B",
+        "description": f"About {name}.",
+        "input_price_per_1m": price,
+        "output_price_per_1m": 2 * price,
+        "api_model_id": f"org/{name}-chat",
+        "service": "somebody",
+    }
+    for name, price in (("x", 1.0), ("y", 0.25), ("z", 3.0))
+]
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.csv", "train.jsonl"])
+def test_the_candidates_of_xroutebench_have_prices(tmp_path, name):
+    path = write_rows(tmp_path / "a.jsonl", ANSWERS)
+    (tmp_path / "llm_candidates").mkdir()
+    candidates = write_rows(tmp_path / "llm_candidates" / name, CANDIDATES)
+    for source in (candidates, candidates.parent):
+        read = read_public("llmrouter", path, source)
+        llms = read.data.llms
+        assert list(llms.ids) == ["x", "y"]
+        assert list(llms.descriptions) == ["About x.", "About y."]
+        assert llms.input_price.tolist() == [1.0, 0.25]
+        assert llms.output_price.tolist() == [2.0, 0.5]
+        assert read.files == (path, candidates)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_name": None}, "row 1: expected the name of an LLM, found nothing"),
+        ({"model_name": "x"}, "row 1: expected each LLM once, found 'x'"),
+        ({"input_price_per_1m": -1.0}, "column input_price_per_1m, row 1: expected a finite number >= 0, found -1"),
+    ],
+)
+def test_a_wrong_candidate_is_one_line(tmp_path, change, message):
+    path = write_rows(tmp_path / "a.jsonl", ANSWERS)
+    candidates = write_rows(tmp_path / "c.parquet", [CANDIDATES[0], CANDIDATES[1] | change])
+    with pytest.raises(ValueError, match=f"c.parquet.*{message}") as error:
+        read_public("llmrouter", path, candidates)
+    assert "\n" not in str(error.value)
+
+
+def _pair(number, persona, judge, names=("org/x-chat", "org/y-chat"), **others):
+    return {
+        "task_name": "chat",
+        "query": json.dumps([{"role": "user", "content": f"Tell me {number}"}]),
+        "metric": "pairwise",
+        "task_id": f"t{number}",
+        "embedding_id": number,
+        "persona_id": persona,
+        "persona": "Likes short answers.",
+        "model_1": names[0],
+        "model_2": names[1],
+        "answer_1": "short",
+        "answer_2": "long",
+        "judge": judge,
+    } | others
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.jsonl"])
+def test_judged_pairs_of_xroutebench_are_choices_of_personas(tmp_path, name):
+    rows = [_pair(1, 7, 1), _pair(1, 8, 2), _pair(2, 7, 2, ("b", "b")), _pair(3, 7, 2, query="")]
+    candidates = write_rows(tmp_path / "llms.parquet", CANDIDATES)
+    read = read_public("llmrouter", write_rows(tmp_path / name, rows), candidates)
+    offer = ("org/x-chat", "org/y-chat")
+    assert decision_facts(read.data) == [
+        ("7", "q0", "Tell me 1", offer, None, None, {("choice", "org/x-chat"): 1.0}),
+        ("8", "q0", "Tell me 1", offer, None, None, {("choice", "org/y-chat"): 1.0}),
+    ]
+    assert read.dropped == {"pairs of one LLM": 1, "records without a query that has a text": 1}
+    assert read.data.llms.input_price.tolist() == [1.0, 0.25]
+    with pytest.raises(ValueError, match="column judge, row 0: expected 1 or 2, found 3"):
+        read_public("llmrouter", write_rows(tmp_path / name, [_pair(1, 7, 3)]))
