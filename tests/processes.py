@@ -25,6 +25,20 @@ try:
 finally:
     print(*{{"jax", "numpy", "openai", "pyarrow"}} & set(sys.modules), file=sys.stderr, end="")
 """
+_KILLED = """
+import os, runpy, signal, sys
+left, folder, module = int(sys.argv.pop(1)), sys.argv.pop(1), sys.argv.pop(1)
+def watch(event, arguments):
+    global left
+    changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link")
+    changes = changes or (event == "open" and set(str(arguments[1])) & set("wax+"))
+    if changes and str(arguments[0]).startswith(folder):
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+sys.addaudithook(watch)
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 
 
 def run(command, **options) -> subprocess.CompletedProcess:
@@ -40,6 +54,11 @@ def run_help(module: str) -> str:
     assert ended.ru_utime + ended.ru_stime - begun.ru_utime - begun.ru_stime < _SECONDS_FOR_HELP
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
+
+
+def run_killed(module: str, folder: pathlib.Path, changes: int, *flags: str) -> subprocess.CompletedProcess:
+    """Runs `python -m MODULE FLAGS`, killed once it has made so many changes to files of a folder (Python's alone)."""
+    return run([sys.executable, "-c", _KILLED, str(changes), str(folder), module, *flags], cwd=ROOT)
 
 
 def wait_for(event, *processes: subprocess.Popen):

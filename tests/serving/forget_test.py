@@ -318,31 +318,14 @@ def test_a_run_in_a_bucket_forgets(workdir, tmp_path, bucket):
     assert _answers(Router.load(f"{bucket}/run")) == _answers(Router.load(workdir))
 
 
-# The command, killed before so many of its changes to a folder.
-_KILLED = """
-import os, runpy, signal, sys
-left, folder = int(sys.argv.pop(1)), sys.argv.pop(1)
-def watch(event, arguments):
-    global left
-    changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link")
-    changes = changes or (event == "open" and set(str(arguments[1])) & set("wax+"))
-    if changes and str(arguments[0]).startswith(folder):
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
-sys.addaudithook(watch)
-runpy.run_module("launch.forget", run_name="__main__", alter_sys=True)
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [5, 80, 160])
 def test_a_killed_command_leaves_the_old_or_the_new_router(workdir, tmp_path, changes):
     update(workdir, _feedback(tmp_path / "with", ["other", ID])[3])
     forget(shutil.copytree(workdir, tmp_path / "new"), ID)
     old, new = (_answers(Router.load(folder), ["other", ID]) for folder in (workdir, tmp_path / "new"))
-    flags = [str(workdir), f"--workdir={workdir}", f"--user={ID}"]
-    done = processes.run([sys.executable, "-c", _KILLED, str(changes), *flags], cwd=ROOT)
+    flags = [f"--workdir={workdir}", f"--user={ID}"]
+    done = processes.run_killed("launch.forget", workdir, changes, *flags)
     assert done.returncode == -signal.SIGKILL
     assert _answers(Router.load(workdir), ["other", ID]) in (old, new)
     forget(workdir, ID)

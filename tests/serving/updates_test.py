@@ -282,32 +282,15 @@ def test_the_command_prints_the_whole_report_where_it_is_asked_for(workdir, held
     assert done.stdout.endswith("\nnothing was written\n")
 
 
-# The command, killed before so many of its changes to a folder.
-_KILLED = """
-import os, runpy, signal, sys
-left, folder = int(sys.argv.pop(1)), sys.argv.pop(1)
-def watch(event, arguments):
-    global left
-    changes = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
-    changes = changes or (event == "open" and set(str(arguments[1])) & set("wax+"))
-    if changes and str(arguments[0]).startswith(folder):
-        if not left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left -= 1
-sys.addaudithook(watch)
-runpy.run_module("launch.update", run_name="__main__", alter_sys=True)
-"""
-
-
 @pytest.mark.slow
 def test_a_killed_update_leaves_the_old_or_the_new_router(workdir, held_out, tmp_path):
     path = _write(tmp_path / "new.jsonl", held_out)
     old, folder = _answers(Router.load(workdir)), workdir / "updates"
     new, seen = _answers(Router.load(workdir).with_history(path)), []
-    flags = [str(folder), f"--workdir={workdir}", f"--feedback={path}"]
+    flags = [f"--workdir={workdir}", f"--feedback={path}"]
     for changes in itertools.count(0, 2):
         shutil.rmtree(folder, ignore_errors=True)
-        done = processes.run([sys.executable, "-c", _KILLED, str(changes), *flags], cwd=ROOT)
+        done = processes.run_killed("launch.update", folder, changes, *flags)
         found = _answers(Router.load(workdir))
         assert found in (old, new)
         seen.append(found == new)
