@@ -1,12 +1,13 @@
 """`LiveFeedback`: what a user says of one answer or choice while the router is in use; the query of chat messages."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
+
+from prouter_jax.data.validation import MOST_RATING
 
 KINDS = ("choice", "vote", "rating", "thumb")
 
@@ -121,8 +122,9 @@ class LiveFeedback:
         elif self.kind == "thumb":
             _expect(self.value in (0, 1), "value", "1 (up) or 0 (down)", repr(self.value))
         else:
-            number = isinstance(self.value, int | float) and math.isfinite(np.float32(self.value))
-            _expect(number, "value", "a finite number", repr(self.value))
+            number = isinstance(self.value, int | float) and abs(self.value) <= MOST_RATING  # false for NaN
+            limit = f"a finite number in [{-MOST_RATING:,}, {MOST_RATING:,}]"  # as in tables
+            _expect(number, "value", limit, repr(self.value))
 
 
 def query_text(messages: str | Sequence[Mapping[str, Any]]) -> str:

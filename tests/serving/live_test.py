@@ -136,6 +136,7 @@ def test_a_bad_piece_of_feedback_changes_nothing(router):
         (LiveFeedback("u", "", llm=llm), "query: expected a text"),
         (LiveFeedback("u", TEXTS[0], kind="thumb", llm=llm, value=2.0), "value: expected 1"),
         (LiveFeedback("u", TEXTS[0], kind="rating", llm=llm, value=float("nan")), "value: expected a finite"),
+        (LiveFeedback("u", TEXTS[0], kind="rating", llm=llm, value=1e7), r"1,000,000\], found 10000000"),
         (LiveFeedback("u", TEXTS[0], kind="vote", llm=llm, candidates=(llm,)), "the two LLMs"),
         (LiveFeedback("u", TEXTS[0], llm=llm, candidates=tuple(router.llms[1:])), "one of the candidates"),
         (LiveFeedback("u", TEXTS[0], llm=llm, task_id="unheard of"), "task_id: expected a task"),

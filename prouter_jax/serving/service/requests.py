@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from prouter_jax.data.validation import MOST_RATING, MOST_TOKENS, MOST_USD
+
 LONGEST_ID = 256  # characters
 LONGEST_TEXT = 1_000_000  # characters, as in training
 _MOST_MODELS = 1000
@@ -88,7 +90,7 @@ class FeedbackRequest(_Body):
     candidates: Models | None = Field(None, description="The models on offer; those of the decision by default.")
     first: Id | None = Field(None, description="The model whose answer was shown first.")
     thumb: Literal["up", "down"] | None = None
-    rating: Number | None = None
+    rating: Annotated[Number, Field(ge=-MOST_RATING, le=MOST_RATING)] | None = None
     choice: Id | None = Field(None, description="The model that the user chose among the candidates.")
     vote: Vote | None = None
 
@@ -118,7 +120,10 @@ class FeedbackRequest(_Body):
 _KINDS = ("thumb", "rating", "choice", "vote")
 
 
-Amount = Annotated[Number, Field(ge=0)]
+# no more than the tables that are exported may hold
+Tokens = Annotated[Number, Field(ge=0, le=MOST_TOKENS)]
+Cost = Annotated[Number, Field(ge=0, le=MOST_USD)]
+Seconds = Annotated[Number, Field(ge=0, le=10**9)]
 
 
 class ServedRequest(_Body):
@@ -127,10 +132,10 @@ class ServedRequest(_Body):
     decision_id: Id
     user: Id | None = Field(None, description="The user, if the caller may name one and no header does.")
     model: Id = Field(description="The model that answered; a fallback may be another one than the pick.")
-    input_tokens: Amount | None = None
-    output_tokens: Amount | None = None
-    cost: Amount | None = Field(None, description="In USD.")
-    latency: Amount | None = Field(None, description="In seconds.")
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cost: Cost | None = Field(None, description="In USD.")
+    latency: Seconds | None = Field(None, description="In seconds.")
 
 
 class UserRequest(_Body):

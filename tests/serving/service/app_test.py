@@ -91,6 +91,8 @@ def test_every_kind_of_feedback_moves_the_user(client, said):
         ("route", {"messages": [{"role": "assistant", "content": "x"}]}, "messages", "expected a message of the user"),
         ("feedback", {"query": "x", "model": "birch"}, None, "expected one of thumb, rating, choice, vote, found none"),
         ("feedback", {"query": "x", "model": "oak", "thumb": "up"}, "llm", "found 'oak'"),
+        ("feedback", {"query": "x", "model": "birch", "rating": 1e7}, "rating", "less than or equal to 1000000"),
+        ("served", {"decision_id": "d", "model": "birch", "cost": 1e7}, "cost", "less than or equal to 1000000"),
         ("feedback", {"query": "x", "thumb": "up"}, None, "expected a model"),
         ("feedback", {"model": "birch", "thumb": "up"}, None, "expected a decision_id, a query or messages"),
         ("feedback", {"query": "x", "choice": "birch", "candidates": ["alder"]}, "llm", "one of the candidates"),
