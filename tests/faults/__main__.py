@@ -16,14 +16,12 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 os.environ |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "OPENBLAS_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1"}
 os.environ |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
-from faults import cases  # noqa: E402
+from faults import cases, cases_of_training  # noqa: E402
+from faults.cases_of_service import serve_case  # noqa: E402
 from faults.warm import Warm  # noqa: E402
 from judge_server import JudgeServer  # noqa: E402
 
-_TINY = (
-    *("--config.data.encoder=hash", "--config.data.embedded.num_queries=60", "--config.data.embedded.num_users=6"),
-    *("--config.train.num_train_steps=4", "--config.train.eval_every_steps=4", "--config.model.warmup_rounds=2"),
-)
+_MOST = {"train": 20}  # operations that are tried by default; of all other commands all
 
 
 def kills(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list[str]:
@@ -32,11 +30,12 @@ def kills(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list
     wrong = []
     with JudgeServer(cases.echo) as server:
         named = cases.file_cases() | {"collect": cases.collect_case(server)}
+        named |= {"serve": serve_case(), "train": cases_of_training.train_case()}
         if not set(arguments.only or ["score"]) <= named.keys():
             named |= cases.router_cases(_trained(warm, home, 0), warm)
         for name in arguments.only or named:
             begun = time.monotonic()
-            found = sweep(warm, named[name], home / name, most=arguments.number or None)
+            found = sweep(warm, named[name], home / name, most=arguments.number or _MOST.get(name))
             ended = ", ".join(f"{number} {how}" for how, number in found.ended.items())
             runs = found.runs.total()
             print(f"{name}: {found.operations} operations, {runs} runs: {ended}; {len(found.wrong)} wrong", end="")
@@ -68,10 +67,15 @@ def flips(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list
 def pairs(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list[str]:
     from faults.pairs import race_all
 
-    wrong, rounds, only = [], arguments.number or 10, arguments.only or ["tables", "router"]
+    wrong, rounds = [], arguments.number or 10
     with JudgeServer(cases.echo) as server, Warm(home) as second:
-        for name in only:
-            race = cases.race_on_tables(server) if name == "tables" else cases.race_on_router(_trained(warm, home, 0))
+        races = {
+            "tables": lambda: cases.race_on_tables(server),
+            "router": lambda: cases.race_on_router(_trained(warm, home, 0)),
+            "training": lambda: cases_of_training.race_on_training(_trained(warm, home, 0)),
+        }
+        for name in arguments.only or races:
+            race = races[name]()
             raced = race_all((warm, second), *race, home / name, rounds)
             print(f"{name}: {raced.rounds} rounds, {raced.ended}, {len(raced.wrong)} wrong", flush=True)
             wrong += raced.wrong
@@ -104,7 +108,7 @@ def main() -> None:
     parser.add_argument("what", choices=["kills", "flips", "pairs", "fuzz"])
     parser.add_argument("--number", type=int, default=0, help="operations a command, flips, rounds a pair, or inputs")
     parser.add_argument("--first", type=int, default=0, help="number of the first input of fuzz")
-    parser.add_argument("--only", action="append", help="a command, a door, tables or router; may be repeated")
+    parser.add_argument("--only", action="append", help="a command, a door, or a kind of pairs; may be repeated")
     parser.add_argument("--all", action="store_true", help="flip every byte that a load reads")
     parser.add_argument("--home", help="folder to work in, which stays")
     arguments = parser.parse_args()
@@ -118,10 +122,9 @@ def main() -> None:
 
 
 def _trained(warm: Warm, home: pathlib.Path, seed: int) -> pathlib.Path:
-    workdir = home / f"trained{seed}"
-    ended = warm.run(["train", "--config=embedded", f"--workdir={workdir}", f"--config.seed={seed}", *_TINY])
+    ended = warm.run(cases_of_training.train(home / f"trained{seed}", seed))
     assert ended.code == 0, ended.said
-    return workdir
+    return home / f"trained{seed}" / "run"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The commands that are disturbed: what each finds, what is run, and what must be there in the end."""
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -52,6 +53,20 @@ def write_feedback(workdir: pathlib.Path, path: pathlib.Path, number: int) -> pa
     return write_rows(path, rows)
 
 
+def with_router(workdir: pathlib.Path, folder: pathlib.Path) -> None:
+    """A trained router with two files of feedback and one of pairs."""
+    shutil.copytree(workdir, folder / "run")
+    known = read_tables(folder / "run" / "world" / "tables")
+    users, llms = [*known.users.ids.tolist(), "new"], known.llms.ids.tolist()
+    texts = [f"What is {row} + {row}?" for row in range(6)]
+    rows = [
+        {"user_id": [*users, "new"][row - 3], "query": text, "llm": llms[row % 3]} for row, text in enumerate(texts)
+    ]
+    write_rows(folder / "feedback.jsonl", rows)
+    write_rows(folder / "other.jsonl", rows[:2])
+    write_rows(folder / "pairs.jsonl", [{"user_id": row["user_id"], "query": row["query"]} for row in rows])
+
+
 def file_cases() -> dict[str, Case]:
     """Of commands that read and write tables."""
     return {
@@ -64,7 +79,7 @@ def router_cases(workdir: pathlib.Path, warm: Warm) -> dict[str, Case]:
     """Of commands on a trained router; `warm` runs the commands that come before."""
 
     def with_parts(folder: pathlib.Path) -> None:
-        _with_router(workdir, folder)
+        with_router(workdir, folder)
         assert warm.run(score(folder, "--shard=0/2")).code == 0
 
     def parts_again(folder: pathlib.Path) -> Iterator[list[str]]:
@@ -77,12 +92,10 @@ def router_cases(workdir: pathlib.Path, warm: Warm) -> dict[str, Case]:
         parts = "scored.parquet.parts/"
         return {name: digest for name, digest in state_of(folder).items() if not name.startswith(parts)}
 
-    def with_router(folder: pathlib.Path) -> None:
-        _with_router(workdir, folder)
-
+    prepare = functools.partial(with_router, workdir)
     return {
-        "update": Case("update", with_router, update, state_of),
-        "score": Case("score", with_router, score, state_of),
+        "update": Case("update", prepare, update, state_of),
+        "score": Case("score", prepare, score, state_of),
         "join": Case("join", with_parts, lambda folder: score(folder, "--shard=1/2"), joined, parts_again),
     }
 
@@ -129,7 +142,9 @@ def race_on_router(workdir: pathlib.Path) -> Race:
     commands: dict[str, Command] = {"update": update, "score": score}
     commands["other update"] = lambda folder: update(folder, "other.jsonl")
     commands |= {f"shard {part}": lambda folder, part=part: score(folder, f"--shard={part}/2") for part in range(2)}
-    return lambda folder: _with_router(workdir, folder), commands, state_of
+    user = read_tables(workdir / "world" / "tables").users.ids[0]
+    commands["forget"] = lambda folder: ["forget", f"--workdir={folder}/run", f"--user={user}"]
+    return functools.partial(with_router, workdir), commands, state_of
 
 
 def echo(messages: list[dict], number: int) -> Act:
@@ -148,17 +163,3 @@ def _with_log(folder: pathlib.Path) -> None:
 def _with_answers(folder: pathlib.Path) -> None:
     folder.mkdir()
     write_rows(folder / "utterances.jsonl", PRISM)
-
-
-def _with_router(workdir: pathlib.Path, folder: pathlib.Path) -> None:
-    """A trained router with two files of feedback and one of pairs."""
-    shutil.copytree(workdir, folder / "run")
-    known = read_tables(folder / "run" / "world" / "tables")
-    users, llms = [*known.users.ids.tolist(), "new"], known.llms.ids.tolist()
-    texts = [f"What is {row} + {row}?" for row in range(6)]
-    rows = [
-        {"user_id": [*users, "new"][row - 3], "query": text, "llm": llms[row % 3]} for row, text in enumerate(texts)
-    ]
-    write_rows(folder / "feedback.jsonl", rows)
-    write_rows(folder / "other.jsonl", rows[:2])
-    write_rows(folder / "pairs.jsonl", [{"user_id": row["user_id"], "query": row["query"]} for row in rows])

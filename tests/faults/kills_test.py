@@ -5,6 +5,8 @@
 
 import pytest
 from faults.cases import collect_case, echo, file_cases, router_cases
+from faults.cases_of_service import serve_case
+from faults.cases_of_training import train_case
 from faults.sweep import Found, sweep
 from faults.system_calls import is_supported
 from faults.warm import Warm
@@ -36,6 +38,10 @@ def test_some_faults_of_collect(warm, tmp_path):
         _check(sweep(warm, collect_case(server), tmp_path, most=3))
 
 
+def test_some_faults_of_serve(warm, tmp_path):
+    _check(sweep(warm, serve_case(), tmp_path, most=3))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["logs", "convert"])
 def test_all_faults_of_commands_on_tables(warm, tmp_path, name):
@@ -46,3 +52,8 @@ def test_all_faults_of_commands_on_tables(warm, tmp_path, name):
 @pytest.mark.parametrize("name", ["update", "score", "join"])
 def test_some_faults_of_commands_on_a_router(warm, tmp_path, experiment_workdir, name):
     _check(sweep(warm, router_cases(experiment_workdir, warm)[name], tmp_path, most=5))
+
+
+@pytest.mark.slow
+def test_some_faults_of_train(warm, tmp_path):
+    _check(sweep(warm, train_case(), tmp_path, most=3))

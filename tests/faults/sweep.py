@@ -13,6 +13,7 @@ from faults.warm import Ended, Warm
 from prouter_jax.io.locks import FOLDER_LOCK
 
 FAULTS = ("kill", "full disk", "I/O error")
+_LEFTOVERS = (FOLDER_LOCK, ".sqlite-wal", ".sqlite-shm")
 Command = Callable[[pathlib.Path], list[str]]
 State = Callable[[pathlib.Path], dict[str, str]]
 
@@ -27,6 +28,7 @@ class Case:
       command: folder -> its arguments.
       state: folder -> digests of the files that must be as after an undisturbed run.
       again: folder -> the commands that a user repeats after a fault, one after another; by default `command`.
+      check: folder and what a disturbed command said -> "" if what it promised is there, before it is repeated.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Case:
     command: Command
     state: State
     again: Callable[[pathlib.Path], Iterable[list[str]]] | None = None
+    check: Callable[[pathlib.Path, str], str] = lambda folder, said: ""
 
 
 @dataclasses.dataclass
@@ -74,7 +77,8 @@ def sweep(warm: Warm, case: Case, home: pathlib.Path, faults: Sequence[str] = FA
             restore(home / "prepared", folder)
             ended = warm.run(case.command(folder), _below(folder, lambda *one, at=(fault, number): _decide(*at, *one)))
             found.runs[fault] += 1
-            wrong = _what_is_wrong(ended, fault, found) or _repeat(warm, case, folder, ended, expected)
+            wrong = _what_is_wrong(ended, fault, found) or case.check(folder, ended.said)
+            wrong = wrong or _repeat(warm, case, folder, ended, expected)
             if wrong:
                 at = operations[number]
                 found.wrong.append(f"{case.name}, {fault} at {at.name} {_within(folder, at.path)} ({number}): {wrong}")
@@ -125,16 +129,22 @@ def _what_is_wrong(ended: Ended, fault: str, found: Found) -> str:
 def _repeat(warm: Warm, case: Case, folder: pathlib.Path, ended: Ended, expected: dict[str, str]) -> str:
     """Runs the command again unless it had succeeded; "" if all is then as after an undisturbed run.
 
-    A command that was killed after its work may refuse to do it again. A success may leave its lock's file.
+    A command that was killed after its work may refuse to do it again. A success may leave the files of a lock or of
+    SQLite's log, which the next command removes.
     """
-    commands = case.again(folder) if case.again else [case.command(folder)]
-    said = [(again.code, again.said) for again in map(warm.run, commands if ended.code else ())]
-    state = case.state(folder)
-    differing = {name for name in {*state, *expected} if state.get(name) != expected.get(name)}
-    if not ended.code:
-        differing = {name for name in differing if pathlib.Path(name).name != FOLDER_LOCK}
+    differing = [] if ended.code else _differing(case, folder, expected)
+    said: list[tuple[int, str]] = []
+    if ended.code or (differing and all(name.endswith(_LEFTOVERS) for name in differing)):
+        commands = case.again(folder) if case.again else [case.command(folder)]
+        said = [(again.code, again.said) for again in map(warm.run, commands)]
+        differing = _differing(case, folder, expected)
     wrong = [f"again: exit code {code}: {text[-500:]}" for code, text in said if code and (code != 1 or differing)]
-    return "; ".join(wrong + [f"afterwards other files: {', '.join(sorted(differing))}"] * bool(differing))
+    return "; ".join(wrong + [f"afterwards other files: {', '.join(differing)}"] * bool(differing))
+
+
+def _differing(case: Case, folder: pathlib.Path, expected: dict[str, str]) -> list[str]:
+    state = case.state(folder)
+    return sorted(name for name in {*state, *expected} if state.get(name) != expected.get(name))
 
 
 def _within(folder: pathlib.Path, path: str) -> str:

@@ -25,6 +25,7 @@ _IMPORTED = (
     *("prouter_jax.experiment", "prouter_jax.serving.updates", "prouter_jax.serving.batch.sharded", "openai"),
     *("prouter_jax.llm.collect", "prouter_jax.llm.grading", "prouter_jax.data.logs.convert", "orbax.checkpoint"),
     *("prouter_jax.data.public.registry", "absl.app", "tqdm", "prouter_jax.report.text", "matplotlib.figure"),
+    "serve_cases",
 )
 
 
@@ -71,7 +72,7 @@ class Warm:
         self._process.wait()
 
     def run(self, arguments: list[str], decide: Callable[[Operation], int] | None = None) -> Ended:
-        """Runs `prouter ARGUMENTS` to its end; `decide` as for `system_calls.answer`."""
+        """Runs `prouter ARGUMENTS`, or `python -m MODULE ...`, to its end; `decide` as for `system_calls.answer`."""
         self.start(arguments, decide is not None)
         self.go()
         if decide is not None:
@@ -126,7 +127,11 @@ def _become(arguments: list[str], said: str, watched: bool, channel: socket.sock
 def _run() -> None:
     """Runs the command to its end; what is only in memory is not torn down, which would copy all that is shared."""
     try:
-        runpy.run_module("launch", run_name="__main__", alter_sys=True)
+        if sys.argv[1] == "-m":
+            del sys.argv[:2]
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_module("launch", run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as ended:
         if isinstance(ended.code, str):
