@@ -19,7 +19,7 @@ from prouter_jax.report.types import ROUTER
 
 MAIN, ABLATION = "main", "ablation"
 CLAIMS = "claims"  # the first table of the results
-METRICS = ("reward", "accuracy", "log_loss")
+METRICS = ("reward", "accuracy", "log_loss", "regret")
 # fields added after results were stored, whose hashes stay as they are
 _LATER = (("data", "history"), ("train", "refit"))
 _REQUIRED = {"setting": str, "seed": int, "metric": str, "policies": Mapping}
@@ -46,7 +46,7 @@ class Unit:
 
     A measurement is a dict of JSON values; NaN and None mean not measured. The value of k is the number of decisions in
     a new user's history, "settings" are tuned hyperparameters:
-      {"setting": str, "k": int or None, "seed": int, "metric": "reward" | "accuracy" | "log_loss",
+      {"setting": str, "k": int or None, "seed": int, "metric": one of METRICS,
        "policies": {name: {"reward": ..., "accuracy": ..., "top2": ..., "log_loss": ..., "calibration": ...,
                            "slope": ..., "validation": the metric on validation, "seconds": ..., "settings": {tuned}}},
        "facts": {name: value}, for intervals over users "by_user": {policy: {metric: {user: number}}}, and for a share

@@ -41,7 +41,7 @@ def learnable_gain_at_most(gap: float) -> Where:
 
 def gain(
     at_least: float,
-    against: str = EVERY,
+    against: str | Collection[str] = EVERY,
     *,
     low: bool = False,
     relative: bool = False,
@@ -51,7 +51,7 @@ def gain(
     """The router's mean gain over baselines is at least `at_least`.
 
     Args:
-      against: EVERY, BEST (chosen on validation), or the name of a policy.
+      against: EVERY, BEST (chosen on validation), the name of a policy, or several names.
       low: compare the lower end of the 95 % interval, not the mean.
       relative: the gain as a share of the baseline's mean, 0.05 for 5 %.
       ks: only groups with one of these k, which every setting must have; every k by default.
@@ -179,7 +179,9 @@ def _check(numbers: Callable[[Group, str], Numbers], ks: Collection[int], where:
     return check
 
 
-def _baselines_named(group: Group, against: str) -> list[str]:
+def _baselines_named(group: Group, against: str | Collection[str]) -> list[str]:
+    if not isinstance(against, str):
+        return list(against)
     return {EVERY: baselines(group), BEST: [group.best_baseline]}.get(against, [against])
 
 

@@ -20,7 +20,7 @@ from prouter_jax.report.types import ROUTER, PairedDifference, SeedStatistics
 
 ORACLE = "oracle"
 ACCEPTED = "accepted"  # metric of the router: 1 if the gate accepted what gradients trained, else 0
-LESS_IS_BETTER = ("log_loss", "calibration", "seconds", "worse", "worse_significantly", "worse_accuracy")
+LESS_IS_BETTER = ("regret", "log_loss", "calibration", "seconds", "worse", "worse_significantly", "worse_accuracy")
 MIN_LEARNABLE_GAIN = 0.02  # of a metric; below it the share recovered is mostly noise
 _NOT_MEASURED = ("settings",)
 _WITHOUT_GAIN = ("validation", "seconds", "slope", "calibration_by_chance")
@@ -51,7 +51,7 @@ class Group:
     Attributes:
       k: number of decisions in the history of each new user, or of decisions in which a new LLM was a candidate; None
         if neither users nor LLMs are new.
-      metric: the metric by which policies are compared, "reward", "accuracy" or "log_loss".
+      metric: the metric by which policies are compared, one of `definition.METRICS`.
       rows: the results by policy.
       best_baseline: name of the baseline with the best validation metric; "" if none has one for every seed.
       blind, full: the blind score and the full score (see the module), in `metric`.

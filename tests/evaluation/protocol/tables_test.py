@@ -43,6 +43,7 @@ def test_the_issue_s_settings_are_there():
 def test_only_the_tables_of_gradient_steps_and_of_harm_have_them():
     presets = {table.name: {unit.arguments["config"]["model"]["preset"] for unit in table.units} for table in TABLES}
     assert presets.pop("gradients") == presets.pop("ablation_gradients") == presets.pop("never_worse") == {"tuned"}
+    assert presets.pop("regret") == {"tuned"}
     assert presets.pop("parts_paper") == {"paper"}
     assert set().union(*presets.values()) == {"em"}
 
