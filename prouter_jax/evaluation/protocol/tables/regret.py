@@ -21,16 +21,16 @@ _SILENT = ", 70 % without thumb"
 _DECISIONS = 100  # of each known user
 _USERS = 40  # new ones, at most
 _CAPTION = (
-    "New users ask, a policy picks an LLM, and the user gives a thumb on its answer: up if no other answer has a higher "
-    "reward. Only this thumb is seen; in the settings named so, 70 % of the answers get none. k is the number of thumbs "
-    "that each user has given. Regret: the sum over a user's queries so far of the highest reward of an LLM minus that "
-    "of the pick, mean over users; lower is better. router, router_thompson and router_epsilon: the live router of "
-    'preset "tuned" with a gate that validation users choose, and exploration none, thompson and epsilon (share 0.02). '
-    "always_blind: the same router for a user without history. beta_cells: Thompson sampling of Beta(user, LLM). linucb: "
-    "on 32 components of the text vector and the user. epsilon_greedy: per user. These three start from the choices of "
-    f"the known users (210 of {SOME_USERS}, {_DECISIONS} choices each); their settings are chosen on validation users. "
-    "informed_router knows 100 choices of each new user beforehand: what it loses cannot be learnt from the user; full "
-    "score is its regret, blind score that of always_blind."
+    "New users ask, a policy picks an LLM, and the user gives a thumb on its answer: up if no other answer has a "
+    "higher reward. Only this thumb is seen; in the settings named so, 70 % of the answers get none. k is the number "
+    "of thumbs that each user has given. Regret: the sum over a user's queries so far of the highest reward of an LLM "
+    "minus that of the pick, mean over users; lower is better. router, router_thompson and router_epsilon: the live "
+    'router of preset "tuned" with a gate that validation users choose, and exploration none, thompson and epsilon '
+    "(share 0.02). always_blind: the same router for a user without history. beta_cells: Thompson sampling of "
+    "Beta(user, LLM). linucb: on 32 components of the text vector and the user. epsilon_greedy: per user. These three "
+    f"start from the choices of the known users (210 of {SOME_USERS}, {_DECISIONS} choices each); their settings are "
+    "chosen on validation users. informed_router knows the same number of choices of each new user beforehand: what it "
+    "loses cannot be learnt from a user; full score is its regret, blind score that of always_blind."
 )
 
 
@@ -57,8 +57,9 @@ def regret_tables(size: Size) -> list[Definition]:
 
 
 def _unit(size: Size, setting: str, config: ExperimentConfig, split: str, seed: int):
-    steps = {"train.tuning_steps": 4} if size.small else {}
-    config = changed(config, {"model.preset": "tuned", "data.split": split, **steps})
+    small = {"train.tuning_steps": 4, "data.train_share": 0.5, "data.validation_share": 0.25}
+    changes = {"model.preset": "tuned", "data.split": split, **(small if size.small else {})}
+    config = changed(config, changes)
     arguments = {"config": to_arguments(config), "answered": {"": 1.0, _SILENT: 0.3}, "users": _USERS}
-    thumbs = (1, 3) if size.small else (5, 20)
+    thumbs = (1, 2) if size.small else (5, 20)
     return unit(size, setting, measure_regret, seed=seed, setting=setting, thumbs=thumbs, **arguments)
