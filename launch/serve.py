@@ -49,6 +49,7 @@ _EXPORT = flags.DEFINE_string("export", None, "Write the decisions and feedback 
 
 def main() -> None:
     try:
+        from prouter_jax.compilation import prepare_for_requests
         from prouter_jax.serving.exploration import Exploration
         from prouter_jax.serving.service import start
     except ImportError as error:
@@ -63,6 +64,7 @@ def main() -> None:
     explore = Exploration(_EXPLORE.value, _EXPLORE_SHARE.value, _GATE.value)
     options = start.Options(_STORE_PROMPTS.value, _SWITCH_GAIN.value, explore=explore)
     log_line(f"serve: reading the router in {_WORKDIR.value}")
+    prepare_for_requests()
     start.serve(_WORKDIR.value, _STATE.value, options, settings, (_HOST.value, _PORT.value), _RELOAD_SECONDS.value)
 
 

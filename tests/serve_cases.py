@@ -15,8 +15,9 @@ from prouter_jax.serving.exploration import Exploration
 from prouter_jax.serving.live import Ranking
 from prouter_jax.serving.service import sqlite
 from prouter_jax.serving.service.app import make_app
+from prouter_jax.serving.service.decide import Options
 from prouter_jax.serving.service.identity import Identity, Keys
-from prouter_jax.serving.service.service import Options, Service
+from prouter_jax.serving.service.service import Service
 from prouter_jax.serving.service.state import Settings
 from prouter_jax.serving.service.telemetry import Log
 
@@ -37,9 +38,15 @@ class CountingRouter:
         self.router = types.SimpleNamespace(interactions=types.SimpleNamespace(users=users, decisions=decisions))
         self.said = collections.defaultdict(list)
 
-    def route(self, user, query, *, task_id=None, candidates=None, max_cost=None, explore=None):
+    def find(self, query, query_id=None, task_id=None):
         if task_id is not None:
             raise ValueError(f"task_id: expected a task of the router or none, found {task_id!r}")
+        return query
+
+    def prepare(self, found):
+        return [types.SimpleNamespace(columns={"features": hashlib.sha256(text.encode()).digest()}) for text in found]
+
+    def rank(self, user, prepared, candidates=None, max_cost=None, explore=None):
         offered = [llm for llm in candidates or self.llms if max_cost is None or COSTS[llm] <= max_cost]
         if not offered:
             raise ValueError(f"max_cost: no candidate is expected to cost at most {max_cost:g} USD")
@@ -74,9 +81,6 @@ class CountingRouter:
     def weights(self, user):
         """The share of words in answers weighs more with each piece of feedback."""
         return {"length": (float(len(self.said.get(user, ()))), 0.0), "cost": (-1.0, -1.0)}
-
-    def locate(self, query, task_id=None):
-        return {"features": hashlib.sha256(query.encode()).digest()}
 
 
 def open_service(path, live=None, **options) -> Service:

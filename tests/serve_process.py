@@ -7,9 +7,10 @@ from serve_cases import CountingRouter
 
 from prouter_jax.serving.service.app import make_app
 from prouter_jax.serving.service.databases import find_database
+from prouter_jax.serving.service.decide import Options
 from prouter_jax.serving.service.identity import Identity, read_keys
 from prouter_jax.serving.service.server import run
-from prouter_jax.serving.service.service import Options, Service
+from prouter_jax.serving.service.service import Service
 from prouter_jax.serving.service.state import Settings
 from prouter_jax.serving.service.telemetry import Log
 

@@ -1,6 +1,5 @@
 """Live routing: CPU time of a request and of feedback in process, by the default network of 1,000 users who choose."""
 
-import os
 import pathlib
 import tempfile
 import time
@@ -16,7 +15,9 @@ _REQUESTS, _FEEDBACK, _WORDS = 1000, 200, 50
 
 def measure_live(setting: Setting) -> Iterator[Figure]:
     """Median and 99th percentile of `LiveRouter.route` with a new text, and of `observe` until the next `route`."""
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # in parts so small threads only wait for each other
+    from prouter_jax.compilation import prepare_for_requests
+
+    prepare_for_requests()
     from prouter_jax.experiment import run_experiment
     from prouter_jax.serving.live import LiveRouter
     from prouter_jax.serving.router import Router

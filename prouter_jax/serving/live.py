@@ -237,14 +237,6 @@ class LiveRouter:
             for user, said in self._said.items():
                 self._states[user] = self._user_states.read(user, said)
 
-    def locate(self, query: str | Sequence[Mapping[str, Any]], task_id: str | None = None) -> dict[str, Any]:
-        """Returns what `LiveFeedback` needs of a query in place of its text: its query_id, or its features.
-
-        Raises:
-          ValueError: on an empty text or an unknown task.
-        """
-        return self.prepare([self.find(query, None, task_id)])[0].columns
-
     def _check(self, feedback: LiveFeedback) -> None:
         feedback.check(self._llms)
         if feedback.features is None:

@@ -124,7 +124,8 @@ def test_features_take_the_place_of_a_text(router):
     for text in (TEXTS[0], router.world.interactions.queries.texts[0]):
         said = LiveFeedback("ann", text, kind="choice", llm=router.llms[2])
         by_text.observe(said)
-        by_features.observe(dataclasses.replace(said, query=None, **by_features.locate(text)))
+        columns = by_features.prepare([by_features.find(text)])[0].columns
+        by_features.observe(dataclasses.replace(said, query=None, **columns))
     assert by_text.route("ann", TEXTS[1]) == by_features.route("ann", TEXTS[1])
 
 

@@ -16,25 +16,28 @@ import prouter_jax
 from prouter_jax.serving.service.endpoints import router
 from prouter_jax.serving.service.errors import ApiError, describe
 from prouter_jax.serving.service.limits import RateLimit, read_body
+from prouter_jax.serving.service.route_queue import RouteQueue
 from prouter_jax.serving.service.service import Service
 from prouter_jax.serving.service.state import Settings, State
 from prouter_jax.serving.service.telemetry import Log, Metrics
 
 _ABOUT = "Picks an LLM for each user and each request, and learns from each user's feedback."
-_THREADS = 4  # that compute: more would wait for each other
+_THREADS = 2  # that take feedback: more would wait for each other
 
 
 def make_app(service: Service, settings: Settings, log: Log | None = None, metrics: Metrics | None = None) -> FastAPI:
     """Makes the application, which closes the service when it ends."""
-    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="route")
+    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="feedback")
+    routes = RouteQueue(service.route_all)
     rates = RateLimit(settings.rate)
-    state = State(service, settings, metrics or Metrics(), log or Log(), rates, threads)
+    state = State(service, settings, metrics or Metrics(), log or Log(), rates, threads, routes)
     state.metrics.dropped.set(service.dropped)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         state.log.write("started", version=prouter_jax.__version__, models=len(service.live.llms))
         yield
+        routes.close()
         threads.shutdown()
         service.close()
         state.log.write("stopped")

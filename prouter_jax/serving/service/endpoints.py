@@ -9,21 +9,20 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from prouter_jax.io.files import jsonable
 from prouter_jax.serving.live_feedback import LiveFeedback
 from prouter_jax.serving.service import answers
+from prouter_jax.serving.service.decide import Ask, Routed
 from prouter_jax.serving.service.errors import ApiError
 from prouter_jax.serving.service.page import HEADERS, api_page, people_page
 from prouter_jax.serving.service.profile import model_profiles, property_profiles, summarise
 from prouter_jax.serving.service.requests import FeedbackRequest, Id, RouteRequest, ServedRequest, UserRequest
-from prouter_jax.serving.service.service import Routed
 from prouter_jax.serving.service.state import State
 
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": answers.ErrorAnswer}}
 router = APIRouter()
 
 
-def _state(request: Request) -> State:
+async def _state(request: Request) -> State:  # one that is not async would be called in a thread
     return request.app.state.shared
 
 
@@ -34,7 +33,10 @@ Shared = Annotated[State, Depends(_state)]
 async def route(request: Request, body: RouteRequest, state: Shared) -> Response:
     """Ranks the models for a user's request; the first is the pick, the others are fallbacks."""
     user = _user(request, state, body.user)
-    routed: Routed = await _in_thread(state, state.service.route, user, body)
+    current = state.service.session_model(user, body.session)
+    if isinstance(current, Future):
+        current = await _durable(current)
+    routed: Routed = await state.routes.ask(Ask(user, body, current))
     decision = routed.decision
     state.metrics.decisions.labels(decision.llm, decision.basis, routed.reason).inc()
     state.log.write("route", decision_id=decision.decision_id, model=decision.llm, reason=routed.reason)
@@ -49,7 +51,7 @@ async def route(request: Request, body: RouteRequest, state: Shared) -> Response
     }
     # Envoy's AI gateway picks the backend by this header
     headers = {"x-ai-eg-model": decision.llm} if decision.llm.isascii() else {}
-    return JSONResponse(jsonable(answer), headers=headers)
+    return JSONResponse(answer, headers=headers)
 
 
 @router.post("/v1/feedback", response_model=answers.FeedbackAnswer, responses=_ERRORS)

@@ -5,60 +5,27 @@ answered at once and written soon after: a crash can lose those of the last mome
 the query.
 """
 
-import dataclasses
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from prouter_jax.serving.exploration import NO_EXPLORATION, Exploration
-from prouter_jax.serving.live import LiveRouter, Ranking
+from prouter_jax.serving.live import LiveRouter, PreparedQuery
 from prouter_jax.serving.service import store
-from prouter_jax.serving.service.arrange import Sessions, Settings, is_tool_loop, pick
+from prouter_jax.serving.service.arrange import Sessions, Settings
+from prouter_jax.serving.service.decide import DEFAULTS, Ask, Options, Routed, decide, find_query, query_columns
 from prouter_jax.serving.service.errors import ApiError
 from prouter_jax.serving.service.learner import Learner
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, ServedRequest, UserRequest
-from prouter_jax.serving.service.said import checked, columns_of_decision, live_feedback, text_of
+from prouter_jax.serving.service.said import checked, columns_of_decision, live_feedback
 from prouter_jax.serving.service.store import StoredDecision, StoredFeedback, StoredServed
 from prouter_jax.serving.service.trained import knows
 from prouter_jax.serving.service.writer import Closed, Connection, Writer
 
 _SECONDS_UNTIL_LATE = 30.0  # others' deletions are told for a minute
 _TICK = 1e-6  # seconds between two pieces of feedback, at least
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How a service works.
-
-    Attributes:
-      store_prompts: whether the texts of queries are stored; otherwise features are.
-      switch_gain: as in `arrange.pick`, where a request has none.
-      shared: whether other services use the same database.
-      explore: how picks are drawn.
-    """
-
-    store_prompts: bool = False
-    switch_gain: float = 0.1
-    shared: bool = False
-    explore: Exploration = NO_EXPLORATION
-
-
-@dataclasses.dataclass(frozen=True)
-class Routed:
-    """An answer of `Service.route`.
-
-    Attributes:
-      decision: as it is stored.
-      ranking: the models, the pick first.
-      reason: why it is the pick, see `arrange.pick`.
-    """
-
-    decision: StoredDecision
-    ranking: Ranking
-    reason: str
 
 
 class Service:
@@ -75,7 +42,7 @@ class Service:
         self,
         live: LiveRouter,
         connect: Callable[[], Connection],
-        options: Options = Options(),
+        options: Options = DEFAULTS,
         purge: Callable[[Any], bool] = lambda _: True,
         clock: Callable[[], float] = time.time,
     ):
@@ -109,31 +76,37 @@ class Service:
         Raises:
           ApiError: 400 if the request cannot be answered.
         """
-        live, settings = self.live, self._settings.get(user, Settings())
-        text = text_of(request)
-        allowed = settings.allowed(live.llms, request.candidates)
-        known = {"task_id": request.task_id, "candidates": allowed, "max_cost": request.max_cost}
-        ranking = checked(live.route, user, text, **known, explore=self._options.explore)
-        current = self._session_model(user, request.session)
-        gain = self._options.switch_gain if request.switch_gain is None else request.switch_gain
-        model, reason, propensity = pick(ranking, settings.pin, current, is_tool_loop(request.messages), gain)
-        ranking = _first(ranking, model)
-        decision = StoredDecision(
-            decision_id=secrets.token_hex(12),
-            user_id=user,
-            time=self._clock(),
-            session=request.session,
-            **self._query_columns(live, text, request.task_id),
-            candidates=tuple(ranking.llms),
-            llm=model,
-            propensity=propensity,
-            probability=ranking.probabilities[0],
-            basis=ranking.basis,
-        )
-        if request.session is not None:
-            self._sessions.set(user, request.session, model)
-        self._submit(lambda database: store.add_decision(database, decision))
-        return Routed(decision, ranking, reason)
+        current = self.session_model(user, request.session)
+        current = current.result() if isinstance(current, Future) else current
+        routed = self.route_all([Ask(user, request, current)])[0]
+        if isinstance(routed, ApiError):
+            raise routed
+        return routed
+
+    def route_all(self, asks: Sequence[Ask]) -> list[Routed | ApiError]:
+        """Ranks the models for requests and notes the decisions; several take less time than one after the other.
+
+        Returns:
+          each answer, or an ApiError: 400 if the request cannot be answered.
+        """
+        live = self.live
+        found = [_caught(find_query, live, ask.request) for ask in asks]
+        queries = [query for _, query in filter(_is_answer, found)]
+        prepared = _caught(checked, live.prepare, queries) if queries else []
+        if isinstance(prepared, ApiError):  # no text can be read
+            return [prepared if _is_answer(one) else one for one in found]
+        queries = iter(prepared)
+        return [
+            _caught(self._decide, live, ask, one[0], next(queries)) if _is_answer(one) else one
+            for ask, one in zip(asks, found, strict=True)
+        ]
+
+    def session_model(self, user: str, session: str | None) -> "str | Future[str | None] | None":
+        """The model of a session: None without one, from memory, or what the table will say."""
+        if session is None:
+            return None
+        found = self._sessions.get(user, session)
+        return found or self._submit(lambda database: store.find_session(database, user, session))
 
     def feedback(self, user: str, request: FeedbackRequest) -> "Future[dict]":
         """Takes feedback.
@@ -149,7 +122,10 @@ class Service:
         digest = hashlib.sha256(request.model_dump_json(exclude={"id", "user"}).encode()).hexdigest()
         located = {}
         if request.decision_id is None:
-            located = self._query_columns(self.live, text_of(request), request.task_id)
+            live = self.live
+            text, found = find_query(live, request)
+            columns = live.prepare([found])[0].columns
+            located = query_columns(columns, text, request.task_id, self._options.store_prompts)
 
         def take(database: Connection) -> dict:
             old = store.find_feedback(database, user, id_)
@@ -292,19 +268,14 @@ class Service:
         self._learner.settle()
         return True
 
-    def _session_model(self, user: str, session: str | None) -> str | None:
-        """The model of a session, from memory or the table."""
-        if session is None:
-            return None
-        found = self._sessions.get(user, session)
-        return found or self._submit(lambda database: store.find_session(database, user, session)).result()
-
-    def _query_columns(self, live: LiveRouter, text: str, task_id: str | None) -> dict[str, Any]:
-        """The columns of a query: its text where texts are stored, else where it stands for the router."""
-        columns: dict[str, Any] = {"query": None, "query_id": None, "features": None, "task_id": task_id}
-        if self._options.store_prompts:
-            return columns | {"query": text}
-        return columns | checked(live.locate, text, task_id)
+    def _decide(self, live: LiveRouter, ask: Ask, text: str, query: PreparedQuery) -> Routed:
+        """The answer to a request, which is noted."""
+        settings = self._settings.get(ask.user, Settings())
+        routed = decide(live, ask, text, query, settings, self._options, self._clock())
+        if ask.request.session is not None:
+            self._sessions.set(ask.user, ask.request.session, routed.decision.llm)
+        self._submit(lambda database: store.add_decision(database, routed.decision))
+        return routed
 
     def _next_time(self) -> float:
         """The time, later than that of all feedback before; only in the writer's thread."""
@@ -312,12 +283,17 @@ class Service:
         return self._last_time
 
 
+def _caught(function: Callable, *arguments) -> Any:
+    """What a function returns, or the ApiError that it raises."""
+    try:
+        return function(*arguments)
+    except ApiError as error:
+        return error
+
+
+def _is_answer(found: Any) -> bool:
+    return not isinstance(found, ApiError)
+
+
 def _read_settings(database: Connection) -> dict[str, Settings]:
     return {user: Settings.from_row(row) for user, row in store.all_settings(database).items()}
-
-
-def _first(ranking: Ranking, model: str) -> Ranking:
-    """The ranking with a model first; the others keep their order."""
-    order = sorted(range(len(ranking.llms)), key=lambda place: ranking.llms[place] != model)
-    columns = ("llms", "probabilities", "costs", "propensities")
-    return dataclasses.replace(ranking, **{name: [getattr(ranking, name)[i] for i in order] for name in columns})

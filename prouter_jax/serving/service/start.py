@@ -12,11 +12,12 @@ from prouter_jax.serving.router import Router
 from prouter_jax.serving.service import reload, store
 from prouter_jax.serving.service.app import make_app
 from prouter_jax.serving.service.databases import Database, find_database
+from prouter_jax.serving.service.decide import Options
 from prouter_jax.serving.service.export import Exported, export
 from prouter_jax.serving.service.identity import Identity, read_keys
 from prouter_jax.serving.service.reload import Reloader, repeating
 from prouter_jax.serving.service.server import run
-from prouter_jax.serving.service.service import Options, Service
+from prouter_jax.serving.service.service import Service
 from prouter_jax.serving.service.state import Settings
 from prouter_jax.serving.service.telemetry import Log, Metrics
 from prouter_jax.serving.service.trained import counted

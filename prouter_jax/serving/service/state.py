@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from prouter_jax.serving.service.identity import Identity
 from prouter_jax.serving.service.limits import RateLimit
+from prouter_jax.serving.service.route_queue import RouteQueue
 from prouter_jax.serving.service.service import Service
 from prouter_jax.serving.service.telemetry import Log, Metrics
 
@@ -26,7 +27,7 @@ class Settings:
 
 @dataclasses.dataclass
 class State:
-    """The service, its settings and counters; `threads` compute."""
+    """The service, its settings and counters; `routes` computes answers to /v1/route, `threads` to other requests."""
 
     service: Service
     settings: Settings
@@ -34,3 +35,4 @@ class State:
     log: Log
     rates: RateLimit
     threads: ThreadPoolExecutor
+    routes: RouteQueue

@@ -154,7 +154,7 @@ def test_an_error_of_the_service_is_told_without_what_was_sent(client, monkeypat
     def fail(*_, **__):
         raise RuntimeError("about a secret prompt")
 
-    monkeypatch.setattr(client.app.state.shared.service.live, "route", fail)
+    monkeypatch.setattr(client.app.state.shared.service.live, "rank", fail)
     answer = client("POST", "/v1/route", {"query": "a secret prompt"}, ANN)
     assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
     assert "secret" not in answer.text + client.lines.getvalue()

@@ -13,10 +13,11 @@ from serve_cases import CountingRouter
 from serve_load import check_nothing_is_lost_or_doubled
 
 from prouter_jax.serving.service.databases import find_database
+from prouter_jax.serving.service.decide import Options
 from prouter_jax.serving.service.postgres import Postgres
 from prouter_jax.serving.service.reload import repeating
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, UserRequest
-from prouter_jax.serving.service.service import Options, Service
+from prouter_jax.serving.service.service import Service
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
 

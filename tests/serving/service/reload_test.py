@@ -9,9 +9,9 @@ from serve_cases import CountingRouter, open_service
 
 from prouter_jax.serving.service import learner, reload
 from prouter_jax.serving.service.databases import find_database
+from prouter_jax.serving.service.decide import Options
 from prouter_jax.serving.service.reload import Reloader, repeating
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest, UserRequest
-from prouter_jax.serving.service.service import Options
 from prouter_jax.serving.service.start import opened
 from prouter_jax.serving.service.telemetry import Log, Metrics
 
