@@ -26,6 +26,10 @@ def times(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         return _scaled(column.cast(pa.int64()), _PER_SECOND[column.type.unit])
     if _is.is_date(column.type):
         return _scaled(column.cast(pa.timestamp("ms")).cast(pa.int64()), 1000)
+    if cells.is_binary(column.type):
+        texts, bad = cells.texts(column)
+        seconds, odd = times(texts)
+        return seconds, bad | odd
     if not cells.is_text(column.type):
         values, bad = cells.numbers(column)
         return as_seconds(values), bad

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prouter_jax.data.literals import parse_value
+
 _NAMED_BY = ("model", "llm", "model_name", "name", "id")  # keys of a candidate that is an object
 _MOST_INTEGER, _MOST_EXACT = 2**63, 2**53  # of int64, and of whole numbers that float64 holds exactly
 _BOOLEANS = {"true": 1.0, "false": 0.0}
@@ -72,7 +74,8 @@ def numbers(column: pa.Array, booleans: bool = False) -> tuple[np.ndarray, np.nd
 
 
 def name_lists(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Lists of texts as large_list. A text is a JSON list or names joined by "|"; an object is named by its model.
+    """Lists of texts as large_list. A text is a JSON or Python list or names joined by "|"; an object is named by its
+    model.
 
     An empty list cannot be read, nor a list with a missing name.
     """
@@ -220,11 +223,9 @@ def _names_of(flat: pa.Array) -> pa.Array:
 
 def _split(text: str | bytes) -> list | None:
     """The names in a text; None for an empty one."""
+    text = text.decode() if isinstance(text, bytes) and is_utf8(text) else text
     mark = "|" if isinstance(text, str) else b"|"
-    try:
-        found = json.loads(text) if text[:1] in ("[", b"[") else None
-    except (ValueError, RecursionError):
-        found = None
+    found = parse_value(text) if isinstance(text, str) and text.startswith("[") else None
     if isinstance(found, list) and all(isinstance(name, str) for name in found):
         return found
     return text.split(mark) if text else None  # pyright: ignore[reportArgumentType]

@@ -20,7 +20,8 @@ from prouter_jax.data.tables.parquet import one_line
 from prouter_jax.io.paths import arrow_file
 
 OTHER_WIDTH = "another number of cells than the header has"
-"""Reason of dropped lines of a CSV file."""
+NOT_UTF8 = "text that is not UTF-8"
+"""Reasons of dropped lines of a CSV file."""
 _ROWS_AT_ONCE, _BYTES_AT_ONCE = 1 << 15, 16 << 20  # of a piece
 _FEWEST_ROWS, _MOST_ROWS, _BATCH_BYTES = 16, 1024, 1 << 20  # of a batch of a Parquet file
 _READ_AHEAD = 1 << 20
@@ -33,10 +34,12 @@ def csv_pieces(path: pathlib.Path, columns: Columns) -> Iterator[Piece]:
         with Source(path) as source, io.TextIOWrapper(source.file, "utf-8-sig", "surrogateescape", newline="") as text:
             reader = csv.reader(text, strict=True)
             header = next(reader, [])
+            if not all(map(cells.is_utf8, header)):
+                raise ValueError(f"log {path}: expected a header in UTF-8, found {','.join(header)[:40]!a}")
             check_once(str(path), columns, header)
             checked = False
             while (rows := _read_rows(reader, len(header))) is not None:
-                number, lines, dropped = rows
+                number, lines, dropped = _only_utf8(*rows, header, columns)
                 table = pa.table({name: _column([line[at] for line in lines]) for at, name in enumerate(header)})
                 table = _select(table, columns)
                 if not checked:
@@ -59,7 +62,7 @@ def parquet_pieces(path: pathlib.Path, columns: Columns) -> Iterator[Piece]:
     with file:
         schema = file.schema_arrow
         check_once(str(path), columns, schema.names)
-        wanted = roots(schema, [name for names in columns.values() for name in names])
+        wanted = roots(schema.names, [name for names in columns.values() for name in names])
         check_columns(str(path), columns, schema.names, _found(schema.empty_table().select(wanted), columns))
         done, total = 0, max(file.metadata.num_rows, 1)
         for table in _regroup(_batches(path, file, wanted)):
@@ -82,6 +85,23 @@ def _read_rows(reader, width: int) -> tuple[np.ndarray, list[list[str]], list[tu
         if size > _BYTES_AT_ONCE or len(lines) == _ROWS_AT_ONCE:
             break
     return (np.array(numbers, np.int64), lines, dropped) if lines or dropped else None
+
+
+def _only_utf8(
+    number: np.ndarray, lines: list[list[str]], dropped: list[tuple[str, int]], header: list[str], columns: Columns
+) -> tuple[np.ndarray, list[list[str]], list[tuple[str, int]]]:
+    """The rows whose cells in the columns of a log are UTF-8; a single byte does not cost the others."""
+    names = [name for of_field in columns.values() for name in of_field]
+    wanted = [header.index(name) for name in roots(header, names)]
+    if all(cells.is_utf8("".join([line[at] for line in lines])) for at in wanted):
+        return number, lines, dropped
+    good = [all(cells.is_utf8(line[at]) for at in wanted) for line in lines]
+    odd = [(NOT_UTF8, int(line)) for line, fine in zip(number, good, strict=True) if not fine]
+    return (
+        number[good],
+        [line for line, fine in zip(lines, good, strict=True) if fine],
+        sorted([*dropped, *odd], key=lambda one: one[1]),
+    )
 
 
 def _column(found: list[str]) -> pa.Array:

@@ -7,7 +7,7 @@ object may be stored as JSON text, or as OpenTelemetry's list of {key, value}.
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -111,12 +111,12 @@ def column_at(table: pa.Table, name: str) -> pa.Array | None:
     return None
 
 
-def roots(schema: pa.Schema, names: Iterable[str]) -> list[str]:
+def roots(there: Collection[str], names: Iterable[str]) -> list[str]:
     """The columns of a file that must be read for these names and paths."""
     found = {}
     for name in names:
         heads = [name, *(head for head, _ in splits(name))]
-        found |= dict.fromkeys([head for head in heads if head in schema.names][:1])
+        found |= dict.fromkeys([head for head in heads if head in there][:1])
     return list(found)
 
 
@@ -138,7 +138,7 @@ def _parse(text: str):
 
 def _in_list(value: list, name: str):
     """The cell at a path in a list: the path begins with an index, or the list holds {key, value}."""
-    pairs = {one["key"]: _any_value(one.get("value")) for one in value if isinstance(one, dict) and "key" in one}
+    pairs = {one["key"]: any_value(one.get("value")) for one in value if isinstance(one, dict) and "key" in one}
     if pairs:
         return find(pairs, name)[0]
     head, _, rest = name.partition(".")
@@ -147,12 +147,12 @@ def _in_list(value: list, name: str):
     return None
 
 
-def _any_value(value):
+def any_value(value):
     """The value of OpenTelemetry's AnyValue in JSON, such as {"intValue": "3"}."""
     if isinstance(value, dict) and len(value) == 1:
         ((kind, cell),) = value.items()
         if kind.endswith("Value"):
-            return [_any_value(one) for one in cell.get("values", [])] if kind == "arrayValue" else cell
+            return [any_value(one) for one in cell.get("values", [])] if kind == "arrayValue" else cell
     return value
 
 

@@ -7,23 +7,23 @@
 | ShareGPT | [{"from": "human", "value": "Hi"}] |
 | a request | {"messages": [...]}, also "input", "contents" and "prompt" |
 
-All may be stored as JSON text. A last message without text (an image, a result of a tool) has no question.
+All may be stored as a text of JSON, or of Python as pandas writes it. A last message without text (an image, a result
+of a tool) has no question.
 """
-
-import json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prouter_jax.data import cells
+from prouter_jax.data.literals import parse_value
 
 _USERS = ("user", "human")
 _REQUEST = ("messages", "input", "contents", "prompt")
 
 
 def last_question(messages) -> str | None:
-    """The question in messages, in a request that holds messages, or in the JSON text of either; None without one."""
+    """The question in messages, in a request that holds messages, or in a text of either; None without one."""
     if isinstance(messages, str):
         messages = _parse(messages)
     if isinstance(messages, dict):
@@ -42,6 +42,10 @@ def last_question(messages) -> str | None:
 def questions(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """The question of each cell, null without one; and bool [rows], the present cells that have none."""
     column = cells.decoded(column)
+    if cells.is_binary(column.type):
+        texts, bad = cells.texts(column)
+        found, odd = questions(texts)
+        return found, bad | odd
     if _is_plain(column.type):
         return _last_messages(column), np.zeros(len(column), bool)
     found = pa.array([_usable(last_question(cell)) for cell in cells.to_python(column)], pa.large_string())
@@ -55,7 +59,7 @@ def prompts(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
     if not (cells.is_text(column.type) or cells.is_binary(column.type)):
         return questions(column) if pa.types.is_nested(column.type) else cells.texts(column)
     found, bad = cells.texts(column)
-    may_be = pc.match_substring_regex(found, r'^\s*[\[{](?s:.*)"(role|from)"')  # pyright: ignore[reportAttributeAccessIssue]
+    may_be = pc.match_substring_regex(found, r"""^\s*[\[{](?s:.*)["'](role|from)["']""")  # pyright: ignore[reportAttributeAccessIssue]
     rows = np.flatnonzero(may_be.fill_null(False).to_numpy(zero_copy_only=False))
     if len(rows):
         texts = found.to_pylist()
@@ -102,10 +106,7 @@ def _usable(text: str | None) -> str | None:
 
 
 def _parse(text: str):
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    return parse_value(text) if text.lstrip()[:1] in ("[", "{") else None
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -2,7 +2,7 @@
 
 | preset | schema |
 |---|---|
-| litellm | model LiteLLM_SpendLogs of schema.prisma, github.com/BerriAI/litellm |
+| litellm | LiteLLM_SpendLogs of schema.prisma, StandardLoggingPayload of litellm/types/utils.py (BerriAI/litellm) |
 | langfuse | langfuse.com/docs/api-and-data-platform/features/blob-storage-export-fields, and the same in camel case |
 | openai_batch | BatchRequestInput and BatchRequestOutput of github.com/openai/openai-openapi |
 | openrouter | GenerationResponse of openrouter.ai/docs/api/api-reference/generations, with the request beside it |
@@ -10,12 +10,18 @@
 | portkey | portkey.ai/docs/product/observability/logs-export |
 | vllm_semantic_router | Record of pkg/routerreplay/store/store.go, github.com/vllm-project/semantic-router |
 | otel | gen_ai attributes of opentelemetry.io/docs/specs/semconv/gen-ai, as OTLP/JSON or a row for each span |
+
+LiteLLM's table is in its database, its payload is what callbacks such as those to S3 and GCS write. OpenRouter's fields
+may be in camel case, as its SDK has them. OpenTelemetry's attributes may be of a span's events, of the event
+gen_ai.client.inference.operation.details among logs, and numbered, as gen_ai.prompt.0.content of
+github.com/traceloop/openllmetry.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable
 
-from prouter_jax.data.logs.fields import FIELDS
+from prouter_jax.data.logs.fields import FIELDS, any_value
 from prouter_jax.data.logs.pieces import Columns, Expand
 
 
@@ -89,26 +95,52 @@ def _is_score(one: dict) -> bool:
 
 
 def _spans(_: Iterable[dict]) -> Expand:
-    """The spans of OTLP/JSON; an object that is no OTLP is a span."""
+    """The spans and log records of OTLP/JSON; an object that is no OTLP is a span."""
 
     def expand(one: dict) -> list[dict]:
-        if not isinstance(one.get("resourceSpans"), list):
-            return [one]
-        scopes = [scope for resource in one["resourceSpans"] for scope in resource.get("scopeSpans", [])]
-        return [span for scope in scopes for span in scope.get("spans", [])]
+        found = [
+            span
+            for resources, scopes, spans in _OTLP
+            for resource in one.get(resources) or []
+            for scope in resource.get(scopes) or []
+            for span in scope.get(spans) or []
+        ]
+        return [_with_prompts(span) for span in (found if any(key in one for key, *_ in _OTLP) else [one])]
 
     return expand
+
+
+def _with_prompts(span: dict) -> dict:
+    """A span with the attributes of its events, which have the texts, and with numbered prompts as messages."""
+    found: dict = {}
+    for one in (*(span.get("events") or []), span):
+        attributes = one.get("attributes") if isinstance(one, dict) else None
+        if isinstance(attributes, list):
+            pairs = [pair for pair in attributes if isinstance(pair, dict)]
+            attributes = {pair.get("key"): any_value(pair.get("value")) for pair in pairs}
+        found |= attributes if isinstance(attributes, dict) else {}
+    prompts: dict[int, dict] = {}
+    for key, value in found.items():
+        if numbered := _PROMPT.fullmatch(str(key)):
+            prompts.setdefault(int(numbered[1]), {})[numbered[2]] = value
+    messages = {"gen_ai.prompt": [prompts[number] for number in sorted(prompts)]} if prompts else {}
+    return {**span, "attributes": messages | found} if found else span
+
+
+_OTLP = (("resourceSpans", "scopeSpans", "spans"), ("resourceLogs", "scopeLogs", "logRecords"))
+_PROMPT = re.compile(r"gen_ai\.prompt\.(\d{1,4})\.(role|content)")
 
 
 PRESETS = {
     "litellm": Preset(
         _columns(
-            user="end_user",
+            user="end_user metadata.user_api_key_end_user_id",
             messages="messages proxy_server_request",
             served="model",
             input_tokens="prompt_tokens",
             output_tokens="completion_tokens",
-            cost="spend",
+            cost="spend response_cost",
+            latency="response_time request_duration_ms",
             time="startTime",
         )
     ),
@@ -139,16 +171,17 @@ PRESETS = {
     ),
     "openrouter": Preset(
         _columns(
-            user="external_user data.external_user request.user user",
+            user="external_user data.external_user externalUser data.externalUser request.user user",
             query="prompt request.prompt",
             messages="messages request.messages request",
             served="model data.model",
             candidates="models request.models",
-            input_tokens="tokens_prompt data.tokens_prompt usage.prompt_tokens",
-            output_tokens="tokens_completion data.tokens_completion usage.completion_tokens",
-            cost="total_cost data.total_cost usage.cost",
+            input_tokens="tokens_prompt data.tokens_prompt tokensPrompt data.tokensPrompt usage.prompt_tokens",
+            output_tokens="tokens_completion data.tokens_completion tokensCompletion data.tokensCompletion "
+            "usage.completion_tokens",
+            cost="total_cost data.total_cost totalCost data.totalCost usage.cost",
             latency="latency data.latency",
-            time="created_at data.created_at created",
+            time="created_at data.created_at createdAt data.createdAt created",
         ),
         units={"latency": 1e-3, "data.latency": 1e-3},
     ),
@@ -194,12 +227,12 @@ PRESETS = {
     ),
     "otel": Preset(
         _columns(
-            user=_attributes("user.id enduser.id"),
+            user=_attributes("user.id enduser.id enduser.pseudo.id"),
             messages=_attributes("gen_ai.input.messages gen_ai.prompt"),
             served=_attributes("gen_ai.response.model gen_ai.request.model"),
             input_tokens=_attributes("gen_ai.usage.input_tokens gen_ai.usage.prompt_tokens"),
             output_tokens=_attributes("gen_ai.usage.output_tokens gen_ai.usage.completion_tokens"),
-            time="startTimeUnixNano start_time Timestamp timestamp",
+            time="startTimeUnixNano timeUnixNano start_time Timestamp timestamp",
         ),
         expand=_spans,
     ),

@@ -4,6 +4,7 @@ A dropped row is counted under the first of these reasons:
 
     not a JSON object                                    the line is no JSON object
     another number of cells than the header has          the line of a CSV file
+    text that is not UTF-8                               in a cell of a CSV file that would be read
     no user, no query, no model served                   the cell is missing or blank, or the last message has no text
     unnamed user, unnamed model                          the cell is a mark of none: "None", "null", "anonymous", {}
     FIELD not readable                                   the cell is of the wrong kind: "high" for a cost

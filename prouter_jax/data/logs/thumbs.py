@@ -67,6 +67,8 @@ class Thumbs:
         if pa.types.is_nested(column.type):
             bad = column.is_valid().to_numpy(zero_copy_only=False)
             column = pa.nulls(len(column), pa.large_string())
+        if cells.is_binary(column.type):
+            column, bad = cells.texts(column)
         encoded = column.cast(pa.large_string()).dictionary_encode()
         values = [_normal(text) for text in encoded.dictionary.to_pylist()]
         codes = [-1 if value == "" else self._codes.setdefault(value, len(self._codes)) for value in values]

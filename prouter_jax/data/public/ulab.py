@@ -38,7 +38,10 @@ from prouter_jax.io.paths import make_path
 
 _NEEDED = ("query", "model_name", "performance")
 _OTHERS = ("task_name", "ground_truth", "metric", "response", "input_tokens", "output_tokens", "user_id")
-_PERSONAS = ("persona_id", "model_1", "model_2", "judge", "answer_1", "answer_2")
+_PERSONAS, _PERSONA_OTHERS = (
+    ("query", "persona_id", "model_1", "model_2", "judge"),
+    ("task_name", "answer_1", "answer_2"),
+)
 _FAILED = ("ERROR", "API Error")
 _PAIRS = "pairwise_data"
 _NO_QUERY = "records without a query that has a text"
@@ -120,7 +123,7 @@ def _has_personas(file) -> bool:
 
 def _read_personas(files: FileSet, builder: InteractionsBuilder) -> PublicData:
     ids = RowIndex()
-    for row in files.read_all(("query", *_PERSONAS), ("task_name",)):
+    for row in files.read_all(_PERSONAS, _PERSONA_OTHERS):
         text, task = _query_text(row), row.text_or_empty("task_name")
         names = [row.id("model_1"), row.id("model_2")]
         if not text or names[0] == names[1]:

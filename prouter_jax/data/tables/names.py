@@ -16,11 +16,11 @@ def split_names(text: str, known: Collection[str]) -> list[str] | str:
       known: the names.
 
     Returns:
-      The names; or, if the text lists none or several readings fit, what was expected, "" for known names.
+      The names, none for an empty list; or, if no reading or several fit, what was expected, "" for known names.
     """
     listed = _list_of(text)
     if listed is not None:
-        return listed if listed and all(name in known for name in listed) else ""
+        return listed if all(name in known for name in listed) else ""
     readings = {name for name in (text, text.strip()) if name in known}
     found = [[name] for name in sorted(readings, key=len)[-1:]]
     for mark in ("|", ";", ","):

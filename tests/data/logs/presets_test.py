@@ -26,9 +26,18 @@ GENAI = {
 }
 
 
-def _otlp(attributes):
-    pairs = [{"key": key, "value": _any(value)} for key, value in attributes.items()]
-    span = {"name": "chat m", "startTimeUnixNano": str(int(TIME * 1e9)), "attributes": pairs}
+WITHOUT_MESSAGES = {name: value for name, value in GENAI.items() if name != "gen_ai.input.messages"}
+NUMBERED = {"gen_ai.prompt.1.role": "user", "gen_ai.prompt.1.content": "Hi there", "gen_ai.prompt.0.role": "system"}
+DETAILS = "gen_ai.client.inference.operation.details"
+
+
+def _pairs(attributes):
+    return [{"key": key, "value": _any(value)} for key, value in attributes.items()]
+
+
+def _otlp(attributes, events=()):
+    span = {"name": "chat m", "startTimeUnixNano": str(int(TIME * 1e9)), "attributes": _pairs(attributes)}
+    span["events"] = list(events)
     other = {"name": "GET /", "startTimeUnixNano": "1", "attributes": []}
     return {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": [span]}, {"spans": [other]}]}]}
 
@@ -66,6 +75,28 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 34}
 FILES = {  # the objects of the lines of each file; expected: tokens 12 and 34, and those of cost, latency, reward, time
     "litellm": ([[LITELLM | {"messages": ASKED}]], {"cost": 0.25}),
     "litellm stored": ([[LITELLM | {"messages": {}, "proxy_server_request": json.dumps(BODY)}]], {"cost": 0.25}),
+    "litellm payload": (
+        [
+            [
+                {
+                    "id": "chatcmpl-1",
+                    "call_type": "acompletion",
+                    "response_cost": 0.25,
+                    "status": "success",
+                    "prompt_tokens": 12,
+                    "completion_tokens": 34,
+                    "startTime": TIME,
+                    "response_time": 1.5,
+                    "model": "m",
+                    "end_user": "",
+                    "metadata": {"user_api_key_user_id": "default", "user_api_key_end_user_id": "ann"},
+                    "messages": ASKED,
+                    "model_parameters": {},
+                }
+            ]
+        ],
+        {"cost": 0.25, "latency": 1.5},
+    ),
     "langfuse": (
         [[LANGFUSE], [SCORE, SCORE | {"trace_id": "t2", "value": 0}]],
         {"cost": 0.25, "latency": 1.5, "reward": 1},
@@ -116,6 +147,26 @@ FILES = {  # the objects of the lines of each file; expected: tokens 12 and 34, 
                         "tokens_prompt": 12,
                         "tokens_completion": 34,
                         "created_at": ISO,
+                    },
+                    "request": {"messages": ASKED},
+                }
+            ]
+        ],
+        {"cost": 0.25, "latency": 1.5},
+    ),
+    "openrouter sdk": (
+        [
+            [
+                {
+                    "data": {
+                        "externalUser": "ann",
+                        "model": "m",
+                        "totalCost": 0.25,
+                        "latency": 1500,
+                        "tokensPrompt": 12,
+                        "tokensCompletion": 34,
+                        "createdAt": ISO,
+                        "usage": 0.25,
                     },
                     "request": {"messages": ASKED},
                 }
@@ -180,6 +231,33 @@ FILES = {  # the objects of the lines of each file; expected: tokens 12 and 34, 
         {"cost": 0.25, "latency": 1.5},
     ),
     "otel": ([[_otlp(GENAI)]], {}),
+    "otel numbered": ([[_otlp(WITHOUT_MESSAGES | NUMBERED)]], {}),
+    "otel events": ([[_otlp(WITHOUT_MESSAGES, [{"name": DETAILS, "attributes": _pairs(GENAI)}])]], {}),
+    "otel logs": (
+        [
+            [
+                {
+                    "resourceLogs": [
+                        {
+                            "scopeLogs": [
+                                {
+                                    "logRecords": [
+                                        {
+                                            "timeUnixNano": str(int(TIME * 1e9)),
+                                            "eventName": DETAILS,
+                                            "attributes": _pairs(GENAI),
+                                        },
+                                        {"timeUnixNano": "1", "body": {"stringValue": "started"}},
+                                    ]
+                                }
+                            ]
+                        }
+                    ]
+                }
+            ]
+        ],
+        {},
+    ),
     "otel spans": ([[{"name": "chat", "start_time": ISO, "attributes": GENAI}]], {}),
     "otel flat": ([[GENAI | {"Timestamp": ISO}]], {}),
 }

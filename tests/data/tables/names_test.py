@@ -25,13 +25,14 @@ KNOWN = ("a", "b", "org/c", "x|y", "x", "d;e", "f, g")
         ("f, g|a", ["f, g", "a"]),
         ('["x|y", "a"]', ["x|y", "a"]),
         ("['a', 'org/c']", ["a", "org/c"]),
+        ("[]", []),  # as an empty list of Parquet: none are given
     ],
 )
 def test_the_names_of_a_text(text, names):
     assert split_names(text, KNOWN) == names
 
 
-@pytest.mark.parametrize("text", ["z", "a|z", "a b", "[]", '["z"]', "[1", "|", "a|", ""])
+@pytest.mark.parametrize("text", ["z", "a|z", "a b", '["z"]', "[1", "|", "a|", ""])
 def test_texts_that_list_no_known_names(text):
     assert split_names(text, KNOWN) == ""
 
