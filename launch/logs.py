@@ -16,7 +16,12 @@ from prouter_jax.io.display import on_progress
 
 from . import entry
 
-_INPUT = flags.DEFINE_list("input", None, "Log files: .jsonl, .json, .csv (also with .gz) or .parquet.", required=True)
+_INPUT = flags.DEFINE_list(
+    "input",
+    None,
+    "Log files: .jsonl, .json, .csv (also with .gz) or .parquet; folders of them, and paths with *.",
+    required=True,
+)
 _OUT = flags.DEFINE_string("out", None, "Folder of the tables.")
 _PRESET = flags.DEFINE_string(
     "preset", None, "The gateway that wrote the log: litellm, langfuse, openai_batch, openrouter, ..."
@@ -37,6 +42,15 @@ _MERGE_NEAR = flags.DEFINE_float(
 _SECONDS_ON_TERMINAL, _SECONDS_IN_LOG = 1.0, 30.0
 
 
+def _files() -> list:
+    """The files of --input: those of a folder, and those that fit a path with *."""
+    from prouter_jax.data.tables.file_forms import data_files
+    from prouter_jax.io.paths import make_path
+
+    paths = [make_path(name) for name in _INPUT.value]
+    return [file for path in paths for file in (data_files(path) if path.is_dir() or "*" in path.name else [path])]
+
+
 def main() -> None:
     from prouter_jax.data.logs.convert import convert_log, examine_log
     from prouter_jax.data.logs.summary import summary_lines
@@ -45,10 +59,10 @@ def main() -> None:
     pause = _SECONDS_ON_TERMINAL if sys.stderr.isatty() else _SECONDS_IN_LOG
     progress = on_progress("rows", pause)
     if _DRY_RUN.value:
-        counts, examples = examine_log(_INPUT.value, options, progress)
+        counts, examples = examine_log(_files(), options, progress)
         print(examples + "\n")
     elif _OUT.value:
-        counts = convert_log(_INPUT.value, _OUT.value, options, progress)
+        counts = convert_log(_files(), _OUT.value, options, progress)
     else:
         raise ValueError("--out: expected a folder for the tables, found none (or --dry_run)")
     print("\n".join(summary_lines(counts)))

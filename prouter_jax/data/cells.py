@@ -4,8 +4,9 @@ Each reading function returns the values [rows], null or NaN if missing, and boo
 cannot be read. Missing are null, NaN and empty texts. Times are in `cell_times`.
 """
 
+import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 import numpy as np
 import pyarrow as pa
@@ -73,16 +74,19 @@ def numbers(column: pa.Array, booleans: bool = False) -> tuple[np.ndarray, np.nd
     return np.where(np.isfinite(values), values, np.nan), np.isinf(values)
 
 
-def name_lists(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
+def name_lists(column: pa.Array, known: Set[str] = frozenset()) -> tuple[pa.Array, np.ndarray]:
     """Lists of texts as large_list. A text is a JSON or Python list or names joined by "|"; an object is named by its
     model.
 
     An empty list cannot be read, nor a list with a missing name.
+
+    Args:
+      known: names that may be among them; a text is also split at ";" or "," where this gives one of them.
     """
     column = decoded(column)
     present = _is_present(column)
     if is_text(column.type) or is_binary(column.type):
-        column = _map_texts(column, _split, pa.large_list(pa.large_string()))
+        column = _map_texts(column, functools.partial(_split, known=known), pa.large_list(pa.large_string()))
     lists = as_lists(column)
     if lists is None:
         return pa.nulls(len(column), pa.large_list(pa.large_string())), present
@@ -221,14 +225,20 @@ def _names_of(flat: pa.Array) -> pa.Array:
     return found
 
 
-def _split(text: str | bytes) -> list | None:
+def _split(text: str | bytes, known: Set[str]) -> list | None:
     """The names in a text; None for an empty one."""
-    text = text.decode() if isinstance(text, bytes) and is_utf8(text) else text
-    mark = "|" if isinstance(text, str) else b"|"
-    found = parse_value(text) if isinstance(text, str) and text.startswith("[") else None
+    if isinstance(text, bytes):
+        if not is_utf8(text):
+            return text.split(b"|")
+        text = text.decode()
+    found = parse_value(text) if text.startswith("[") else None
     if isinstance(found, list) and all(isinstance(name, str) for name in found):
         return found
-    return text.split(mark) if text else None  # pyright: ignore[reportArgumentType]
+    for mark in ";," if "|" not in text and text not in known else "":
+        names = [name.strip() for name in text.split(mark)]
+        if len(names) > 1 and not known.isdisjoint(names):
+            return names
+    return text.split("|") if text else None
 
 
 def _as_grade(text: str | bytes) -> float | None:

@@ -4,6 +4,7 @@ The simple readers are in tests/independent, written from the documents alone. F
 own, tables/independent_test.py. `python -m tests.independent --number=3000` prints how the files of each reader ended.
 """
 
+import gzip
 import json
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 from independent.doors import DOORS
 from independent.run import run
 from log_files import write_log
+from table_files import write_rows
 
 from prouter_jax.data.logs.fields import FIELDS
 from prouter_jax.data.logs.reader import read_pieces
@@ -71,6 +73,11 @@ def test_messages_and_candidates_that_pandas_wrote_are_read(tmp_path):
     assert _kept(write_log(tmp_path / "log.jsonl", [row])) == ["Grüße?"]
 
 
+def test_messages_of_two_million_characters_are_read(tmp_path):
+    long = json.dumps([{"role": "system", "content": "x" * 2_000_000}, *ASKED])
+    assert _kept(write_log(tmp_path / "log.jsonl", [ROW | {"messages": long}])) == ["Grüße?"]
+
+
 @pytest.mark.parametrize("broken", [False, True])
 def test_texts_that_parquet_has_as_bytes_are_read(tmp_path, broken):
     """As writers without the mark of UTF-8 do."""
@@ -79,3 +86,37 @@ def test_texts_that_parquet_has_as_bytes_are_read(tmp_path, broken):
     columns["time"][0] = b"\xff" if broken else columns["time"][0]
     pq.write_table(pa.table(columns), tmp_path / "log.parquet")
     assert _kept(tmp_path / "log.parquet") == ["Grüße?", "time not readable" if broken else "Grüße?"]
+
+
+@pytest.mark.parametrize("key", ["data", "logs"])
+def test_an_array_within_an_object_is_read(tmp_path, key):
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps({"object": "list", "total": 2, key: [ROW, ROW], "next": None}, indent=1))
+    assert _kept(path) == ["Grüße?"] * 2
+    path.write_text(json.dumps(ROW))  # a row whose messages are an array of objects
+    assert _kept(path) == ["Grüße?"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (json.dumps(ROW, indent=1).encode(), "an object over several lines"),
+        (gzip.compress(json.dumps(ROW).encode()), "a gzip file; let its name end in .gz"),
+        (b"PK\x03\x04", "a zip file"),
+        (b"", "none"),
+    ],
+)
+def test_what_is_no_json_lines_is_named(tmp_path, content, found):
+    (tmp_path / "log.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=f"expected JSON objects, one in each line, found {found}"):
+        _kept(tmp_path / "log.jsonl")
+
+
+@pytest.mark.parametrize("candidates", ["a, b", "b;a", "a|b", '["a", "b"]'])
+def test_candidates_joined_in_any_way_beside_the_served_llm(tmp_path, candidates):
+    for name in ("log.jsonl", "log.csv"):
+        row = ROW | {"candidates": candidates, "messages": json.dumps(ASKED)}
+        path = write_log(tmp_path / name, [row]) if name == "log.jsonl" else write_rows(tmp_path / name, [row])
+        pieces = list(read_pieces(path, FIELDS))
+        requests, _ = RequestReader(FIELDS).read(pieces[0])
+        assert [requests.llms[llm] for llm in requests.sets[0].nonzero()[0]] == ["a", "b"], name

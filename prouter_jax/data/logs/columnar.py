@@ -18,6 +18,7 @@ from prouter_jax.data.logs.pieces import Columns, Piece, check_columns, check_on
 from prouter_jax.data.logs.source import Source
 from prouter_jax.data.tables.parquet import one_line
 from prouter_jax.io.paths import arrow_file
+from prouter_jax.io.separated import csv_reader
 
 OTHER_WIDTH = "another number of cells than the header has"
 NOT_UTF8 = "text that is not UTF-8"
@@ -32,7 +33,7 @@ def csv_pieces(path: pathlib.Path, columns: Columns) -> Iterator[Piece]:
     limit = csv.field_size_limit(sys.maxsize)
     try:
         with Source(path) as source, io.TextIOWrapper(source.file, "utf-8-sig", "surrogateescape", newline="") as text:
-            reader = csv.reader(text, strict=True)
+            reader = csv_reader(text)
             header = next(reader, [])
             if not all(map(cells.is_utf8, header)):
                 raise ValueError(f"log {path}: expected a header in UTF-8, found {','.join(header)[:40]!a}")

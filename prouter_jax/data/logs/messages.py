@@ -11,6 +11,8 @@ All may be stored as a text of JSON, or of Python as pandas writes it. A last me
 of a tool) has no question.
 """
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -106,7 +108,10 @@ def _usable(text: str | None) -> str | None:
 
 
 def _parse(text: str):
-    return parse_value(text) if text.lstrip()[:1] in ("[", "{") else None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return parse_value(text) if text.lstrip()[:1] in ("[", "{") else None
 
 
 def _is_plain(kind: pa.DataType) -> bool:

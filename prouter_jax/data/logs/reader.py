@@ -3,7 +3,7 @@
 | ending | contents |
 |---|---|
 | .jsonl, .ndjson | a JSON object in each line |
-| .json | the same, or one array of objects |
+| .json | the same, or one array of objects, also as data, logs, records or the like of an object |
 | .csv | a header and rows; cells that hold objects are JSON |
 | .parquet | |
 
@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import re
 from collections.abc import Generator, Iterator
 
 from prouter_jax.data.logs.columnar import csv_pieces, parquet_pieces
@@ -49,7 +50,7 @@ def read_pieces(
     try:
         if suffix in _TABLES:
             yield from _TABLES[suffix](path, columns)
-        elif expand or _is_array(path):
+        elif expand or _array_key(path) is not None:
             yield from _records(path, columns, expand)
         else:
             yield from _json_lines(path, columns)
@@ -83,7 +84,7 @@ def _json_lines(path: pathlib.Path, columns: Columns) -> Iterator[Piece]:
 
 def _records(path: pathlib.Path, columns: Columns, expand: Expand | None) -> Iterator[Piece]:
     """The elements of an array, or the rows that objects stand for."""
-    parser, unit = LineParser(columns), "element" if _is_array(path) else "line"
+    parser, unit = LineParser(columns), "line" if _array_key(path) is None else "element"
     rows = ((number, row) for number, value in _values(path) for row in _expand(value, expand))
     while some := list(itertools.islice(rows, _ELEMENTS_AT_ONCE)):
         yield _checked(path, columns, parser, Piece(**vars(parser.read(some)), file=str(path), unit=unit))
@@ -97,8 +98,9 @@ def _expand(value, expand: Expand | None) -> list:
 
 def _values(path: pathlib.Path) -> Iterator[tuple[int, object]]:
     """The elements of an array or the values of lines, with their numbers; None for what is no JSON."""
-    if _is_array(path):
-        yield from enumerate((element for element, _ in json_elements(path)), 1)
+    key = _array_key(path)
+    if key is not None:
+        yield from enumerate((element for element, _ in json_elements(path, key)), 1)
         return
     line = 1
     with Source(path) as source:
@@ -107,11 +109,14 @@ def _values(path: pathlib.Path) -> Iterator[tuple[int, object]]:
             line += block.count(b"\n")
 
 
-def _is_array(path: pathlib.Path) -> bool:
+def _array_key(path: pathlib.Path) -> str | None:
+    """The key of the array of objects that a .json file holds, "" if the file is the array; None for lines."""
     if _suffix(path) != ".json":
-        return False
+        return None
     with Source(path) as source:
-        return source.first_character() == b"["
+        head = source.head().lstrip()
+    found = _WRAPPED.match(head)
+    return "" if head[:1] == b"[" else found[1].decode() if found else None
 
 
 def _checked(path: pathlib.Path, columns: Columns, parser: LineParser, piece: Piece) -> Piece:
@@ -124,8 +129,22 @@ def _checked(path: pathlib.Path, columns: Columns, parser: LineParser, piece: Pi
 
 def _check_objects(path: pathlib.Path, parser: LineParser) -> None:
     if not parser.objects:
-        raise ValueError(f"log {path}: expected JSON objects, one in each line, found none")
+        with Source(path) as source:
+            head = source.head()
+        found = next((words for mark, words in _NO_LINES.items() if head.lstrip().startswith(mark)), "none")
+        raise ValueError(f"log {path}: expected JSON objects, one in each line, found {found}")
 
 
 _JSON = (".jsonl", ".ndjson", ".json")
+_SCALAR = rb"""(?:"(?:[^"\\]|\\.)*"|true|false|null|[-+.\deE]+)"""
+_WRAPPED = re.compile(  # {"total": 3, "data": [{
+    rb"\{\s*(?:" + _SCALAR + rb"\s*:\s*" + _SCALAR + rb"\s*,\s*)*"
+    rb'"(data|logs|items|records|results|rows|requests|events|generations|observations|traces)"\s*:\s*\[\s*\{'
+)
+_NO_LINES = {
+    b"\x1f\x8b": "a gzip file; let its name end in .gz",
+    b"PAR1": "a Parquet file; let its name end in .parquet",
+    b"PK": "a zip file; unpack it",
+    b"{": "an object over several lines; `jq -c .` makes one line of it",
+}
 _TABLES = {".csv": csv_pieces, ".parquet": parquet_pieces}

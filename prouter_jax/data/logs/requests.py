@@ -244,9 +244,9 @@ def _is_marked(columns: dict[str, pa.Array], rows: int) -> np.ndarray:
 
 def _candidates(columns: dict[str, pa.Array], served: pa.Array, bad: _Bad):
     """Served LLM of each row, names of LLMs, candidates bool [rows, llms], and bool [rows] of rows that list any."""
-    lists = pa.nulls(len(served), pa.large_list(pa.large_string()))
+    lists, models = pa.nulls(len(served), pa.large_list(pa.large_string())), set(served.unique().to_pylist())
     for column in columns.values():
-        values, odd = cells.name_lists(column)
+        values, odd = cells.name_lists(column, models)
         bad.add(odd, "candidates not readable")
         lists = pc.coalesce(lists, values)  # pyright: ignore[reportAttributeAccessIssue]
     encoded = pa.concat_arrays([served, lists.flatten()]).dictionary_encode()

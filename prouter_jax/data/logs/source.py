@@ -36,9 +36,9 @@ class Source:
         raw = self.file.fileobj if isinstance(self.file, gzip.GzipFile) else self.file
         return min(raw.tell() / self._size, 1.0)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def first_character(self) -> bytes:
-        """The first character that is no space."""
-        return self._read(_FIRST_BYTES).removeprefix(_BOM).lstrip()[:1]
+    def head(self) -> bytes:
+        """The first bytes."""
+        return self._read(_FIRST_BYTES).removeprefix(_BOM)
 
     def blocks(self) -> Iterator[bytes]:
         """Blocks of whole lines; the first block is small."""

@@ -22,6 +22,7 @@ from prouter_jax.data.tables.file_forms import require_format
 from prouter_jax.data.tables.parquet import check_columns, one_line, read_parquet
 from prouter_jax.data.validation import row_error
 from prouter_jax.io.paths import open_text, require_file
+from prouter_jax.io.separated import csv_reader
 
 _UNREADABLE = (OSError, EOFError, zlib.error)  # the last two of a damaged .gz
 _CHARACTERS = 1 << 20
@@ -119,7 +120,7 @@ def csv_rows(path: pathlib.Path) -> Generator[list[str], None, None]:
     try:
         with open_text(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             header: list[str] = []
-            for record in csv.reader(file, strict=True):
+            for record in csv_reader(file):
                 if not record:
                     continue
                 header = header or record

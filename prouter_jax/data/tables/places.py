@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from prouter_jax.data.tables.file_forms import file_format
 from prouter_jax.io.paths import open_text
+from prouter_jax.io.separated import csv_reader
 
 _ROW = re.compile(r", row (\d+)\b")
 _OPEN = {"encoding": "utf-8-sig", "errors": "replace", "newline": ""}
@@ -47,7 +48,7 @@ def line_of(path: pathlib.Path, row: int) -> int | None:
         if file_format(path) == ".jsonl":
             lines = (number for number, line in enumerate(file, 1) if line.strip())
             return next((number for place, number in enumerate(lines) if place == row), None)
-        reader = csv.reader(file)
+        reader = csv_reader(file, strict=False)
         begin, place = 1, -2
         for record in reader:
             place += bool(record)

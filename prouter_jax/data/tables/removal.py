@@ -22,6 +22,7 @@ from prouter_jax.data.tables.parquet import write_parquet
 from prouter_jax.data.tables.schema import SCHEMAS
 from prouter_jax.io import files
 from prouter_jax.io.paths import arrow_file, files_below, open_text
+from prouter_jax.io.separated import csv_reader
 
 _USER, _DECISION, _OFFER, _QUERY = "user_id", "decision_id", "offer", "query_id"
 _OF_LOGS = "log.json"  # in a folder that `prouter logs` wrote
@@ -149,7 +150,7 @@ def _csv_lines(path: pathlib.Path) -> Iterator[bytes]:
     limit = csv.field_size_limit(sys.maxsize)
     try:
         lines = list(_lines(path))
-        reader, begun = csv.reader(lines, strict=True), 0
+        reader, begun = csv_reader(lines), 0
         held = b""
         for record in reader:
             held, begun = held + _bytes(lines[begun : reader.line_num]), reader.line_num
