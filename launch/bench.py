@@ -9,6 +9,7 @@ writes them between the markers <!-- speed --> and <!-- /speed --> and measures 
 """
 
 import importlib
+import os
 import pathlib
 import subprocess
 
@@ -40,6 +41,8 @@ def main() -> None:
 
 
 def _measure(work: str) -> None:
+    if work == "live":
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as prouter serve does, before NumPy
     from .benchmarks.figures import Setting, keep, line
 
     kept, setting = pathlib.Path(_JSON.value), Setting(pathlib.Path(_DATA.value), _RUNS.value)

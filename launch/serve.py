@@ -48,6 +48,7 @@ _EXPORT = flags.DEFINE_string("export", None, "Write the decisions and feedback 
 
 
 def main() -> None:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: threads of products so small wait for each other
     try:
         from prouter_jax.compilation import prepare_for_requests
         from prouter_jax.serving.exploration import Exploration

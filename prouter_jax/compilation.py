@@ -16,7 +16,8 @@ jit_program = functools.partial(jax.jit, compiler_options=OPTIONS)
 def prepare_for_requests() -> None:
     """Makes programs of less than a millisecond fast, as those of single requests; call it before the first program.
 
-    Such a program takes longer if it is shared among threads or handed to one.
+    They take longer if they are shared among threads or handed to one. The same holds for NumPy's products, whose
+    threads the variable OPENBLAS_NUM_THREADS=1 ends before NumPy is imported.
     """
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
     jax.config.update("jax_cpu_enable_async_dispatch", False)

@@ -192,7 +192,7 @@ def apply_to_world(
     similar = make_known_users(network, params, ids, jax.device_put(answers), kernel) if tuned else None
     expected = functools.partial(_expected, kernel, rounds.means, weights)
     if unseen.any():
-        encoded = with_expected(encoded, np.flatnonzero(unseen), expected(places.take(unseen)))
+        encoded = with_expected(encoded, np.flatnonzero(unseen), expected(places.take(unseen))[0])
 
     of_landmarks = (places.take(known[landmarks]), answers[landmarks], rounds.deviations)
     reader = functools.partial(
@@ -232,9 +232,9 @@ def _unseen(data: Interactions, trained_queries: int | None) -> np.ndarray:
 
 def _expected(
     kernel: KnownQueryKernel, means: jax.Array, weights: jax.Array, places: QueryFeatures
-) -> Float[np.ndarray, "queries llms features"]:
-    """Expected features of the answers to new queries, at the prices of training."""
-    return in_parts(lambda some: predict_values(kernel, means, weights, some)[0], places)
+) -> tuple[Float[np.ndarray, "queries llms features"], Float[np.ndarray, "queries landmarks"]]:
+    """Expected features of the answers to new queries, at the prices of training; and the nearness to the landmarks."""
+    return in_parts(functools.partial(predict_values, kernel, means, weights), places)
 
 
 def _without(graph: RouterGraph, unseen: np.ndarray) -> RouterGraph:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from prouter_jax.data.query_features import QueryFeatures
 from prouter_jax.model.unseen_histories import UnseenReader
 
-_LEAST, _GROWTH = 16, 2  # sizes of histories: 16, 32, 64, ...; a program is compiled for each
+_LEAST, _GROWTH = 4, 2  # sizes of histories: 4, 8, 16, ...; a program is compiled for each
 _MOST_PREDICTED = 64  # decisions on unseen queries, where a history is long but few of its queries are unseen
 _NUMBERS = {"target": np.float32, "rating": np.float32, "thumb": np.float32}
 _MASKS = {"offered": np.int8, "rated": np.int8, "thumbed": np.int8, "shown_first": np.int8}
@@ -37,27 +37,32 @@ class OneHistory:
 
     Args:
       llms, features, known: sizes, as of `AskedQuery`.
+      known_users: number of the known users.
+      room: number of decisions before it grows.
     """
 
-    def __init__(self, llms: int, features: int, known: int):
+    def __init__(self, llms: int, features: int, known: int, known_users: int = 0, room: int = _LEAST):
         self.llms, self.number, self.predicted = llms, 0, 0
-        self.columns = {name: np.zeros((_LEAST, llms), kind) for name, kind in (_NUMBERS | _MASKS).items()}
-        self.answers = np.zeros((_LEAST, llms, features), np.float32)
-        self.weights, self.at = np.zeros((_LEAST, known), np.float32), np.full(_LEAST, -1, np.int32)
+        self.columns = {name: np.zeros((room, llms), kind) for name, kind in (_NUMBERS | _MASKS).items()}
+        self.answers = np.zeros((room, llms, features), np.float32)
+        self.agreement = np.zeros(known_users, np.float32)
+        self.weights, self.at = np.zeros((room, known), np.float32), np.full(room, -1, np.int32)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
         return sum(x.nbytes for x in (*self.columns.values(), self.answers, self.weights, self.at))
 
-    def append(self, asked: AskedQuery, said: dict[str, np.ndarray]) -> None:
+    def append(self, asked: AskedQuery, said: dict[str, np.ndarray], agreement: np.ndarray | float = 0.0) -> None:
         """Appends a decision.
 
         Args:
           asked: its query.
           said: offered, target, rating, rated, thumb, thumbed, shown_first as in `data.batches.Batches.rows`, [llms]
             each; what is left out is 0.
+          agreement: how well each known user explains it, [known_users].
         """
+        self.agreement += agreement
         if self.number == len(self.answers):
             self._grow()
         row, self.number = self.number, self.number + 1
@@ -100,33 +105,44 @@ class OneUserReader:
 
     def recall(self, row: int) -> AskedQuery:
         """Prepares a known query."""
-        weights = self.reader.weights_of(self.places.take([row]))[0] if self.unseen[row] else None
+        weights = self.reader.ask(self.places.take([row]))[1][0] if self.unseen[row] else None
         return AskedQuery(self.answers[row], weights)
 
     def ask(self, places: QueryFeatures) -> list[AskedQuery]:
         """Prepares unseen queries from their features."""
-        answers, weights = self.reader.expected(places), self.reader.weights_of(places)
-        return [AskedQuery(*of_query) for of_query in zip(answers, weights, strict=True)]
+        return [AskedQuery(*of_query) for of_query in zip(*self.reader.ask(places), strict=True)]
 
     def history(self, room: int = _LEAST) -> OneHistory:
         """Returns an empty history, with room for so many decisions before it grows."""
         _, llms, features = self.answers.shape
-        history = OneHistory(llms, features, len(self.reader.answers))
+        similar = self.reader.similar
+        known_users = 0 if similar is None else len(similar.ids)
+        history = OneHistory(llms, features, len(self.reader.answers), known_users)
         while len(history.answers) < room:
             history._grow()
         return history
 
+    def append(self, history: OneHistory, asked: AskedQuery, said: dict[str, np.ndarray]) -> None:
+        """Appends a decision to a history; arguments as of `OneHistory.append`."""
+        one = OneHistory(history.llms, history.answers.shape[2], history.weights.shape[1], room=1)
+        one.append(asked, said)
+        history.append(asked, said, self.reader.agreement(*self._arrays(one), one.weights)[0])
+
     def read(self, history: OneHistory, user_id: str) -> Float[np.ndarray, " width"]:
         """Computes the state of a user with at least one decision."""
+        similar = self.reader.similar
+        other = np.zeros(0, np.float32) if similar is None else (similar.ids != user_id).astype(np.float32)
+        rest = (history.weights, history.agreement[None], other[None])
+        return self.reader.read_batch(*self._arrays(history), *rest)[0]
+
+    def _arrays(self, history: OneHistory) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+        """The first arguments of `UnseenReader.read_batch`."""
         size, predicted = len(history.answers), len(history.at)
         shown = (np.arange(size) < history.number).astype(np.float32)
         llm = np.broadcast_to(np.arange(history.llms, dtype=np.int16), (size, history.llms))
         batch = history.columns | {"query": np.zeros(size, np.int32), "shown": shown, "llm": llm}
-        similar = self.reader.similar
-        other = np.zeros(0, np.float32) if similar is None else (similar.ids != user_id).astype(np.float32)
-        one = ({name: x[None] for name, x in batch.items()}, history.answers[None], history.at[None])
         place = np.arange(predicted, dtype=np.int32)[None]
-        return self.reader.read_batch(*one, place, history.weights, other[None])[0]
+        return {name: x[None] for name, x in batch.items()}, history.answers[None], history.at[None], place
 
     def compile(self, lengths: Iterable[int]) -> None:
         """Compiles the programs for histories of some lengths, so that no user waits for it."""
@@ -134,7 +150,7 @@ class OneUserReader:
         asked = AskedQuery(self.answers[0], np.zeros(len(self.reader.answers), np.float32))
         for length in lengths:
             history = self.history(length)
-            history.append(asked, nothing)
+            self.append(history, asked, nothing)
             self.read(history, "")
 
 

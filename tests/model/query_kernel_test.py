@@ -9,7 +9,15 @@ from finite_differences import check_gradients
 
 from prouter_jax.data.query_features import make_query_features
 from prouter_jax.model.landmarks import choose_landmarks
-from prouter_jax.model.query_kernel import Scales, coefficients, kernel_to, make_query_kernel
+from prouter_jax.model.query_kernel import (
+    Scales,
+    coefficients,
+    kernel_to,
+    make_query_kernel,
+    regression_weights,
+    solution_matrix,
+    solved_coefficients,
+)
 
 SCALES, NOISE = Scales(text=1.5, style=0.1, task=0.2), 0.7
 NUM_TASKS = 2
@@ -49,6 +57,23 @@ def test_a_message_is_that_of_kernel_ridge_regression(shape):
     expected = (_kernel(new, known) @ solved).reshape(5, *shape[1:])
     found = np.tensordot(kernel_to(kernel, new), coefficients(kernel, jnp.asarray(told)), 1)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("landmarks", [None, np.array([0, 3, 4, 7, 9])])
+def test_a_solution_that_is_kept_gives_the_same_coefficients(landmarks):
+    kernel, told = _make(_places(12, 0), landmarks), np.random.default_rng(2).normal(size=(12, 2, 4))
+    found = solved_coefficients(kernel, solution_matrix(kernel), jnp.asarray(told))
+    np.testing.assert_allclose(found, coefficients(kernel, jnp.asarray(told)), atol=1e-4)
+
+
+def test_weights_of_known_queries_predict_as_the_regression_does_and_sum_to_one():
+    known, new = _places(12, 0), _places(5, 1)
+    kernel, told = _make(known), np.random.default_rng(2).normal(size=12)
+    weights = regression_weights(np.asarray(solution_matrix(kernel)), np.asarray(kernel_to(kernel, new)))
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+    mean = told.mean()
+    expected = mean + kernel_to(kernel, new) @ coefficients(kernel, jnp.asarray(told - mean))
+    np.testing.assert_allclose(weights @ told, expected, atol=1e-4)
 
 
 def test_the_order_of_known_queries_does_not_matter():
