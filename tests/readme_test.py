@@ -48,6 +48,7 @@ NOT_RUN = {
     "grade --answers": "needs answers, which need an API key; collect_proofs_test runs it",
     "--data=../shared/data": "the data and hours",
     "python -m tests.faults": "minutes to hours; kills_test, flips_test and fuzz_test do a part of it",
+    "python -m tests.independent": "a minute; simple_readers_test does a part of it",
     "reproduce --table=new_users": "the data and hours",
     "reproduce --table=all --workdir=runs/small": "minutes; tables_test runs it",
     "serve --workdir=runs/embedded --keys": "runs until a signal; serve_test runs it and the requests beside it",

@@ -10,6 +10,7 @@ import io
 import json
 import math
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 
@@ -28,7 +29,7 @@ def raw_rows(path, needed=(), array="", other_widths=False, empty=False):
     """
     try:
         rows = _READERS["".join(path.suffixes[-1:])](path, other_widths if path.suffix == ".csv" else array)
-    except (ValueError, OSError, KeyError, TypeError, RecursionError, csv.Error) as error:
+    except (ValueError, OSError, KeyError, TypeError, RecursionError, csv.Error, pa.ArrowException) as error:
         raise Refused(f"{path.name}: {error}") from error
     if empty and rows == []:
         return []
@@ -127,7 +128,7 @@ def _parquet(path, _):
     """The rows of the columns that can be read: of a damaged file the others may be whole."""
     file, columns = pq.ParquetFile(path), {}
     for column in file.schema_arrow.names:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, pa.ArrowException):
             columns[column] = file.read([column])[column].to_pylist()
     rows = range(file.metadata.num_rows)
     columns = {column: cells for column, cells in columns.items() if len(cells) == len(rows)}

@@ -61,10 +61,15 @@ def parquet_size(path: pathlib.Path) -> tuple[pa.Schema, int]:
     """The schema of a file and its number of rows.
 
     Raises:
-      ValueError: if it is not a Parquet file.
+      ValueError: if it is not a Parquet file, or its footer counts other rows than its row groups: some would be lost.
     """
     with _one_line_errors(path), _open(path) as file:
-        return file.schema_arrow, file.metadata.num_rows
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+        in_groups = sum(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
+    if rows != in_groups:
+        found = f"{rows:,} rows by its footer and {in_groups:,} in its row groups"
+        raise ValueError(f"table {path.name}: expected a readable Parquet file, found {found}")
+    return schema, rows
 
 
 def parquet_tables(

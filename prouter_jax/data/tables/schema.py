@@ -129,7 +129,9 @@ def load_folder(folder: pathlib.Path, required: tuple[str, ...], skipped: tuple[
     for name in (*required, *(["decisions"] if "feedback" in tables else [])):
         if name not in tables:
             expected = " or ".join(name + suffix for suffix in FORMATS)
-            raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found none")
+            objects = (folder / f"{name}.json").is_file()  # see `file_forms.is_table`
+            found = f"{name}.json with an object, in place of an array of them" if objects else "none"
+            raise ValueError(f"table {name}: expected {expected} in {str(folder)!r}, found {found}")
     return tables
 
 

@@ -113,12 +113,16 @@ class Table:
     def find_ids(self, column: str, allowed: AllowedIds) -> Int32[np.ndarray, " entries"]:
         """The index of each entry of a text column in `allowed.ids`, -1 for a missing entry.
 
+        An id that is not there counts without a ".0" at its end: pandas makes floats of a column with a gap.
+
         Raises:
           ValueError: naming the first row whose id is not allowed.
         """
         texts = self.texts[column]
         ids = pa.array(allowed.ids, pa.large_string())
-        found = pc.index_in(texts.values, value_set=ids)  # pyright: ignore[reportAttributeAccessIssue]
+        whole = pc.replace_substring_regex(texts.values, r"^(\d+)\.0$", r"\1")  # pyright: ignore[reportAttributeAccessIssue]
+        tries = [pc.index_in(values, value_set=ids) for values in (texts.values, whole)]  # pyright: ignore[reportAttributeAccessIssue]
+        found = pc.coalesce(*tries)  # pyright: ignore[reportAttributeAccessIssue]
         index = np.append(found.fill_null(-2).to_numpy(zero_copy_only=False), -1).astype(np.int32)[texts.codes]
         if (index == -2).any():
             entry = int((index == -2).argmax())
@@ -231,7 +235,7 @@ def _with_hint(name: str, absent: list[str]) -> str:
 
 def _shown(name: str) -> str:
     """A name in one line, also if it holds line breaks or broken UTF-8."""
-    return (name if name.isprintable() else ascii(name))[:_LONGEST]
+    return (name if name.isprintable() else ascii(name))[:_LONGEST] or "a column without a name"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -160,3 +160,35 @@ def test_folders_that_are_no_tables_are_left_alone(tmp_path):
     (tmp_path / "users").mkdir()
     (tmp_path / "users" / "notes.md").write_text("x")
     assert table_files(tmp_path, ("users",)) == {}
+
+
+def _folder(tmp_path, queries, choices):
+    write_rows(tmp_path / "queries.csv", queries)
+    write_rows(tmp_path / "llms.csv", [{"llm": name} for name in "ab"])
+    write_rows(tmp_path / "choices.csv", choices)
+    return tmp_path
+
+
+def test_ids_that_pandas_wrote_as_floats_are_those_of_the_other_tables(tmp_path):
+    """A column of ids with a gap is float in pandas, and 7 becomes 7.0 in CSV."""
+    queries = [{"query_id": number, "query": f"What is {number}?"} for number in (7, 8, "9.0")]
+    choices = [{"user_id": "u", "query_id": query, "llm": "a"} for query in ("7.0", "8.0", "9.0")]
+    data = read_tables(_folder(tmp_path, queries, choices))
+    assert data.queries.ids[data.decisions.query].tolist() == ["7", "8", "9.0"]
+    choices.append({"user_id": "u", "query_id": "7.1", "llm": "a"})
+    with pytest.raises(ValueError, match=r"column query_id, row 3: expected a query_id of queries.csv, found '7.1'"):
+        read_tables(_folder(tmp_path, queries, choices))
+
+
+def test_a_json_object_in_place_of_a_table_is_named(tmp_path):
+    folder = _folder(tmp_path, [{"query_id": "q", "query": "What?"}], [{"user_id": "u", "query_id": "q", "llm": "a"}])
+    (folder / "llms.csv").unlink()
+    (folder / "llms.json").write_text('{"a": {"input_price": 1}, "b": {}}')
+    with pytest.raises(ValueError, match=r"found llms\.json with an object, in place of an array of them"):
+        read_tables(folder)
+
+
+def test_a_column_without_a_name_is_said_so(tmp_path, capsys):
+    queries = [{"": 0, "query_id": "q", "query": "What?"}]
+    read_tables(_folder(tmp_path, queries, [{"user_id": "u", "query_id": "q", "llm": "a"}]))
+    assert "unknown columns are not read: a column without a name" in capsys.readouterr().err
