@@ -46,7 +46,7 @@ class CountingRouter:
     def prepare(self, found):
         return [types.SimpleNamespace(columns={"features": hashlib.sha256(text.encode()).digest()}) for text in found]
 
-    def rank(self, user, prepared, candidates=None, max_cost=None, explore=None):
+    def rank(self, user, prepared, candidates=None, max_cost=None, explore=None, weights=()):
         offered = [llm for llm in candidates or self.llms if max_cost is None or COSTS[llm] <= max_cost]
         if not offered:
             raise ValueError(f"max_cost: no candidate is expected to cost at most {max_cost:g} USD")

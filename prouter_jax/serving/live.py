@@ -7,6 +7,7 @@ equal, up to rounding, to those that `Router.with_history` computes from the sam
 
 import dataclasses
 import threading
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from prouter_jax.serving import routing
 from prouter_jax.serving.exploration import BEST, NO_EXPLORATION, Exploration
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
 from prouter_jax.serving.user_states import Trained, UserStates, pack
+
+_LEARNT: Mapping[str, float] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,11 +194,17 @@ class LiveRouter:
         candidates: Sequence[str] | None = None,
         max_cost: float | None = None,
         explore: Exploration = NO_EXPLORATION,
+        weights: Mapping[str, float] = _LEARNT,
     ) -> Ranking:
-        """Ranks the LLMs for a query; arguments and errors as of `route`."""
+        """Ranks the LLMs for a query; other arguments and errors as of `route`.
+
+        Args:
+          weights: on named properties, in place of the user's; names that the router has not are passed over.
+        """
         offered = self._offered(candidates, prepared.cost, max_cost)
         with self._lock:
             state, has_history = self._state(user)
+            state = self._with_weights(state, weights)
             logits = self._logits(state, prepared.batch)[offered]
             pick, propensities, reason = self._draw(user, state, prepared.batch, logits, offered, explore)
         shares = np.exp(logits - logits.max())
@@ -267,6 +276,16 @@ class LiveRouter:
             return state, True
         row = pool.user_rows.get(user, len(pool.users) - 1)
         return pool.users[row], bool(pool.has_history[row])
+
+    def _with_weights(self, state: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
+        """The state with weights on named properties that the user set."""
+        named = self.router.pool.scorer.named
+        places = {name: named[name] for name in weights if name in named and len(state[named[name]]) == 1}
+        if places:
+            state = state.copy()
+        for name, place in places.items():
+            state[place] = weights[name]
+        return state
 
     def _offered(self, candidates, cost: np.ndarray, max_cost: float | None) -> np.ndarray:
         """Rows of the LLMs that may be picked."""

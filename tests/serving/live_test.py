@@ -96,6 +96,26 @@ def test_feedback_moves_its_user_alone_and_is_forgotten(router):
     assert live.route("fan", TEXTS[0]) == before["fan"]
 
 
+def test_weights_that_a_user_set_stand_in_place_of_the_learnt_ones(router):
+    live, pool = LiveRouter(router), router.pool
+    query, learnt = live.prepare([live.find(TEXTS[0])])[0], live.weights("ann")
+    free = live.rank("ann", query)
+    assert live.rank("ann", query, weights={"no such property": 1.0}) == free
+    if not learnt:
+        return  # states are no weights
+    assert live.rank("ann", query, weights={name: mine for name, (mine, _) in learnt.items()}) == free
+    name = next(name for name in learnt if name.startswith("style"))
+    moved = live.rank("ann", query, weights={name: 5.0})
+    state = pool.users[-1].copy()
+    state[pool.scorer.named[name]] = 5.0
+    zero = np.zeros(1, np.int64)
+    logits = pool.temperature * pool.scorer.logits(state[None], query.batch, zero, zero)[0]
+    expected = dict(zip(live.llms, np.exp(logits) / np.exp(logits).sum(), strict=True))
+    np.testing.assert_allclose(moved.probabilities, [expected[llm] for llm in moved.llms], atol=1e-5)
+    assert moved.probabilities != free.probabilities
+    assert live.rank("ann", query) == free
+
+
 def test_weights_are_those_of_the_state_and_those_of_a_new_user_where_nothing_was_said(router):
     live, scorer = LiveRouter(router), router.scorer
     new = live.weights("fan")

@@ -94,6 +94,7 @@ class UserAnswer(BaseModel):
     basis: Literal["history", "cold_start"]
     pin: str | None
     ban: list[str]
+    weights: dict[str, float] = Field(description="Those that the user set, by the name of the property.")
     decisions: int
     feedback: int
     models: list[ModelProfile]

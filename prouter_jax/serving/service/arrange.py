@@ -20,19 +20,21 @@ class Settings:
     Attributes:
       pin: the model that is picked where it is on offer; None for none.
       ban: models that are never picked.
+      weights: on named properties of answers, in place of the learnt ones.
     """
 
     pin: str | None = None
     ban: tuple[str, ...] = ()
+    weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Settings":
         """The inverse of `to_row`."""
-        return cls(row.get("pin"), tuple(row.get("ban", ())))
+        return cls(row.get("pin"), tuple(row.get("ban", ())), row.get("weights", {}))
 
     def to_row(self) -> dict[str, Any]:
         """The settings that are not the defaults, as JSON."""
-        row = {"pin": self.pin, "ban": list(self.ban)}
+        row = {"pin": self.pin, "ban": list(self.ban), "weights": dict(self.weights)}
         return {name: value for name, value in row.items() if value}
 
     def allowed(self, llms: Sequence[str], candidates: Sequence[str] | None) -> list[str]:

@@ -108,18 +108,19 @@ async def get_user(
         "basis": "history" if said or state.service.is_known(user) else "cold_start",
         "pin": settings.pin,
         "ban": list(settings.ban),
+        "weights": dict(settings.weights),
         "decisions": len(decisions),
         "feedback": len(said),
         "models": profiles,
         "properties": properties,
-        "summary": summarise(profiles, properties, settings.pin, settings.ban),
+        "summary": summarise(profiles, properties, settings),
     }
     return JSONResponse(answer)
 
 
 @router.put("/v1/users/{user_id:path}", response_model=answers.UserAnswer, responses=_ERRORS)
 async def put_user(request: Request, user_id: _UserId, body: UserRequest, state: Shared) -> Response:
-    """Pins or bans models for a user, or forgets its feedback; answers as GET does."""
+    """Pins or bans models for a user, sets weights, or forgets its feedback; answers as GET does."""
     user = _user(request, state, None if user_id == "me" else user_id)
     await _durable(state.service.set(user, body))
     state.log.write("user_set", fields=sorted(body.model_fields_set))

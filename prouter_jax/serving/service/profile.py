@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from prouter_jax.serving.live_feedback import LiveFeedback
+from prouter_jax.serving.service.arrange import Settings
 
 _Z = 1.96  # of a 95 % interval
 _MOST_PROPERTIES, _PROPERTIES_IN_WORDS = 10, 3
@@ -45,11 +46,13 @@ def property_profiles(weights: Mapping[str, tuple[float, float]]) -> list[dict[s
 
 
 def summarise(
-    profiles: Sequence[dict[str, Any]], properties: Sequence[dict[str, Any]], pin: str | None, ban: Sequence[str]
+    profiles: Sequence[dict[str, Any]], properties: Sequence[dict[str, Any]], settings: Settings
 ) -> list[str]:
     """The profile in sentences."""
-    sentences = [f"Always uses {pin} where it is on offer."] if pin else []
-    sentences += [f"Never uses {', '.join(ban)}."] if ban else []
+    sentences = [f"Always uses {settings.pin} where it is on offer."] if settings.pin else []
+    sentences += [f"Never uses {', '.join(settings.ban)}."] if settings.ban else []
+    for name, weight in settings.weights.items():
+        sentences.append(f"Wants {name.removeprefix('style: ')} to be weighed by {weight:+.2f}.")
     for one in profiles:
         if one["judged"] >= _FEWEST_TO_JUDGE:
             sentences.append(

@@ -138,6 +138,10 @@ class ServedRequest(_Body):
     latency: Seconds | None = Field(None, description="In seconds.")
 
 
+_LARGEST_WEIGHT = 1000.0
+Weight = Annotated[Number, Field(ge=-_LARGEST_WEIGHT, le=_LARGEST_WEIGHT)]
+
+
 class UserRequest(_Body):
     """What a user sets; a field that is left out stays as it was, null takes it back."""
 
@@ -145,4 +149,7 @@ class UserRequest(_Body):
     ban: Annotated[list[Id], Field(max_length=_MOST_MODELS)] | None = Field(
         None, description="Models that are never picked."
     )
-    reset: bool = Field(False, description="Forgets all feedback and decisions; pin and ban stay.")
+    weights: dict[Id, Weight] | None = Field(
+        None, description="Weights on properties of answers in place of the learnt ones; these names alone."
+    )
+    reset: bool = Field(False, description="Forgets all feedback and decisions; what is set stays.")

@@ -170,7 +170,7 @@ class Service:
         """Changes a user's settings; forgets its feedback if that is asked.
 
         Raises:
-          ApiError: 400 on an unknown model.
+          ApiError: 400 on an unknown model or property.
         """
         given = request.model_fields_set
         named = {"pin": [request.pin] if request.pin else [], "ban": request.ban or []}
@@ -179,10 +179,18 @@ class Service:
                 message = f"{field}: expected models that /v1/models lists, found {unknown[0]!r}"
                 raise ApiError(400, message, field, "unknown_model")
 
+        properties = self.live.weights(user)
+        if unknown := sorted(set(request.weights or ()) - set(properties)):
+            expected = f"properties among {', '.join(properties)}" if properties else "none, which this network has not"
+            message = f"weights: expected {expected}; found {unknown[0]!r}"
+            raise ApiError(400, message, "weights", "unknown_property")
+
         def change(database: Connection) -> None:
             old = self._settings.get(user, Settings())
             new = Settings(
-                request.pin if "pin" in given else old.pin, tuple(request.ban or ()) if "ban" in given else old.ban
+                request.pin if "pin" in given else old.pin,
+                tuple(request.ban or ()) if "ban" in given else old.ban,
+                request.weights or {} if "weights" in given else old.weights,
             )
             store.write_settings(database, user, new.to_row())
             self._settings[user] = new

@@ -205,6 +205,22 @@ def test_a_user_pins_and_bans_models(path):
         assert client.ok("POST", "/v1/route", {"query": "Hello"}, key)["model"] == "alder"
 
 
+def test_a_user_sets_weights_on_properties_that_the_router_has(path):
+    with client_of(open_service(path)) as client:
+        key = "ann's key"
+        found = client.ok("PUT", "/v1/users/me", {"weights": {"length": -2.5}}, key)
+        assert found["weights"] == {"length": -2.5}
+        assert found["summary"] == ["Wants length to be weighed by -2.50."]
+        assert client.ok("PUT", "/v1/users/me", {"pin": "cedar"}, key)["weights"] == {"length": -2.5}
+        answer = client("PUT", "/v1/users/me", {"weights": {"colour": 1.0}}, key)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "weights")
+        assert "expected properties among length, cost; found 'colour'" in answer.json()["error"]["message"]
+        assert client("PUT", "/v1/users/me", {"weights": {"length": 1e9}}, key).status_code == 400
+    with client_of(open_service(path)) as client:  # a restart
+        assert client.ok("GET", "/v1/users/me", key=key)["weights"] == {"length": -2.5}
+        assert client.ok("PUT", "/v1/users/me", {"weights": None}, key)["weights"] == {}
+
+
 def test_a_profile_says_what_a_user_likes_and_how_sure_that_is(path):
     with client_of(open_service(path)) as client:
         for number in range(8):
