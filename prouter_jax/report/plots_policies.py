@@ -24,12 +24,10 @@ def plot_reward(report: Report) -> Plot | None:
     if not names:
         return None
     rewards = {name: report.policies[name].reward for name in names}
-    compared = [name for name in names if name != "oracle"]
-    rank = f": the router ranks {compared.index(ROUTER) + 1} of {len(compared)}" if ROUTER in compared else ""
-    title = f"{report.reward_name[:1].upper()}{report.reward_name[1:]} by policy{rank}"
+    title = f"{report.reward_name[:1].upper()}{report.reward_name[1:]} by policy"
     caption = "Longer bars are better. Blue: the router. The numbers are in the table of all policies."
     if "oracle" in names:
-        caption += " Dotted line: perfect choices, known only afterwards; they are not ranked."
+        caption += " Dotted line: perfect choices, known only afterwards; an upper bound."
     if any(map(_whisker, rewards.values())):
         caption += " Orange whiskers: standard deviation over seeds."
     alt = f"{title}. " + "; ".join(f"{title_of(name)} {value_text(report, r.mean)}" for name, r in rewards.items())
@@ -174,7 +172,8 @@ def _draw_frontier(axes, frontier: list[tuple[float, float, str]]) -> None:
     axes.plot(costs, effects, color="#56B4E9", marker="o", markersize=4, linewidth=1.6, zorder=3)
     for end in sorted({0, len(labels) - 1}):
         below = effects[end] <= min(effects)
-        style = {"ha": "center", "va": "top" if below else "bottom", "color": BLUE}
+        side = "right" if end and len(labels) > 1 else "center"  # at the right end stand the names
+        style = {"ha": side, "va": "top" if below else "bottom", "color": BLUE}
         text = f"preference {shorten(labels[end], 14)}"
         annotate(axes, text, (costs[end], effects[end]), (0, -8 if below else 8), **style)
 

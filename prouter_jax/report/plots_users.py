@@ -66,7 +66,9 @@ def plot_shares(report: Report) -> Plot | None:
         caption += f" Left out: {never} LLMs that are never chosen for these users."
     title = "The router's choices by user"
     alt = "; ".join(_top(report.shares, row, shares) for row in range(len(shares)))
-    users = [shorten(user, 18) for user in report.shares.users]
+    users = [shorten(user.replace(" (preference ", " ("), 18) for user in report.shares.users]
+    if any(" (preference " in user for user in report.shares.users):
+        caption += " In brackets: the preference between cost, 0, and quality, 1."
     draw = functools.partial(_draw_shares, users=users, llms=llms, shares=shares[:, order])
     height = 0.33 * len(shares) + 0.9 + legend_height(llms)
     return Plot(title, draw_svg("shares", draw, height, f"{title}. {alt}"), caption)
