@@ -131,8 +131,18 @@ def posterior_covariance(
     Args:
       states: as for `feature_moments.centred_moment`.
     """
-    curvature = _curvature(utilities(theta, answers), answers, feedback, population, states)
-    return inverse(curvature + population.precision)
+    return linearised_covariance(utilities(theta, answers), answers, feedback, population, states)
+
+
+def linearised_covariance(
+    utility: Float[Array, "decisions candidates *users"],
+    slopes: Float[Array, "decisions candidates features"],
+    feedback: HistoryFeedback,
+    population: Population,
+    states: StateColumns | None = None,
+) -> Float[Array, "*users features features"]:
+    """As `posterior_covariance`, from utilities at the mode and their derivatives in theta."""
+    return inverse(_curvature(utility, slopes, feedback, population, states) + population.precision)
 
 
 def _newton_step(

@@ -23,6 +23,7 @@ from prouter_jax.model.unseen_queries import (
     ChoicePrediction,
     drop_padding,
     mode_with_unseen,
+    thumb_kappa,
     unexpected_variance,
     weaken,
 )
@@ -229,7 +230,8 @@ def _read(network: Architecture, by_share: bool, params: dict, answers, variance
         prediction = ChoicePrediction(weights[place], answers, bound.sharpness())
         predicted = at if by_share else jnp.full_like(at, -1)
         one = (features, candidates, llm, feedback, predicted, prediction, population)
-        return mode_with_unseen(*one, steps=_INFERENCE_STEPS)
+        kappa = thumb_kappa(feedback, unseen, variance, population)
+        return mode_with_unseen(*one, steps=_INFERENCE_STEPS, kappa=kappa)
 
     users = jax.vmap(of_user)(feedback, histories.llm, candidates, at, place)
     if not agreement.shape[1]:

@@ -12,7 +12,10 @@ log p as the utility of the candidates and its derivative in theta as their feat
 
 The errors of these predictions are much alike for all decisions of a user, so each counts for `CHOICE_WEIGHT` of a
 decision; the value is the best of three on validation users of AlpacaEval (log loss, three seeds). Ratings and thumbs
-are of the expected answer: its features are regressed, and the variance of what is not expected adds to the noise.
+are of the expected answer: its features are regressed. The variance v of what is not expected adds to the noise of
+ratings, and thumbs have the mean probability over it (MacKay 1992, the evidence framework for classification):
+
+    P(up)  =  sigmoid(kappa sharpness (u - threshold)),   kappa = 1 / sqrt(1 + pi / 8 sharpness^2 v)
 """
 
 import dataclasses
@@ -73,6 +76,7 @@ def mode_with_unseen(
     prediction: ChoicePrediction,
     population: Population,
     steps: int,
+    kappa: Float[Array, "decisions candidates"] | float = 1.0,
 ) -> Float[Array, " features"]:
     """Infers the posterior mode of a user with decisions on unseen queries.
 
@@ -84,6 +88,7 @@ def mode_with_unseen(
       prediction: of the queries of these.
       population: prior and scales of the likelihood.
       steps: number of Newton steps from the prior mean, at most.
+      kappa: from `thumb_kappa`.
     """
     of_unseen, llm = jax.tree.map(lambda x: x[at], (feedback, llm))
     choices = _only_choices(of_unseen, CHOICE_WEIGHT * (at >= 0))
@@ -98,7 +103,8 @@ def mode_with_unseen(
         slopes = with_shown_first(features, slopes, of_unseen)
         if features.shown_first and of_unseen.shown_first is not None:
             utility += theta[features.shown_first_index] * of_unseen.shown_first
-        return jnp.concatenate([fixed @ theta, utility]), jnp.concatenate([fixed, slopes])
+        own, own_slopes = moderate(theta, fixed, kappa, population)
+        return jnp.concatenate([own, utility]), jnp.concatenate([own_slopes, slopes])
 
     return linearised_mode(population.mean, linearise, joined, population, steps, tolerance=_TOLERANCE)
 
@@ -109,16 +115,35 @@ def drop_padding(at: Int[Array, " rows"], size: int) -> Int[Array, " rows"]:
 
 
 def weaken(feedback: HistoryFeedback, unseen: Float[Array, " decisions"], variance, population: Population):
-    """Weakens ratings and thumbs on unseen queries by the variance of the utility of an answer that nobody observed.
+    """Weakens ratings on unseen queries by the variance of the utility of an answer that nobody observed.
 
     A rating's noise variance becomes 1 / rating_precision + variance.
     """
-    factor = {
-        "rated": 1 / (1 + population.rating_precision * variance * unseen[:, None]),
-        "thumbed": 1 / (1 + population.sharpness**2 * variance * unseen[:, None]),
-    }
-    given = {name: value for name in factor if (value := getattr(feedback, name)) is not None}
-    return dataclasses.replace(feedback, **{name: value * factor[name] for name, value in given.items()})
+    if feedback.rated is None:
+        return feedback
+    factor = 1 / (1 + population.rating_precision * variance * unseen[:, None])
+    return dataclasses.replace(feedback, rated=feedback.rated * factor)
+
+
+def thumb_kappa(
+    feedback: HistoryFeedback, unseen: Float[Array, " decisions"], variance, population: Population
+) -> Float[Array, "decisions candidates"] | float:
+    """Returns kappa of the module docstring where a thumb is on an answer to an unseen query, else 1."""
+    if feedback.thumbed is None:
+        return 1.0
+    kappa = 1 / jnp.sqrt(1 + jnp.pi / 8 * population.sharpness**2 * variance)
+    return jnp.where(feedback.thumbed * unseen[:, None] > 0, kappa, 1.0)
+
+
+def moderate(
+    theta: Float[Array, " features"],
+    answers: Float[Array, "decisions candidates features"],
+    kappa: Float[Array, "decisions candidates"] | float,
+    population: Population,
+) -> tuple[Float[Array, "decisions candidates"], Float[Array, "decisions candidates features"]]:
+    """Returns the utilities that enter the likelihood, drawn towards the threshold by kappa, and their derivatives."""
+    utility = population.threshold + kappa * (answers @ theta - population.threshold)
+    return utility, jnp.asarray(kappa)[..., None] * answers
 
 
 def unexpected_variance(deviations: Float[Array, "known llms features"], population: Population) -> Float[Array, ""]:

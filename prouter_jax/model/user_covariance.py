@@ -12,9 +12,9 @@ from prouter_jax.graph.history import batch_histories, informative_feedback, mas
 from prouter_jax.model.latent_factors import with_shown_first
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.one_user import OneHistory
-from prouter_jax.model.posterior import posterior_covariance
+from prouter_jax.model.posterior import linearised_covariance
 from prouter_jax.model.unseen_histories import UnseenReader
-from prouter_jax.model.unseen_queries import CHOICE_WEIGHT, weaken
+from prouter_jax.model.unseen_queries import CHOICE_WEIGHT, moderate, thumb_kappa, weaken
 
 
 def covariance_factor(
@@ -23,7 +23,7 @@ def covariance_factor(
     """Returns a factor F of the posterior covariance F F' of a user's weights; of the prior's for an empty history.
 
     The answers to unseen queries are the expected ones: choices there count `CHOICE_WEIGHT` of a decision, thumbs and
-    ratings are weakened as for the mode. A program is compiled for each size of a history.
+    ratings are read as for the mode. A program is compiled for each size of a history.
 
     Args:
       reader: of the network.
@@ -55,5 +55,5 @@ def _factor(
     weight = 1 - (1 - CHOICE_WEIGHT) * unseen if by_share else jnp.ones_like(unseen)
     feedback = dataclasses.replace(feedback, target=feedback.target * weight[:, None])
     seen = with_shown_first(rounds.sizes.features, answers, feedback)
-    covariance = posterior_covariance(theta, seen, feedback, population)
-    return jnp.linalg.cholesky(covariance)
+    utility, slopes = moderate(theta, seen, thumb_kappa(feedback, unseen, variance, population), population)
+    return jnp.linalg.cholesky(linearised_covariance(utility, slopes, feedback, population))

@@ -14,9 +14,9 @@ from router_cases import small_router
 from prouter_jax.dataset import prepare_dataset, read_source
 from prouter_jax.graph.history import informative_feedback
 from prouter_jax.model.answer_features import AnswerFeatures
-from prouter_jax.model.likelihood import Population
+from prouter_jax.model.likelihood import Population, thumb_up_probability
 from prouter_jax.model.posterior import posterior_mode
-from prouter_jax.model.unseen_queries import ChoicePrediction, mode_with_unseen, weaken
+from prouter_jax.model.unseen_queries import ChoicePrediction, mode_with_unseen, moderate, thumb_kappa, weaken
 from prouter_jax.serving.router import Router
 
 KNOWN, LLMS, SIZE, DECISIONS = 7, 3, 5, 4
@@ -79,6 +79,40 @@ def test_ratings_of_unseen_answers_count_less(population):
     found = weaken(feedback, jnp.array([1.0, 0.0]), 0.5, population)
     np.testing.assert_allclose(found.rated[0], 1 / (1 + 4.0 * 0.5))  # variance 1/4 becomes 1/4 + 1/2
     np.testing.assert_allclose(found.rated[1], 1)
+
+
+def test_a_thumb_on_an_unseen_answer_has_the_mean_probability_over_what_is_not_expected(population):
+    answers = jnp.asarray(np.random.default_rng(4).normal(size=(2, LLMS, SIZE)), jnp.float32)
+    theta, variance = jnp.ones(SIZE) / 2, 0.8
+    given = dataclasses.replace(
+        said_by(np.ones((2, LLMS)), np.zeros((2, LLMS))), thumb=jnp.zeros((2, LLMS)), thumbed=jnp.ones((2, LLMS))
+    )
+    kappa = thumb_kappa(given, jnp.array([1.0, 0.0]), variance, population)
+    utility, slopes = moderate(theta, answers, kappa, population)
+    up = thumb_up_probability(utility, population)
+    errors = np.random.default_rng(5).normal(0, np.sqrt(variance), (20_000, 1))
+    expected = thumb_up_probability(jnp.asarray(np.asarray(answers[0] @ theta) + errors), population).mean(0)
+    np.testing.assert_allclose(up[0], expected, atol=0.02)  # of the approximation
+    unmoderated = thumb_up_probability(answers @ theta, population)
+    assert np.abs(unmoderated[0] - expected).max() > 0.03
+    np.testing.assert_allclose(up[1], unmoderated[1], rtol=1e-5)
+    np.testing.assert_allclose(jax.jacobian(lambda x: moderate(x, answers, kappa, population)[0])(theta), slopes)
+
+
+def test_a_thumb_down_on_an_unseen_answer_lowers_its_utility(prediction, population):
+    answers = jnp.asarray(np.random.default_rng(4).normal(size=(1, LLMS, SIZE)), jnp.float32)
+    first, llm, nowhere = np.eye(LLMS)[:1], jnp.arange(LLMS)[None], jnp.full(DECISIONS, -1)
+    given = dataclasses.replace(
+        said_by(np.ones((1, LLMS)), np.zeros((1, LLMS))), thumb=jnp.zeros((1, LLMS)), thumbed=jnp.asarray(first)
+    )
+    lost = []
+    for variance in (0.0, 1.0, 1e6):
+        kappa = thumb_kappa(given, jnp.ones(1), variance, population)
+        one = (FEATURES, answers, llm, given, nowhere, prediction, population)
+        mode = mode_with_unseen(*one, steps=12, kappa=kappa)
+        lost.append(float(answers[0, 0] @ (population.mean - mode)))
+    assert lost[0] > lost[1] > 0.01
+    assert lost[2] == pytest.approx(0, abs=1e-2)
 
 
 @pytest.mark.parametrize("shared", [False, True])
