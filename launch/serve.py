@@ -39,7 +39,7 @@ _EXPLORE_SHARE = flags.DEFINE_float(
     "explore_share", 0.02, "Probability that exploring spreads evenly over the models on offer.", 0.0, 1.0
 )
 _GATE = flags.DEFINE_float(
-    "gate", None, "Log-odds above which a user's own pick replaces that of a user without history; no gate by default."
+    "gate", 0.0, "Log-odds above which a user's own pick replaces that of a user without history."
 )
 _RELOAD_SECONDS = flags.DEFINE_float(
     "reload_seconds", 5.0, "Seconds between looks for an updated router.", lower_bound=0.1

@@ -50,6 +50,11 @@ class Exploration:
             raise ValueError(f"explore: expected a share of 0 to 1, found {self.share}")
 
     @property
+    def is_greedy(self) -> bool:
+        """Whether the personal pick is always taken."""
+        return self.kind == "none" and (self.gate is None or self.gate <= 0)
+
+    @property
     def needs_posterior(self) -> bool:
         """Whether picks are drawn from the posterior."""
         return self.kind == "thompson"

@@ -304,7 +304,7 @@ class LiveRouter:
 
     def _draw(self, user: str, state, asked: QueryBatch, logits, offered, explore: Exploration):
         """The pick, a row of `offered`; the probability of each to be it; why it is."""
-        if explore == NO_EXPLORATION:
+        if explore.is_greedy:
             return explore.draw(logits, logits)
         blind, slopes = self._logits(self.router.pool.users[-1], asked)[offered], None
         if explore.needs_posterior:

@@ -68,6 +68,15 @@ def test_the_gate_holds_until_the_log_odds_pass_it():
         assert free[2] == "best"
 
 
+def test_where_nothing_is_explored_a_gate_of_zero_changes_nothing():
+    assert Exploration("none", gate=0.0).is_greedy
+    assert not Exploration("none", gate=0.1).is_greedy
+    assert not Exploration("epsilon", gate=None).is_greedy
+    free, zero = (Exploration("none", gate=gate).draw(LOGITS, BLIND) for gate in (None, 0.0))
+    assert free[0] == zero[0] == 1
+    assert free[2] == zero[2] == "best"
+
+
 def test_a_bad_setting_is_an_error():
     with pytest.raises(ValueError, match="expected one of none, thompson, epsilon"):
         Exploration("greedy")
