@@ -46,8 +46,9 @@ class CountingRouter:
     def prepare(self, found):
         return [types.SimpleNamespace(columns={"features": hashlib.sha256(text.encode()).digest()}) for text in found]
 
-    def rank(self, user, prepared, candidates=None, max_cost=None, explore=None, weights=()):
-        offered = [llm for llm in candidates or self.llms if max_cost is None or COSTS[llm] <= max_cost]
+    def rank(self, user, prepared, candidates=None, max_cost=None, explore=None, weights=(), prices=()):
+        costs = {llm: cost * dict(prices or {}).get(llm, 1) for llm, cost in COSTS.items()}
+        offered = [llm for llm in candidates or self.llms if max_cost is None or costs[llm] <= max_cost]
         if not offered:
             raise ValueError(f"max_cost: no candidate is expected to cost at most {max_cost:g} USD")
         liked = dict.fromkeys(offered, 1.0)
@@ -56,7 +57,7 @@ class CountingRouter:
                 liked[llm] += -0.5 / len(self.said[user]) if one.kind == "thumb" and not one.value else 1
         order = sorted(offered, key=lambda llm: -liked[llm])
         shares = [liked[llm] / sum(liked.values()) for llm in order]
-        basis, costs = "history" if user in self.said else "cold_start", [COSTS[llm] for llm in order]
+        basis, costs = "history" if user in self.said else "cold_start", [costs[llm] for llm in order]
         pick, chances, reason = (explore or Exploration()).draw(np.log(shares), np.zeros(len(order)))
         place = sorted(range(len(order)), key=lambda i: i != pick)
         columns = ([one[i] for i in place] for one in (order, shares, costs))

@@ -15,13 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from prouter_jax.data.query_features import QueryFeatures
+from prouter_jax.model.answer_features import COST
 from prouter_jax.model.query_batch import QueryBatch
 from prouter_jax.serving import routing
 from prouter_jax.serving.exploration import BEST, NO_EXPLORATION, Exploration
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
 from prouter_jax.serving.user_states import Trained, UserStates, pack
 
-_LEARNT: Mapping[str, float] = types.MappingProxyType({})
+_NO_CHANGE: Mapping[str, float] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +68,13 @@ class PreparedQuery:
     Attributes:
       batch: the query alone.
       cost: expected costs of its answers in USD, [llms].
+      task: row of its task, -1 for none.
       columns: what `LiveFeedback` needs of it in place of a text: its query_id, or its features.
     """
 
     batch: QueryBatch
     cost: np.ndarray
+    task: int
     columns: dict[str, Any]
 
 
@@ -194,13 +197,17 @@ class LiveRouter:
         candidates: Sequence[str] | None = None,
         max_cost: float | None = None,
         explore: Exploration = NO_EXPLORATION,
-        weights: Mapping[str, float] = _LEARNT,
+        weights: Mapping[str, float] = _NO_CHANGE,
+        prices: Mapping[str, float] = _NO_CHANGE,
     ) -> Ranking:
         """Ranks the LLMs for a query; other arguments and errors as of `route`.
 
         Args:
           weights: on named properties, in place of the user's; names that the router has not are passed over.
+          prices: factors on the costs of LLMs' answers, to see what another price would change. Probabilities heed them
+            where they come from the expected answers and not from choices on like queries.
         """
+        prepared = self._with_prices(prepared, prices)
         offered = self._offered(candidates, prepared.cost, max_cost)
         with self._lock:
             state, has_history = self._state(user)
@@ -261,13 +268,17 @@ class LiveRouter:
         batch, places = routing.ask(self.router.pool, pairs)
         cost = routing.expected_costs(self.router.pool, batch, np.array([task for _, task in pairs]))
         rows = [slice(row, row + 1) for row in range(len(pairs))]
-        return [PreparedQuery(batch.take(row), cost[row][0], {"features": pack(places.take(row))}) for row in rows]
+        return [
+            PreparedQuery(batch.take(row), cost[row][0], task, {"features": pack(places.take(row))})
+            for row, (_, task) in zip(rows, pairs, strict=True)
+        ]
 
     def _recall(self, row: int) -> PreparedQuery:
         pool = self.router.pool
         batch = pool.scorer.recall(np.array([row]))
-        cost = routing.expected_costs(pool, batch, pool.query_task[[row]])[0]
-        return PreparedQuery(batch, cost, {"query_id": str(self.router.interactions.queries.ids[row])})
+        task = int(pool.query_task[row])
+        cost = routing.expected_costs(pool, batch, np.array([task]))[0]
+        return PreparedQuery(batch, cost, task, {"query_id": str(self.router.interactions.queries.ids[row])})
 
     def _state(self, user: str) -> tuple[np.ndarray, bool]:
         """The user's state, and whether it has a history."""
@@ -276,6 +287,21 @@ class LiveRouter:
             return state, True
         row = pool.user_rows.get(user, len(pool.users) - 1)
         return pool.users[row], bool(pool.has_history[row])
+
+    def _with_prices(self, prepared: PreparedQuery, prices: Mapping[str, float]) -> PreparedQuery:
+        """The query with other prices of some LLMs."""
+        if not prices:
+            return prepared
+        if unknown := sorted(set(prices) - set(self._llms)):
+            raise ValueError(f"prices: expected LLMs among {', '.join(self.llms)}, found {unknown[0]}")
+        factor = np.array([prices.get(name, 1.0) for name in self._llms])
+        batch, scale, task = prepared.batch, self.router.pool.scale, np.array([prepared.task])
+        scaled, answers = scale.reprice(batch.cost, task, factor), batch.answers
+        if "cost" in self.router.pool.scorer.named:
+            answers = answers.copy()
+            answers[..., COST] = scaled
+        batch = dataclasses.replace(batch, answers=answers, cost=scaled)
+        return dataclasses.replace(prepared, batch=batch, cost=prepared.cost * factor)
 
     def _with_weights(self, state: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
         """The state with weights on named properties that the user set."""

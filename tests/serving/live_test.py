@@ -96,6 +96,24 @@ def test_feedback_moves_its_user_alone_and_is_forgotten(router):
     assert live.route("fan", TEXTS[0]) == before["fan"]
 
 
+def test_other_prices_are_those_of_a_router_with_these_prices(router):
+    live, llm = LiveRouter(router), router.llms[1]
+    for query in (live.find(TEXTS[0]), live.find(None, router.world.interactions.queries.ids[0])):
+        prepared = live.prepare([query])[0]
+        before, after = live.rank("ann", prepared), live.rank("ann", prepared, prices={llm: 3.0})
+        costs = [dict(zip(found.llms, found.costs, strict=True)) for found in (before, after)]
+        assert costs[1] == pytest.approx(costs[0] | {llm: 3 * costs[0][llm]})
+        assert live.rank("ann", prepared, prices={llm: 1.0}) == before
+        cheap = {name: 0.0 for name in router.llms if name != llm}
+        assert llm not in live.rank("ann", prepared, max_cost=costs[0][llm] / 2, prices=cheap).llms
+    with pytest.raises(ValueError, match="prices: expected LLMs among"):
+        live.rank("ann", prepared, prices={"nobody": 2.0})
+    weighs = dict.fromkeys(set(live.weights("ann")) & {"cost"}, -5.0)
+    if weighs and router.scorer.unseen_queries is None:
+        places = [live.rank("ann", prepared, weights=weighs, prices={llm: by}).llms.index(llm) for by in (0.0, 1e6)]
+        assert places[0] < places[1]
+
+
 def test_weights_that_a_user_set_stand_in_place_of_the_learnt_ones(router):
     live, pool = LiveRouter(router), router.pool
     query, learnt = live.prepare([live.find(TEXTS[0])])[0], live.weights("ann")

@@ -93,7 +93,8 @@ def decide(
     """
     request = ask.request
     allowed = settings.allowed(live.llms, request.candidates)
-    ranking = checked(live.rank, ask.user, query, allowed, request.max_cost, options.explore, settings.weights)
+    changes = (settings.weights, request.prices or {})
+    ranking = checked(live.rank, ask.user, query, allowed, request.max_cost, options.explore, *changes)
     gain = options.switch_gain if request.switch_gain is None else request.switch_gain
     model, reason, propensity = pick(ranking, settings.pin, ask.current, is_tool_loop(request.messages), gain)
     ranking = _first(ranking, model)

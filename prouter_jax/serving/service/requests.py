@@ -38,6 +38,10 @@ Messages = Annotated[list[dict[str, Any]], Field(min_length=1, max_length=_MOST_
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
+_HIGHEST_FACTOR = 1e6
+Factor = Annotated[Number, Field(ge=0, le=_HIGHEST_FACTOR)]
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -51,6 +55,9 @@ class RouteRequest(_Body):
     task_id: Id | None = Field(None, description="A task of the training data.")
     candidates: Models | None = Field(None, description="The models on offer; all by default.")
     max_cost: Annotated[Number, Field(gt=0)] | None = Field(None, description="Highest expected cost in USD.")
+    prices: Annotated[dict[Id, Factor], Field(max_length=_MOST_MODELS)] | None = Field(
+        None, description="Factors on the costs of models, to see what other prices would change."
+    )
     session: Id | None = Field(None, description="A conversation, which keeps its model.")
     switch_gain: Annotated[Number, Field(ge=0, le=1)] | None = Field(
         None, description="Gain in probability from which on a session changes its model."

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import os
 import pathlib
 from collections.abc import Iterator
@@ -124,4 +125,9 @@ def serve(
         stack.enter_context(repeating(reloader.look, reload_seconds))
         if database.shared:
             stack.enter_context(repeating(service.heed, _SECONDS_TO_HEED))
+        import sys
+
+        sys.setswitchinterval(0.001)
+        gc.collect()
+        gc.freeze()  # to search the million objects of JAX for garbage would hold up requests for 0.2 s each time
         run(app, *address, log)

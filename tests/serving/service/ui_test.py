@@ -57,6 +57,11 @@ def test_thumbs_pins_and_bans_move_the_ranking_of_the_page(address):
         page.wait_for(f"{_PICK} !== '{LLMS[2]}'")
         page.run(f"document.querySelector('[aria-label=\"always pick {LLMS[1]}\"]').click()")
         page.wait_for(f"{_PICK} === '{LLMS[1]}'")
+        page.run(
+            "{ const price = document.querySelector('#candidates input[type=number]'); price.value = 250;"
+            " price.dispatchEvent(new Event('change')); }"
+        )
+        page.wait_for("document.querySelector('#models').textContent.includes('$2.5')")  # in place of $1.0
         page.run("document.getElementById('delete').click()")
         page.wait_for("document.getElementById('note').textContent.startsWith('Deleted')")
         assert page.run(_PICK) == LLMS[0]

@@ -73,6 +73,8 @@ function limit() {
 async function rank() {
   const candidates = [...document.querySelectorAll("#candidates input:checked")].map((box) => box.value);
   const body = named({ query: at("query").value, candidates });
+  const prices = [...document.querySelectorAll("#candidates input[type=number]")].filter((price) => Number(price.value) !== 100);
+  if (prices.length) body.prices = Object.fromEntries(prices.map((price) => [price.dataset.model, Number(price.value) / 100]));
   if (limit() !== undefined) body.max_cost = limit();
   const answer = await call("POST", "v1/route", body);
   state.decision = answer.decision_id;
@@ -147,10 +149,14 @@ async function start() {
     const input = element("input", undefined, { type: "checkbox", value: model });
     input.checked = true;
     input.addEventListener("change", () => at("query").value && guarded(rank));
-    label.append(input, ` ${model}`);
+    const price = element("input", undefined, { type: "number", min: 0, max: 1000000, step: "any", value: 100 });
+    price.setAttribute("aria-label", `price of ${model} in percent of today's`);
+    price.dataset.model = model;
+    price.addEventListener("change", () => at("query").value && guarded(rank));
+    label.append(input, ` ${model} `, price, " %");
     return label;
   };
-  at("candidates").replaceChildren(element("legend", "Models on offer"), ...state.models.map(box));
+  at("boxes").replaceChildren(...state.models.map(box));
 }
 
 async function ready(action) {
