@@ -12,7 +12,9 @@ _CUT = """[...document.querySelectorAll('.scroll, .plot, main')]
 def test_nothing_is_cut(experiment_workdir, width):
     with Browser(f"file://{experiment_workdir / 'report' / 'report.html'}") as page:
         page.show_as_phone(width)
-        page.wait_for("document.readyState === 'complete'")
+        page.wait_for(
+            "document.querySelector('main') && document.readyState === 'complete'"
+        )  # not the blank page before
         page.run("document.querySelectorAll('details').forEach(part => { part.open = true })")
         assert page.run("innerWidth") == width
         assert page.run("document.querySelectorAll('.scroll').length") >= 4
