@@ -35,7 +35,8 @@ def kills(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list
             named |= cases.router_cases(_trained(warm, home, 0), warm)
         for name in arguments.only or named:
             begun = time.monotonic()
-            found = sweep(warm, named[name], home / name, most=arguments.number or _MOST.get(name))
+            most = arguments.number or _MOST.get(name)
+            found = sweep(warm, named[name], home / name, most=most, first=arguments.first)
             ended = ", ".join(f"{number} {how}" for how, number in found.ended.items())
             runs = found.runs.total()
             print(f"{name}: {found.operations} operations, {runs} runs: {ended}; {len(found.wrong)} wrong", end="")
@@ -75,8 +76,9 @@ def pairs(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list
             "training": lambda: cases_of_training.race_on_training(_trained(warm, home, 0)),
         }
         for name in arguments.only or races:
-            race = races[name]()
-            raced = race_all((warm, second), *race, home / name, rounds)
+            prepare, commands, state = races[name]()
+            commands = {one: commands[one] for one in arguments.command or commands}
+            raced = race_all((warm, second), prepare, commands, state, home / name, rounds)
             print(f"{name}: {raced.rounds} rounds, {raced.ended}, {len(raced.wrong)} wrong", flush=True)
             wrong += raced.wrong
     return wrong
@@ -107,8 +109,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("what", choices=["kills", "flips", "pairs", "fuzz"])
     parser.add_argument("--number", type=int, default=0, help="operations a command, flips, rounds a pair, or inputs")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input of fuzz")
+    parser.add_argument("--first", type=int, default=0, help="the first operation, or input of fuzz")
     parser.add_argument("--only", action="append", help="a command, a door, or a kind of pairs; may be repeated")
+    parser.add_argument("--command", action="append", help="of pairs: races these commands alone; may be repeated")
     parser.add_argument("--all", action="store_true", help="flip every byte that a load reads")
     parser.add_argument("--home", help="folder to work in, which stays")
     arguments = parser.parse_args()

@@ -13,9 +13,9 @@ TINY = (
     *("--config.data.encoder=hash", "--config.data.embedded.num_queries=60", "--config.data.embedded.num_users=6"),
     *("--config.train.num_train_steps=4", "--config.train.eval_every_steps=4", "--config.model.warmup_rounds=2"),
 )
-_TIMES = re.compile(r"\| (a step|time|commit) \|.*|, \"steps_per_second\": [0-9.e+-]+")
+_TIMES = re.compile(r'\| (a step|time|commit) \|.*|, "steps_per_second": [0-9.e+-]+|"(a step|time|commit)": "[^"]*"')
 _OTHER_NAMES = re.compile(r"/d/[0-9a-f]{32}$")  # TensorStore's, drawn at random
-_OTHER_BYTES = re.compile(r"checkpoints/\d+/|(^|/)(speed|root)\.json$|report\.(html|md)$|metrics\.jsonl$")
+_OTHER_BYTES = re.compile(r"checkpoints/\d+/|(^|/)(speed|root)\.json$|report\.(html|json|md)$|metrics\.jsonl$")
 _RUN = "run"
 
 
@@ -45,7 +45,7 @@ def trained_state(folder: pathlib.Path) -> dict[str, str]:
     """The files of a run without times and speeds, and digests of the routers in place of their checkpoints."""
     found = {_OTHER_NAMES.sub("/d/", name): digest for name, digest in state_of(folder).items()}
     found |= dict.fromkeys([name for name in found if _OTHER_BYTES.search(name)], "")
-    for name in ("report/report.md", "metrics.jsonl", "refit/metrics.jsonl"):
+    for name in ("report/report.md", "report/report.json", "metrics.jsonl", "refit/metrics.jsonl"):
         path = folder / _RUN / name
         found[f"text of {name}"] = _TIMES.sub("", path.read_text()) if path.exists() else ""
     found |= {f"router {part}": _trained(folder / _RUN / part) for part in ("", "refit")}

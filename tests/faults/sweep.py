@@ -56,12 +56,20 @@ class Found:
     wrong: list[str] = dataclasses.field(default_factory=list)
 
 
-def sweep(warm: Warm, case: Case, home: pathlib.Path, faults: Sequence[str] = FAULTS, most: int | None = None) -> Found:
+def sweep(
+    warm: Warm,
+    case: Case,
+    home: pathlib.Path,
+    faults: Sequence[str] = FAULTS,
+    most: int | None = None,
+    first: int = 0,
+) -> Found:
     """Runs a case with every fault at every operation.
 
     Args:
       home: an empty folder for the folders of the case.
       most: number of operations that are tried, spread evenly; None for all.
+      first: the operations before it are not tried.
     """
     found, folder = Found(), home / "folder"
     home.mkdir(parents=True, exist_ok=True)
@@ -71,8 +79,9 @@ def sweep(warm: Warm, case: Case, home: pathlib.Path, faults: Sequence[str] = FA
     ended = warm.run(case.command(folder), _below(folder, lambda number, operation: operations.append(operation) or 0))
     assert ended.code == 0, f"{case.name}: {ended.said}"
     expected, found.operations = case.state(folder), len(operations)
-    step = max(1, len(operations) / most) if most else 1
-    for number in sorted({int(step * place) for place in range(int(len(operations) / step))}):
+    left = len(operations) - first
+    step = max(1, left / most) if most else 1
+    for number in sorted({first + int(step * place) for place in range(int(left / step))}):
         for fault in faults:
             restore(home / "prepared", folder)
             ended = warm.run(case.command(folder), _below(folder, lambda *one, at=(fault, number): _decide(*at, *one)))
