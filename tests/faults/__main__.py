@@ -72,7 +72,7 @@ def pairs(warm: Warm, home: pathlib.Path, arguments: argparse.Namespace) -> list
     with JudgeServer(cases.echo) as server, Warm(home) as second:
         races = {
             "tables": lambda: cases.race_on_tables(server),
-            "router": lambda: cases.race_on_router(_trained(warm, home, 0)),
+            "router": lambda: cases_of_training.race_on_router(_trained(warm, home, 0)),
             "training": lambda: cases_of_training.race_on_training(_trained(warm, home, 0)),
         }
         for name in arguments.only or races:

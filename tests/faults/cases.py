@@ -137,16 +137,6 @@ def race_on_tables(server: JudgeServer) -> Race:
     return prepare, commands | {"other logs": lambda folder: logs(folder, "other.jsonl")}, answers.state
 
 
-def race_on_router(workdir: pathlib.Path) -> Race:
-    """`race_on_tables` for commands that meet on a router."""
-    commands: dict[str, Command] = {"update": update, "score": score}
-    commands["other update"] = lambda folder: update(folder, "other.jsonl")
-    commands |= {f"shard {part}": lambda folder, part=part: score(folder, f"--shard={part}/2") for part in range(2)}
-    user = read_tables(workdir / "world" / "tables").users.ids[0]
-    commands["forget"] = lambda folder: ["forget", f"--workdir={folder}/run", f"--user={user}"]
-    return functools.partial(with_router, workdir), commands, state_of
-
-
 def echo(messages: list[dict], number: int) -> Act:
     """The answer of the server of `collect_case`."""
     return Act(f"You asked: {messages[-1]['content']}")

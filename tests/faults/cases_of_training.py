@@ -1,13 +1,15 @@
-"""`prouter train`: its folder under faults, and two commands at once on a folder whose training is half done."""
+"""`prouter train`: its folder under faults; two commands at once on a router, trained or half done."""
 
+import functools
 import pathlib
 import re
 import shutil
 
-from faults.cases import Race, state_of, update, with_router
-from faults.sweep import Case
+from faults.cases import Race, score, state_of, update, with_router
+from faults.sweep import Case, Command
 
 from prouter_jax import Router
+from prouter_jax.data.tables.read_write import read_tables
 
 TINY = (
     *("--config.data.encoder=hash", "--config.data.embedded.num_queries=60", "--config.data.embedded.num_users=6"),
@@ -27,6 +29,16 @@ def train(folder: pathlib.Path, seed: int = 0) -> list[str]:
 def train_case() -> Case:
     """Of a training from its start to the router that is served."""
     return Case("train", pathlib.Path.mkdir, train, trained_state)
+
+
+def race_on_router(workdir: pathlib.Path) -> Race:
+    """Commands that meet on a trained router."""
+    commands: dict[str, Command] = {"update": update, "score": score}
+    commands["other update"] = lambda folder: update(folder, "other.jsonl")
+    commands |= {f"shard {part}": lambda folder, part=part: score(folder, f"--shard={part}/2") for part in range(2)}
+    user = read_tables(workdir / "world" / "tables").users.ids[0]
+    commands["forget"] = lambda folder: ["forget", f"--workdir={folder}/run", f"--user={user}"]
+    return functools.partial(with_router, workdir), commands, trained_state
 
 
 def race_on_training(workdir: pathlib.Path) -> Race:

@@ -1,8 +1,8 @@
 """Two commands at once on one folder; `python -m tests.faults pairs` races those on a router as well, more often."""
 
 import pytest
-from faults.cases import echo, race_on_router, race_on_tables
-from faults.cases_of_training import race_on_training, train
+from faults.cases import echo, race_on_tables
+from faults.cases_of_training import race_on_router, race_on_training, train
 from faults.pairs import race_all
 from faults.warm import Warm
 from judge_server import JudgeServer
