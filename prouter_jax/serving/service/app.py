@@ -37,7 +37,6 @@ def make_app(service: Service, settings: Settings, log: Log | None = None, metri
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         state.log.write("started", version=prouter_jax.__version__, models=len(service.live.llms))
         yield
-        routes.close()
         threads.shutdown()
         service.close()
         state.log.write("stopped")

@@ -1,12 +1,11 @@
-"""`RouteQueue`: requests that wait at the same time are computed together, in one thread.
+"""`RouteQueue`: requests that wait at the same time are computed together, by the event loop's own thread.
 
-Several threads would wait for each other's turn to run Python; and to prepare four queries takes hardly longer than to
-prepare one.
+A thread beside the loop would not help: both run Python, and each would wait for its turn several times a request. A
+computation takes about a millisecond; to prepare four queries takes hardly longer than to prepare one.
 """
 
 import asyncio
-import queue
-import threading
+import collections
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ _AT_ONCE = 4  # as many queries as one program prepares, see `data.query_feature
 
 
 class RouteQueue:
-    """Hands requests of an event loop to a function in a thread of its own.
+    """Hands requests of an event loop to a function.
 
     Args:
       function: of some requests; returns the answer to each, or an exception.
@@ -22,49 +21,29 @@ class RouteQueue:
 
     def __init__(self, function: Callable[[Sequence[Any]], Sequence[Any]]):
         self._function: Callable[[Sequence[Any]], Sequence[Any]] = function
-        self._waiting: queue.SimpleQueue = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="route", daemon=True)
-        self._thread.start()
+        self._waiting: collections.deque[tuple[Any, asyncio.Future]] = collections.deque()
 
     async def ask(self, request: Any) -> Any:
         """The answer to a request; raises the exception that is its answer."""
-        answer = asyncio.get_running_loop().create_future()
-        self._waiting.put((request, answer))
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        if not self._waiting:  # once what has arrived by now was read
+            loop.call_soon(loop.call_soon, self._run, loop)
+        self._waiting.append((request, answer))
         return await answer
 
-    def close(self) -> None:
-        """Ends once what waits is answered."""
-        self._waiting.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            some, last = [first], False
-            while len(some) < _AT_ONCE and not self._waiting.empty() and not last:
-                one = self._waiting.get()
-                last = one is None
-                some += [] if last else [one]
-            self._answer(some)
-            if last:
-                return
-
-    def _answer(self, some: list[tuple[Any, asyncio.Future]]) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        some = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+        if self._waiting:
+            loop.call_soon(self._run, loop)
         try:
             answers = self._function([request for request, _ in some])
         except Exception as error:
             answers = [error] * len(some)
-        futures = [future for _, future in some]
-        try:
-            futures[0].get_loop().call_soon_threadsafe(_give, futures, answers)
-        except RuntimeError:  # the loop has ended, and nobody waits
-            return
-
-
-def _give(futures: list[asyncio.Future], answers: Sequence[Any]) -> None:
-    for future, answer in zip(futures, answers, strict=True):
-        if future.done():  # whoever asked has gone
-            continue
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
+        for (_, future), answer in zip(some, answers, strict=True):
+            if future.done():  # whoever asked has gone
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

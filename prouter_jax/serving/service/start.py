@@ -125,9 +125,6 @@ def serve(
         stack.enter_context(repeating(reloader.look, reload_seconds))
         if database.shared:
             stack.enter_context(repeating(service.heed, _SECONDS_TO_HEED))
-        import sys
-
-        sys.setswitchinterval(0.001)
         gc.collect()
         gc.freeze()  # to search the million objects of JAX for garbage would hold up requests for 0.2 s each time
         run(app, *address, log)
