@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Float
 
 from prouter_jax.data.query_features import QueryFeatures
-from prouter_jax.model.answer_features import COST
 from prouter_jax.model.query_batch import QueryBatch
 from prouter_jax.serving import routing
 from prouter_jax.serving.exploration import BEST, NO_EXPLORATION, Exploration
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
+from prouter_jax.serving.live_query import FoundQuery, PreparedQuery, with_prices
 from prouter_jax.serving.user_states import Trained, UserStates, pack
 
 _NO_CHANGE: Mapping[str, float] = types.MappingProxyType({})
@@ -44,38 +44,6 @@ class Ranking:
     basis: str
     propensities: list[float]
     reason: str = BEST
-
-
-@dataclasses.dataclass(frozen=True)
-class FoundQuery:
-    """The query of a request.
-
-    Attributes:
-      row: of a known query; None for a new text.
-      text: "" for a known query that is named by its id.
-      task: row of the task of a text, -1 for none.
-    """
-
-    row: int | None
-    text: str
-    task: int
-
-
-@dataclasses.dataclass(frozen=True)
-class PreparedQuery:
-    """A query that `LiveRouter.rank` ranks LLMs for.
-
-    Attributes:
-      batch: the query alone.
-      cost: expected costs of its answers in USD, [llms].
-      task: row of its task, -1 for none.
-      columns: what `LiveFeedback` needs of it in place of a text: its query_id, or its features.
-    """
-
-    batch: QueryBatch
-    cost: np.ndarray
-    task: int
-    columns: dict[str, Any]
 
 
 class LiveRouter:
@@ -207,7 +175,7 @@ class LiveRouter:
           prices: factors on the costs of LLMs' answers, to see what another price would change. Probabilities heed them
             where they come from the expected answers and not from choices on like queries.
         """
-        prepared = self._with_prices(prepared, prices)
+        prepared = with_prices(prepared, prices, self.router.pool) if prices else prepared
         offered = self._offered(candidates, prepared.cost, max_cost)
         with self._lock:
             state, has_history = self._state(user)
@@ -287,21 +255,6 @@ class LiveRouter:
             return state, True
         row = pool.user_rows.get(user, len(pool.users) - 1)
         return pool.users[row], bool(pool.has_history[row])
-
-    def _with_prices(self, prepared: PreparedQuery, prices: Mapping[str, float]) -> PreparedQuery:
-        """The query with other prices of some LLMs."""
-        if not prices:
-            return prepared
-        if unknown := sorted(set(prices) - set(self._llms)):
-            raise ValueError(f"prices: expected LLMs among {', '.join(self.llms)}, found {unknown[0]}")
-        factor = np.array([prices.get(name, 1.0) for name in self._llms])
-        batch, scale, task = prepared.batch, self.router.pool.scale, np.array([prepared.task])
-        scaled, answers = scale.reprice(batch.cost, task, factor), batch.answers
-        if "cost" in self.router.pool.scorer.named:
-            answers = answers.copy()
-            answers[..., COST] = scaled
-        batch = dataclasses.replace(batch, answers=answers, cost=scaled)
-        return dataclasses.replace(prepared, batch=batch, cost=prepared.cost * factor)
 
     def _with_weights(self, state: np.ndarray, weights: Mapping[str, float]) -> np.ndarray:
         """The state with weights on named properties that the user set."""

@@ -20,7 +20,7 @@ class LiveFeedback:
       user: id of the user.
       query: the text.
       query_id: id of a query of the router.
-      features: those of `live.PreparedQuery.columns`, where texts are not kept.
+      features: those of `live_query.PreparedQuery.columns`, where texts are not kept.
       task_id: id of the task of a text, None for none.
       kind: one of `KINDS`.
       llm: the LLM that was chosen, rated or given a thumb; of a vote the winner, "" for a tie.

@@ -5,7 +5,8 @@ import secrets
 from typing import Any
 
 from prouter_jax.serving.exploration import NO_EXPLORATION, Exploration
-from prouter_jax.serving.live import FoundQuery, LiveRouter, PreparedQuery, Ranking
+from prouter_jax.serving.live import LiveRouter, Ranking
+from prouter_jax.serving.live_query import FoundQuery, PreparedQuery
 from prouter_jax.serving.service.arrange import Settings, is_tool_loop, pick
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest
 from prouter_jax.serving.service.said import checked, text_of

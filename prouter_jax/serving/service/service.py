@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from prouter_jax.serving.live import LiveRouter, PreparedQuery
+from prouter_jax.serving.live import LiveRouter
+from prouter_jax.serving.live_query import PreparedQuery
 from prouter_jax.serving.service import store
 from prouter_jax.serving.service.arrange import Sessions, Settings
 from prouter_jax.serving.service.decide import DEFAULTS, Ask, Options, Routed, decide, find_query, query_columns

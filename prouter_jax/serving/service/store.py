@@ -44,7 +44,7 @@ class StoredDecision:
       decision_id, user_id, session, task_id: ids; None for none.
       time: seconds since 1970.
       query: the text, None where texts are not stored.
-      query_id, features: its `live.PreparedQuery.columns`, where texts are not stored.
+      query_id, features: its `live_query.PreparedQuery.columns`, where texts are not stored.
       candidates: the models that were on offer.
       llm: the pick.
       propensity: probability with which it was picked.
