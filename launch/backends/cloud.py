@@ -27,10 +27,11 @@ until state=$({state}); [ "$state" = ACTIVE ]; do
   case $state in FAILED | SUSPEND* | DELETING) echo "{name}: the slice is $state" >&2; exit 1 ;; esac
   sleep 30
 done"""
-# the checkout without its environment, its results and its history
+# the checkout without its environment, caches, results and history
 _PACK = """\
 folder=$(mktemp -d)
-tar -czf "$folder/prouter_jax.tar.gz" --exclude-vcs --exclude=./.venv --exclude=./runs --exclude=./build ."""
+tar -czf "$folder/prouter_jax.tar.gz" --exclude-vcs --exclude=./.venv --exclude='./.*_cache' \
+--exclude=./runs --exclude=./build ."""
 # the images have Python 3.10, older than pyproject.toml allows: uv brings one, checked by a hash that is in uv
 _INSTALL = """\
 mkdir -p prouter_jax && tar -xzf prouter_jax.tar.gz -C prouter_jax && cd prouter_jax \

@@ -19,6 +19,7 @@ from prouter_jax.dataset import Dataset, Source, prepare_dataset
 from prouter_jax.evaluation.evaluate import Selections, evaluate_seed
 from prouter_jax.evaluation.summary import summarise
 from prouter_jax.graph.build import NodeVectors
+from prouter_jax.report.names import title_of
 from prouter_jax.report.types import Report
 from prouter_jax.report.write import write_report
 
@@ -217,4 +218,4 @@ def test_a_report_of_an_evaluation_can_be_written(users, tmp_path):
     write_report(report, tmp_path)
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["policies"]["oracle"]["reward"]["mean"] == report.policies["oracle"].reward.mean
-    assert "best_per_user_task" in (tmp_path / "report.md").read_text()
+    assert title_of("best_per_user_task") in (tmp_path / "report.md").read_text()

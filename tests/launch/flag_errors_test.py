@@ -69,10 +69,10 @@ def test_an_experiment_file_that_returns_something_else_is_named(tmp_path, body,
 
 
 _STOPPED = """
-import os, runpy, signal
+import runpy, signal
 import prouter_jax.experiment
 
-prouter_jax.experiment.run_experiment = lambda *_: os.kill(os.getpid(), signal.{})
+prouter_jax.experiment.run_experiment = lambda *_: signal.raise_signal(signal.{})
 runpy.run_module("launch.train", run_name="__main__", alter_sys=True)
 """
 
@@ -91,11 +91,11 @@ def test_a_stopped_training_says_in_one_line_what_is_saved(tmp_path, trained, na
 
 
 _SIGNALLED = """
-import os, runpy, signal, sys
+import runpy, signal, sys
 from launch import entry
 
 start = entry.start
-entry.start = lambda main, **options: start(lambda: os.kill(os.getpid(), signal.SIGTERM), **options)
+entry.start = lambda main, **options: start(lambda: signal.raise_signal(signal.SIGTERM), **options)
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 _SAVED = {
