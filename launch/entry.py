@@ -9,9 +9,7 @@ import pathlib
 import re
 import signal
 import sys
-import threading
 import traceback
-import types
 from collections.abc import Callable
 from typing import NoReturn, TextIO, cast
 
@@ -83,20 +81,8 @@ def start(
     sys.stdout, sys.stderr = cast(TextIO, PlainStream(sys.stdout)), cast(TextIO, PlainStream(sys.stderr))
     logging.get_absl_handler().python_handler.stream = sys.stderr
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["compilation_cache"])  # --help lists it
-    sys.excepthook = _only_of_the_main_thread
     sys.argv[1:] = [_current_name(arg) for arg in sys.argv[1:]]  # ml_collections reads overrides from sys.argv itself
     app.run(guarded, flags_parser=parse)
-
-
-def _only_of_the_main_thread(
-    kind: type[BaseException], error: BaseException, trace: types.TracebackType | None
-) -> None:
-    """Prints an unexpected error, but not those of threads of C++: the main thread says in a line what failed.
-
-    Those that write checkpoints go on after one of them failed, and each reports that nobody waits for it any more.
-    """
-    if threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(kind, error, trace)
 
 
 def module_command(name: str) -> list[str]:

@@ -46,7 +46,7 @@ class Found:
     Attributes:
       operations: number of operations of an undisturbed run.
       runs: number of disturbed runs by kind of fault.
-      ended: number of disturbed runs by how they ended: "killed", "one line" or "success".
+      ended: number of disturbed runs by how they ended: "killed", "success", "one line", or one among others of Orbax.
       wrong: a line for each run that went wrong.
     """
 
@@ -121,6 +121,10 @@ def _decide(fault: str, at: int, number: int, operation: Operation) -> int:
     return 0 if number != at else KILL if fault == "kill" else errno.EIO
 
 
+# after a write of a checkpoint failed, threads of Orbax may print that nobody waits for theirs, between other words
+_OF_ORBAX = "self._check_closed()"
+
+
 def _what_is_wrong(ended: Ended, fault: str, found: Found) -> str:
     """ "" if a disturbed run was killed, ended in one line, or did without the operation."""
     lines = ended.said.splitlines()
@@ -130,6 +134,8 @@ def _what_is_wrong(ended: Ended, fault: str, found: Found) -> str:
         found.ended["success"] += 1
     elif ended.code == 1 and "Traceback" not in ended.said and lines and ": " in lines[-1]:
         found.ended["one line"] += 1
+    elif ended.code == 1 and _OF_ORBAX in ended.said and ": expected to save it in " in ended.said:
+        found.ended["one line, among those of Orbax's threads"] += 1
     else:
         return f"exit code {ended.code}: {ended.said[-2000:]}"
     return ""
