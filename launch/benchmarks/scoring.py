@@ -143,7 +143,7 @@ def _make_scorer(rng: np.random.Generator, known: int):
         expected, nearness = in_parts(lambda part: kernels.predict_values(kernel, means, weights, part), some)
         return expected, expected[..., 0], nearness
 
-    shares = SharePredictor(kernel, kernels.solution_matrix(kernel), jax.device_put(answers), 1.0).logits
+    shares = SharePredictor(kernel, jax.device_put(answers), 1.0).logits
     return Scorer(users, users[0], answers, answers[..., 0], predict, shares, None, 1.0)
 
 

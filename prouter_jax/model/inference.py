@@ -17,7 +17,6 @@ from prouter_jax.model.mixed_choices import ChoiceMixer
 from prouter_jax.model.network import Architecture
 from prouter_jax.model.new_llms import extend_network
 from prouter_jax.model.query_batch import QueryBatch, join
-from prouter_jax.model.query_kernel import KnownQueryKernel, solution_matrix
 from prouter_jax.model.share_predictor import SharePredictor
 from prouter_jax.model.transfer import extend_transfer
 
@@ -199,7 +198,9 @@ def make_scorer(
         answers=answers,
         cost=cost,
         predict=applied.predict,
-        unseen_queries=_predict_shares(kernel, answers[~applied.unseen], sharpness) if kernel else None,
+        unseen_queries=SharePredictor(kernel, jax.device_put(answers[~applied.unseen]), sharpness).logits
+        if kernel
+        else None,
         side=features.shown_first_index if features and features.shown_first else None,
         sharpness=sharpness,
         named=named if applied.similar is None else named | {"similar users": slice(answers.shape[2], None)},
@@ -209,11 +210,6 @@ def make_scorer(
         unseen=applied.unseen if scored_by_text else None,
         places=query_features_of(world, graph.layout.num("task")) if scored_by_text else None,
     )
-
-
-def _predict_shares(kernel: KnownQueryKernel, answers: np.ndarray, sharpness: float) -> Callable:
-    """`Scorer.unseen_queries`."""
-    return SharePredictor(kernel, solution_matrix(kernel), jax.device_put(answers), sharpness).logits
 
 
 def extend(network: Architecture, params: dict, graph: RouterGraph) -> tuple[Architecture, dict]:

@@ -46,12 +46,20 @@ class OneHistory:
         self.columns = {name: np.zeros((room, llms), kind) for name, kind in (_NUMBERS | _MASKS).items()}
         self.answers = np.zeros((room, llms, features), np.float32)
         self.agreement = np.zeros(known_users, np.float32)
-        self.weights, self.at = np.zeros((room, known), np.float32), np.full(room, -1, np.int32)
+        predicted = min(room, _MOST_PREDICTED)
+        self.weights, self.at = np.zeros((predicted, known), np.float32), np.full(predicted, -1, np.int32)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
         return sum(x.nbytes for x in (*self.columns.values(), self.answers, self.weights, self.at))
+
+    def batch(self) -> dict[str, np.ndarray]:
+        """Returns the decisions as one row of `data.batches.Batches.rows`."""
+        size = len(self.answers)
+        shown = (np.arange(size) < self.number).astype(np.float32)
+        llm = np.broadcast_to(np.arange(self.llms, dtype=np.int16), (size, self.llms))
+        return self.columns | {"query": np.zeros(size, np.int32), "shown": shown, "llm": llm}
 
     def append(self, asked: AskedQuery, said: dict[str, np.ndarray], agreement: np.ndarray | float = 0.0) -> None:
         """Appends a decision.
@@ -117,10 +125,7 @@ class OneUserReader:
         _, llms, features = self.answers.shape
         similar = self.reader.similar
         known_users = 0 if similar is None else len(similar.ids)
-        history = OneHistory(llms, features, len(self.reader.answers), known_users)
-        while len(history.answers) < room:
-            history._grow()
-        return history
+        return OneHistory(llms, features, len(self.reader.answers), known_users, room)
 
     def append(self, history: OneHistory, asked: AskedQuery, said: dict[str, np.ndarray]) -> None:
         """Appends a decision to a history; arguments as of `OneHistory.append`."""
@@ -137,12 +142,8 @@ class OneUserReader:
 
     def _arrays(self, history: OneHistory) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """The first arguments of `UnseenReader.read_batch`."""
-        size, predicted = len(history.answers), len(history.at)
-        shown = (np.arange(size) < history.number).astype(np.float32)
-        llm = np.broadcast_to(np.arange(history.llms, dtype=np.int16), (size, history.llms))
-        batch = history.columns | {"query": np.zeros(size, np.int32), "shown": shown, "llm": llm}
-        place = np.arange(predicted, dtype=np.int32)[None]
-        return {name: x[None] for name, x in batch.items()}, history.answers[None], history.at[None], place
+        place = np.arange(len(history.at), dtype=np.int32)[None]
+        return {name: x[None] for name, x in history.batch().items()}, history.answers[None], history.at[None], place
 
     def compile(self, lengths: Iterable[int]) -> None:
         """Compiles the programs for histories of some lengths, so that no user waits for it."""

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from prouter_jax.model.likelihood import MIN_SHARE
-from prouter_jax.model.query_kernel import KnownQueryKernel, solved_coefficients
+from prouter_jax.model.query_kernel import KnownQueryKernel, solution_matrix, solved_coefficients
 
 _USERS_AT_ONCE = 128  # at most; compiled for this many users, and for one user: a request
 _SHARES_AT_ONCE = 1 << 24  # at most, where there are many known queries
@@ -25,7 +26,6 @@ class SharePredictor:
 
     Attributes:
       kernel: the known queries.
-      solution: the `query_kernel.solution_matrix` of this kernel.
       answers: features of the answers to them, [known, llms, features].
       sharpness: inverse temperature of choices, in 1 / utility.
       cache: (mean, coefficients) of recent users by the bytes of their weights, the least recently used first; it holds
@@ -33,10 +33,13 @@ class SharePredictor:
     """
 
     kernel: KnownQueryKernel
-    solution: Float[Array, "landmarks landmarks"]
     answers: jax.Array
     sharpness: float
     cache: collections.OrderedDict = dataclasses.field(default_factory=collections.OrderedDict, repr=False)
+
+    @functools.cached_property
+    def _solution(self) -> Float[Array, "landmarks landmarks"]:
+        return solution_matrix(self.kernel)
 
     def logits(
         self,
@@ -87,7 +90,7 @@ class SharePredictor:
         """As `_recall`, computed for one user, or for several padded to one shape."""
         padded = np.zeros((1 if len(theta) == 1 else self._users_at_once(), theta.shape[1]), np.float32)
         padded[: len(theta)] = theta
-        arguments = (self.kernel, self.solution, self.answers, padded, self.sharpness)
+        arguments = (self.kernel, self._solution, self.answers, padded, self.sharpness)
         mean, weights = (np.asarray(x) for x in _regress_shares(*arguments))
         return [(mean[row].copy(), weights[row].copy()) for row in range(len(theta))]  # no views of the whole
 

@@ -30,26 +30,22 @@ def covariance_factor(
       history: the user's decisions.
       state: of the user after these; its first columns are the weights.
     """
-    size = len(history.answers)
-    unseen = np.zeros(size, np.float32)
+    unseen = np.zeros(len(history.answers), np.float32)
     unseen[history.at[history.at >= 0]] = 1.0
-    shown = (np.arange(size) < history.number).astype(np.float32)
-    llm = np.broadcast_to(np.arange(history.llms, dtype=np.int16), (size, history.llms))
-    batch = history.columns | {"query": np.zeros(size, np.int32), "llm": llm}
-    arguments = (reader.params, reader.variance, state[: reader.size], history.answers, unseen, shown, batch)
+    arguments = (reader.params, reader.variance, state[: reader.size], history.answers, unseen, history.batch())
     return np.asarray(_factor(reader.network, reader.solution is not None, *arguments))
 
 
 @functools.partial(jit_program, static_argnums=(0, 1))
 def _factor(
-    network: Architecture, by_share: bool, params: dict, variance, theta, answers, unseen, shown, batch
+    network: Architecture, by_share: bool, params: dict, variance, theta, answers, unseen, batch
 ) -> Float[Array, "features features"]:
     bound, histories = network.bind(params), batch_histories(batch)
     rounds = bound.rounds
     if rounds is None:
         raise ValueError("expected a network with Bayesian rounds, found none")
     population = bound.population(rounds)
-    feedback = mask_feedback(histories.feedback, shown)
+    feedback = mask_feedback(histories.feedback, batch["shown"])
     feedback = informative_feedback(feedback, histories.llm, rounds.sizes.llms)
     feedback = weaken(feedback, unseen, variance, population)
     weight = 1 - (1 - CHOICE_WEIGHT) * unseen if by_share else jnp.ones_like(unseen)

@@ -6,7 +6,7 @@ import pytest
 
 from prouter_jax.data.query_features import make_query_features
 from prouter_jax.model import share_predictor
-from prouter_jax.model.query_kernel import Scales, kernel_to, make_query_kernel, solution_matrix
+from prouter_jax.model.query_kernel import Scales, kernel_to, make_query_kernel
 from prouter_jax.model.share_predictor import SharePredictor
 
 NUM_TASKS = 2
@@ -21,7 +21,7 @@ def _places(number, seed):
 def _make(landmarks):
     answers = jnp.asarray(np.random.default_rng(4).normal(size=(12, 3, 4)), jnp.float32)
     kernel = make_query_kernel(_places(12, 0), NUM_TASKS, Scales(1.5, 0.1, 0.2), 0.7, np.arange(landmarks))
-    return SharePredictor(kernel, solution_matrix(kernel), answers, 2.0)
+    return SharePredictor(kernel, answers, 2.0)
 
 
 @pytest.fixture(params=[12, 5], ids=["exact", "low rank"])
