@@ -13,6 +13,8 @@ import numpy as np
 
 from prouter_jax.serving.exploration import Exploration
 from prouter_jax.serving.live import Ranking
+from prouter_jax.serving.live_query import CostChange
+from prouter_jax.serving.offer import EVERYTHING, Latencies
 from prouter_jax.serving.service import sqlite
 from prouter_jax.serving.service.app import make_app
 from prouter_jax.serving.service.decide import Options
@@ -36,7 +38,7 @@ class CountingRouter:
         decisions = types.SimpleNamespace(user=np.arange(len(known)), time=np.array(list(dict(known).values()), float))
         users = types.SimpleNamespace(ids=np.array(list(dict(known)), object))
         self.router = types.SimpleNamespace(interactions=types.SimpleNamespace(users=users, decisions=decisions))
-        self.said = collections.defaultdict(list)
+        self.said, self.latencies = collections.defaultdict(list), Latencies()
 
     def find(self, query, query_id=None, task_id=None):
         if task_id is not None:
@@ -46,18 +48,19 @@ class CountingRouter:
     def prepare(self, found):
         return [types.SimpleNamespace(columns={"features": hashlib.sha256(text.encode()).digest()}) for text in found]
 
-    def rank(self, user, prepared, candidates=None, max_cost=None, explore=None, weights=(), prices=()):
-        costs = {llm: cost * dict(prices or {}).get(llm, 1) for llm, cost in COSTS.items()}
-        offered = [llm for llm in candidates or self.llms if max_cost is None or costs[llm] <= max_cost]
-        if not offered:
-            raise ValueError(f"max_cost: no candidate is expected to cost at most {max_cost:g} USD")
+    def rank(self, user, prepared, offer=EVERYTHING, explore=None, weights=(), costs=None):
+        change = costs or CostChange()
+        added = {llm: change.cached_tokens / 1e6 if change.cached_by not in (None, llm) else 0 for llm in COSTS}
+        usd = {llm: cost * change.factors.get(llm, 1) + added[llm] for llm, cost in COSTS.items()}
+        rows = {llm: row for row, llm in enumerate(self.llms)}
+        offered = [self.llms[row] for row in offer.rows(rows, [usd[llm] for llm in rows], self.latencies)]
         liked = dict.fromkeys(offered, 1.0)
         for one in self.said.get(user, ()):
             for llm in {one.llm} & set(offered):
                 liked[llm] += -0.5 / len(self.said[user]) if one.kind == "thumb" and not one.value else 1
         order = sorted(offered, key=lambda llm: -liked[llm])
         shares = [liked[llm] / sum(liked.values()) for llm in order]
-        basis, costs = "history" if user in self.said else "cold_start", [costs[llm] for llm in order]
+        basis, costs = "history" if user in self.said else "cold_start", [usd[llm] for llm in order]
         pick, chances, reason = (explore or Exploration()).draw(np.log(shares), np.zeros(len(order)))
         place = sorted(range(len(order)), key=lambda i: i != pick)
         columns = ([one[i] for i in place] for one in (order, shares, costs))

@@ -59,11 +59,24 @@ class CostScale:
         low, width = self._rows(scaled, task)
         return np.maximum(scaled * width + low, 0)
 
-    def reprice(self, scaled: np.ndarray, task: np.ndarray, factor: np.ndarray) -> np.ndarray:
-        """Scaled costs [queries, llms] after prices change by `factor` [llms]; a factor 1 keeps the exact bits."""
-        if (factor == 1).all():
+    def reprice(
+        self, scaled: np.ndarray, task: np.ndarray, factor: np.ndarray, added: np.ndarray | float = 0.0
+    ) -> np.ndarray:
+        """Returns scaled costs [queries, llms] after they change to `factor` times the old ones plus `added`.
+
+        A cost that does not change keeps its exact bits.
+
+        Args:
+          scaled: the old ones, [queries, llms].
+          task: of each query, -1 for none.
+          factor: on the costs of each LLM, [llms].
+          added: to the costs of each LLM in USD, [llms].
+        """
+        same = (factor == 1) & (np.asarray(added) == 0)
+        if same.all():
             return scaled
-        return np.where(factor == 1, scaled, self.scale(self.unscale(scaled, task) * factor, task)).astype(scaled.dtype)
+        now = self.unscale(scaled, task) * factor + added
+        return np.where(same, scaled, self.scale(now, task)).astype(scaled.dtype)
 
     def _rows(self, cost: np.ndarray, task: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (-1,) + (1,) * (cost.ndim - 1)

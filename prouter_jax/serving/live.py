@@ -19,10 +19,11 @@ from prouter_jax.model.query_batch import QueryBatch
 from prouter_jax.serving import routing
 from prouter_jax.serving.exploration import BEST, NO_EXPLORATION, Exploration
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
-from prouter_jax.serving.live_query import FoundQuery, PreparedQuery, with_prices
+from prouter_jax.serving.live_query import CostChange, FoundQuery, PreparedQuery, with_costs
+from prouter_jax.serving.offer import EVERYTHING, Latencies, Offer
 from prouter_jax.serving.user_states import Trained, UserStates, pack
 
-_NO_CHANGE: Mapping[str, float] = types.MappingProxyType({})
+_LEARNT: Mapping[str, float] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,7 @@ class LiveRouter:
 
     Args:
       router: the trained router.
+      latencies: of the LLMs; those of a router that this one follows, or none yet.
 
     Example:
       >>> from prouter_jax import Router
@@ -65,8 +67,9 @@ class LiveRouter:
       'history'
     """
 
-    def __init__(self, router: Trained):
+    def __init__(self, router: Trained, latencies: Latencies | None = None):
         self.router, self._lock = router, threading.RLock()
+        self.latencies = latencies or Latencies()
         self._llms = {name: row for row, name in enumerate(router.pool.llms)}
         known = router.interactions.queries.texts[: len(router.pool.query_rows)]
         self._by_text = dict(zip(known[::-1], range(len(known))[::-1], strict=True))  # of equal texts, the first wins
@@ -110,6 +113,7 @@ class LiveRouter:
         task_id: str | None = None,
         candidates: Sequence[str] | None = None,
         max_cost: float | None = None,
+        max_latency: float | None = None,
         explore: Exploration = NO_EXPLORATION,
     ) -> Ranking:
         """Ranks the LLMs for a request.
@@ -119,15 +123,14 @@ class LiveRouter:
           query: its text, or chat messages, see `live_feedback.query_text`.
           query_id: id of a query of the router, in place of a text.
           task_id: id of the task of a text, None for none.
-          candidates: the LLMs on offer; None for all.
-          max_cost: highest expected cost of an answer in USD.
+          candidates, max_cost, max_latency: which LLMs may be picked, see `Offer`; latencies are those of `latencies`.
           explore: how the pick is drawn. The fallbacks are in order of their probability.
 
         Raises:
           ValueError: one line that names the argument, if there is nothing to rank; or as `compile_for`.
         """
         prepared = self.prepare([self.find(query, query_id, task_id)])[0]
-        return self.rank(user, prepared, candidates, max_cost, explore)
+        return self.rank(user, prepared, Offer(candidates, max_cost, max_latency), explore)
 
     def find(
         self,
@@ -162,21 +165,22 @@ class LiveRouter:
         self,
         user: str,
         prepared: PreparedQuery,
-        candidates: Sequence[str] | None = None,
-        max_cost: float | None = None,
+        offer: Offer = EVERYTHING,
         explore: Exploration = NO_EXPLORATION,
-        weights: Mapping[str, float] = _NO_CHANGE,
-        prices: Mapping[str, float] = _NO_CHANGE,
+        weights: Mapping[str, float] = _LEARNT,
+        costs: CostChange | None = None,
     ) -> Ranking:
         """Ranks the LLMs for a query; other arguments and errors as of `route`.
 
         Args:
           weights: on named properties, in place of the user's; names that the router has not are passed over.
-          prices: factors on the costs of LLMs' answers, to see what another price would change. Probabilities heed them
-            where they come from the expected answers and not from choices on like queries.
+          costs: what makes answers cost other than in training. Probabilities heed it where they come from the expected
+            answers and not from choices on like queries.
         """
-        prepared = with_prices(prepared, prices, self.router.pool) if prices else prepared
-        offered = self._offered(candidates, prepared.cost, max_cost)
+        if costs is not None:
+            input_price = self.router.interactions.llms.input_price
+            prepared = with_costs(prepared, costs, self.router.pool, input_price)
+        offered = offer.rows(self._llms, prepared.cost, self.latencies)
         with self._lock:
             state, has_history = self._state(user)
             state = self._with_weights(state, weights)
@@ -265,21 +269,6 @@ class LiveRouter:
         for name, place in places.items():
             state[place] = weights[name]
         return state
-
-    def _offered(self, candidates, cost: np.ndarray, max_cost: float | None) -> np.ndarray:
-        """Rows of the LLMs that may be picked."""
-        names = self.llms if candidates is None else list(dict.fromkeys(candidates))
-        unknown = [name for name in names if name not in self._llms]
-        if unknown:
-            raise ValueError(f"candidates: expected LLMs among {', '.join(self.llms)}, found {', '.join(unknown)}")
-        rows = np.array([self._llms[name] for name in names], np.int64)
-        if not len(rows):
-            raise ValueError("candidates: expected at least one LLM, found none")
-        if max_cost is not None:
-            rows = rows[cost[rows] <= max_cost]
-            if not len(rows):
-                raise ValueError(f"max_cost: no candidate is expected to cost at most {max_cost:g} USD")
-        return rows
 
     def _draw(self, user: str, state, asked: QueryBatch, logits, offered, explore: Exploration):
         """The pick, a row of `offered`; the probability of each to be it; why it is."""

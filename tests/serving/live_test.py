@@ -10,6 +10,8 @@ from router_cases import PRESETS, small_router
 from prouter_jax.model.one_user import AskedQuery, OneHistory
 from prouter_jax.serving.live import LiveRouter
 from prouter_jax.serving.live_feedback import LiveFeedback, query_text
+from prouter_jax.serving.live_query import CostChange
+from prouter_jax.serving.offer import Offer
 from prouter_jax.serving.router import Router
 
 TEXTS = ["Name three rivers of Africa.", "Sort the words by length.", "Is 91 a prime number?", "Write a haiku on rain."]
@@ -100,18 +102,50 @@ def test_other_prices_are_those_of_a_router_with_these_prices(router):
     live, llm = LiveRouter(router), router.llms[1]
     for query in (live.find(TEXTS[0]), live.find(None, router.world.interactions.queries.ids[0])):
         prepared = live.prepare([query])[0]
-        before, after = live.rank("ann", prepared), live.rank("ann", prepared, prices={llm: 3.0})
+        before, after = live.rank("ann", prepared), live.rank("ann", prepared, costs=CostChange({llm: 3.0}))
         costs = [dict(zip(found.llms, found.costs, strict=True)) for found in (before, after)]
         assert costs[1] == pytest.approx(costs[0] | {llm: 3 * costs[0][llm]})
-        assert live.rank("ann", prepared, prices={llm: 1.0}) == before
-        cheap = {name: 0.0 for name in router.llms if name != llm}
-        assert llm not in live.rank("ann", prepared, max_cost=costs[0][llm] / 2, prices=cheap).llms
+        assert live.rank("ann", prepared, costs=CostChange({llm: 1.0})) == before
+        cheap = CostChange({name: 0.0 for name in router.llms if name != llm})
+        assert llm not in live.rank("ann", prepared, Offer(max_cost=costs[0][llm] / 2), costs=cheap).llms
     with pytest.raises(ValueError, match="prices: expected LLMs among"):
-        live.rank("ann", prepared, prices={"nobody": 2.0})
+        live.rank("ann", prepared, costs=CostChange({"nobody": 2.0}))
     weighs = dict.fromkeys(set(live.weights("ann")) & {"cost"}, -5.0)
     if weighs and router.scorer.unseen_queries is None:
-        places = [live.rank("ann", prepared, weights=weighs, prices={llm: by}).llms.index(llm) for by in (0.0, 1e6)]
-        assert places[0] < places[1]
+        found = [live.rank("ann", prepared, weights=weighs, costs=CostChange({llm: by})) for by in (0.0, 1e6)]
+        assert found[0].llms.index(llm) < found[1].llms.index(llm)
+
+
+def test_what_a_session_has_cached_costs_the_other_llms_their_input_price(router):
+    live, (kept, *_) = LiveRouter(router), router.llms
+    prepared = live.prepare([live.find(TEXTS[0])])[0]
+    before, after = live.rank("ann", prepared), live.rank("ann", prepared, costs=CostChange({}, 30_000, kept))
+    costs = [dict(zip(found.llms, found.costs, strict=True)) for found in (before, after)]
+    llms = router.interactions.llms
+    prices = dict(zip(router.llms, np.nan_to_num(llms.input_price) * 30_000 / 1e6, strict=True))
+    assert max(prices.values()) > 0
+    assert costs[1] == pytest.approx({llm: costs[0][llm] + (llm != kept) * prices[llm] for llm in router.llms})
+    assert live.rank("ann", prepared, costs=CostChange({}, 30_000, None)) == before  # a session that has no LLM
+    weighs = dict.fromkeys(set(live.weights("ann")) & {"cost"}, -5.0)
+    if weighs and router.scorer.unseen_queries is None:
+        found = [live.rank("ann", prepared, weights=weighs, costs=CostChange({}, n, kept)) for n in (0, 1e9)]
+        assert found[1].probabilities[found[1].llms.index(kept)] > found[0].probabilities[found[0].llms.index(kept)]
+
+
+def test_slow_llms_are_left_out_once_their_latency_is_known(router):
+    live, (slow, *others) = LiveRouter(router), router.llms
+    assert slow in live.route("ann", TEXTS[0], max_latency=1.0).llms
+    for seconds in (0.1, 3.0, 3.0):  # the median counts
+        live.latencies.note(slow, seconds)
+    assert sorted(live.route("ann", TEXTS[0], max_latency=1.0).llms) == sorted(others)
+    assert slow in live.route("ann", TEXTS[0], max_latency=3.0).llms
+    assert slow in LiveRouter(router).route("ann", TEXTS[0], max_latency=1.0).llms
+    assert slow not in LiveRouter(router, live.latencies).route("ann", TEXTS[0], max_latency=1.0).llms
+    for _ in range(100):  # earlier ones are forgotten
+        live.latencies.note(slow, 0.5)
+    assert slow in live.route("ann", TEXTS[0], max_latency=1.0).llms
+    with pytest.raises(ValueError, match="max_latency: no candidate is expected to answer within"):
+        live.route("ann", TEXTS[0], candidates=[slow], max_latency=0.1)
 
 
 def test_weights_that_a_user_set_stand_in_place_of_the_learnt_ones(router):

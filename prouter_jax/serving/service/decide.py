@@ -6,7 +6,8 @@ from typing import Any
 
 from prouter_jax.serving.exploration import NO_EXPLORATION, Exploration
 from prouter_jax.serving.live import LiveRouter, Ranking
-from prouter_jax.serving.live_query import FoundQuery, PreparedQuery
+from prouter_jax.serving.live_query import CostChange, FoundQuery, PreparedQuery
+from prouter_jax.serving.offer import Offer
 from prouter_jax.serving.service.arrange import Settings, is_tool_loop, pick
 from prouter_jax.serving.service.requests import FeedbackRequest, RouteRequest
 from prouter_jax.serving.service.said import checked, text_of
@@ -94,8 +95,10 @@ def decide(
     """
     request = ask.request
     allowed = settings.allowed(live.llms, request.candidates)
-    changes = (settings.weights, request.prices or {})
-    ranking = checked(live.rank, ask.user, query, allowed, request.max_cost, options.explore, *changes)
+    offer = Offer(allowed, request.max_cost, request.max_latency)
+    changes = CostChange(request.prices or {}, request.cached_tokens, ask.current)
+    costs = changes if request.prices or request.cached_tokens else None
+    ranking = checked(live.rank, ask.user, query, offer, options.explore, settings.weights, costs)
     gain = options.switch_gain if request.switch_gain is None else request.switch_gain
     model, reason, propensity = pick(ranking, settings.pin, ask.current, is_tool_loop(request.messages), gain)
     ranking = _first(ranking, model)

@@ -55,12 +55,18 @@ class RouteRequest(_Body):
     task_id: Id | None = Field(None, description="A task of the training data.")
     candidates: Models | None = Field(None, description="The models on offer; all by default.")
     max_cost: Annotated[Number, Field(gt=0)] | None = Field(None, description="Highest expected cost in USD.")
+    max_latency: Annotated[Number, Field(gt=0)] | None = Field(
+        None, description="Highest latency in seconds: the median of those that /v1/served noted of a model lately."
+    )
     prices: Annotated[dict[Id, Factor], Field(max_length=_MOST_MODELS)] | None = Field(
         None, description="Factors on the costs of models, to see what other prices would change."
     )
     session: Id | None = Field(None, description="A conversation, which keeps its model.")
     switch_gain: Annotated[Number, Field(ge=0, le=1)] | None = Field(
         None, description="Gain in probability from which on a session changes its model."
+    )
+    cached_tokens: Annotated[Number, Field(ge=0, le=MOST_TOKENS)] = Field(
+        0, description="Tokens that the session's model has cached: the others are expected to cost their reading more."
     )
 
     @model_validator(mode="after")

@@ -160,6 +160,8 @@ class Service:
         def note(database: Connection) -> None:
             columns_of_decision(database, user, request.decision_id)
             store.put_served(database, row)
+            if request.latency is not None:
+                self.live.latencies.note(request.model, request.latency)
 
         return self._submit(note)
 
@@ -229,6 +231,7 @@ class Service:
           ValueError: if picks cannot be drawn from it as the options say.
         """
         live.compile_for(self._options.explore)
+        live.latencies = self.live.latencies
         return self._learner.swap(self._writer, live)
 
     def heed(self) -> None:

@@ -52,6 +52,7 @@ class Grammar:
         fields = {
             "user": self.user_id, "query": self.text, "messages": self.messages, "candidates": self.models,
             "max_cost": self.number, "session": self.text, "task_id": self.text, "switch_gain": self.number,
+            "max_latency": self.number, "cached_tokens": self.number,
         }  # fmt: skip
         return "/v1/route", "POST", self.body(fields, self.rng.choice(["query", "messages"]))
 

@@ -161,6 +161,30 @@ def test_a_session_keeps_its_model_until_the_gain_is_worth_it(path):
     service.close()
 
 
+def test_a_session_heeds_what_the_others_would_have_to_read_anew(path):
+    service = open_service(path)
+    assert _route(service, session="s", candidates=["birch"]).decision.llm == "birch"
+    plain = _route(service, session="s", cached_tokens=500_000)  # a dollar per million tokens, here
+    assert plain.ranking.costs == pytest.approx([0.01, 0.501, 0.6])
+    assert _route(service, session="s", switch_gain=0, max_cost=0.5, cached_tokens=500_000).decision.llm == "birch"
+    assert max(_route(service, cached_tokens=500_000).ranking.costs) == 0.1  # no session, nothing cached
+    service.close()
+
+
+def test_latencies_that_were_served_limit_the_next_picks_also_of_another_router(path):
+    service = open_service(path)
+    decision = _route(service, max_latency=0.5).decision
+    assert decision.llm == "alder"
+    service.served("ann", ServedRequest(decision_id=decision.decision_id, model="alder", latency=2.0)).result()
+    assert _route(service, max_latency=0.5).decision.llm == "birch"
+    service.swap(CountingRouter())
+    assert _route(service, max_latency=0.5).decision.llm == "birch"
+    assert _route(service, max_latency=2.0).decision.llm == "alder"
+    with pytest.raises(ApiError, match="max_latency: no candidate is expected to answer within"):
+        _route(service, candidates=["alder"], max_latency=0.5)
+    service.close()
+
+
 def test_a_session_is_known_after_a_restart(path):
     service = open_service(path)
     assert _route(service, session="s", candidates=["birch"]).decision.llm == "birch"
