@@ -190,8 +190,8 @@ class LiveRouter:
         order = np.lexsort((-shares, np.arange(len(shares)) != pick))  # the pick first
         chosen, shares, propensities = offered[order], (shares / shares.sum())[order], propensities[order]
         basis, names = "history" if has_history else "cold_start", [self.llms[i] for i in chosen]
-        costs = prepared.cost[chosen].tolist()
-        return Ranking(names, shares.tolist(), costs, basis, propensities.tolist(), reason)
+        expected_costs = prepared.cost[chosen].tolist()
+        return Ranking(names, shares.tolist(), expected_costs, basis, propensities.tolist(), reason)
 
     def observe(self, feedback: LiveFeedback) -> None:
         """Takes a piece of feedback; the next `route` of this user heeds it.
