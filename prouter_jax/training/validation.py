@@ -49,7 +49,10 @@ def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Va
     """What the scores of some decisions are worth.
 
     The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). The
-    temperature is pulled towards 1, for a few users cannot tell it; without any choice it is 1.
+    temperature is pulled towards 1, for a few users cannot tell it; without any choice it is 1. Where users without
+    history are all there is and utilities of unseen queries are predicted, it is at most 1: the utilities of such users
+    are a population's mean, near 0 where tastes differ, and would ask for a factor of 3 that makes probabilities of users
+    with a history far too sure.
     """
     decisions = labelled.decisions
     scorer = run_scorer(run, params, dataset)
@@ -58,6 +61,9 @@ def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Va
     shares = choice_shares(decisions)
     groups = decisions.user, decisions.query
     temperature = shrunken_temperature(logits, decisions.offered, shares, *groups) if shares.any() else 1.0
+    has_history = np.isin(decisions.user, dataset.world.interactions.decisions.user).any()
+    if run.model.unseen_queries == "utility" and not has_history:
+        temperature = min(temperature, 1.0)
     fit = measure_fit(temperature * logits, decisions.offered, shares, decisions.user, decisions.query)
     return Validation(reward, temperature, fit, scorer.users)
 
