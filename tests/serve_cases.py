@@ -74,8 +74,7 @@ class CountingRouter:
         self.said[feedback.user].append(feedback)
 
     def replay(self, feedback):
-        for one in feedback:
-            self.observe(one)
+        self.observe(feedback)
 
     def forget(self, user):
         return self.said.pop(user, None) is not None

@@ -8,7 +8,7 @@ equal, up to rounding, to those that `Router.with_history` computes from the sam
 import dataclasses
 import threading
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class LiveRouter:
         known = router.interactions.queries.texts[: len(router.pool.query_rows)]
         self._by_text = dict(zip(known[::-1], range(len(known))[::-1], strict=True))  # of equal texts, the first wins
         self._said: dict[str, list[LiveFeedback]] = {}
+        self._unread: set[str] = set()  # who said more than their states heed
         self._states: dict[str, np.ndarray] = {}
         self._user_states = UserStates(router, self._features_of)
 
@@ -204,31 +205,33 @@ class LiveRouter:
             said = [*self._said.get(feedback.user, ()), feedback]
             self._states[feedback.user] = self._user_states.read(feedback.user, said)
             self._said[feedback.user] = said
+            self._unread.discard(feedback.user)
 
     def forget(self, user: str) -> bool:
         """Forgets all feedback of a user that came by `observe`; returns whether there was any."""
         with self._lock:
             self._states.pop(user, None)
+            self._unread.discard(user)
             self._user_states.drop(user)
             return self._said.pop(user, None) is not None
 
-    def replay(self, feedback: Iterable[LiveFeedback]) -> None:
-        """Takes feedback of an earlier process, in its order; each user is read once.
+    def replay(self, feedback: LiveFeedback) -> None:
+        """Takes feedback of an earlier process, as `observe`; the user is read again when it is next asked for.
 
         Raises:
           ValueError: as `observe`.
         """
+        self._check(feedback)
         with self._lock:
-            for one in feedback:
-                self._check(one)
-                self._said.setdefault(one.user, []).append(one)
-            for user, said in self._said.items():
-                self._states[user] = self._user_states.read(user, said)
+            self._said.setdefault(feedback.user, []).append(feedback)
+            self._unread.add(feedback.user)
 
     def _check(self, feedback: LiveFeedback) -> None:
         feedback.check(self._llms)
         if feedback.features is None:
             self.find(feedback.query, feedback.query_id, feedback.task_id)
+        else:
+            self._user_states.check(feedback.features)
 
     def _features_of(self, feedback: LiveFeedback) -> tuple[int | None, QueryFeatures | None]:
         asked = self.find(feedback.query, feedback.query_id, feedback.task_id)
@@ -254,6 +257,9 @@ class LiveRouter:
 
     def _state(self, user: str) -> tuple[np.ndarray, bool]:
         """The user's state, and whether it has a history."""
+        if user in self._unread:
+            self._states[user] = self._user_states.read(user, self._said[user])
+            self._unread.discard(user)
         state, pool = self._states.get(user), self.router.pool
         if state is not None:
             return state, True

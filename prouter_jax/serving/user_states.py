@@ -75,6 +75,16 @@ class UserStates:
         """Whether feedback needs the text of its query: features are not enough for this network."""
         return self._reader is None
 
+    def check(self, features: bytes) -> None:
+        """Checks features of a query.
+
+        Raises:
+          ValueError: if this network needs texts, or they are of another encoder.
+        """
+        if self._reader is None:
+            raise ValueError("features: expected a text, which the network of this router needs; found features")
+        unpack(features, self._reader.places)
+
     def read(self, user: str, said: list[LiveFeedback]) -> Float[np.ndarray, " width"]:
         """Computes the state of a user.
 
@@ -221,8 +231,6 @@ def _read_by_file(router: Trained, user: str, said: list[LiveFeedback]) -> np.nd
     """State of a user where it depends on more than a history, by the router's own path, which reads whole tables."""
     with tempfile.TemporaryDirectory() as folder:
         for number, one in enumerate(said):
-            if one.features is not None:
-                raise ValueError("features: expected a text, which the network of this router needs; found features")
             path = pathlib.Path(folder) / f"{number}.jsonl"
             path.write_text("".join(json.dumps(row) + "\n" for row in one.table_rows()))
             router = router.with_history(path)

@@ -49,10 +49,9 @@ def validate(run: Run, params: dict, dataset: Dataset, labelled: Labelled) -> Va
     """What the scores of some decisions are worth.
 
     The mean is over picks whose reward is known: of a log, those that were served (replay, Li et al. 2011). The
-    temperature is pulled towards 1, for a few users cannot tell it; without any choice it is 1. Where users without
-    history are all there is and utilities of unseen queries are predicted, it is at most 1: the utilities of such users
-    are a population's mean, near 0 where tastes differ, and would ask for a factor of 3 that makes probabilities of users
-    with a history far too sure.
+    temperature is pulled towards 1, for a few users cannot tell it; without any choice it is 1. Where utilities of
+    unseen queries are predicted and no user has a history, it is at most 1: the utilities of such users are the mean of
+    a population, near 0 where tastes differ, and ask for a factor of 3 that makes users with a history far too sure.
     """
     decisions = labelled.decisions
     scorer = run_scorer(run, params, dataset)

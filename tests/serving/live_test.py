@@ -184,9 +184,29 @@ def test_a_replay_gives_the_same_states(router):
     said = [*_feedback(router, "ann"), *_feedback(router, "bob")]
     for one in said:
         first.observe(one)
-    second.replay(LiveFeedback.from_row(json.loads(json.dumps(one.to_row()))) for one in said)
+    for one in said:
+        second.replay(LiveFeedback.from_row(json.loads(json.dumps(one.to_row()))))
     for user in ("ann", "bob"):
         assert first.route(user, TEXTS[0]) == second.route(user, TEXTS[0])
+    second.forget("bob")
+    assert second.route("bob", TEXTS[0]).basis == "cold_start"
+
+
+def test_a_replay_reads_nobody_until_asked_and_refuses_what_cannot_be_read(router, monkeypatch):
+    live, read = LiveRouter(router), []
+    states = live._user_states
+    monkeypatch.setattr(states, "read", lambda user, said, real=states.read: read.append(user) or real(user, said))
+    said = _feedback(router, "ann")
+    for one in said:
+        live.replay(one)
+    assert not read
+    live.route("ann", TEXTS[0])
+    live.weights("ann")
+    assert read == ["ann"]
+    with pytest.raises(ValueError, match="features: expected"):
+        live.replay(dataclasses.replace(said[0], query=None, features=b"1234"))
+    assert live.route("ann", TEXTS[1]).basis == "history"
+    assert read == ["ann"]
 
 
 def test_features_take_the_place_of_a_text(router):

@@ -105,7 +105,7 @@ class Learner:
             until = writer.submit(self._begin_swap).result()
             while _last(rows) < until:
                 rows += writer.submit(functools.partial(_read, after=_last(rows))).result()
-            dropped = replay(live, rows, fresh=True)
+            dropped = replay(live, rows)
             self._users |= {row.user_id for row in rows}
             return dropped + writer.submit(functools.partial(self._end_swap, live=live, heard=_last(rows))).result()
 

@@ -112,7 +112,7 @@ def _check_an_update_counts_the_same(workdir: pathlib.Path, feedback: pathlib.Pa
     live = Router.load(workdir).live
     assert live.route("ann", "A new question?").probabilities == pytest.approx(expected, abs=1e-5)
     database = sqlite.connect(workdir / "serve.sqlite")
-    assert replay(live, store.feedback_of(database), fresh=True) == 0
+    assert replay(live, store.feedback_of(database)) == 0
     database.close()
     assert live.route("ann", "A new question?").probabilities == pytest.approx(expected, abs=1e-5)
 
