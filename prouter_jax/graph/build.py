@@ -148,10 +148,11 @@ def _queries_shared(histories: DecisionArrays, num_users: int) -> bool:
     """Whether users decided on the same queries, or on enough of the same for a full matrix of both to pay."""
     if num_users < 2 or not len(histories.user) or (histories.first >= 0).any():
         return False
-    num_queries = int(histories.query.max()) + 1
-    cells = np.unique(histories.user.astype(np.int64) * num_queries + histories.query)
-    distinct = len(np.unique(histories.query))
-    return len(cells) == len(histories.user) >= _FULL_ENOUGH * num_users * distinct
+    counts = np.bincount(histories.query)
+    if len(histories.user) < _FULL_ENOUGH * num_users * np.count_nonzero(counts):  # known at once, also of millions
+        return False
+    cells = np.unique(histories.user.astype(np.int64) * len(counts) + histories.query)
+    return len(cells) == len(histories.user)
 
 
 def _columns(histories: DecisionArrays, count: np.ndarray, shared: bool) -> np.ndarray:

@@ -42,6 +42,7 @@ _MAX_ROUNDS = 8
 _USER_STEPS = 4  # Newton steps of the users' weights in a round, from those of the round before
 _MIN_INTERCEPT_VARIANCE = 0.05
 _PRIOR_SHRINKAGE, _SHRINKAGE_VARIANCE = 1 / 2, 1 / 12
+_PRIOR_FACTOR, _FACTOR_ERROR = 1 / 2, 1 / 2  # of the sharpness
 _TOLERANCE = 1e-3  # rounds end when no number moves by more
 
 
@@ -128,9 +129,9 @@ def _learn(network: Rounds, params: dict, graph: RouterGraph, new: np.ndarray) -
     states = np.asarray(network.bind(params).llm_states(llm_states.llm_inputs(graph)))
     intercepts = states @ params["population_mean"][columns]
     variance = max(float(intercepts[~new].var()), _MIN_INTERCEPT_VARIANCE)
-    prior_precision = 1 / np.array([variance, _SHRINKAGE_VARIANCE, (network.sharpness / 2) ** 2])
+    prior_precision = 1 / np.array([variance, _SHRINKAGE_VARIANCE, (_FACTOR_ERROR * network.sharpness) ** 2])
     offset, current = _feature_offsets(network, params, graph, new), jax.tree.map(jnp.asarray, params)
-    start = np.array([0.0, _PRIOR_SHRINKAGE, network.sharpness / 2])
+    start = np.array([0.0, _PRIOR_SHRINKAGE, _PRIOR_FACTOR * network.sharpness])
     moved = np.zeros((3, len(new)))  # intercept, shrinkage, factor; from their prior means
     users = network.bind(params).cold_start_users(graph)
     for _ in range(_MAX_ROUNDS):

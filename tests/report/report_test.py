@@ -14,6 +14,7 @@ from markupsafe import escape
 from prouter_jax.io.display import DASH, dollars, number, percent
 from prouter_jax.report import write as report_html
 from prouter_jax.report.plots_policies import _keep_distance
+from prouter_jax.report.plots_users import plot_gain_by_user
 from prouter_jax.report.text import STYLE_NOTE, headline, to_markdown
 from prouter_jax.report.types import (
     MATCHED,
@@ -296,6 +297,17 @@ def test_plots_of_every_size(users, llms, preference):
     gain = plots[3]
     assert ("sorted by gain" in gain.svg) == math.isnan(preference)
     assert all(plot.title and plot.caption.endswith(".") for plot in plots)
+
+
+def test_a_plot_of_many_users_is_no_larger():
+    plots = [plot_gain_by_user(_report(users=users, llms=2, preference=NAN)) for users in (499, 1001, 20_000)]
+    sizes = [len(plot.svg) for plot in plots]
+    assert sizes[2] < 1.2 * sizes[0]
+    assert [plot.caption.split(".")[0] for plot in plots] == [
+        "One bar per user",
+        "Each bar is the mean of 3 users who follow each other",
+        "Each bar is the mean of 40 users who follow each other",
+    ]
 
 
 def test_ids_of_any_script_are_drawn_without_a_warning():
