@@ -43,9 +43,10 @@ class StateColumns(NamedTuple):
 class NewLlms:
     """How users' weights on LLMs that training did not offer count the uncertainty of their utility.
 
-    With sharpness s a choice depends on exp(s u), and log E exp(s u) = s E u + s^2 Var u / 2 for a Gaussian utility u.
     The utility of a trained LLM varies less, for a user's decisions tell it, so without correction too few choices of
-    new LLMs would be predicted. The factor s / 2 of the excess variance is where learning starts (`new_llms`).
+    new LLMs would be predicted. With sharpness s, log E exp(s u) = s E u + s^2 Var u / 2 for a Gaussian utility u is
+    too much, for the other LLMs are in the denominator as well: of an LLM that is chosen in a tenth of decisions,
+    E sigmoid has a logit that is higher by about s^2 Var u / 4. So learning starts at the factor s / 4 (`new_llms`).
 
     Attributes:
       columns: the column of each LLM's own weight, [llms].

@@ -9,7 +9,7 @@ offer, with the users' weights inferred in between:
     shrinkage s   from each user's own choices; prior: mean 1/2 and variance 1/12, as of the uniform distribution on
                   [0, 1]
     factor c      of how much more the utility of a new LLM varies than that of others (`llm_states.NewLlms`), from each
-                  user's own choices; prior: mean and standard deviation half of the sharpness
+                  user's own choices; prior: mean and standard deviation a quarter of the sharpness
 
 The intercept is not learnt from users' own predictions: it would make up for what these lack, and the choice for users
 without history would be worse for it.
@@ -42,7 +42,7 @@ _MAX_ROUNDS = 8
 _USER_STEPS = 4  # Newton steps of the users' weights in a round, from those of the round before
 _MIN_INTERCEPT_VARIANCE = 0.05
 _PRIOR_SHRINKAGE, _SHRINKAGE_VARIANCE = 1 / 2, 1 / 12
-_PRIOR_FACTOR, _FACTOR_ERROR = 1 / 2, 1 / 2  # of the sharpness
+_PRIOR_FACTOR, _FACTOR_ERROR = 1 / 4, 1 / 4  # of the sharpness
 _TOLERANCE = 1e-3  # rounds end when no number moves by more
 
 

@@ -235,7 +235,7 @@ def test_the_rounds_end_at_the_mode_where_users_have_many_decisions(trained, mon
     assert intercept[8] == pytest.approx(intercept[200], abs=0.05)
 
 
-def test_a_new_llm_gets_half_of_the_variance_that_its_utility_has_beyond_that_of_known_ones(trained):
+def test_a_new_llm_gets_a_quarter_of_the_variance_that_its_utility_has_beyond_that_of_known_ones(trained):
     network, _, params = trained
     graph = _grown(llms=1).world().build_graph()
     grown, found = extend_network(network, params, graph)
@@ -253,7 +253,7 @@ def test_a_new_llm_gets_half_of_the_variance_that_its_utility_has_beyond_that_of
     for user in range(2):
         covariance = np.asarray(_covariance(grown, found, graph, user), np.float64)
         drawn = rng.multivariate_normal(np.zeros(features.size), covariance, 200_000)[:, columns]
-        expected = (drawn[:, 4].var() - drawn[:, :4].var(0).mean() + of_factors[user]) / 2
+        expected = (drawn[:, 4].var() - drawn[:, :4].var(0).mean() + of_factors[user]) / 4
         assert added[user, features.llm_start + 4] == pytest.approx(expected, rel=0.02, abs=0.005)
 
 
