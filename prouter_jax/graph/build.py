@@ -110,7 +110,7 @@ def build_history(histories: DecisionArrays, num_users: int, shards: int, least_
     """The edges of some decisions; arguments as of `build_graph`."""
     histories = _ordered_by_user(histories)
     count = np.bincount(histories.user, minlength=num_users)
-    shared = _queries_shared(histories, len(count))
+    shared = queries_shared(histories, len(count))
     column = _columns(histories, count, shared)
     offered, llm = _candidates(histories.offered, shared)
     longest = max(int(column.max(initial=0)) + 1, least_decisions)
@@ -131,6 +131,21 @@ def whole_chunks(users: int) -> int:
     return users if users <= USERS_AT_ONCE else -(-users // USERS_AT_ONCE) * USERS_AT_ONCE
 
 
+def queries_shared(histories: DecisionArrays, num_users: int) -> bool:
+    """Whether users decided on the same queries, or on enough of the same for a full matrix of both to pay.
+
+    Args:
+      histories: decisions of so many users.
+    """
+    if num_users < 2 or not len(histories.user) or (histories.first >= 0).any():
+        return False
+    counts = np.bincount(histories.query)
+    if len(histories.user) < _FULL_ENOUGH * num_users * np.count_nonzero(counts):  # known at once, also of millions
+        return False
+    cells = np.unique(histories.user.astype(np.int64) * len(counts) + histories.query)
+    return len(cells) == len(histories.user)
+
+
 def _ordered_by_user(histories: DecisionArrays) -> DecisionArrays:
     if (np.diff(histories.user) >= 0).all():
         return histories
@@ -142,17 +157,6 @@ def _padded_users(count: int, shards: int) -> int:
     """Users of a shard: as many as are read at once, or a multiple of that."""
     each = -(-count // shards)
     return shards * (bucket(each) if each <= USERS_AT_ONCE else whole_chunks(each))
-
-
-def _queries_shared(histories: DecisionArrays, num_users: int) -> bool:
-    """Whether users decided on the same queries, or on enough of the same for a full matrix of both to pay."""
-    if num_users < 2 or not len(histories.user) or (histories.first >= 0).any():
-        return False
-    counts = np.bincount(histories.query)
-    if len(histories.user) < _FULL_ENOUGH * num_users * np.count_nonzero(counts):  # known at once, also of millions
-        return False
-    cells = np.unique(histories.user.astype(np.int64) * len(counts) + histories.query)
-    return len(cells) == len(histories.user)
 
 
 def _columns(histories: DecisionArrays, count: np.ndarray, shared: bool) -> np.ndarray:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from prouter_jax.data import interactions as tables
-from prouter_jax.data.interactions import Interactions
+from prouter_jax.data.interactions import RATING, THUMB, Interactions
 from prouter_jax.data.query_features import QueryFeatures, make_query_features
 from prouter_jax.data.rewards import CostScale, build_decisions
 from prouter_jax.data.style_features import text_style, with_answer_style
 from prouter_jax.data.tables.read_write import read_tables, write_tables
 from prouter_jax.data.text_encoders import make_encoder
-from prouter_jax.graph.build import NodeVectors, build_graph
+from prouter_jax.graph.build import NodeVectors, build_graph, queries_shared
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.io import files
 from prouter_jax.io.paths import make_path
@@ -41,6 +41,25 @@ class World:
         """The graph with every decision as history; arguments as of `graph.build.build_graph`."""
         histories = build_decisions(self.interactions, np.arange(len(self.interactions.decisions.user)))
         return build_graph(self.interactions, self.vectors, self.scale, histories, shards, least_decisions)
+
+    def build_graph_of_one_user(self) -> RouterGraph:
+        """The graph with the longest history alone, of the sizes that networks and reading new histories depend on.
+
+        It is for users whose states are known: the edges of 100,000 histories take more memory than the rest.
+        """
+        data, count = self.interactions, len(self.interactions.users.ids)
+        histories = build_decisions(data, np.arange(len(data.decisions.user)))
+        if count < 2 or queries_shared(histories, count):
+            return self.build_graph()
+        longest = np.bincount(data.decisions.user, minlength=count).argmax()
+        graph = dataclasses.replace(self, interactions=only_users(data, np.array([longest]))).build_graph()
+        kinds = data.feedback.kind
+        known = {
+            "has_ratings": bool((kinds == RATING).any()),
+            "has_thumbs": bool((kinds == THUMB).any()),
+            "has_sides": bool((histories.first >= 0).any()),
+        }
+        return dataclasses.replace(graph, layout=dataclasses.replace(graph.layout, **known))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of new texts, float32 [texts, width].

@@ -150,13 +150,16 @@ class Router:
         """
         config = read_config(folder)
         world = load_world(folder / WORLD)
-        graph = world.build_graph()
+        # other networks infer more from histories than the states of users
+        by_states = config.model.preset != "paper" and config.model.unseen_queries == "share"
+        graph = world.build_graph_of_one_user() if by_states else world.build_graph()
         network = make_network(config, graph, len(world.interactions.users.ids))
         state = restore_best(config, network, folder)
         params = to_host(state.params)
         queries = len(world.interactions.queries.ids)
         trained = Trained(config.model, network, params, float(state.temperature), queries)
-        scorer = trained.apply(world, users=load_user_states(folder, params), graph=graph)
+        users = load_user_states(folder, params)
+        scorer = trained.apply(world, users=users, graph=graph if users is not None else None)
         return cls(trained, world, scorer, world.interactions, scorer.users)
 
     @property

@@ -35,6 +35,20 @@ def test_a_world_comes_back_as_it_was(worlds, tmp_path, bucket):
         jax.tree.map(np.testing.assert_array_equal, before, after)
 
 
+def test_the_graph_of_one_user_has_the_sizes_that_reading_depends_on(worlds):
+    for world in worlds:
+        whole, one = world.build_graph().layout, world.build_graph_of_one_user().layout
+        if whole.shared_queries:
+            assert one == whole
+            continue
+        assert one.users == 1
+        assert one.edge_range("history").stop - one.edge_range("history").start < 200
+        for name in ("task", "query", "llm"):
+            assert one.num(name) == whole.num(name)
+        for name in ("decisions", "shared_queries", "has_ratings", "has_thumbs", "has_sides", "shards"):
+            assert getattr(one, name) == getattr(whole, name), name
+
+
 def test_the_digest_tells_worlds_apart(worlds):
     assert len({world.digest() for world in worlds}) == 3
     data = worlds[0].interactions
