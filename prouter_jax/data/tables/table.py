@@ -120,9 +120,10 @@ class Table:
         """
         texts = self.texts[column]
         ids = pa.array(allowed.ids, pa.large_string())
-        whole = pc.replace_substring_regex(texts.values, r"^(\d+)\.0$", r"\1")  # pyright: ignore[reportAttributeAccessIssue]
-        tries = [pc.index_in(values, value_set=ids) for values in (texts.values, whole)]  # pyright: ignore[reportAttributeAccessIssue]
-        found = pc.coalesce(*tries)  # pyright: ignore[reportAttributeAccessIssue]
+        found = pc.index_in(texts.values, value_set=ids)  # pyright: ignore[reportAttributeAccessIssue]
+        if found.null_count:
+            whole = pc.replace_substring_regex(texts.values, r"^(\d+)\.0$", r"\1")  # pyright: ignore[reportAttributeAccessIssue]
+            found = pc.coalesce(found, pc.index_in(whole, value_set=ids))  # pyright: ignore[reportAttributeAccessIssue]
         index = np.append(found.fill_null(-2).to_numpy(zero_copy_only=False), -1).astype(np.int32)[texts.codes]
         if (index == -2).any():
             entry = int((index == -2).argmax())
