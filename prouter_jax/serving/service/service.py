@@ -160,7 +160,7 @@ class Service:
         def note(database: Connection) -> None:
             columns_of_decision(database, user, request.decision_id)
             store.put_served(database, row)
-            if request.latency is not None:
+            if request.latency is not None and request.model in self.live.llms:  # others would fill the memory
                 self.live.latencies.note(request.model, request.latency)
 
         return self._submit(note)

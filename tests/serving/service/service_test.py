@@ -180,6 +180,8 @@ def test_latencies_that_were_served_limit_the_next_picks_also_of_another_router(
     service.swap(CountingRouter())
     assert _route(service, max_latency=0.5).decision.llm == "birch"
     assert _route(service, max_latency=2.0).decision.llm == "alder"
+    service.served("ann", ServedRequest(decision_id=decision.decision_id, model="oak", latency=2.0)).result()
+    assert service.live.latencies.expected("oak") is None
     with pytest.raises(ApiError, match="max_latency: no candidate is expected to answer within"):
         _route(service, candidates=["alder"], max_latency=0.5)
     service.close()
