@@ -12,4 +12,5 @@ def get_config() -> ExperimentConfig:
     config = mmlu_route.get_config()
     config.name = "mmlupro_route: 100 multi-cost-efficiency users, ratings, cold queries"
     config.data.path = "../shared/data/mmlupro_route"
+    config.model.query_kernel.landmarks = 2048  # of 8,415 training queries: users of few weights can afford it
     return config
