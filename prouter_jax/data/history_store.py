@@ -132,7 +132,7 @@ class StoreWriter:
 
     def __enter__(self) -> "StoreWriter":
         for name in self.ends:
-            np.zeros(1, np.int64).tofile(self.open[name])
+            self.open[name].write(np.zeros(1, np.int64).tobytes())
         return self
 
     def __exit__(self, kind, *_) -> None:
@@ -141,7 +141,7 @@ class StoreWriter:
         if kind is None:
             llms = len(next(iter(self.sets), b""))
             offers = np.frombuffer(b"".join(self.sets), np.uint8).reshape(-1, llms).astype(bool)
-            np.save(self.folder / _OFFERS, offers)
+            files.write_array(self.folder / _OFFERS, offers)
             files.write_manifest(self.folder, {"decisions": self.ends["users"]})
 
     def append(self, part: HistoryStore) -> None:
@@ -153,7 +153,7 @@ class StoreWriter:
             self.ends[name] = end + int(columns[name][-1])
             columns[name] = columns[name][1:] + end
         for name, (_, kind) in _COLUMNS.items():
-            columns[name].astype(kind).tofile(self.open[name])
+            self.open[name].write(columns[name].astype(kind).tobytes())  # `tofile` forgets an error of the disk
 
 
 def _starts(group: np.ndarray, number: int) -> np.ndarray:

@@ -111,8 +111,7 @@ def save_world(world: World, folder: str | os.PathLike) -> None:
     data = world.interactions
     write_tables(data.replace(outcomes=dataclasses.replace(data.outcomes, response=None)), folder / "tables")
     for name, array in _arrays(world).items():
-        with files.open_whole(folder / f"{name}.npy") as file:
-            np.save(file, array)
+        files.write_array(folder / f"{name}.npy", array)
     files.write_manifest(folder, {"encoder": world.encoder, "width": world.vectors.query.shape[1]})
 
 

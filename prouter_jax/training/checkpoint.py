@@ -83,6 +83,14 @@ class Checkpoints:
             found = " ".join(str(error).split())
             raise OSError(f"step {step}: expected to save it in {self.folder}, found {found}") from error
 
+    def complete(self) -> None:
+        """Does what a kill between a saved step and the record of the best one left undone; before a run goes on.
+
+        Raises:
+          OSError: if it cannot be written.
+        """
+        ask_primary(lambda: _complete(self.folder))
+
     def restore_newest(self, abstract):
         """Restores the newest sound step; damaged newer steps are skipped.
 
@@ -168,13 +176,27 @@ def _commit(folder: pathlib.Path, values: dict, keep: int) -> None:
     """Makes a checkpoint of a written step and deletes the steps that are not kept."""
     files.write_manifest(folder / str(values["step"]), values)
     manifests, _ = _read_manifests(folder)
-    metrics, _ = _known_metrics(folder)
-    if (best := _best_of(metrics)) is not None:
-        files.write_sealed(folder / BEST, {"step": best, "metric": metrics[best]})
+    best = _write_best(folder)
     kept = {best, values["step"], *sorted(manifests)[-keep:]}
     for step in _steps(folder):
         if step not in kept:
             files.delete(folder / str(step))
+
+
+def _complete(folder: pathlib.Path) -> None:
+    if folder.exists() and not is_remote(folder):
+        files.remove_leftovers(folder)
+    if not (folder / BEST).exists() and not _known_metrics(folder)[1]:  # a better step may be among damaged ones
+        _write_best(folder)
+
+
+def _write_best(folder: pathlib.Path) -> int | None:
+    """Writes best.json; returns the best step, None without metrics."""
+    metrics, _ = _known_metrics(folder)
+    best = _best_of(metrics)
+    if best is not None:
+        files.write_sealed(folder / BEST, {"step": best, "metric": metrics[best]})
+    return best
 
 
 def _find_newest(folder: pathlib.Path) -> tuple[int | None, list[str]]:

@@ -230,6 +230,7 @@ def _with_known_users(state: TrainState, run: Run, dataset: Dataset) -> TrainSta
 @waiting("router: compiling")
 def _start(run: Run, checkpoints: Checkpoints, seed: int, chosen: Chosen | None) -> tuple[TrainState, int, list[str]]:
     """The newest sound state, its step and what was rejected; a fresh one is of step -1."""
+    checkpoints.complete()
     found = checkpoints.restore_newest(run.abstract)
     if found is not None:
         return found

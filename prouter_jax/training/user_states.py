@@ -26,8 +26,7 @@ def save_user_states(workdir: pathlib.Path, params: dict, users: np.ndarray) -> 
     """
     folder = workdir / USERS
     folder.mkdir(parents=True, exist_ok=True)
-    with files.open_whole(folder / _STATES) as file:
-        np.save(file, users, allow_pickle=False)
+    files.write_array(folder / _STATES, users)
     files.write_manifest(folder, {"parameters": _digest(params)})
 
 

@@ -336,6 +336,21 @@ def test_best_without_its_record(folder):
         Checkpoints(folder).restore_best(TARGET)
 
 
+def test_a_run_that_goes_on_writes_the_record_that_a_kill_left_out(folder):
+    record = (folder / "best.json").read_bytes()
+    (folder / "best.json").unlink()
+    (folder / ".best.json.17.tmp").write_text("half")
+    Checkpoints(folder).complete()
+    assert (folder / "best.json").read_bytes() == record
+    assert not (folder / ".best.json.17.tmp").exists()
+    (folder / "best.json").unlink()
+    remove_the_manifest(folder / "20")
+    Checkpoints(folder).complete()  # step 20 may have been the best
+    assert not (folder / "best.json").exists()
+    Checkpoints(folder / "none").complete()
+    assert not (folder / "none").exists()
+
+
 def test_best_needs_a_checkpoint_and_a_metric(tmp_path):
     with pytest.raises(ValueError, match="there is no checkpoint with a metric in"):
         Checkpoints(tmp_path).restore_best(TARGET)
