@@ -122,7 +122,7 @@ def _decide(fault: str, at: int, number: int, operation: Operation) -> int:
 
 
 # after a write of a checkpoint failed, threads of Orbax may print that nobody waits for theirs, between other words
-_OF_ORBAX = "self._check_closed()"
+_OF_ORBAX = ("self._check_closed()", "site-packages/orbax/checkpoint/")
 
 
 def _what_is_wrong(ended: Ended, fault: str, found: Found) -> str:
@@ -134,7 +134,7 @@ def _what_is_wrong(ended: Ended, fault: str, found: Found) -> str:
         found.ended["success"] += 1
     elif ended.code == 1 and "Traceback" not in ended.said and lines and ": " in lines[-1]:
         found.ended["one line"] += 1
-    elif ended.code == 1 and _OF_ORBAX in ended.said and ": expected to save it in " in ended.said:
+    elif ended.code == 1 and ": expected to save it in " in ended.said and any(x in ended.said for x in _OF_ORBAX):
         found.ended["one line, among those of Orbax's threads"] += 1
     else:
         return f"exit code {ended.code}: {ended.said[-2000:]}"
