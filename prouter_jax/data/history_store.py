@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int
 
 from prouter_jax.data.interactions import RATING, THUMB, Interactions
 from prouter_jax.io import files
+from prouter_jax.io.arrays import write_array
 
 _COLUMNS = {  # column: file and type
     "users": ("users.bin", np.int64),
@@ -141,7 +142,7 @@ class StoreWriter:
         if kind is None:
             llms = len(next(iter(self.sets), b""))
             offers = np.frombuffer(b"".join(self.sets), np.uint8).reshape(-1, llms).astype(bool)
-            files.write_array(self.folder / _OFFERS, offers)
+            write_array(self.folder / _OFFERS, offers)
             files.write_manifest(self.folder, {"decisions": self.ends["users"]})
 
     def append(self, part: HistoryStore) -> None:

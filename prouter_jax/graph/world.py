@@ -18,6 +18,7 @@ from prouter_jax.data.text_encoders import make_encoder
 from prouter_jax.graph.build import NodeVectors, build_graph, queries_shared
 from prouter_jax.graph.schema import RouterGraph
 from prouter_jax.io import files
+from prouter_jax.io.arrays import write_array
 from prouter_jax.io.paths import make_path
 
 
@@ -111,7 +112,7 @@ def save_world(world: World, folder: str | os.PathLike) -> None:
     data = world.interactions
     write_tables(data.replace(outcomes=dataclasses.replace(data.outcomes, response=None)), folder / "tables")
     for name, array in _arrays(world).items():
-        files.write_array(folder / f"{name}.npy", array)
+        write_array(folder / f"{name}.npy", array)
     files.write_manifest(folder, {"encoder": world.encoder, "width": world.vectors.query.shape[1]})
 
 

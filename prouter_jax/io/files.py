@@ -15,8 +15,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from prouter_jax.io.locks import try_lock
 from prouter_jax.io.paths import file_size, file_system, files_below, is_remote, make_path
 
@@ -44,23 +42,6 @@ def open_whole(path: str | os.PathLike) -> Iterator[BinaryIO]:
     path = make_path(path)
     with _naming(path), _open_object(path) if is_remote(path) else _open_renamed(path) as file:
         yield file
-
-
-def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
-    """`write_whole` of an array, as .npy.
-
-    Raises:
-      OSError: with the file's name, if it cannot be written.
-    """
-    with open_whole(path) as file:
-        np.save(_ByPython(file), array, allow_pickle=False)
-
-
-class _ByPython:
-    """Hides that a file is one of the system: into those NumPy writes by C, and does not hear of the last error."""
-
-    def __init__(self, file: BinaryIO):
-        self.write = file.write
 
 
 def append(path: str | os.PathLike, text: str) -> None:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from prouter_jax.io import files
+from prouter_jax.io.arrays import write_array
 
 USERS, _STATES = "users", "states.npy"
 
@@ -26,7 +27,7 @@ def save_user_states(workdir: pathlib.Path, params: dict, users: np.ndarray) -> 
     """
     folder = workdir / USERS
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_array(folder / _STATES, users)
+    write_array(folder / _STATES, users)
     files.write_manifest(folder, {"parameters": _digest(params)})
 
 

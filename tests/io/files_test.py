@@ -3,11 +3,8 @@
 import dataclasses
 import hashlib
 import os
-import resource
 import shutil
-import signal
 
-import numpy as np
 import pytest
 
 from prouter_jax.io import files
@@ -34,22 +31,6 @@ def test_write_whole_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
         files.write_whole(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
-
-
-def test_an_array_that_cannot_be_written_to_its_end_is_no_array(tmp_path):
-    """NumPy by itself loses the error: it writes by C's stdio."""
-    files.write_array(tmp_path / "a.npy", np.arange(6.0))
-    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(6.0), strict=True)
-    handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (128, limits[1]))  # room for the head of the file
-        with pytest.raises(OSError, match="too large"):
-            files.write_array(tmp_path / "a.npy", np.zeros(6))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.arange(6.0), strict=True)
-    assert os.listdir(tmp_path) == ["a.npy"]
 
 
 def test_temporary_files_have_names_that_nobody_can_guess_and_follow_no_link(tmp_path, monkeypatch):
