@@ -79,10 +79,12 @@ def _lock_file(path: pathlib.Path) -> Iterator[None]:
 
 def _open_locked(path: pathlib.Path) -> int:
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:  # another holder has removed the folder that it had made
+        except (FileNotFoundError, FileExistsError):  # another holder has removed the folder that it had made
+            if path.parent.exists() and not path.parent.is_dir():
+                raise
             continue
         try:
             if not _lock_named(descriptor, path):
