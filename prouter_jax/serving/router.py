@@ -159,7 +159,9 @@ class Router:
         queries = len(world.interactions.queries.ids)
         trained = Trained(config.model, network, params, float(state.temperature), queries)
         users = load_user_states(folder, params)
-        scorer = trained.apply(world, users=users, graph=graph if users is not None else None)
+        if by_states and users is None:
+            graph = world.build_graph()
+        scorer = trained.apply(world, users=users, graph=graph)
         return cls(trained, world, scorer, world.interactions, scorer.users)
 
     @property
